@@ -1,0 +1,56 @@
+"""batchsim: the OpenAI Batch API in your process, and a runner for the real one.
+
+Everything named here is imported when it is first used, so `import batchsim` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from batchsim.backends import Backend as Backend
+    from batchsim.backends import Page as Page
+    from batchsim.backends.fake import FakeBackend as FakeBackend
+    from batchsim.backends.openai import OpenAIBackend as OpenAIBackend
+    from batchsim.clock import Clock as Clock
+    from batchsim.clock import ScaledClock as ScaledClock
+    from batchsim.clock import SystemClock as SystemClock
+    from batchsim.clock import VirtualClock as VirtualClock
+    from batchsim.domain.batches import Batch as Batch
+    from batchsim.domain.files import File as File
+    from batchsim.domain.limits import Limits as Limits
+    from batchsim.domain.lines import RequestLine as RequestLine
+    from batchsim.domain.lines import ResultLine as ResultLine
+    from batchsim.runner.run import run as run
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Backend": "batchsim.backends",
+    "Batch": "batchsim.domain.batches",
+    "Clock": "batchsim.clock",
+    "FakeBackend": "batchsim.backends.fake",
+    "File": "batchsim.domain.files",
+    "Limits": "batchsim.domain.limits",
+    "OpenAIBackend": "batchsim.backends.openai",
+    "Page": "batchsim.backends",
+    "RequestLine": "batchsim.domain.lines",
+    "ResultLine": "batchsim.domain.lines",
+    "ScaledClock": "batchsim.clock",
+    "SystemClock": "batchsim.clock",
+    "VirtualClock": "batchsim.clock",
+    "run": "batchsim.runner.run",
+}
+
+__all__ = [*sorted(_HOMES), "__version__"]  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'batchsim' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -1,0 +1,132 @@
+"""The Batch API as nine methods: the seam between those who implement it and those who use it.
+
+`FakeBackend` (batchsim.backends.fake) simulates the service in the process; `OpenAIBackend`
+(batchsim.backends.openai) speaks to the real one. Neither is imported here: name what you use.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import BinaryIO, Generic, Literal, TypeVar
+
+from batchsim.clock import Clock
+from batchsim.domain.batches import Batch
+from batchsim.domain.files import File
+
+Listed = TypeVar("Listed", Batch, File)
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Listed]):
+    """One page of a list. The next page starts `after` the id of the last entry of `data`."""
+
+    data: tuple[Listed, ...]
+    has_more: bool
+
+
+class Backend(ABC):
+    """Something that runs batches as the OpenAI Batch API does.
+
+    Every method may raise, and each class says what the caller may do next:
+
+    - `Refused` and its kinds: the service said no, nothing happened.
+    - `Unavailable`: nothing was changed, a later try is safe.
+    - `OutcomeUnknown` (only from methods that change something): the request was sent and no
+      readable answer came. It may have taken effect; look before trying again.
+
+    No method retries by itself: who calls decides. Every method may be called from any thread.
+    """
+
+    clock: Clock
+    """The time this backend lives by: its timestamps come from it, and waiting for it means
+    sleeping on it. A simulated backend's clock costs no real time."""
+
+    @abstractmethod
+    def upload_file(
+        self,
+        content: BinaryIO,
+        *,
+        filename: str,
+        purpose: str = "batch",
+        expires_after: int | None = None,
+    ) -> File:
+        """Store everything from `content`'s present position to its end as a new file.
+
+        `expires_after` is the file's life in seconds (the service's default when None).
+        After success the file is complete, byte-identical, and can be named in `create_batch`.
+        After a refusal nothing is stored. After `OutcomeUnknown` a file may exist: it costs
+        nothing, and `list_files` shows it by its filename and size.
+        The content is streamed, never held in memory whole.
+        """
+
+    @abstractmethod
+    def retrieve_file(self, file_id: str) -> File:
+        """The file as it is now. Raises NotFound when it is unknown, deleted or expired."""
+
+    @abstractmethod
+    def list_files(
+        self,
+        *,
+        purpose: str | None = None,
+        limit: int = 10_000,
+        after: str | None = None,
+        order: Literal["asc", "desc"] = "desc",
+    ) -> Page[File]:
+        """One page of the files, by creation time, newest first unless `order` is `asc`.
+
+        `after` is the id of the last file of the page before. Deleted and expired files are absent.
+        """
+
+    @abstractmethod
+    def delete_file(self, file_id: str) -> None:
+        """Delete a file and its content for good.
+
+        Raises NotFound when there is no such file, so a second call raises it. After
+        `OutcomeUnknown` calling again is harmless. Deleting the input file of a batch that is
+        still validating makes that batch fail (observed); later it has no effect (inferred).
+        """
+
+    @abstractmethod
+    def read_file(self, file_id: str) -> Iterator[bytes]:
+        """The content of a file, in pieces of at most 1 MiB, in order, byte-identical.
+
+        The request is made when the first piece is asked for. Raises TransferBroken when the
+        content ends early: the pieces so far must not be taken for the whole.
+        Close the iterator (it is a generator) when leaving it before its end.
+        """
+
+    @abstractmethod
+    def create_batch(
+        self,
+        *,
+        input_file_id: str,
+        endpoint: str,
+        completion_window: str = "24h",
+        metadata: Mapping[str, str] | None = None,
+        output_expires_after: int | None = None,
+    ) -> Batch:
+        """Start a batch over an uploaded input file: this is what costs money.
+
+        After success the batch exists, is `validating`, and is visible in `retrieve_batch` and
+        `list_batches`. After a refusal none exists. After `OutcomeUnknown` one may exist or may
+        still appear; the service knows no idempotency key, so calling again may pay twice.
+        `output_expires_after` is the life of the result files in seconds.
+        """
+
+    @abstractmethod
+    def retrieve_batch(self, batch_id: str) -> Batch:
+        """The batch as it is now. Raises NotFound when the id is unknown."""
+
+    @abstractmethod
+    def cancel_batch(self, batch_id: str) -> Batch:
+        """Ask for a batch to be cancelled; lines that have finished keep their results.
+
+        Returns the batch, `cancelling` (for about ten minutes) or already `cancelled`. Raises
+        Conflict when it has ended otherwise. After `OutcomeUnknown` calling again is harmless.
+        """
+
+    @abstractmethod
+    def list_batches(self, *, limit: int = 20, after: str | None = None) -> Page[Batch]:
+        """One page of the batches, newest first, at most 100. `after` as in `list_files`."""

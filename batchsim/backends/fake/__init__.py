@@ -1,0 +1,1 @@
+"""FakeBackend: the Batch API simulated in the process."""

@@ -1,0 +1,102 @@
+"""Time, as something that is asked for.
+
+A clock knows the time and can wait; nobody registers anything with it. Whoever has work that
+falls due asks `now()` and does what is due, so one jump of a day equals many small ones.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
+
+VIRTUAL_START = 1_767_225_600.0
+"""Where a VirtualClock starts unless told otherwise: 2026-01-01T00:00:00Z, in unix seconds."""
+
+
+@runtime_checkable
+class Clock(Protocol):
+    """What batchsim needs to know about time."""
+
+    def now(self) -> float:
+        """The time in unix seconds. Never goes backwards within one clock."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Return once `seconds` (at least 0) have passed on this clock."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def now(self) -> float:
+        """The wall-clock time in unix seconds."""
+        return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait in real time."""
+        time.sleep(max(0.0, seconds))
+
+
+class ScaledClock:
+    """A clock that runs `rate` times as fast as the machine's: 3600 lets an hour pass in a second.
+
+    `start` is its first time in unix seconds (the machine's time unless given). `source` and `nap`
+    are the real clock and the real wait that it is built on, replaceable so that it can be tested.
+    """
+
+    def __init__(
+        self,
+        rate: float,
+        *,
+        start: float | None = None,
+        source: Callable[[], float] = time.monotonic,
+        nap: Callable[[float], None] = time.sleep,
+    ) -> None:
+        if not 0 < rate < float("inf"):
+            raise ValueError(f"a clock's rate must be positive and finite, not {rate!r}")
+        self._rate = rate
+        self._source = source
+        self._nap = nap
+        self._real_start = source()
+        self._start = time.time() if start is None else start
+
+    def now(self) -> float:
+        """The scaled time in unix seconds."""
+        return self._start + (self._source() - self._real_start) * self._rate
+
+    def sleep(self, seconds: float) -> None:
+        """Wait until `seconds` of scaled time have passed."""
+        self._nap(max(0.0, seconds) / self._rate)
+
+
+class VirtualClock:
+    """A clock that moves only when told to: sleeping and advancing cost no real time."""
+
+    def __init__(self, start: float = VIRTUAL_START) -> None:
+        self._now = float(start)
+        self._lock = threading.Lock()
+
+    def now(self) -> float:
+        """The virtual time in unix seconds."""
+        return self._now
+
+    def sleep(self, seconds: float) -> None:
+        """Advance by `seconds` at once."""
+        self.advance(max(0.0, seconds))
+
+    def advance(self, seconds: float) -> None:
+        """Let `seconds` pass. Raises ValueError for a negative amount: time does not go back."""
+        if seconds < 0:
+            raise ValueError(f"a clock cannot go back by {-seconds} seconds")
+        with self._lock:
+            self._now += seconds
+
+    def advance_to(self, moment: float) -> None:
+        """Jump to `moment` (unix seconds). Raises ValueError when it lies in the past."""
+        with self._lock:
+            if moment < self._now:
+                raise ValueError(f"a clock cannot go back from {self._now} to {moment}")
+            self._now = float(moment)

@@ -1,0 +1,48 @@
+"""Reading what services send where OpenAI would send null, an integer or a plain string.
+
+Compatible services write an absent value as null, "", or not at all, and a time as unix seconds,
+unix milliseconds or ISO 8601 (all observed). These functions give one meaning to each.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+MILLISECONDS_FROM = 100_000_000_000
+"""A number at least this large is taken as milliseconds: as seconds it would be the year 5138."""
+
+
+def text(value: Any) -> str | None:
+    """A non-empty string, or None."""
+    return value if isinstance(value, str) and value else None
+
+
+def integer(value: Any) -> int | None:
+    """An integer, or None; a bool is not a number here."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int) else None
+
+
+def count(value: Any) -> int:
+    """A number of things: never negative, 0 when absent."""
+    return max(0, integer(value) or 0)
+
+
+def timestamp(value: Any) -> int | None:
+    """Unix seconds from seconds, milliseconds or ISO 8601; None when absent or unreadable."""
+    if isinstance(value, str) and value:
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+    if isinstance(value, float):
+        value = int(value)
+    number = integer(value)
+    if number is not None and abs(number) >= MILLISECONDS_FROM:
+        return number // 1000
+    return number

@@ -1,0 +1,103 @@
+"""RequestLine and ResultLine: one line of an input file, one of an output or error file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from batchsim.domain.absent import text
+
+
+class RequestLine(NamedTuple):
+    """A valid line of an input file.
+
+    `number` counts from 1. `body` is the parsed request body, for reading only: what is sent to
+    a service is always the line's own bytes. `model` is None where the endpoint asks for none.
+    """
+
+    number: int
+    custom_id: str
+    url: str
+    model: str | None
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The HTTP answer that a line got. `body` is the parsed JSON (any type, as the service sent)."""
+
+    status_code: int
+    request_id: str | None
+    body: Any
+
+
+@dataclass(frozen=True, slots=True)
+class LineError:
+    """Why a line was never run, such as `batch_expired` or `batch_cancelled`."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultLine:
+    """A line of an output or error file (API reference, "The request output object").
+
+    A line that ran has a `response`, whatever its status code; one that never ran has an `error`
+    and no response. Both are None only when a service broke its own format.
+    """
+
+    custom_id: str
+    id: str | None = None
+    response: Response | None = None
+    error: LineError | None = None
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether the line ran and got a 2xx answer."""
+        return (
+            self.error is None
+            and self.response is not None
+            and 200 <= self.response.status_code < 300
+        )
+
+    @classmethod
+    def from_object(cls, value: Any) -> ResultLine:
+        """Read one parsed result line as OpenAI or a compatible service writes it.
+
+        Raises ValueError when it is not an object or has no custom_id to place it by.
+        """
+        if not isinstance(value, Mapping):
+            raise ValueError("the result line is not a JSON object")
+        custom_id = value.get("custom_id")
+        if not isinstance(custom_id, str):
+            raise ValueError("the result line has no custom_id")
+        return cls(
+            custom_id=custom_id,
+            id=text(value.get("id")),
+            response=_response(value.get("response")),
+            error=_error(value.get("error")),
+        )
+
+
+def _response(value: Any) -> Response | None:
+    if not isinstance(value, Mapping):
+        return None
+    code = value.get("status_code")
+    if isinstance(code, str) and code.isdecimal() and len(code) < 10:
+        code = int(code)
+    return Response(
+        status_code=code if isinstance(code, int) and not isinstance(code, bool) else 0,
+        request_id=text(value.get("request_id")),
+        body=value.get("body"),
+    )
+
+
+def _error(value: Any) -> LineError | None:
+    if isinstance(value, Mapping) and value:
+        code, message = text(value.get("code")), text(value.get("message"))
+        return LineError(code or "unknown", message or "")
+    if isinstance(value, str) and value:
+        return LineError("unknown", value)
+    return None

@@ -1,0 +1,318 @@
+"""An input file's lines -> the errors that the API would report.
+
+Theory of operation. `InputRules` sees the lines of one input one after another and raises
+`InvalidLine` with the first thing that is wrong with a line, in the order in which the API is
+thought to check (inferred): JSON, required keys, duplicate custom_id, url, method, model, stream,
+body. What can only be judged over all lines is told by `finish()`.
+
+The same rules serve two questions. The service asks them of one batch: one endpoint, one model,
+at most 50,000 lines. A job asks them of an input that it will cut into batches itself: then
+`endpoint=None` admits any of the eight and `one_model=False` any mixture.
+
+Codes and messages are the API's own where they were observed; each is built in one place below.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import orjson
+
+from batchsim.domain.batches import BatchError
+from batchsim.domain.endpoints import ENDPOINTS, is_openai_model
+from batchsim.domain.limits import OPENAI, Limits
+from batchsim.domain.lines import RequestLine
+
+KEYS = ("custom_id", "method", "url", "body")
+"""The keys that every line needs, in the order in which their absence is reported."""
+
+_KEY_BYTES = tuple(f'"{key}"'.encode() for key in KEYS)
+_ESCAPED_KEY_LETTER = re.compile(rb"\\u00[567]")
+
+
+class InvalidLine(Exception):
+    """A line that the service would refuse; `error` is what it would say."""
+
+    def __init__(self, error: BatchError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+class InputRules:
+    """The rules for the lines of one input, with what must be remembered from line to line."""
+
+    def __init__(
+        self,
+        *,
+        endpoint: str | None = None,
+        one_model: bool = True,
+        limits: Limits = OPENAI,
+        supports: Callable[[str], bool] = is_openai_model,
+    ) -> None:
+        """`endpoint` is the batch's; None admits any known one. `supports` knows the models."""
+        self._endpoint = endpoint
+        self._one_model = one_model
+        self._limits = limits
+        self._supports = supports
+        self._seen: set[str] = set()
+        self._known_models: set[str] = set()
+        self.model: str | None = None
+        """The model of the first line that names one."""
+        self.lines = 0
+        """How many lines were checked, good or bad."""
+        self.embedding_inputs = 0
+
+    def check(self, number: int, content: bytes) -> RequestLine:
+        """The line `number` (counted from 1), or InvalidLine with what is wrong with it."""
+        self.lines += 1
+        value = parse(number, content, self._limits.nesting)
+        custom_id = value.get("custom_id")
+        url = value.get("url")
+        body = value.get("body")
+        if not (
+            type(custom_id) is str
+            and custom_id
+            and type(url) is str
+            and type(body) is dict
+            and value.get("method") == "POST"
+        ):
+            raise InvalidLine(_bad_key(number, value))
+        if custom_id in self._seen:
+            raise InvalidLine(duplicate_custom_id(number, custom_id))
+        self._seen.add(custom_id)
+        self._check_url(number, url)
+        model = self._check_model(number, url, body)
+        self._check_body(number, url, body)
+        return RequestLine(number, custom_id, url, model, body)
+
+    def finish(self) -> Iterator[BatchError]:
+        """What is wrong with the input as a whole."""
+        if not self.lines:
+            yield empty_file()
+        if self._one_model and self.lines > self._limits.requests_per_batch:
+            yield too_many_requests(self.lines, self._limits.requests_per_batch)
+        if self._one_model and self.embedding_inputs > self._limits.embedding_inputs_per_batch:
+            yield too_many_inputs(self.embedding_inputs, self._limits.embedding_inputs_per_batch)
+
+    def _check_url(self, number: int, url: str) -> None:
+        if url != self._endpoint and (self._endpoint is not None or url not in ENDPOINTS):
+            raise InvalidLine(invalid_url(number))
+
+    def _check_model(self, number: int, url: str, body: dict[str, Any]) -> str | None:
+        model = body.get("model")
+        if type(model) is not str:
+            if model is None and "model" not in ENDPOINTS[url].required:
+                return None
+            raise InvalidLine(
+                missing_body_parameter(number, "model")
+                if model is None
+                else invalid_type(number, "body.model", "a string", model)
+            )
+        if model not in self._known_models:
+            if not self._supports(model):
+                raise InvalidLine(model_not_found(number, model))
+            self._known_models.add(model)
+        if self.model is None:
+            self.model = model
+        elif self._one_model and model != self.model:
+            raise InvalidLine(mismatched_model(number, model))
+        return model
+
+    def _check_body(self, number: int, url: str, body: dict[str, Any]) -> None:
+        endpoint = ENDPOINTS[url]
+        if body.get("stream") is True and endpoint.streams:
+            raise InvalidLine(streaming_unsupported(number, endpoint.streams))
+        for name in endpoint.required:
+            if body.get(name) is None:
+                raise InvalidLine(missing_body_parameter(number, name))
+        if url == "/v1/embeddings":
+            self.embedding_inputs += embedding_inputs(body["input"])
+
+
+def parse(number: int, content: bytes, nesting: int = OPENAI.nesting) -> dict[str, Any]:
+    """The JSON object on a line, strictly read; InvalidLine (invalid_json_line) when it is none.
+
+    Stricter than some parsers on purpose: no NaN, no lone surrogates, no BOM, no nesting beyond
+    `nesting`, and none of the four keys twice, since two readers could then disagree on the line.
+    """
+    if content.count(b"{") + content.count(b"[") > nesting and _depth(content) > nesting:
+        raise InvalidLine(invalid_json_line(number))
+    try:
+        value = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        raise InvalidLine(invalid_json_line(number)) from None
+    if type(value) is not dict:
+        raise InvalidLine(invalid_json_line(number))
+    suspicious = any(content.count(key) > 1 for key in _KEY_BYTES)
+    if (suspicious or _ESCAPED_KEY_LETTER.search(content)) and _repeats_a_key(content):
+        raise InvalidLine(invalid_json_line(number))
+    return value
+
+
+def embedding_inputs(value: Any) -> int:
+    """How many embedding inputs an `input` holds: one string or token list, or one per element."""
+    if isinstance(value, list) and value and not isinstance(value[0], int):
+        return len(value)
+    return 1
+
+
+def _depth(content: bytes) -> int:
+    depth = deepest = 0
+    for bracket in re.finditer(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', content, re.DOTALL):
+        token = bracket.group()
+        if token in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif token in b"]}":
+            depth -= 1
+    return deepest
+
+
+def _repeats_a_key(content: bytes) -> bool:
+    import json
+
+    top: list[list[str]] = []
+
+    def remember(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        top[:] = [[name for name, _ in pairs]]
+        return dict(pairs)
+
+    json.loads(content, object_pairs_hook=remember)
+    return any(top[0].count(key) > 1 for key in KEYS)
+
+
+def _bad_key(number: int, value: dict[str, Any]) -> BatchError:
+    for key in KEYS:
+        if value.get(key) is None:
+            return missing_required_parameter(number, key)
+    if not isinstance(value["custom_id"], str):
+        return invalid_type(number, "custom_id", "a string", value["custom_id"])
+    if not value["custom_id"]:
+        return missing_required_parameter(number, "custom_id")
+    if value["method"] != "POST":
+        return invalid_method(number)
+    if not isinstance(value["url"], str):
+        return invalid_url(number)
+    return invalid_type(number, "body", "an object", value["body"])
+
+
+def invalid_json_line(number: int) -> BatchError:
+    """The line is not JSON, or not an object (observed)."""
+    return BatchError(
+        "invalid_json_line", "This line is not parseable as valid JSON.", None, number
+    )
+
+
+def missing_required_parameter(number: int, name: str) -> BatchError:
+    """One of the four keys of a line is absent or null (observed)."""
+    message = f"Missing required parameter: '{name}'."
+    return BatchError("missing_required_parameter", message, name, number)
+
+
+def missing_body_parameter(number: int, name: str) -> BatchError:
+    """The body lacks what its endpoint needs (wording of September 2026, observed)."""
+    message = f"Missing required parameter: '{name}'."
+    return BatchError("missing_required_parameter", message, f"body.{name}", number)
+
+
+def invalid_type(number: int, param: str, expected: str, value: Any) -> BatchError:
+    """A parameter has the wrong JSON type (wording by analogy with the API's other refusals)."""
+    message = (
+        f"Invalid type for '{param}': expected {expected}, but got {type_name(value)} instead."
+    )
+    return BatchError("invalid_type", message, param, number)
+
+
+def type_name(value: Any) -> str:
+    """How the API's refusals name the JSON type of `value`, with its article (observed)."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "a boolean"
+    if isinstance(value, int):
+        return "an integer"
+    if isinstance(value, float):
+        return "a decimal number"
+    if isinstance(value, str):
+        return "a string"
+    return "an array" if isinstance(value, list) else "an object"
+
+
+def duplicate_custom_id(number: int, custom_id: str) -> BatchError:
+    """The second line with the same custom_id (wording of a close clone; inferred)."""
+    message = (
+        f"The custom_id '{custom_id}' for this request is a duplicate of another request. "
+        "The custom_id parameter must be unique for each request in a batch."
+    )
+    return BatchError("duplicate_custom_id", message, "custom_id", number)
+
+
+def invalid_url(number: int) -> BatchError:
+    """The line's url is not the batch's endpoint (observed)."""
+    message = "The URL provided for this request does not match the batch endpoint."
+    return BatchError("invalid_url", message, "url", number)
+
+
+def invalid_method(number: int) -> BatchError:
+    """The method is not POST (inferred)."""
+    message = "Invalid method: only 'POST' is supported."
+    return BatchError("invalid_method", message, "method", number)
+
+
+def model_not_found(number: int, model: str) -> BatchError:
+    """The service has no such model for batches (observed)."""
+    message = f"The provided model '{model}' is not supported by the Batch API."
+    return BatchError("model_not_found", message, "body.model", number)
+
+
+def mismatched_model(number: int, model: str) -> BatchError:
+    """The line names another model than the first (code observed, wording of a close clone)."""
+    message = (
+        f"The model '{model}' for this request does not match the rest of the batch. "
+        "Each batch must contain requests for a single model."
+    )
+    return BatchError("mismatched_model", message, "body.model", number)
+
+
+def streaming_unsupported(number: int, endpoint: str) -> BatchError:
+    """The body asks for a stream (observed for chat completions)."""
+    message = f"{endpoint}: Streaming is not supported in the Batch API."
+    return BatchError("streaming_unsupported", message, "body.stream", number)
+
+
+def empty_file() -> BatchError:
+    """The file holds no line (a compatible service's wording)."""
+    message = "The input file is empty. Please ensure that the batch contains at least one request."
+    return BatchError("empty_file", message)
+
+
+def too_many_requests(lines: int, limit: int) -> BatchError:
+    """More lines than a batch may have (limit documented, code and wording inferred)."""
+    message = f"The input file has {lines:,} requests. A batch may have at most {limit:,}."
+    return BatchError("too_many_tasks", message)
+
+
+def too_many_inputs(inputs: int, limit: int) -> BatchError:
+    """More embedding inputs than a batch may have (limit documented, code and wording inferred)."""
+    message = f"The input file has {inputs:,} embedding inputs. A batch may have at most {limit:,}."
+    return BatchError("too_many_inputs", message)
+
+
+def file_not_found(file_id: str, organization: str) -> BatchError:
+    """The input file is gone by the time it is validated (observed)."""
+    message = (
+        f"Cannot find file {file_id}, or organization {organization} does not have access to it."
+    )
+    return BatchError("invalid_request", message, "file_id")
+
+
+def token_limit_exceeded(model: str, organization: str, limit: int) -> BatchError:
+    """The batch's prompt tokens do not fit the model's queue (observed)."""
+    message = (
+        f"Enqueued token limit reached for {model} in organization {organization}. "
+        f"Limit: {limit:,} enqueued tokens. "
+        "Please try again once some in_progress batches have been completed."
+    )
+    return BatchError("token_limit_exceeded", message)
