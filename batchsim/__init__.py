@@ -43,7 +43,10 @@ _HOMES = {
     "run": "batchsim.runner.run",
 }
 
-__all__ = [*sorted(_HOMES), "__version__"]  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = [  # noqa: PLE0604 - the table above is the one list of names
+    *_HOMES,
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -113,7 +113,8 @@ class Batch:
         Raises IllegalTransition when the present status does not allow the event.
         """
         status = follow(self.status, event)
-        return replace(self, status=status, **{STAMPS[status]: at}, **changes)
+        stamped: dict[str, Any] = {STAMPS[status]: at, **changes}
+        return replace(self, status=status, **stamped)
 
     def to_object(self) -> dict[str, Any]:
         """The API's JSON object, keys in the order of the wire (observed, 2026)."""
