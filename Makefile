@@ -1,0 +1,56 @@
+# Every target does its own set-up in .venv and leaves the rest of the machine alone.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test quick check sdk bench fuzz format clean
+
+help: ## Show the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+demo: $(READY) ## Replay a real batch of April 2024 on the simulator: no key, no network
+	@$(BIN)/batchsim demo --fake
+
+test: check ## Run everything that CI runs: the checks, all tests, every supported openai SDK
+	$(BIN)/pytest -q -n 2 --ignore=tests/docs
+	@$(MAKE) --no-print-directory sdk
+	@echo "make test: all green"
+
+quick: $(READY) ## Run the fast tests: the inner loop
+	$(BIN)/pytest -q -n 2 -m "not slow" --ignore=tests/docs
+
+check: $(READY) ## Check format, lint, types, import layers, dead code, and run the README
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/vulture
+	$(BIN)/pytest -q tests/docs
+
+sdk: $(READY) ## Run the SDK-facing tests on the oldest and newest openai 1.x, 2.x and 3.x
+	$(BIN)/tox run-parallel --parallel 2 --parallel-no-spinner
+
+bench: $(READY) ## Measure whole runs as multiples of one JSON pass over the same input
+	$(BIN)/python tests/benchmarks/whole_runs.py
+
+fuzz: $(READY) ## Search for longer: the property tests with many more examples
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -q -n 2 tests/stateful tests/domain tests/runner -m "not sdk"
+
+format: $(READY) ## Format the code and mend what the linter can
+	$(BIN)/ruff check --quiet --fix-only .
+	$(BIN)/ruff format .
+
+clean: ## Remove everything that the other targets made
+	rm -rf .venv .tox build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find batchsim tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml
+	@echo "Setting up .venv (once, and again when pyproject.toml changes)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "batchsim needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -m venv .venv 2>/dev/null || { rm -rf .venv; .ci/install-venv && $(PYTHON) -m venv .venv; }
+	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	@$(BIN)/python -m pip install --quiet --editable '.[testing]' --group dev
+	@touch $(READY)
