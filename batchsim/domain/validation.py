@@ -15,7 +15,7 @@ Codes and messages are the API's own where they were observed; each is built in 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import orjson
@@ -24,6 +24,7 @@ from batchsim.domain.batches import BatchError
 from batchsim.domain.endpoints import ENDPOINTS, is_openai_model
 from batchsim.domain.limits import OPENAI, Limits
 from batchsim.domain.lines import RequestLine
+from batchsim.jsonl import Line
 
 KEYS = ("custom_id", "method", "url", "body")
 """The keys that every line needs, in the order in which their absence is reported."""
@@ -63,6 +64,28 @@ class InputRules:
         self.lines = 0
         """How many lines were checked, good or bad."""
         self.embedding_inputs = 0
+
+    def walk(self, lines: Iterable[Line]) -> Iterator[tuple[Line, RequestLine | BatchError]]:
+        """Each line with the request that it holds, or with the first thing that is wrong with it.
+
+        A line of nothing but ASCII white space is left out at the end of the input and is
+        `invalid_json_line` elsewhere (inferred). It is known for which only when a later line has
+        come, and is then given with the offset of the first blank line before that and no content.
+        """
+        first_blank: Line | None = None
+        for line in lines:
+            if not line.content or line.content.isspace():
+                first_blank = first_blank or line
+                continue
+            if first_blank is not None:
+                for number in range(first_blank.number, line.number):
+                    self.lines += 1
+                    yield Line(number, first_blank.offset, b""), invalid_json_line(number)
+                first_blank = None
+            try:
+                yield line, self.check(line.number, line.content)
+            except InvalidLine as invalid:
+                yield line, invalid.error
 
     def check(self, number: int, content: bytes) -> RequestLine:
         """The line `number` (counted from 1), or InvalidLine with what is wrong with it."""
