@@ -1,1 +1,60 @@
-"""The command line: one file per command; stdout is data, stderr is talk."""
+"""The command line: one file per command; stdout is data, stderr is talk.
+
+Exit codes: 0 every line has a good result; 1 finished, some lines failed; 2 wrong usage or bad input,
+nothing was sent; 75 stopped, the same command continues; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from batchsim.cli.demo import demo
+from batchsim.cli.failures import INTERRUPTED, explain
+from batchsim.cli.run import run
+from batchsim.cli.validate import validate
+from batchsim.errors import BatchsimError
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Start with `batchsim demo`: it shows the whole flow in a second, without a key.",
+)
+@click.version_option(package_name="batchsim")
+def commands() -> None:
+    """The OpenAI Batch API in your process, and a runner for the real one.
+
+    A batch takes a JSONL file of requests, runs them within 24 hours at half price, and gives
+    the results back in no promised order. batchsim runs the same job on a simulator (--fake) or
+    on the real service (--real) and writes the results in input order.
+    """
+
+
+commands.add_command(demo)
+commands.add_command(run)
+commands.add_command(validate)
+
+
+def main() -> None:
+    """Run the command line and exit with its code; a user's or a server's fault shows no traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = commands.main(standalone_mode=False) or 0
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        code = INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except BatchsimError as error:
+        code = explain(error)
+    sys.exit(code)

@@ -1,0 +1,156 @@
+"""`batchsim demo`: the whole flow of the Batch API, shown on a real batch of April 2024."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+
+import click
+
+from batchsim.backends import Backend
+from batchsim.cli.backend import backend_options, real_backend
+from batchsim.cli.failures import ALL_GOOD, SOME_FAILED
+from batchsim.cli.translations import CREATED_AT, MODEL, Translation, translations
+from batchsim.domain.batches import Batch
+from batchsim.domain.lines import ResultLine
+
+POLL_SECONDS = 10
+
+
+@click.command()
+@backend_options
+@click.option(
+    "--seed", default=0, show_default=True, help="What the simulator's chance depends on."
+)
+@click.option(
+    "--lines", type=click.Choice(["3", "20"]), default="3", help="How many sentences to translate."
+)
+def demo(backend: str | None, seed: int, lines: str) -> int:
+    """Put three Japanese sentences into English, as a real batch of April 2024 did.
+
+    Shows the input lines, the Batch object, each status with its time, the results as they
+    arrive and in input order, and the cost. On the simulator (the default) this takes a second
+    and no key; with --real the same three lines run on the OpenAI API for a fraction of a cent.
+    """
+    work = list(translations(int(lines)))
+    if backend == "real":
+        heading("The translations of a batch of 17 April 2024, run again on the OpenAI API")
+        return play(real_backend(), work)
+    heading(f"A real batch of 17 April 2024, replayed on the simulator (seed {seed})")
+    return play(fake_backend(seed, work), work)
+
+
+def fake_backend(seed: int, work: list[Translation]) -> Backend:
+    """The simulator as the service was in April 2024, answering with the real translations."""
+    from batchsim.backends.fake import FakeBackend
+    from batchsim.clock import VirtualClock
+
+    return FakeBackend(
+        seed=seed,
+        clock=VirtualClock(start=CREATED_AT),
+        pacing="2024",
+        responder={each.custom_id: each.sentence.english for each in work},
+    )
+
+
+def play(backend: Backend, work: list[Translation]) -> int:
+    """Take `work` through `backend`, telling each step; the exit code."""
+    start = backend.clock.now()
+    content = input_file(work)
+    heading(f"\n1. The input file: one request per line, {len(work)} lines")
+    click.echo(content.decode(), nl=False)
+
+    heading("\n2. Upload it and create a batch: this Batch object comes back")
+    file = backend.upload_file(io.BytesIO(content), filename="translations.jsonl")
+    batch = backend.create_batch(input_file_id=file.id, endpoint="/v1/chat/completions")
+    click.echo(json.dumps(batch_object(batch), ensure_ascii=False, separators=(",", ":")))
+
+    heading(f"\n3. Look every {POLL_SECONDS} seconds until it has ended")
+    batch = watch(backend, batch, start)
+
+    results = list(read_results(backend, batch))
+    elapsed = backend.clock.now() - start
+    heading(
+        f"\n4. The results as they arrive, {elapsed:.0f} s after the start, in no promised order"
+    )
+    texts = {each.custom_id: each.sentence.japanese for each in work}
+    for result in results:
+        tell(result, texts)
+
+    heading("\n5. The same in input order, put together by custom_id")
+    by_id = {result.custom_id: result for result in results}
+    for each in work:
+        found = by_id.get(each.custom_id)
+        click.echo(f"{each.custom_id}: {answer(found) if found else 'no result'}")
+
+    heading("\n6. The cost")
+    tell_cost(batch)
+    all_good = len(by_id) == len(work) and all(result.is_ok for result in results)
+    return ALL_GOOD if all_good else SOME_FAILED
+
+
+def input_file(work: list[Translation]) -> bytes:
+    """The request lines as JSONL in UTF-8."""
+    lines = [json.dumps(each.request_line(), ensure_ascii=False) + "\n" for each in work]
+    return "".join(lines).encode()
+
+
+def batch_object(batch: Batch) -> dict[str, object]:
+    """The Batch object as the API printed it in April 2024, before `model` and `usage` existed."""
+    value = batch.to_object()
+    later = ("model", "usage")
+    first = ("id", "object", "endpoint", "errors", "input_file_id", "completion_window", "status")
+    return {key: value[key] for key in (*first, *value) if key not in later}
+
+
+def watch(backend: Backend, batch: Batch, start: float) -> Batch:
+    """Poll until the batch has ended, printing each look."""
+    while True:
+        counts = batch.request_counts
+        click.echo(
+            f"{backend.clock.now() - start:6.0f} s  {batch.status:<12}"
+            f"{counts.completed} of {counts.total} completed, {counts.failed} failed"
+        )
+        if batch.status.is_terminal:
+            return batch
+        backend.clock.sleep(POLL_SECONDS)
+        batch = backend.retrieve_batch(batch.id)
+
+
+def read_results(backend: Backend, batch: Batch) -> Iterator[ResultLine]:
+    """The lines of the output and error files, in the order of the files."""
+    for file_id in (batch.output_file_id, batch.error_file_id):
+        if file_id:
+            content = b"".join(backend.read_file(file_id))
+            for line in content.splitlines():
+                yield ResultLine.from_object(json.loads(line))
+
+
+def tell(result: ResultLine, texts: dict[str, str]) -> None:
+    """One result beside the text it belongs to."""
+    click.echo(f"{result.custom_id}:\n{texts.get(result.custom_id, '?')}\n->\n{answer(result)}\n")
+
+
+def answer(result: ResultLine) -> str:
+    """The text of a chat answer, or what went wrong instead."""
+    if not result.is_ok or result.response is None:
+        return f"failed: {result.error or (result.response and result.response.body)}"
+    return str(result.response.body["choices"][0]["message"]["content"])
+
+
+def tell_cost(batch: Batch) -> None:
+    """What the batch cost, against the ordinary price."""
+    from batchsim.pricing.prices import cost
+
+    half, full = cost(MODEL, batch.usage, batch=True), cost(MODEL, batch.usage, batch=False)
+    tokens = f"{batch.usage.input_tokens} tokens in, {batch.usage.output_tokens} out"
+    if half is None or full is None:
+        click.echo(f"{tokens}; the price of {MODEL} is not known")
+    else:
+        click.echo(f"{tokens}: ${half:f} as a batch, ${full:f} at the ordinary price of {MODEL}")
+
+
+def heading(text: str) -> None:
+    """A line that names what follows."""
+    click.secho(text, bold=True)

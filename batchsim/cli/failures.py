@@ -1,0 +1,36 @@
+"""An error -> what a person reads on stderr, and the exit code."""
+
+from __future__ import annotations
+
+import click
+
+from batchsim.errors import (
+    BatchsimError,
+    InputError,
+    JobIncomplete,
+    OutcomeUnknown,
+    Refused,
+    Unavailable,
+)
+
+ALL_GOOD = 0
+SOME_FAILED = 1
+BAD_INPUT = 2
+INCOMPLETE = 75
+INTERRUPTED = 130
+
+
+def explain(error: BatchsimError) -> int:
+    """Say on stderr what happened and what to do next; the exit code to end with."""
+    place = f"{error.place}: " if isinstance(error, InputError) and error.place else ""
+    click.echo(f"{click.style('error', fg='red', bold=True)}: {place}{error.message}", err=True)
+    if error.hint:
+        click.echo(f"{click.style('hint', fg='cyan')}: {error.hint}", err=True)
+    return exit_code(error)
+
+
+def exit_code(error: BatchsimError) -> int:
+    """75 when the same command can go on, 2 when something must be mended first."""
+    if isinstance(error, JobIncomplete | OutcomeUnknown | Refused | Unavailable):
+        return INCOMPLETE
+    return BAD_INPUT

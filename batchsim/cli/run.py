@@ -1,0 +1,133 @@
+"""`batchsim run`: an input file in, one result per line in input order out."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from batchsim.cli.backend import backend_options, real_backend, refuse_to_guess
+from batchsim.cli.failures import ALL_GOOD, INTERRUPTED, SOME_FAILED
+
+if TYPE_CHECKING:
+    from batchsim.backends import Backend
+    from batchsim.runner.run import Report
+
+
+@click.command()
+@backend_options
+@click.argument("requests", metavar="INPUT")
+@click.option(
+    "-o",
+    "--output",
+    metavar="RESULTS",
+    help="Write the results to this file once they are complete (standard output unless given).",
+)
+@click.option(
+    "--job",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Where the job keeps its journal and downloads [default: RESULTS.job or INPUT.job].",
+)
+@click.option(
+    "--seed", default=0, show_default=True, help="What the simulator's chance depends on."
+)
+@click.option("--any-model", is_flag=True, help="Accept models that are not OpenAI's.")
+def run(
+    backend: str | None,
+    requests: str,
+    output: str | None,
+    job: Path | None,
+    seed: int,
+    any_model: bool,  # noqa: FBT001 - click passes options by name
+) -> int:
+    """Run the requests of INPUT (a JSONL file, or - for standard input) and restore their order.
+
+    The input is checked first; nothing is sent unless all of it is valid. It is cut into as many
+    batches as the limits ask for. Each line of the results is one line of the API's output or
+    error file, in input order; lines that expired, were cancelled or got lost say so.
+
+    Every step is journalled: if this stops for any reason, the same command goes on where it was.
+    """
+    if backend is None:
+        raise refuse_to_guess("run")
+    source, job = _source_and_job(requests, output, job)
+    results = Path(output) if output else job / "results.jsonl"
+    try:
+        report = _run(backend, source, results, job, seed=seed, any_model=any_model)
+    except KeyboardInterrupt:
+        _tell_interrupted(backend)
+        return INTERRUPTED
+    if not output:
+        _copy_to_stdout(results)
+    return ALL_GOOD if report.all_ok else SOME_FAILED
+
+
+def _run(
+    backend: str, source: Path, results: Path, job: Path, *, seed: int, any_model: bool
+) -> Report:
+    from batchsim.cli.progress import Display
+    from batchsim.domain.endpoints import is_openai_model
+    from batchsim.runner.run import run as run_job
+
+    job.mkdir(parents=True, exist_ok=True)
+    with Display() as display:
+        report = run_job(
+            source,
+            _open_backend(backend, job, seed),
+            results=results,
+            job=job,
+            supports=(lambda _: True) if any_model else is_openai_model,
+            observe=display.show,
+        )
+    display.conclude(report)
+    return report
+
+
+def _open_backend(backend: str, job: Path, seed: int) -> Backend:
+    if backend == "real":
+        return real_backend()
+    from batchsim.backends.fake import FakeBackend
+    from batchsim.clock import VirtualClock
+    from batchsim.stores.disk import DiskStore
+
+    store = DiskStore(job / "fake")
+    clock = VirtualClock(store.latest) if store.latest else VirtualClock()
+    return FakeBackend(seed=seed, clock=clock, store=store)
+
+
+def _source_and_job(requests: str, output: str | None, job: Path | None) -> tuple[Path, Path]:
+    """The input as a file, and the job directory; standard input is kept in the latter."""
+    if requests != "-":
+        source = Path(requests)
+        return source, job or Path(f"{output or source}.job")
+    if sys.stdin.isatty():
+        click.echo("reading requests from the terminal; end them with Ctrl-D", err=True)
+    digest = hashlib.blake2b(digest_size=6)
+    with tempfile.NamedTemporaryFile(prefix="batchsim-", suffix=".jsonl", delete=False) as spool:
+        while block := sys.stdin.buffer.read(1 << 20):
+            digest.update(block)
+            spool.write(block)
+    job = job or Path(f"{output}.job" if output else f"batchsim-{digest.hexdigest()}.job")
+    job.mkdir(parents=True, exist_ok=True)
+    source = job / "stdin.jsonl"
+    shutil.move(spool.name, source)
+    return source, job
+
+
+def _copy_to_stdout(results: Path) -> None:
+    with results.open("rb") as stream:
+        shutil.copyfileobj(stream, sys.stdout.buffer, 1 << 20)
+    sys.stdout.buffer.flush()
+
+
+def _tell_interrupted(backend: str) -> None:
+    click.echo("interrupted; everything so far is in the journal", err=True)
+    if backend == "real":
+        click.echo("batches that were created go on running at the service", err=True)
+    click.echo("hint: the same command goes on where this one stopped", err=True)

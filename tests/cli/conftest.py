@@ -1,0 +1,63 @@
+"""The command line as a person uses it: separate output streams, an exit code, an own folder."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+
+@dataclass
+class Outcome:
+    code: int
+    stdout: str
+    stderr: str
+
+
+Command = Callable[..., Outcome]
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def batchsim(desk: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary, request) -> Command:
+    """Run one command in this process, with everything that `main` does around it."""
+    from batchsim.cli import main
+
+    def command(*arguments: str, stdin: bytes = b"") -> Outcome:
+        path = desk / ".stdin"
+        path.write_bytes(stdin)
+        with path.open("r") as stream:
+            monkeypatch.setattr(sys, "stdin", stream)
+            monkeypatch.setattr(sys, "argv", ["batchsim", *arguments])
+            with pytest.raises(SystemExit) as ended:
+                main()
+        out, err = capfdbinary.readouterr()
+        return Outcome(ended.value.code, out.decode(), err.decode())
+
+    return command
+
+
+@pytest.fixture
+def process(desk: Path) -> Callable[..., subprocess.Popen[bytes]]:
+    """Start one command in a process of its own."""
+
+    def start(*arguments: str, **options) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "batchsim", *arguments],
+            cwd=desk,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            stdin=options.pop("stdin", subprocess.DEVNULL),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            **options,
+        )
+
+    return start
