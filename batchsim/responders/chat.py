@@ -1,0 +1,252 @@
+"""Answers of /v1/chat/completions, in the shape and key order of 2026 (observed).
+
+Written as text from constant pieces, since a batch may need 50,000 of them: only the strings that
+vary pass through an encoder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import lru_cache
+from json.encoder import encode_basestring_ascii as quote
+from typing import Any, NamedTuple
+
+from batchsim.domain.batches import Usage
+from batchsim.domain.lines import RequestLine
+from batchsim.pricing.tokens import estimate_prompt_tokens
+from batchsim.responders import Answer, Occasion, errors, models
+from batchsim.responders.entropy import base62, stretch
+from batchsim.responders.json_instances import instance
+from batchsim.responders.parameters import (
+    boolean,
+    decimal,
+    integer,
+    one_of,
+    refusal,
+    size_refusal,
+    string,
+)
+from batchsim.responders.replies import (
+    MARK,
+    Reply,
+    cached_tokens,
+    echo,
+    last_text,
+    reasoning_tokens,
+    reply,
+)
+
+ROLES = ("system", "assistant", "user", "function", "tool", "developer")
+"""Who may speak in a conversation, in the order of the API's refusal."""
+
+CHECKS = {
+    "temperature": decimal(0, 2),
+    "top_p": decimal(0, 1),
+    "presence_penalty": decimal(-2, 2),
+    "frequency_penalty": decimal(-2, 2),
+    "n": integer(1, 128),
+    "max_tokens": integer(1),
+    "max_completion_tokens": integer(1),
+    "top_logprobs": integer(0, 20),
+    "logprobs": boolean,
+    "parallel_tool_calls": boolean,
+    "store": boolean,
+    "user": string,
+    "reasoning_effort": one_of("none", "minimal", "low", "medium", "high", "xhigh"),
+}
+"""The ranges of the parameters (API reference)."""
+
+
+class _Style(NamedTuple):
+    """What is the same in all answers of one model, as JSON text."""
+
+    model: str
+    logprobs: str
+    fingerprint: str
+
+
+def respond(request: RequestLine, occasion: Occasion) -> Answer:
+    """The simulated answer: it echoes the last user message, or has the form that was asked for."""
+    body = request.body
+    prompt_tokens = estimate_prompt_tokens(request)
+    refused = _refusal(request, prompt_tokens)
+    if refused is not None:
+        return refused
+    function = forced_function(body.get("tools"), body.get("tool_choice"))
+    if function is not None:
+        return _call(request, occasion, prompt_tokens, function)
+    text = _text(body)
+    model = request.model or ""
+    thought = (
+        reasoning_tokens(body.get("reasoning_effort"), occasion.entropy)
+        if models.is_reasoning(model)
+        else 0
+    )
+    limit = body.get("max_completion_tokens") or body.get("max_tokens")
+    said = reply(text, reasoning_tokens=thought, limit=limit)
+    return _speech(request, occasion, prompt_tokens, said)
+
+
+def with_text(request: RequestLine, occasion: Occasion, text: str) -> Answer:
+    """A well-formed answer whose text is `text`, whatever the request asks for."""
+    return _speech(request, occasion, estimate_prompt_tokens(request), reply(text))
+
+
+def forced_function(tools: Any, tool_choice: Any) -> dict[str, Any] | None:
+    """The function that the request obliges the model to call, as the request declares it.
+
+    Reads both spellings: `{"type": "function", "function": {...}}` of chat completions and the flat
+    one of responses.
+    """
+    if type(tools) is not list or tool_choice in (None, "none", "auto"):
+        return None
+    functions = [
+        tool.get("function", tool)
+        for tool in tools
+        if type(tool) is dict and tool.get("type") == "function"
+    ]
+    functions = [each for each in functions if type(each) is dict and type(each.get("name")) is str]
+    if type(tool_choice) is dict:
+        chosen = tool_choice.get("function", tool_choice)
+        name = chosen.get("name") if type(chosen) is dict else None
+        functions = [each for each in functions if each["name"] == name]
+    return functions[0] if functions else None
+
+
+def formatted_text(text: str, form: Any) -> str:
+    """`text` as the JSON that a response format asks for; as it is when none is asked for.
+
+    Reads both spellings: `json_schema` holding the schema (chat completions) and the flat one.
+    """
+    kind = form.get("type") if type(form) is dict else None
+    if kind == "json_object":
+        return json.dumps({"answer": text}, ensure_ascii=False)
+    if kind == "json_schema":
+        holder = form.get("json_schema", form)
+        schema = holder.get("schema") if type(holder) is dict else None
+        return json.dumps(instance(schema, text), ensure_ascii=False)
+    return text
+
+
+def _text(body: dict[str, Any]) -> str:
+    text = echo(last_text(body.get("messages")))
+    form = body.get("response_format")
+    return text if form is None else formatted_text(text, form)
+
+
+def _refusal(request: RequestLine, prompt_tokens: int) -> Answer | None:
+    body, model = request.body, request.model or ""
+    refused = (
+        refusal(body, CHECKS)
+        or _message_refusal(body.get("messages"))
+        or (_model_refusal(body, model) if models.is_reasoning(model) else None)
+    )
+    if refused is not None:
+        return refused
+    name = "max_completion_tokens" if body.get("max_completion_tokens") else "max_tokens"
+    return size_refusal("messages", models.sizes(model), prompt_tokens, body.get(name), name)
+
+
+def _message_refusal(messages: Any) -> Answer | None:
+    if type(messages) is not list:
+        return errors.invalid_type("messages", "an array of objects", messages)
+    if not messages:
+        return errors.empty_array("messages")
+    for index, message in enumerate(messages):
+        if type(message) is not dict:
+            return errors.invalid_type(f"messages[{index}]", "an object", message)
+        role = message.get("role")
+        if role not in ROLES:
+            return _role_refusal(f"messages[{index}].role", role)
+        content = message.get("content")
+        if content is None:
+            if role != "assistant":
+                return errors.null_content(index)
+        elif type(content) is not str and type(content) is not list:
+            expected = "one of a string or array of objects"
+            return errors.invalid_type(f"messages[{index}].content", expected, content)
+    return None
+
+
+def _role_refusal(param: str, role: Any) -> Answer:
+    if role is None:
+        return errors.missing_parameter(param)
+    if type(role) is not str:
+        return errors.invalid_type(param, "a string", role)
+    return errors.invalid_value(param, role, ROLES)
+
+
+def _model_refusal(body: dict[str, Any], model: str) -> Answer | None:
+    if body.get("max_tokens") is not None:
+        return errors.unsupported_parameter("max_tokens", "max_completion_tokens")
+    if not models.takes_temperature(model):
+        for name in ("temperature", "top_p"):
+            if body.get(name) not in (None, 1):
+                return errors.unsupported_value(name, body[name])
+    return None
+
+
+def _speech(request: RequestLine, occasion: Occasion, prompt_tokens: int, said: Reply) -> Answer:
+    message = (
+        f'{{"role": "assistant", "content": {quote(said.text)}, '
+        '"refusal": null, "annotations": []}'
+    )
+    finish_reason = "length" if said.is_cut else "stop"
+    return _completion(request, occasion, prompt_tokens, said, message, finish_reason)
+
+
+def _call(
+    request: RequestLine, occasion: Occasion, prompt_tokens: int, function: dict[str, Any]
+) -> Answer:
+    arguments = json.dumps(instance(function.get("parameters"), MARK) or {}, ensure_ascii=False)
+    identifier = base62(stretch(occasion.entropy, "tool call", 24))
+    message = (
+        '{"role": "assistant", "content": null, "tool_calls": '
+        f'[{{"id": "call_{identifier}", "type": "function", "function": '
+        f'{{"name": {quote(function["name"])}, "arguments": {quote(arguments)}}}}}], '
+        '"refusal": null, "annotations": []}'
+    )
+    # A call of a function that the request names ends with "stop" (API reference).
+    finish_reason = "tool_calls" if request.body["tool_choice"] == "required" else "stop"
+    said = reply(arguments)
+    return _completion(request, occasion, prompt_tokens, said, message, finish_reason)
+
+
+def _completion(
+    request: RequestLine,
+    occasion: Occasion,
+    prompt_tokens: int,
+    said: Reply,
+    message: str,
+    finish_reason: str,
+) -> Answer:
+    at, entropy = occasion
+    style = _style(request.model or "")
+    end = f', "message": {message}, {style.logprobs}"finish_reason": "{finish_reason}"}}'
+    choices, tokens, reasoned = f'{{"index": 0{end}', said.tokens, said.reasoning_tokens
+    copies = request.body.get("n")
+    if type(copies) is int and 1 < copies <= 128:
+        choices = ", ".join([f'{{"index": {index}{end}' for index in range(copies)])
+        tokens, reasoned = copies * tokens, copies * reasoned
+    cached = cached_tokens(prompt_tokens, entropy)
+    body = (
+        f'{{"id": "chatcmpl-{base62(entropy[:29])}", "object": "chat.completion", '
+        f'"created": {at}, "model": {style.model}, "choices": [{choices}], '
+        f'"usage": {{"prompt_tokens": {prompt_tokens}, "completion_tokens": {tokens}, '
+        f'"total_tokens": {prompt_tokens + tokens}, '
+        f'"prompt_tokens_details": {{"cached_tokens": {cached}, "audio_tokens": 0}}, '
+        f'"completion_tokens_details": {{"reasoning_tokens": {reasoned}, "audio_tokens": 0, '
+        '"accepted_prediction_tokens": 0, "rejected_prediction_tokens": 0}}, '
+        f'"service_tier": "default", "system_fingerprint": {style.fingerprint}}}'
+    )
+    return Answer(200, body, Usage(prompt_tokens, tokens, cached, reasoned))
+
+
+@lru_cache(maxsize=256)
+def _style(model: str) -> _Style:
+    name = models.snapshot(model)
+    fingerprint = hashlib.blake2b(name.encode(), digest_size=5).hexdigest()
+    # Reasoning models leave the key out (observed for gpt-5-nano).
+    logprobs = "" if models.is_reasoning(model) else '"logprobs": null, '
+    return _Style(quote(name), logprobs, f'"fp_{fingerprint}"')

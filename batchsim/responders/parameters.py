@@ -1,0 +1,92 @@
+"""What the service checks about a body only when it runs the line: the ranges of its parameters.
+
+A batch is validated by its lines' keys, url and model. A temperature of 999 passes that, and comes
+back as a 400 in the error file (observed).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from batchsim.responders import Answer, errors
+from batchsim.responders.models import Model
+
+Check = Callable[[str, Any], Answer | None]
+"""Takes a parameter's name and its value (never null); an answer is its refusal."""
+
+
+def decimal(low: float, high: float) -> Check:
+    """Any number from `low` to `high`."""
+
+    def check(name: str, value: Any) -> Answer | None:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return errors.invalid_type(name, "a decimal", value)
+        if value < low:
+            return errors.out_of_range(name, "decimal", "minimum", low, value)
+        if value > high:
+            return errors.out_of_range(name, "decimal", "maximum", high, value)
+        return None
+
+    return check
+
+
+def integer(low: int, high: int | None = None) -> Check:
+    """An integer from `low` to `high`; None sets no upper bound."""
+
+    def check(name: str, value: Any) -> Answer | None:
+        if isinstance(value, bool) or not isinstance(value, int):
+            return errors.invalid_type(name, "an integer", value)
+        if value < low:
+            return errors.out_of_range(name, "integer", "minimum", low, value)
+        if high is not None and value > high:
+            return errors.out_of_range(name, "integer", "maximum", high, value)
+        return None
+
+    return check
+
+
+def boolean(name: str, value: Any) -> Answer | None:
+    """True or false."""
+    return None if isinstance(value, bool) else errors.invalid_type(name, "a boolean", value)
+
+
+def string(name: str, value: Any) -> Answer | None:
+    """Any string."""
+    return None if isinstance(value, str) else errors.invalid_type(name, "a string", value)
+
+
+def one_of(*supported: str) -> Check:
+    """One of the `supported` strings."""
+
+    def check(name: str, value: Any) -> Answer | None:
+        if not isinstance(value, str):
+            return errors.invalid_type(name, "a string", value)
+        return None if value in supported else errors.invalid_value(name, value, supported)
+
+    return check
+
+
+def refusal(body: Mapping[str, Any], checks: Mapping[str, Check]) -> Answer | None:
+    """The first refusal among the parameters in the order of the body; null is always taken."""
+    for name, value in body.items():
+        check = checks.get(name)
+        if check is not None and value is not None:
+            refused = check(name, value)
+            if refused is not None:
+                return refused
+    return None
+
+
+def size_refusal(
+    param: str, model: Model, prompt_tokens: int, limit: int | None, limit_name: str
+) -> Answer | None:
+    """The refusal when prompt and answer do not fit the model.
+
+    `param` names the prompt, `limit` the most tokens of the answer that `limit_name` asks for.
+    """
+    if model.context is not None and prompt_tokens + (limit or 0) > model.context:
+        return errors.context_length_exceeded(param, model.context, prompt_tokens, limit or 0)
+    if limit is not None and model.longest_answer is not None and limit > model.longest_answer:
+        return errors.answer_too_long(limit_name, limit, model.longest_answer)
+    return None

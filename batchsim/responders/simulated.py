@@ -1,0 +1,38 @@
+"""The default responder: every endpoint's simulated answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+from batchsim.domain.lines import RequestLine
+from batchsim.responders import Answer, Occasion, Responder, chat
+
+
+class EndpointResponder(NamedTuple):
+    """How one endpoint answers: by itself, or with a text that somebody else wrote."""
+
+    respond: Responder
+    with_text: Callable[[RequestLine, Occasion, str], Answer]
+
+
+RESPONDERS: Mapping[str, EndpointResponder] = MappingProxyType(
+    {
+        "/v1/chat/completions": EndpointResponder(chat.respond, chat.with_text),
+    }
+)
+"""The endpoints by path."""
+
+
+def simulated(request: RequestLine, occasion: Occasion) -> Answer:
+    """The answer of a model that only pretends: derived from the request, and saying so.
+
+    Raises KeyError for a url that is none of the API's endpoints; validation admits none.
+    """
+    return RESPONDERS[request.url].respond(request, occasion)
+
+
+def with_text(request: RequestLine, occasion: Occasion, text: str) -> Answer:
+    """A well-formed answer of the request's endpoint that says `text`."""
+    return RESPONDERS[request.url].with_text(request, occasion, text)
