@@ -19,6 +19,8 @@ class Endpoint:
     required: tuple[str, ...]
     streams: str | None = None
     """What the refusal of `stream: true` calls this endpoint; None where nothing streams."""
+    substitutes: tuple[str, ...] = ()
+    """Parameters that excuse the absence of any required one but the model."""
 
 
 ENDPOINTS: Mapping[str, Endpoint] = MappingProxyType(
@@ -28,7 +30,12 @@ ENDPOINTS: Mapping[str, Endpoint] = MappingProxyType(
             Endpoint("/v1/chat/completions", ("model", "messages"), "Chat Completions"),
             Endpoint("/v1/completions", ("model", "prompt"), "Completions"),
             Endpoint("/v1/embeddings", ("model", "input")),
-            Endpoint("/v1/responses", ("model", "input"), "Responses"),
+            Endpoint(
+                "/v1/responses",
+                ("model", "input"),
+                "Responses",
+                substitutes=("prompt", "previous_response_id", "conversation"),
+            ),
             Endpoint("/v1/moderations", ("input",)),
             Endpoint("/v1/images/generations", ("model", "prompt"), "Images"),
             Endpoint("/v1/images/edits", ("model", "prompt", "images"), "Images"),

@@ -21,7 +21,9 @@ from typing import Any
 import orjson
 
 from batchsim.domain.batches import BatchError
-from batchsim.domain.endpoints import ENDPOINTS, is_openai_model
+from batchsim.domain.custom_ids import CustomIds
+from batchsim.domain.endpoints import ENDPOINTS, Endpoint, is_openai_model
+from batchsim.domain.json_objects import is_deeper, read_object
 from batchsim.domain.limits import OPENAI, Limits
 from batchsim.domain.lines import RequestLine
 from batchsim.jsonl import Line
@@ -29,8 +31,12 @@ from batchsim.jsonl import Line
 KEYS = ("custom_id", "method", "url", "body")
 """The keys that every line needs, in the order in which their absence is reported."""
 
-_KEY_BYTES = tuple(f'"{key}"'.encode() for key in KEYS)
-_ESCAPED_KEY_LETTER = re.compile(rb"\\u00[567]")
+_WHITE_SPACE = b" \t\r\n"
+_new_tuple = tuple.__new__
+_QUOTED_KEYS = tuple(f'"{key}"'.encode() for key in KEYS)
+_match_usual_start = re.compile(
+    rb'\{"custom_id": ?"([^"\\\x00-\x1f]++)", ?"method": ?"POST", ?"url": ?"([^"\\\x00-\x1f]++)", ?"body": ?'
+).match
 
 
 class InvalidLine(Exception):
@@ -57,7 +63,7 @@ class InputRules:
         self._one_model = one_model
         self._limits = limits
         self._supports = supports
-        self._seen: set[str] = set()
+        self._custom_ids = CustomIds()
         self._known_models: set[str] = set()
         self.model: str | None = None
         """The model of the first line that names one."""
@@ -90,25 +96,24 @@ class InputRules:
     def check(self, number: int, content: bytes) -> RequestLine:
         """The line `number` (counted from 1), or InvalidLine with what is wrong with it."""
         self.lines += 1
-        value = parse(number, content, self._limits.nesting)
-        custom_id = value.get("custom_id")
-        url = value.get("url")
-        body = value.get("body")
-        if not (
-            type(custom_id) is str
-            and custom_id
-            and type(url) is str
-            and type(body) is dict
-            and value.get("method") == "POST"
-        ):
-            raise InvalidLine(_bad_key(number, value))
-        if custom_id in self._seen:
+        nesting = self._limits.nesting
+        custom_id, url, body = _usual_parts(content, nesting) or _parts(number, content, nesting)
+        if not self._custom_ids.add(custom_id):
             raise InvalidLine(duplicate_custom_id(number, custom_id))
-        self._seen.add(custom_id)
-        self._check_url(number, url)
-        model = self._check_model(number, url, body)
-        self._check_body(number, url, body)
-        return RequestLine(number, custom_id, url, model, body)
+        if url != self._endpoint and (self._endpoint is not None or url not in ENDPOINTS):
+            raise InvalidLine(invalid_url(number))
+        endpoint = ENDPOINTS[url]
+        model = body.get("model")
+        if model is None or model != self.model:
+            self._check_model(number, endpoint, model)
+        if body.get("stream") is True and endpoint.streams:
+            raise InvalidLine(streaming_unsupported(number, endpoint.streams))
+        for name in endpoint.required:
+            if body.get(name) is None and not _is_excused(endpoint, body):
+                raise InvalidLine(missing_body_parameter(number, name))
+        if url == "/v1/embeddings":
+            self.embedding_inputs += embedding_inputs(body["input"])
+        return _new_tuple(RequestLine, (number, custom_id, url, model, body))
 
     def finish(self) -> Iterator[BatchError]:
         """What is wrong with the input as a whole."""
@@ -119,20 +124,13 @@ class InputRules:
         if self._one_model and self.embedding_inputs > self._limits.embedding_inputs_per_batch:
             yield too_many_inputs(self.embedding_inputs, self._limits.embedding_inputs_per_batch)
 
-    def _check_url(self, number: int, url: str) -> None:
-        if url != self._endpoint and (self._endpoint is not None or url not in ENDPOINTS):
-            raise InvalidLine(invalid_url(number))
-
-    def _check_model(self, number: int, url: str, body: dict[str, Any]) -> str | None:
-        model = body.get("model")
+    def _check_model(self, number: int, endpoint: Endpoint, model: Any) -> None:
+        if model is None:
+            if "model" in endpoint.required:
+                raise InvalidLine(missing_body_parameter(number, "model"))
+            return
         if type(model) is not str:
-            if model is None and "model" not in ENDPOINTS[url].required:
-                return None
-            raise InvalidLine(
-                missing_body_parameter(number, "model")
-                if model is None
-                else invalid_type(number, "body.model", "a string", model)
-            )
+            raise InvalidLine(invalid_type(number, "body.model", "a string", model))
         if model not in self._known_models:
             if not self._supports(model):
                 raise InvalidLine(model_not_found(number, model))
@@ -141,69 +139,54 @@ class InputRules:
             self.model = model
         elif self._one_model and model != self.model:
             raise InvalidLine(mismatched_model(number, model))
-        return model
-
-    def _check_body(self, number: int, url: str, body: dict[str, Any]) -> None:
-        endpoint = ENDPOINTS[url]
-        if body.get("stream") is True and endpoint.streams:
-            raise InvalidLine(streaming_unsupported(number, endpoint.streams))
-        for name in endpoint.required:
-            if body.get(name) is None:
-                raise InvalidLine(missing_body_parameter(number, name))
-        if url == "/v1/embeddings":
-            self.embedding_inputs += embedding_inputs(body["input"])
 
 
-def parse(number: int, content: bytes, nesting: int = OPENAI.nesting) -> dict[str, Any]:
-    """The JSON object on a line, strictly read; InvalidLine (invalid_json_line) when it is none.
+def _is_excused(endpoint: Endpoint, body: dict[str, Any]) -> bool:
+    return any(body.get(name) is not None for name in endpoint.substitutes)
 
-    Stricter than some parsers on purpose: no NaN, no lone surrogates, no BOM, no nesting beyond
-    `nesting`, and none of the four keys twice, since two readers could then disagree on the line.
+
+def _usual_parts(content: bytes, nesting: int) -> tuple[str, str, dict[str, Any]] | None:
+    """The id, url and body of a line written in the usual way; None says nothing about the line.
+
+    Nearly every program writes the keys in the order of the documentation. Then the body is all
+    that is between a start that a pattern can tell and the last brace: parsing it alone is
+    quicker than parsing the line, and proves that no key is there twice.
     """
-    if content.count(b"{") + content.count(b"[") > nesting and _depth(content) > nesting:
-        raise InvalidLine(invalid_json_line(number))
+    start = _match_usual_start(content)
+    content = content.rstrip(_WHITE_SPACE)
+    if start is None or content[-1:] != b"}" or is_deeper(content, nesting):
+        return None
+    custom_id, url = start.groups()
     try:
-        value = orjson.loads(content)
-    except orjson.JSONDecodeError:
-        raise InvalidLine(invalid_json_line(number)) from None
-    if type(value) is not dict:
+        body = orjson.loads(content[start.end() : -1])
+        if type(body) is dict:
+            return custom_id.decode(), url.decode(), body
+    except ValueError:
+        pass
+    return None
+
+
+def _parts(number: int, content: bytes, nesting: int) -> tuple[str, str, dict[str, Any]]:
+    value = read_object(content, nesting=nesting, unique=_QUOTED_KEYS)
+    if value is None:
         raise InvalidLine(invalid_json_line(number))
-    suspicious = any(content.count(key) > 1 for key in _KEY_BYTES)
-    if (suspicious or _ESCAPED_KEY_LETTER.search(content)) and _repeats_a_key(content):
-        raise InvalidLine(invalid_json_line(number))
-    return value
+    custom_id, url, body = value.get("custom_id"), value.get("url"), value.get("body")
+    if (
+        type(custom_id) is str
+        and custom_id
+        and value.get("method") == "POST"
+        and type(url) is str
+        and type(body) is dict
+    ):
+        return custom_id, url, body
+    raise InvalidLine(_bad_key(number, value))
 
 
 def embedding_inputs(value: Any) -> int:
     """How many embedding inputs an `input` holds: one string or token list, or one per element."""
-    if isinstance(value, list) and value and not isinstance(value[0], int):
+    if isinstance(value, list) and not (value and isinstance(value[0], int)):
         return len(value)
     return 1
-
-
-def _depth(content: bytes) -> int:
-    depth = deepest = 0
-    for bracket in re.finditer(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', content, re.DOTALL):
-        token = bracket.group()
-        if token in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif token in b"]}":
-            depth -= 1
-    return deepest
-
-
-def _repeats_a_key(content: bytes) -> bool:
-    import json
-
-    top: list[list[str]] = []
-
-    def remember(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        top[:] = [[name for name, _ in pairs]]
-        return dict(pairs)
-
-    json.loads(content, object_pairs_hook=remember)
-    return any(top[0].count(key) > 1 for key in KEYS)
 
 
 def _bad_key(number: int, value: dict[str, Any]) -> BatchError:
