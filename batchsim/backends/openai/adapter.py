@@ -1,0 +1,223 @@
+"""The nine methods, each one request to the service.
+
+The requests go through the SDK's generic `get`, `post` and `delete` rather than through `files` and
+`batches`. Those parse answers into models of their own; here the bytes are needed, because
+compatible services answer in ways that are odd but clear, and because an answer that cannot be read
+has a meaning of its own. It also makes every release of the SDK escape ids alike.
+
+What holds for every request:
+- It is sent once. The SDK would send a POST up to three times, without an idempotency key, and each
+  may start a batch that costs money (observed on 1.109.1 and 3.54.0).
+- It is not redirected: a POST would carry its content to a host that nobody named. A client that
+  the caller made with a release that has no such option (1.55 has none) decides this itself.
+- It ends: connecting, waiting for a free connection, and each read and write have a time-out.
+- What it raises is batchsim's own: see errors.py beside this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+
+from batchsim.backends import Backend, Page
+from batchsim.backends.openai import answers, paths
+from batchsim.backends.openai.connection import connect, http_library, upload_timeout
+from batchsim.backends.openai.content import rest_of
+from batchsim.backends.openai.errors import Call, Effect, translate
+from batchsim.clock import Clock, SystemClock
+from batchsim.domain.batches import Batch
+from batchsim.domain.files import File
+from batchsim.errors import BatchsimError, UsageError
+
+if TYPE_CHECKING:
+    import openai
+
+
+class OpenAIBackend(Backend):
+    """The Batch API over the network. Every method sends exactly one request.
+
+    `client` is an `openai.OpenAI` (or AzureOpenAI) to use as it is, with its own time-outs but
+    without its retries. Without one, `base_url` and `api_key` make it; they default to the
+    environment's OPENAI_BASE_URL and OPENAI_API_KEY. `clock` is the machine's unless given: give
+    the service's own where the service is simulated.
+
+    Raises AuthenticationFailed without a key, UsageError for arguments that cannot work.
+    """
+
+    def __init__(
+        self,
+        client: openai.OpenAI | None = None,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        import openai
+
+        own = client is None
+        if client is None:
+            client = connect(base_url, api_key)
+        elif base_url is not None or api_key is not None:
+            raise UsageError("a client brings its own base URL and key: give either, not both")
+        if not isinstance(client, openai.OpenAI):
+            raise UsageError(
+                f"the client must be an openai.OpenAI, not {type(client).__name__}",
+                hint="from asyncio, call a Backend through asyncio.to_thread",
+            )
+        self.clock = clock or SystemClock()
+        self._client: Any = client.with_options(max_retries=0)
+        self._response_class = http_library().Response
+        self._upload_timeout = upload_timeout() if own else None
+
+    def upload_file(
+        self,
+        content: BinaryIO,
+        *,
+        filename: str,
+        purpose: str = "batch",
+        expires_after: int | None = None,
+    ) -> File:
+        """`POST /files`; the content is streamed from where it stands."""
+        fields: dict[str, Any] = {"purpose": purpose}
+        if expires_after is not None:
+            fields["expires_after"] = {"anchor": "created_at", "seconds": expires_after}
+        call = Call("upload the file", Effect.WRITE)
+        with rest_of(content) as rest:
+            try:
+                answer = self._ask(
+                    call,
+                    "post",
+                    "/files",
+                    body=fields,
+                    files=[("file", (filename, rest, "application/octet-stream"))],
+                    headers=_AS_FORM,
+                    timeout=self._upload_timeout,
+                )
+            except BatchsimError:
+                # The SDK wraps what reading the content raised; it is no fault of the service.
+                if rest.failure is not None:
+                    raise rest.failure from None
+                raise
+        return answers.read_object(File, answer, call)
+
+    def retrieve_file(self, file_id: str) -> File:
+        """`GET /files/{id}`."""
+        call = Call("retrieve the file", Effect.READ)
+        return answers.read_object(File, self._ask(call, "get", paths.file(file_id)), call)
+
+    def list_files(
+        self,
+        *,
+        purpose: str | None = None,
+        limit: int = 10_000,
+        after: str | None = None,
+        order: Literal["asc", "desc"] = "desc",
+    ) -> Page[File]:
+        """`GET /files`."""
+        call = Call("list the files", Effect.READ)
+        query = {"purpose": purpose, "limit": limit, "after": after, "order": order}
+        return answers.read_page(File, self._ask(call, "get", "/files", query=query), call)
+
+    def delete_file(self, file_id: str) -> None:
+        """`DELETE /files/{id}`."""
+        call = Call("delete the file", Effect.STATE_CHANGE)
+        answer = self._ask(call, "delete", paths.file(file_id))
+        if answer.get("deleted") is False:
+            raise call.unanswered("the service answered that it was not deleted")
+
+    def read_file(self, file_id: str) -> Iterator[bytes]:
+        """`GET /files/{id}/content`, sent when the first piece is asked for."""
+        call = Call("read the file", Effect.READ)
+        path = f"{paths.file(file_id)}/content"
+        with closing(self._send(call, "get", path, headers=_AS_BYTES)) as response:
+            yield from answers.read_content(response, call)
+
+    def create_batch(
+        self,
+        *,
+        input_file_id: str,
+        endpoint: str,
+        completion_window: str = "24h",
+        metadata: Mapping[str, str] | None = None,
+        output_expires_after: int | None = None,
+    ) -> Batch:
+        """`POST /batches`."""
+        body: dict[str, Any] = {
+            "input_file_id": input_file_id,
+            "endpoint": endpoint,
+            "completion_window": completion_window,
+        }
+        if metadata is not None:
+            body["metadata"] = dict(metadata)
+        if output_expires_after is not None:
+            body["output_expires_after"] = {"anchor": "created_at", "seconds": output_expires_after}
+        call = Call("create the batch", Effect.WRITE)
+        return answers.read_object(Batch, self._ask(call, "post", "/batches", body=body), call)
+
+    def retrieve_batch(self, batch_id: str) -> Batch:
+        """`GET /batches/{id}`."""
+        call = Call("retrieve the batch", Effect.READ)
+        return answers.read_object(Batch, self._ask(call, "get", paths.batch(batch_id)), call)
+
+    def cancel_batch(self, batch_id: str) -> Batch:
+        """`POST /batches/{id}/cancel`."""
+        call = Call("cancel the batch", Effect.STATE_CHANGE)
+        answer = self._ask(call, "post", f"{paths.batch(batch_id)}/cancel")
+        return answers.read_object(Batch, answer, call)
+
+    def list_batches(self, *, limit: int = 20, after: str | None = None) -> Page[Batch]:
+        """`GET /batches`."""
+        call = Call("list the batches", Effect.READ)
+        query = {"limit": limit, "after": after}
+        return answers.read_page(Batch, self._ask(call, "get", "/batches", query=query), call)
+
+    def _ask(self, call: Call, method: str, path: str, **parts: Any) -> dict[str, Any]:
+        """The JSON object that the service answers."""
+        with closing(self._send(call, method, path, **parts)) as response:
+            try:
+                return answers.read_json(response, call)
+            except BatchsimError:
+                raise
+            except Exception as error:
+                raise self._translated(error, call) from error
+
+    def _send(
+        self,
+        call: Call,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: Any = None,
+        **content: Any,
+    ) -> Any:
+        """Send one request and return its answer, the status good and the content not yet read.
+
+        The answer is a Response of whichever HTTP library the client has.
+        """
+        options: dict[str, Any] = {"follow_redirects": False}
+        if query is not None:
+            options["params"] = {name: each for name, each in query.items() if each is not None}
+        if headers is not None:
+            options["headers"] = headers
+        if timeout is not None:
+            options["timeout"] = timeout
+        try:
+            return getattr(self._client, method)(
+                path, cast_to=self._response_class, options=options, stream=True, **content
+            )
+        except TypeError:
+            raise  # an argument that JSON cannot carry; nothing was sent
+        except Exception as error:  # noqa: BLE001 - whatever the SDK raises has a meaning here
+            # The text of a status error may echo the key; what matters of it has been kept.
+            cause = None if hasattr(error, "status_code") else error
+            raise self._translated(error, call) from cause
+
+    def _translated(self, error: Exception, call: Call) -> BatchsimError:
+        key = getattr(self._client, "api_key", None)
+        return translate(error, call, key=key, now=self.clock.now())
+
+
+_AS_BYTES = {"Accept": "application/binary"}
+_AS_FORM = {"Content-Type": "multipart/form-data"}

@@ -1,0 +1,93 @@
+"""What a service answers -> domain values. What cannot be read is no answer.
+
+`response` is a Response of httpx or httpx2, its status good and its content not yet read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+import orjson
+
+from batchsim.backends import Page
+from batchsim.backends.openai.errors import Call
+from batchsim.domain.batches import Batch
+from batchsim.domain.files import File
+from batchsim.errors import TransferBroken, Unavailable
+from batchsim.jsonl import BLOCK
+
+LONGEST_ANSWER = 64 << 20
+"""Bytes of a JSON answer; a page of 10,000 files has about 4 MB."""
+
+Value = TypeVar("Value", Batch, File)
+
+
+def read_json(response: Any, call: Call) -> dict[str, Any]:
+    """The answer as a JSON object. Raises what `call` makes of an answer that is none.
+
+    Errors of the HTTP library pass through.
+    """
+    content = bytearray()
+    for piece in response.iter_bytes():
+        content += piece
+        if len(content) > LONGEST_ANSWER:
+            raise call.unanswered("the answer does not end")
+    try:
+        value = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        raise call.unanswered("the answer is not JSON") from None
+    if not isinstance(value, dict):
+        raise call.unanswered("the answer is not a JSON object")
+    return value
+
+
+def read_object(kind: type[Value], answer: Mapping[str, Any], call: Call) -> Value:
+    """The batch or file in `answer`. Raises what `call` makes of an answer without one."""
+    try:
+        return kind.from_object(_unwrapped(kind, answer))
+    except ValueError as error:
+        raise call.unanswered(str(error)) from None
+
+
+def read_page(kind: type[Value], answer: Mapping[str, Any], call: Call) -> Page[Value]:
+    """The page in `answer`; a service that does not say that there is more has no more."""
+    entries = answer.get("data", "absent") or []
+    if not isinstance(entries, list) or not all(isinstance(each, Mapping) for each in entries):
+        raise call.unanswered("the answer is not a list object")
+    data = tuple(read_object(kind, each, call) for each in entries)
+    return Page(data, has_more=bool(data) and answer.get("has_more") is True)
+
+
+def read_content(response: Any, call: Call) -> Iterator[bytes]:
+    """The content in pieces of at most 1 MiB. Raises TransferBroken when it ends early."""
+    if response.headers.get("content-type", "").startswith("text/html"):
+        raise Unavailable(
+            f"could not {call.words}: a web page came instead of its content",
+            hint="check the base URL, and what stands between this machine and the service",
+        )
+    try:
+        yield from response.iter_bytes(BLOCK)
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+        raise _broken(f"{response.num_bytes_downloaded:,} bytes: {reason}") from error
+    announced = response.headers.get("content-length", "")
+    if announced.isdecimal() and response.num_bytes_downloaded != int(announced):
+        raise _broken(f"{response.num_bytes_downloaded:,} of {int(announced):,} bytes")
+
+
+def _broken(place: str) -> TransferBroken:
+    return TransferBroken(
+        f"the content ended after {place}", hint="read it again from its beginning"
+    )
+
+
+def _unwrapped(kind: type[Value], answer: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The object itself: some services put it inside `data` or `job` (observed)."""
+    if "id" not in answer:
+        inner = next((answer[name] for name in ("data", "job") if name in answer), None)
+        answer = inner if isinstance(inner, Mapping) else answer
+    own = kind.__name__.lower()
+    if answer.get("object") in {"batch", "file", "list", "error"} - {own}:
+        raise ValueError(f"the answer is a {answer['object']} object, not a {own}")
+    return answer

@@ -1,0 +1,65 @@
+"""A client of the openai SDK as batchsim wants it, and the HTTP library beneath it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from batchsim.errors import AuthenticationFailed, UsageError
+
+if TYPE_CHECKING:
+    import openai
+
+CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 60.0
+UPLOAD_ANSWER_SECONDS = 300.0
+"""A service may check a file of 200 MB before it answers."""
+
+
+def upload_timeout() -> openai.Timeout:
+    """The time-outs of an upload: the answer may take longer than others."""
+    import openai
+
+    return openai.Timeout(UPLOAD_ANSWER_SECONDS, connect=CONNECT_SECONDS, pool=CONNECT_SECONDS)
+
+
+def connect(base_url: str | None, api_key: str | None) -> openai.OpenAI:
+    """A client that neither retries nor follows redirects. The environment fills what is None.
+
+    Raises AuthenticationFailed without a usable key, UsageError for a base URL that is none.
+    """
+    import openai
+
+    key = (api_key if api_key is not None else os.environ.get("OPENAI_API_KEY", "")).strip()
+    if not key:
+        hint = "export OPENAI_API_KEY=..."
+        raise AuthenticationFailed("there is no API key", status=401, hint=hint)
+    if not (key.isascii() and key.isprintable()):
+        hint = "copy it again: it has letters, digits and hyphens only"
+        raise AuthenticationFailed("the API key holds characters that no key has", hint=hint)
+    address = base_url or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
+    if not _is_web_address(address):
+        hint = "it looks like https://api.openai.com/v1"
+        raise UsageError(f"the base URL is not a web address: {address}", hint=hint)
+    timeout = openai.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS, pool=CONNECT_SECONDS)
+    http_client = openai.DefaultHttpxClient(follow_redirects=False, timeout=timeout)
+    return openai.OpenAI(
+        api_key=key, base_url=address, timeout=timeout, max_retries=0, http_client=http_client
+    )
+
+
+def _is_web_address(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def http_library() -> Any:
+    """The module of the HTTP library that the SDK stands on: httpx, or httpx2 from 3.0 on."""
+    import openai
+
+    return sys.modules[openai.DefaultHttpxClient.__mro__[-2].__module__.partition(".")[0]]

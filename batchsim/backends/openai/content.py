@@ -1,0 +1,65 @@
+"""What is uploaded, as a file that the HTTP library can measure, rewind and stream."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+from batchsim.jsonl import BLOCK
+
+
+@contextmanager
+def rest_of(content: BinaryIO) -> Iterator[Rest]:
+    """Everything from the present position of `content` to its end.
+
+    What cannot seek is copied to a temporary file first: a request's length goes before it.
+    """
+    if content.seekable():
+        yield Rest(content)
+        return
+    with tempfile.TemporaryFile() as copy:
+        shutil.copyfileobj(content, copy, BLOCK)
+        copy.seek(0)
+        yield Rest(copy)
+
+
+class Rest(io.RawIOBase):
+    """The rest of a seekable file, as a file that begins at 0 and has a length.
+
+    The HTTP library measures what it uploads and rewinds it to 0 first, so that it must not
+    see the file itself. What reading raised is kept in `failure`, since the SDK wraps it.
+    """
+
+    def __init__(self, content: BinaryIO) -> None:
+        self._content = content
+        self._start = content.tell()
+        self._size = content.seek(0, os.SEEK_END) - self._start
+        self._content.seek(self._start)
+        self.failure: Exception | None = None
+
+    def seekable(self) -> bool:
+        """Always: rest_of has seen to it."""
+        return True
+
+    def tell(self) -> int:
+        """The position, counted from where the rest begins."""
+        return self._content.tell() - self._start
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move to a position of the rest; returns it."""
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self.tell(), os.SEEK_END: self._size}[whence]
+        return self._content.seek(self._start + base + offset) - self._start
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes, never more than the length announced at first."""
+        left = self._size - self.tell()
+        try:
+            return self._content.read(left if size < 0 else min(size, left))
+        except Exception as error:
+            self.failure = error
+            raise
