@@ -41,7 +41,9 @@ def test_the_results_arrive_out_of_order_and_are_shown_in_input_order(batchsim) 
     assert ids != expected
     assert re.findall(r"^(request-\d+): ", ordered, re.MULTILINE) == expected
     for each in translations(20):
-        assert f"{each.custom_id}:\n{each.sentence.japanese}\n->\n{each.sentence.english}\n" in arrived
+        assert (
+            f"{each.custom_id}:\n{each.sentence.japanese}\n->\n{each.sentence.english}\n" in arrived
+        )
         assert f"{each.custom_id}: {each.sentence.english}\n" in ordered
 
 
@@ -62,5 +64,7 @@ def test_the_same_seed_prints_the_same_bytes(batchsim) -> None:
 
 def test_the_cost_is_half_the_ordinary_price(batchsim) -> None:
     stdout = batchsim("demo").stdout
-    half, full = re.search(r"\$([\d.]+) as a batch, \$([\d.]+) at the ordinary price", stdout).groups()
+    half, full = re.search(
+        r"\$([\d.]+) as a batch, \$([\d.]+) at the ordinary price", stdout
+    ).groups()
     assert float(full) == pytest.approx(2 * float(half)) and float(half) > 0

@@ -1,0 +1,195 @@
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from batchsim.backends.fake import FakeBackend
+
+INPUT = Path(__file__).parents[2] / "fixtures" / "demo" / "input.jsonl"
+
+
+def chat_line(custom_id: str, **body) -> dict:
+    body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}], **body}
+    return {"custom_id": custom_id, "method": "POST", "url": "/v1/chat/completions", "body": body}
+
+
+def write_lines(path: Path, *lines: dict) -> Path:
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    return path
+
+
+def custom_ids(results: str) -> list[str]:
+    return [json.loads(line)["custom_id"] for line in results.splitlines()]
+
+
+def test_nobody_spends_money_by_default(batchsim, desk) -> None:
+    outcome = batchsim("run", str(INPUT))
+    assert outcome.code == 2
+    assert outcome.stdout == ""
+    assert "neither --fake nor --real" in outcome.stderr
+    assert "hint: rehearse with `batchsim run --fake" in outcome.stderr
+    assert [path.name for path in desk.iterdir()] == [".stdin"]
+
+
+def test_results_come_in_input_order(batchsim, desk) -> None:
+    write_lines(desk / "input.jsonl", *(chat_line(f"line-{n}") for n in range(200)))
+    outcome = batchsim("run", "--fake", "input.jsonl", "-o", "results.jsonl")
+    assert outcome.code == 0
+    assert outcome.stdout == ""
+    results = (desk / "results.jsonl").read_text("utf-8")
+    assert custom_ids(results) == [f"line-{n}" for n in range(200)]
+    assert "200 lines: 200 ok; 1 batch" in outcome.stderr
+
+
+def test_without_an_output_the_results_go_to_stdout(batchsim, desk) -> None:
+    write_lines(desk / "input.jsonl", chat_line("b"), chat_line("a"))
+    outcome = batchsim("run", "--fake", "input.jsonl")
+    assert custom_ids(outcome.stdout) == ["b", "a"]
+    assert (desk / "input.jsonl.job" / "results.jsonl").read_text("utf-8") == outcome.stdout
+
+
+def test_the_input_may_be_standard_input(batchsim, desk) -> None:
+    outcome = batchsim("run", "--fake", "-", stdin=INPUT.read_bytes())
+    assert outcome.code == 0
+    assert custom_ids(outcome.stdout) == ["request-1", "request-2", "request-3"]
+
+
+def test_a_line_that_fails_makes_the_exit_code_1(batchsim, desk) -> None:
+    write_lines(desk / "input.jsonl", chat_line("good"), chat_line("bad", temperature=999))
+    outcome = batchsim("run", "--fake", "input.jsonl")
+    good, bad = (json.loads(line) for line in outcome.stdout.splitlines())
+    assert outcome.code == 1
+    assert good["response"]["status_code"] == 200
+    assert bad["response"]["status_code"] == 400
+    assert "2 lines: 1 ok, 1 failed" in outcome.stderr
+
+
+def test_several_models_and_endpoints_make_several_batches(batchsim, desk) -> None:
+    embedding = {
+        "custom_id": "e",
+        "method": "POST",
+        "url": "/v1/embeddings",
+        "body": {"model": "text-embedding-3-small", "input": "Hi"},
+    }
+    write_lines(
+        desk / "input.jsonl",
+        chat_line("a"),
+        embedding,
+        chat_line("b", model="gpt-4o"),
+        chat_line("c"),
+    )
+    outcome = batchsim("run", "--fake", "input.jsonl")
+    assert outcome.code == 0
+    assert custom_ids(outcome.stdout) == ["a", "e", "b", "c"]
+    assert "4 lines: 4 ok; 3 batches" in outcome.stderr
+
+
+def test_bad_input_is_refused_before_anything_is_sent(batchsim, desk) -> None:
+    write_lines(desk / "input.jsonl", chat_line("a"), chat_line("a"))
+    outcome = batchsim("run", "--fake", "input.jsonl")
+    assert outcome.code == 2
+    assert "input.jsonl:2" in outcome.stderr
+    assert "duplicate" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+
+
+def test_the_same_command_again_sends_nothing_and_gives_the_same_results(
+    batchsim, desk, monkeypatch
+) -> None:
+    first = batchsim("run", "--fake", str(INPUT), "-o", "results.jsonl")
+    before = (desk / "results.jsonl").read_bytes()
+    monkeypatch.setattr(FakeBackend, "create_batch", lambda *_, **__: pytest.fail("paid again"))
+    monkeypatch.setattr(FakeBackend, "upload_file", lambda *_, **__: pytest.fail("sent again"))
+    again = batchsim("run", "--fake", str(INPUT), "-o", "results.jsonl")
+    assert (first.code, again.code) == (0, 0)
+    assert (desk / "results.jsonl").read_bytes() == before
+
+
+def test_without_a_key_the_real_service_is_not_asked(batchsim, desk) -> None:
+    outcome = batchsim("run", "--real", str(INPUT), "-o", "results.jsonl")
+    assert outcome.code == 2
+    assert "OPENAI_API_KEY" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+
+
+@pytest.mark.parametrize("call", ["upload_file", "create_batch", "retrieve_batch", "read_file"])
+def test_ctrl_c_leaves_a_job_that_the_same_command_finishes(
+    batchsim, desk, monkeypatch, call
+) -> None:
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FakeBackend, call, interrupted)
+        outcome = batchsim("run", "--fake", str(INPUT), "-o", "results.jsonl")
+    assert outcome.code == 130
+    assert "the same command goes on where this one stopped" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+    assert not (desk / "results.jsonl").exists()
+    assert batchsim("run", "--fake", str(INPUT), "-o", "results.jsonl").code == 0
+    assert len(custom_ids((desk / "results.jsonl").read_text("utf-8"))) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", range(1, 8))
+def test_a_killed_run_goes_on_where_it_was(batchsim, desk, process, line) -> None:
+    write_lines(desk / "input.jsonl", *(chat_line(f"line-{n}") for n in range(3_000)))
+    running = process("run", "--fake", "input.jsonl", "-o", "results.jsonl")
+    for _ in range(line):
+        running.stderr.readline()
+    running.kill()
+    running.communicate()
+    outcome = batchsim("run", "--fake", "input.jsonl", "-o", "results.jsonl")
+    assert outcome.code == 0
+    results = (desk / "results.jsonl").read_text("utf-8")
+    assert custom_ids(results) == [f"line-{n}" for n in range(3_000)]
+    assert "; 1 batch," in outcome.stderr
+
+
+def test_a_reader_that_goes_away_is_no_traceback(desk, process) -> None:
+    write_lines(desk / "input.jsonl", *(chat_line(f"line-{n}") for n in range(2_000)))
+    running = process("run", "--fake", "input.jsonl")
+    running.stdout.close()
+    running.stdout = None
+    _, err = running.communicate()
+    assert b"Traceback" not in err
+    assert running.returncode == 1
+
+
+def test_results_over_the_input_are_refused(batchsim, desk) -> None:
+    path = write_lines(desk / "input.jsonl", chat_line("a"))
+    before = path.read_bytes()
+    outcome = batchsim("run", "--fake", "input.jsonl", "-o", "./input.jsonl")
+    assert outcome.code == 2
+    assert "the results would replace the input" in outcome.stderr
+    assert path.read_bytes() == before
+
+
+def test_a_results_path_that_is_a_folder_is_refused(batchsim, desk) -> None:
+    write_lines(desk / "input.jsonl", chat_line("a"))
+    (desk / "results").mkdir()
+    outcome = batchsim("run", "--fake", "input.jsonl", "-o", "results")
+    assert outcome.code == 2
+    assert "is a directory" in outcome.stderr
+
+
+def test_a_job_of_the_simulator_is_not_continued_for_money(batchsim, desk, monkeypatch) -> None:
+    assert batchsim("run", "--fake", str(INPUT), "-o", "results.jsonl").code == 0
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    outcome = batchsim("run", "--real", str(INPUT), "-o", "results.jsonl")
+    assert outcome.code == 2
+    assert "was begun on" in outcome.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals differ on Windows")
+@pytest.mark.slow
+def test_an_interrupt_of_the_whole_process_ends_it_with_130(desk, process) -> None:
+    write_lines(desk / "input.jsonl", *(chat_line(f"line-{n}") for n in range(40_000)))
+    running = process("run", "--fake", "input.jsonl", "-o", "results.jsonl")
+    running.stderr.readline()
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate()
+    assert running.returncode == 130
+    assert b"Traceback" not in err
