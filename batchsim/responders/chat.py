@@ -7,7 +7,6 @@ vary pass through an encoder.
 from __future__ import annotations
 
 import hashlib
-import json
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quote
 from typing import Any, NamedTuple
@@ -17,7 +16,7 @@ from batchsim.domain.lines import RequestLine
 from batchsim.pricing.tokens import estimate_prompt_tokens
 from batchsim.responders import Answer, Occasion, errors, models
 from batchsim.responders.entropy import base62, stretch
-from batchsim.responders.json_instances import instance
+from batchsim.responders.forms import call_arguments, forced_function, formatted_text
 from batchsim.responders.parameters import (
     boolean,
     decimal,
@@ -28,7 +27,6 @@ from batchsim.responders.parameters import (
     string,
 )
 from batchsim.responders.replies import (
-    MARK,
     Reply,
     cached_tokens,
     echo,
@@ -53,7 +51,7 @@ CHECKS = {
     "parallel_tool_calls": boolean,
     "store": boolean,
     "user": string,
-    "reasoning_effort": one_of("none", "minimal", "low", "medium", "high", "xhigh"),
+    "reasoning_effort": one_of("none", "minimal", "low", "medium", "high", "xhigh", "max"),
 }
 """The ranges of the parameters (API reference)."""
 
@@ -91,42 +89,6 @@ def respond(request: RequestLine, occasion: Occasion) -> Answer:
 def with_text(request: RequestLine, occasion: Occasion, text: str) -> Answer:
     """A well-formed answer whose text is `text`, whatever the request asks for."""
     return _speech(request, occasion, estimate_prompt_tokens(request), reply(text))
-
-
-def forced_function(tools: Any, tool_choice: Any) -> dict[str, Any] | None:
-    """The function that the request obliges the model to call, as the request declares it.
-
-    Reads both spellings: `{"type": "function", "function": {...}}` of chat completions and the flat
-    one of responses.
-    """
-    if type(tools) is not list or tool_choice in (None, "none", "auto"):
-        return None
-    functions = [
-        tool.get("function", tool)
-        for tool in tools
-        if type(tool) is dict and tool.get("type") == "function"
-    ]
-    functions = [each for each in functions if type(each) is dict and type(each.get("name")) is str]
-    if type(tool_choice) is dict:
-        chosen = tool_choice.get("function", tool_choice)
-        name = chosen.get("name") if type(chosen) is dict else None
-        functions = [each for each in functions if each["name"] == name]
-    return functions[0] if functions else None
-
-
-def formatted_text(text: str, form: Any) -> str:
-    """`text` as the JSON that a response format asks for; as it is when none is asked for.
-
-    Reads both spellings: `json_schema` holding the schema (chat completions) and the flat one.
-    """
-    kind = form.get("type") if type(form) is dict else None
-    if kind == "json_object":
-        return json.dumps({"answer": text}, ensure_ascii=False)
-    if kind == "json_schema":
-        holder = form.get("json_schema", form)
-        schema = holder.get("schema") if type(holder) is dict else None
-        return json.dumps(instance(schema, text), ensure_ascii=False)
-    return text
 
 
 def _text(body: dict[str, Any]) -> str:
@@ -199,7 +161,7 @@ def _speech(request: RequestLine, occasion: Occasion, prompt_tokens: int, said: 
 def _call(
     request: RequestLine, occasion: Occasion, prompt_tokens: int, function: dict[str, Any]
 ) -> Answer:
-    arguments = json.dumps(instance(function.get("parameters"), MARK) or {}, ensure_ascii=False)
+    arguments = call_arguments(function)
     identifier = base62(stretch(occasion.entropy, "tool call", 24))
     message = (
         '{"role": "assistant", "content": null, "tool_calls": '

@@ -129,12 +129,11 @@ def answer_too_long(param: str, asked: int, longest: int) -> Answer:
     return error_answer(400, message, param=param, code="invalid_value")
 
 
-def unsupported_parameter(param: str, instead: str) -> Answer:
-    """A parameter that the model does not take (observed)."""
-    message = (
-        f"Unsupported parameter: '{param}' is not supported with this model. "
-        f"Use '{instead}' instead."
-    )
+def unsupported_parameter(param: str, instead: str | None = None) -> Answer:
+    """A parameter that the model does not take (observed); `instead` names one that it does."""
+    message = f"Unsupported parameter: '{param}' is not supported with this model."
+    if instead is not None:
+        message += f" Use '{instead}' instead."
     return error_answer(400, message, param=param, code="unsupported_parameter")
 
 
@@ -145,3 +144,33 @@ def unsupported_value(param: str, value: float) -> Answer:
         "Only the default (1) value is supported."
     )
     return error_answer(400, message, param=param, code="unsupported_value")
+
+
+def invalid_input() -> Answer:
+    """An embedding input that is empty or of no known form (observed)."""
+    message = (
+        "'$.input' is invalid. Please check the API reference: "
+        "https://platform.openai.com/docs/api-reference."
+    )
+    return error_answer(400, message)
+
+
+def embedding_input_too_long(longest: int, tokens: int) -> Answer:
+    """An embedding input with more tokens than the model reads (observed)."""
+    message = (
+        f"This model's maximum context length is {longest} tokens, however you requested {tokens} "
+        f"tokens ({tokens} in your prompt; 0 for the completion). Please reduce your prompt; or "
+        "completion length."
+    )
+    return error_answer(400, message)
+
+
+def dimensions_unsupported() -> Answer:
+    """`dimensions` for a model whose vectors have one length (observed)."""
+    return error_answer(400, "This model does not support specifying dimensions.")
+
+
+def too_many_dimensions(asked: int, most: int) -> Answer:
+    """More dimensions than the model's vectors have (observed)."""
+    message = f"Invalid value for 'dimensions' = {asked}. Must be less than or equal to {most}."
+    return error_answer(400, message)

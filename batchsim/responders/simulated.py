@@ -7,7 +7,18 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from batchsim.domain.lines import RequestLine
-from batchsim.responders import Answer, Occasion, Responder, chat
+from batchsim.responders import (
+    Answer,
+    Occasion,
+    Responder,
+    chat,
+    completions,
+    embeddings,
+    images,
+    moderations,
+    responses,
+    videos,
+)
 
 
 class EndpointResponder(NamedTuple):
@@ -20,6 +31,13 @@ class EndpointResponder(NamedTuple):
 RESPONDERS: Mapping[str, EndpointResponder] = MappingProxyType(
     {
         "/v1/chat/completions": EndpointResponder(chat.respond, chat.with_text),
+        "/v1/completions": EndpointResponder(completions.respond, completions.with_text),
+        "/v1/embeddings": EndpointResponder(embeddings.respond, embeddings.with_text),
+        "/v1/responses": EndpointResponder(responses.respond, responses.with_text),
+        "/v1/moderations": EndpointResponder(moderations.respond, moderations.with_text),
+        "/v1/images/generations": EndpointResponder(images.respond, images.with_text),
+        "/v1/images/edits": EndpointResponder(images.respond, images.with_text),
+        "/v1/videos": EndpointResponder(videos.respond, videos.with_text),
     }
 )
 """The endpoints by path."""
