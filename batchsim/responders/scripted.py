@@ -1,0 +1,175 @@
+"""Answers that the user wrote: by a function, by custom_id, or in a file.
+
+Whatever the user's side does wrong becomes an error line, never an exception in the middle of a
+batch: a line that raises is a 500 as the service would give, with the reason in the log only, since
+a result file is read by others.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import orjson
+
+from batchsim.domain.batches import Usage
+from batchsim.domain.lines import RequestLine
+from batchsim.errors import InputError, UsageError
+from batchsim.responders import Answer, Occasion, Responder, errors
+from batchsim.responders.recorded import RecordedAnswers
+from batchsim.responders.simulated import simulated, with_text
+from batchsim.responders.usage import usage_of
+
+Script: TypeAlias = "str | Mapping[str, Any] | tuple[int, Any] | Answer | None"
+"""What a user may write for a line: a text, a whole body, a status code and a body, an Answer, or
+None for the simulated answer."""
+
+Source: TypeAlias = "Callable[..., Script] | Mapping[str, Script] | str | os.PathLike[str]"
+"""Where scripts come from: a function of the request (or of the request and the Occasion), a
+mapping by custom_id, or the path of a JSONL file."""
+
+LONGEST_BODY = 64 << 20
+"""The longest body, in characters, that a script may give."""
+
+_log = logging.getLogger(__name__)
+_log.addHandler(logging.NullHandler())
+
+
+def scripted(source: Source) -> Responder:
+    """A responder that answers as `source` says.
+
+    A function is given a copy of the request, so it cannot harm the original. Lines that a mapping
+    or a file does not name get the simulated answer. The lines of a file are
+    `{"custom_id": ..., "text": ...}` or those of an output file.
+
+    Raises UsageError when `source` is none of these, and InputError, with the line, when the file
+    cannot be read or a line of it holds no answer.
+    """
+    if isinstance(source, Mapping):
+        return _by_custom_id(source)
+    if isinstance(source, str | os.PathLike):
+        return _from_file(Path(source))
+    if callable(source):
+        return _by_function(source)
+    raise UsageError(
+        f"a responder cannot be {_kind(source)}",
+        hint="give a function of the request, a mapping by custom_id, or the path of a JSONL file",
+    )
+
+
+def _by_custom_id(source: Mapping[str, Script]) -> Responder:
+    scripts = dict(source)
+
+    def respond(request: RequestLine, occasion: Occasion) -> Answer:
+        return _perform(scripts.get(request.custom_id), request, occasion)
+
+    return respond
+
+
+def _from_file(path: Path) -> Responder:
+    recorded = RecordedAnswers(path)
+
+    def respond(request: RequestLine, occasion: Occasion) -> Answer:
+        try:
+            script = recorded.get(request.custom_id)
+        except InputError as error:
+            return errors.unusable_answer(error.message)
+        return _perform(script, request, occasion)
+
+    return respond
+
+
+def _by_function(function: Callable[..., Script]) -> Responder:
+    takes_occasion = _takes_two(function)
+
+    def respond(request: RequestLine, occasion: Occasion) -> Answer:
+        own = request._replace(body=orjson.loads(orjson.dumps(request.body)))
+        try:
+            script = function(own, occasion) if takes_occasion else function(own)
+        except Exception:  # noqa: BLE001 whatever the user's function raises is the line's outcome
+            _log.exception(
+                "the responder failed on line %d (%r)", request.number, request.custom_id
+            )
+            return errors.server_error()
+        return _perform(script, request, occasion)
+
+    return respond
+
+
+def _takes_two(function: Callable[..., Any]) -> bool:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    required = [each for each in parameters if each.default is each.empty]
+    return len([each for each in required if each.kind in positional]) == 2
+
+
+def _perform(script: Any, request: RequestLine, occasion: Occasion) -> Answer:
+    if script is None:
+        return simulated(request, occasion)
+    if isinstance(script, str):
+        return _with_text(script, request, occasion)
+    if isinstance(script, Answer):
+        return _checked(script)
+    if isinstance(script, Mapping):
+        return _with_body(200, script)
+    if isinstance(script, tuple) and len(script) == 2:
+        return _with_body(*script)
+    if inspect.iscoroutine(script):
+        script.close()
+        return errors.unusable_answer("the function is asynchronous; give a plain one")
+    return errors.unusable_answer(
+        f"it is {_kind(script)}; a text, a dict, (status code, dict), an Answer or None is asked for"
+    )
+
+
+def _with_text(text: str, request: RequestLine, occasion: Occasion) -> Answer:
+    if len(text) > LONGEST_BODY:
+        return _too_long()
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return errors.unusable_answer("its text holds half a surrogate pair")
+    return with_text(request, occasion, text)
+
+
+def _with_body(status_code: Any, body: Any) -> Answer:
+    try:
+        text = json.dumps(dict(body) if isinstance(body, Mapping) else body, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        return errors.unusable_answer(f"its body is not JSON: {error}")
+    return _checked(Answer(status_code, text, usage_of(body)))
+
+
+def _checked(answer: Answer) -> Answer:
+    status_code: Any = answer.status_code
+    body: Any = answer.body
+    if type(status_code) is not int or not 100 <= status_code <= 599:
+        return errors.unusable_answer("its status code is not an HTTP status")
+    if not isinstance(body, str) or not body.isascii() or "\n" in body or "\r" in body:
+        return errors.unusable_answer("an Answer's body is JSON text, in ASCII and on one line")
+    if len(body) > LONGEST_BODY:
+        return _too_long()
+    try:
+        orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        return errors.unusable_answer(f"its body is not JSON: {error.msg}")
+    if not isinstance(answer.usage, Usage) or not 200 <= status_code < 300:
+        return answer._replace(usage=Usage())
+    return answer
+
+
+def _too_long() -> Answer:
+    return errors.unusable_answer(f"it is longer than {LONGEST_BODY:,} characters")
+
+
+def _kind(value: Any) -> str:
+    name = type(value).__name__
+    return f"{'an' if name[:1] in 'aeiou' else 'a'} {name}"
