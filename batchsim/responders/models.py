@@ -72,24 +72,25 @@ def snapshot(model: str) -> str:
 
 def sizes(model: str) -> Model:
     """What is known of `model`, be it an alias, a snapshot or a fine-tuned model's name."""
-    name = _base(model)
+    name = alias(model)
     return _MODELS.get(name) or Model(model)
 
 
 @lru_cache(maxsize=256)
 def is_reasoning(model: str) -> bool:
     """Whether `model` thinks before it answers, and so spends reasoning tokens."""
-    return _REASONING.match(_base(model)) is not None
+    return _REASONING.match(alias(model)) is not None
 
 
 @lru_cache(maxsize=256)
 def takes_temperature(model: str) -> bool:
     """Whether `model` takes a `temperature` or `top_p` other than its default (observed)."""
-    return _ONLY_DEFAULT_TEMPERATURE.match(_base(model)) is None
+    return _ONLY_DEFAULT_TEMPERATURE.match(alias(model)) is None
 
 
 @lru_cache(maxsize=256)
-def _base(model: str) -> str:
+def alias(model: str) -> str:
+    """The name without its date, of a snapshot or of the model that was fine-tuned."""
     if model.startswith("ft:"):
         model = model.split(":", 2)[1]
     return _ALIASES.get(model) or _DATE.sub("", model)

@@ -1,0 +1,74 @@
+"""An input file -> what validating it finds: errors, or all that running it needs."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from batchsim.domain.batches import BatchError
+from batchsim.domain.limits import Limits
+from batchsim.domain.lines import RequestLine
+from batchsim.domain.validation import InputRules, invalid_json_line
+from batchsim.errors import InputError
+from batchsim.jsonl import read_lines
+from batchsim.pricing.tokens import estimate_prompt_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What was found in an input file.
+
+    `offsets` holds the byte offset of each line, then that of the end of the last one; it is of
+    use only when there are no `errors`. `tokens` is 0 unless they were asked for.
+    """
+
+    errors: tuple[BatchError, ...]
+    model: str | None
+    offsets: array[int]
+    tokens: int
+
+    @property
+    def lines(self) -> int:
+        """How many lines there are."""
+        return len(self.offsets) - 1
+
+
+def check_input(
+    stream: BinaryIO, rules: InputRules, limits: Limits, *, count_tokens: bool
+) -> Findings:
+    """Read an input file once. Stops as soon as there are as many errors as a batch may list."""
+    errors: list[BatchError] = []
+    offsets = array("Q")
+    tokens = end = seen = 0
+    try:
+        for line, found in rules.walk(read_lines(stream, longest=limits.line_bytes)):
+            seen = line.number
+            if type(found) is RequestLine:
+                if not errors and len(offsets) < limits.requests_per_batch:
+                    offsets.append(line.offset)
+                    end = line.offset + len(line.content)
+                if count_tokens:
+                    tokens += estimate_prompt_tokens(found)
+            elif type(found) is BatchError:
+                errors.append(found)
+                if len(errors) == limits.errors_per_batch:
+                    break
+    except InputError:
+        errors.append(invalid_json_line(seen + 1))
+    errors += rules.finish()
+    offsets.append(end)
+    return Findings(tuple(errors[: limits.errors_per_batch]), rules.model, offsets, tokens)
+
+
+def index_lines(stream: BinaryIO, lines: int) -> array[int]:
+    """The `offsets` of an input file that was found valid before and has that many lines."""
+    offsets = array("Q")
+    end = 0
+    for line in read_lines(stream):
+        if line.number > lines:
+            break
+        offsets.append(line.offset)
+        end = line.offset + len(line.content)
+    offsets.append(end)
+    return offsets

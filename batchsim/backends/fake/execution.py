@@ -1,0 +1,163 @@
+"""Request lines -> outcomes, each when its time has come.
+
+Theory of operation. The lines of a batch finish one after another in a drawn order; whoever looks
+at the batch asks for the first so many of them to be run, and those that were not run before are
+run then. So a responder is never asked about a line that was cancelled or expired before its time,
+and about any other once (again only after a restart: what is spooled does not outlive the process).
+
+An outcome is spooled as the text of its result line from `"custom_id"` on; the id in front depends
+on when the line is written. Memory holds a few numbers for each line and no text.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from json.encoder import encode_basestring_ascii
+from typing import BinaryIO
+
+import orjson
+
+from batchsim.backends.fake.faults import Faults
+from batchsim.backends.fake.ids import Draws, request_id
+from batchsim.backends.fake.spool import Spool
+from batchsim.domain.batches import Usage
+from batchsim.domain.lines import RequestLine
+from batchsim.responders import Answer, Occasion, Responder
+
+QUOTA_EXCEEDED = Answer(
+    429,
+    '{"error": {"message": "You exceeded your current quota, please check your plan and billing '
+    'details.", "type": "insufficient_quota", "param": null, "code": "insufficient_quota"}}',
+)
+"""What a line gets once the account's money has run out (observed)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a batch has to do: where its lines are, and in which order they finish.
+
+    `offsets` are those of its lines in the input, then the end of the last. `order` holds the
+    line indices, from 0, in the order of finishing, and `finished_at` says when the one at a place
+    of that order finishes, in unix seconds.
+    """
+
+    number: int
+    open_input: Callable[[], BinaryIO]
+    offsets: array[int]
+    order: array[int]
+    finished_at: Callable[[int], float]
+
+
+class Execution:
+    """A batch being run: how far it is, and what came of each line."""
+
+    def __init__(self, work: Work, respond: Responder, draws: Draws, faults: Faults) -> None:
+        self.work = work
+        self._respond = respond
+        self._faults = faults
+        self._entropy = draws.per_line("answer", work.number, size=64)
+        self._request_id = draws.per_line("request id", work.number, size=16)
+        lines = len(work.order)
+        self._spool = Spool()
+        self._starts = array("Q", bytes(8 * lines))
+        self._lengths = array("I", bytes(4 * lines))
+        self._good = bytearray(lines)
+        self._usage = [0, 0, 0, 0]
+        self._done = 0
+        self.completed = 0
+        """How many lines have run well."""
+        self.failed = 0
+        """How many lines have run badly."""
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of the lines that ran well."""
+        return Usage(*self._usage)
+
+    def run(self, count: int) -> bool:
+        """Have the first `count` lines of the finishing order run; whether any was still to run.
+
+        What a responder raises is raised here; the lines that it answered stay answered.
+        """
+        if count <= self._done:
+            return False
+        order = self.work.order
+        places = sorted(range(self._done, count), key=order.__getitem__)
+        with self.work.open_input() as source:
+            for place in places:
+                index = order[place]
+                if not self._lengths[index]:
+                    self._run_line(place, index, self._read(source, index))
+        self._done = count
+        return True
+
+    def _run_line(self, place: int, index: int, content: bytes) -> None:
+        value = orjson.loads(content)
+        body = value["body"]
+        model = body.get("model")
+        line = RequestLine(
+            index + 1,
+            value["custom_id"],
+            value["url"],
+            model if type(model) is str else None,
+            body,
+        )
+        answer = self._answer(place, line)
+        text = (
+            f'"custom_id": {encode_basestring_ascii(line.custom_id)}, "response": '
+            f'{{"status_code": {answer.status_code}, '
+            f'"request_id": "{request_id(self._request_id(line.number))}", '
+            f'"body": {answer.body}}}, "error": null}}\n'
+        ).encode("ascii")
+        self._starts[index] = self._spool.append(text)
+        self._lengths[index] = len(text)
+        self._count(index, answer)
+
+    def _answer(self, place: int, line: RequestLine) -> Answer:
+        quota = self._faults.quota_after
+        if quota is not None and place >= quota:
+            return QUOTA_EXCEEDED
+        at = int(self.work.finished_at(place))
+        return self._respond(line, Occasion(at, self._entropy(line.number)))
+
+    def _count(self, index: int, answer: Answer) -> None:
+        if not 200 <= answer.status_code < 300:
+            self.failed += 1
+            return
+        self.completed += 1
+        self._good[index] = 1
+        total, spent = self._usage, answer.usage
+        total[0] += spent.input_tokens
+        total[1] += spent.output_tokens
+        total[2] += spent.cached_tokens
+        total[3] += spent.reasoning_tokens
+
+    def outcome(self, index: int) -> bytes | None:
+        """The result line from `"custom_id"` on; None when the line was not run."""
+        length = self._lengths[index]
+        return self._spool.read(self._starts[index], length) if length else None
+
+    def has_run(self, index: int) -> bool:
+        """Whether the line has run, well or badly."""
+        return self._lengths[index] > 0
+
+    def is_good(self, index: int) -> bool:
+        """Whether the line ran well."""
+        return self._good[index] == 1
+
+    def custom_ids(self, indices: Iterable[int]) -> Iterator[str]:
+        """The custom_ids of some lines, read from the input one by one."""
+        with self.work.open_input() as source:
+            for index in indices:
+                yield orjson.loads(self._read(source, index))["custom_id"]
+
+    def _read(self, source: BinaryIO, index: int) -> bytes:
+        start = self.work.offsets[index]
+        source.seek(start)
+        return source.read(self.work.offsets[index + 1] - start)
+
+    def close(self) -> None:
+        """Forget the outcomes."""
+        self._spool.close()

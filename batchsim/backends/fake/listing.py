@@ -1,0 +1,44 @@
+"""One page of a list, as both lists of the API cut them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import dropwhile, islice
+from typing import Any, TypeVar
+
+from batchsim.backends import Listed, Page
+from batchsim.backends.fake import refusals
+
+Record = TypeVar("Record")
+
+
+def check_limit(limit: Any, most: int) -> None:
+    """Refuse a page size that is no integer or not in 1 to `most`."""
+    if type(limit) is not int:
+        raise refusals.wrong_type("limit", "an integer", limit)
+    if limit < 1:
+        raise refusals.too_small("limit", limit, 1)
+    if limit > most:
+        raise refusals.too_large("limit", limit, most)
+
+
+def cut_page(
+    entries: Iterable[tuple[str, Record]],
+    show: Callable[[Record], Listed],
+    *,
+    limit: int,
+    after: str | None,
+    matches: Callable[[Record], bool] = lambda _: True,
+) -> Page[Listed]:
+    """The first `limit` of those `entries` (id and record) that match and follow the id `after`.
+
+    `after` must be among the entries, matching or not. Only what is on the page is shown, so a
+    page costs no more than finding its beginning.
+    """
+    rest = iter(entries)
+    if after is not None:
+        rest = dropwhile(lambda entry: entry[0] != after, rest)
+        next(rest, None)
+    matching = (record for _, record in rest if matches(record))
+    found = list(islice(matching, limit + 1))
+    return Page(tuple(show(record) for record in found[:limit]), has_more=len(found) > limit)

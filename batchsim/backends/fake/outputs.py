@@ -1,0 +1,142 @@
+"""Outcomes -> the output and the error file.
+
+The output file holds the lines that ran well, the error file all others: those that ran badly with
+their response, those that never ran with an error. Each line is ASCII JSON with ", " and ": "
+between its parts, ended by a newline, the last one too (observed).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from json.encoder import encode_basestring_ascii
+from typing import NamedTuple
+
+from batchsim.backends.fake.execution import Execution
+from batchsim.backends.fake.faults import Faults
+from batchsim.backends.fake.ids import Draws, timed_hex
+from batchsim.domain.lifecycle import Status
+from batchsim.stores import Draft, Store
+
+NEVER_RUN = {
+    Status.EXPIRED: (
+        "batch_expired",
+        "This request could not be executed before the completion window expired.",
+    ),
+    Status.CANCELLED: (
+        "batch_cancelled",
+        "This request was not executed because the batch was cancelled.",
+    ),
+}
+"""The error of a line that never ran, by how its batch ended (API reference, observed)."""
+
+_BLOCK = 1 << 18
+
+
+class Written(NamedTuple):
+    """How large a result file became."""
+
+    bytes: int
+    lines: int
+
+
+class Results:
+    """Writes the two files of one batch: its lines in `sequence`, from time `begin` to `end`."""
+
+    def __init__(
+        self,
+        execution: Execution,
+        sequence: Sequence[int],
+        *,
+        number: int,
+        ending: Status,
+        begin: float,
+        end: float,
+        draws: Draws,
+        faults: Faults,
+    ) -> None:
+        self._execution = execution
+        self._sequence = sequence
+        self._number = number
+        self._ending = ending
+        self._begin = begin
+        self._pace = (end - begin) / max(1, len(sequence))
+        self._draws = draws
+        self._faults = faults
+        self._chance = draws.per_line("result id", number, size=9)
+
+    def write(self, store: Store, output_key: str, error_key: str) -> tuple[Written, Written]:
+        """Keep both files in `store` under their keys; one without lines is not kept."""
+        with ExitStack() as stack:
+            output = _ResultFile(stack.enter_context(store.draft()))
+            errors = _ResultFile(stack.enter_context(store.draft()))
+            for place, index, outcome in self._outcomes():
+                identity = timed_hex(
+                    self._begin + self._pace * (place + 1), self._chance(index + 1)
+                )
+                line = b'{"id": "batch_req_%b", %b' % (identity.encode(), outcome)
+                if not self._execution.is_good(index):
+                    errors.add(line)
+                    continue
+                for each in self._spoilt(index, line):
+                    output.add(each)
+            return output.keep(output_key), errors.keep(error_key)
+
+    def _outcomes(self) -> Iterator[tuple[int, int, bytes]]:
+        execution, sequence = self._execution, self._sequence
+        never_run = execution.custom_ids(i for i in sequence if not execution.has_run(i))
+        for place, index in enumerate(sequence):
+            outcome = execution.outcome(index)
+            yield place, index, outcome or self._never_run(next(never_run))
+
+    def _never_run(self, custom_id: str) -> bytes:
+        code, message = NEVER_RUN[self._ending]
+        return (
+            f'"custom_id": {encode_basestring_ascii(custom_id)}, "response": null, '
+            f'"error": {{"code": "{code}", "message": "{message}"}}}}\n'
+        ).encode("ascii")
+
+    def _spoilt(self, index: int, line: bytes) -> list[bytes]:
+        faults = self._faults
+        if not (faults.lost_lines or faults.doubled_lines or faults.blank_lines):
+            return [line]
+        if self._happens("lost line", index, faults.lost_lines):
+            return []
+        if self._happens("blank line", index, faults.blank_lines):
+            head, _, _ = line.partition(b', "response": ')
+            blank = b'{"status_code": 0, "request_id": "", "body": null}'
+            line = b'%b, "response": %b, "error": null}\n' % (head, blank)
+        return (
+            [line, line] if self._happens("doubled line", index, faults.doubled_lines) else [line]
+        )
+
+    def _happens(self, fault: str, index: int, share: float) -> bool:
+        return self._draws.share(fault, self._number, index + 1) < share
+
+
+class _ResultFile:
+    def __init__(self, draft: Draft) -> None:
+        self._draft = draft
+        self._waiting: list[bytes] = []
+        self._waiting_bytes = 0
+        self._bytes = 0
+        self._lines = 0
+
+    def add(self, line: bytes) -> None:
+        self._waiting.append(line)
+        self._waiting_bytes += len(line)
+        self._lines += 1
+        if self._waiting_bytes >= _BLOCK:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._draft.write(b"".join(self._waiting))
+        self._bytes += self._waiting_bytes
+        self._waiting.clear()
+        self._waiting_bytes = 0
+
+    def keep(self, key: str) -> Written:
+        self._flush()
+        if self._lines:
+            self._draft.keep(key)
+        return Written(self._bytes, self._lines)

@@ -1,0 +1,330 @@
+"""What happens to batches and files by themselves, as time goes by.
+
+Theory of operation. A batch is always on its way to the end of its present status; `next_event`
+says what will end it and when, from the batch's own record, the pacing and its draws alone. These
+ends stand in the agenda. `advance` takes from the agenda all that is due by a time, in due order,
+and applies each at its due time, whatever the clock says by then: so history does not depend on
+when anybody looked. Nothing else changes a batch, except a cancellation.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, BinaryIO
+
+from batchsim.backends.fake.agenda import BATCHES, FILES, Agenda
+from batchsim.backends.fake.checking import Findings, check_input, index_lines
+from batchsim.backends.fake.execution import Execution, Work
+from batchsim.backends.fake.faults import Faults
+from batchsim.backends.fake.ids import Draws, file_id
+from batchsim.backends.fake.outputs import Results, Written
+from batchsim.backends.fake.pacing import Pacing
+from batchsim.backends.fake.records import BatchRecord, FileRecord, Records
+from batchsim.domain.batches import Batch, BatchError, RequestCounts
+from batchsim.domain.files import File, Purpose
+from batchsim.domain.lifecycle import Event, Status
+from batchsim.domain.limits import Limits
+from batchsim.domain.validation import InputRules, file_not_found, token_limit_exceeded
+from batchsim.responders import Responder
+from batchsim.responders.models import alias, snapshot
+from batchsim.stores import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Behaviour:
+    """All that decides how batches go, besides their inputs."""
+
+    draws: Draws
+    pacing: Pacing
+    faults: Faults
+    limits: Limits
+    respond: Responder
+    supports: Callable[[str], bool]
+    shuffled: bool
+    organization: str
+
+
+def next_event(record: BatchRecord, behaviour: Behaviour) -> tuple[Event, float]:
+    """What ends the batch's present status, and when (infinity: nothing does).
+
+    For a validating batch the event is ACCEPTED, even if its input will turn out to be bad.
+    """
+    pacing, batch = behaviour.pacing, record.batch
+    if batch.status.is_terminal:
+        return Event.WRITTEN, math.inf
+    chance = behaviour.draws.share(f"time {batch.status}", record.number)
+    end = record.since + pacing.seconds(batch.status, batch.request_counts.total, chance)
+    if batch.status is Status.CANCELLING:
+        return Event.CANCEL_FINISHED, end
+    if batch.status is Status.FINALIZING:
+        whole = record.ran == batch.request_counts.total
+        return Event.WRITTEN if whole else Event.PARTLY_WRITTEN, end
+    closing = (batch.expires_at or 0) + pacing.expiry_delay
+    if end > closing:
+        return Event.WINDOW_CLOSED, closing
+    return Event.ACCEPTED if batch.status is Status.VALIDATING else Event.EXECUTED, end
+
+
+class Progress:
+    """Moves the batches and files of `records` along."""
+
+    def __init__(self, records: Records, store: Store, behaviour: Behaviour) -> None:
+        self._records = records
+        self._store = store
+        self._behaviour = behaviour
+        self._agenda = Agenda()
+        self._executions: dict[str, Execution] = {}
+        for file in records.files.values():
+            self.plan_file(file)
+        for batch in records.batches.values():
+            self.plan_batch(batch)
+
+    def plan_file(self, record: FileRecord) -> None:
+        """Have a file expire when its time comes."""
+        if record.file.expires_at is not None:
+            self._agenda.plan(record.file.id, float(record.file.expires_at), FILES)
+
+    def plan_batch(self, record: BatchRecord) -> None:
+        """Have a batch leave its status when its time comes."""
+        _, due = next_event(record, self._behaviour)
+        self._agenda.plan(record.batch.id, due, BATCHES, record.number)
+
+    def advance(self, now: float) -> None:
+        """Apply everything that is due by `now`, in due order."""
+        while (first := self._agenda.first(now)) is not None:
+            due, identifier = first
+            if identifier in self._records.files:
+                self.remove_file(identifier, due)
+            else:
+                self._end_status(self._records.batches[identifier], due)
+
+    def remove_file(self, identifier: str, at: float) -> None:
+        """Delete a file; its content stays as long as a batch that has not ended reads it."""
+        self._records.save(at, removed=identifier)
+        self._agenda.drop(identifier)
+        self._records.drop_if_unused(identifier)
+
+    def cancel(self, record: BatchRecord, now: float) -> BatchRecord:
+        """Cancel a batch that has not ended; what has run by now keeps its results."""
+        return self._enter(record, Event.CANCEL_REQUESTED, now, **self._stop(record, now))
+
+    def counts(self, record: BatchRecord, now: float) -> RequestCounts:
+        """The batch's counts as they are by now; runs the lines that were due since the last look."""
+        batch = record.batch
+        if batch.status is not Status.IN_PROGRESS:
+            return batch.request_counts
+        execution = self._execution(record)
+        if execution.run(self._finished(record, now)):
+            self._records.save(now)  # what was seen must not be unseen after a restart
+        return RequestCounts(batch.request_counts.total, execution.completed, execution.failed)
+
+    def close(self) -> None:
+        """Forget what is running; it is run again when the records are opened again."""
+        for execution in self._executions.values():
+            execution.close()
+        self._executions.clear()
+
+    def _end_status(self, record: BatchRecord, due: float) -> None:
+        event, _ = next_event(record, self._behaviour)
+        if event is Event.ACCEPTED:
+            self._validate(record, due)
+        elif event is Event.EXECUTED:
+            total = record.batch.request_counts.total
+            self._enter(record, event, due, **self._stop(record, due, total))
+        elif event is Event.WINDOW_CLOSED:
+            self._enter(record, event, due, **self._stop(record, due))
+        else:
+            self._write_results(record, event, due)
+
+    def _enter(
+        self,
+        record: BatchRecord,
+        event: Event,
+        at: float,
+        *,
+        ran: int | None = None,
+        files: tuple[FileRecord, ...] = (),
+        facts: dict[str, Any] | None = None,
+        **changes: Any,
+    ) -> BatchRecord:
+        """Move a batch to the status that follows `event`, and keep it so."""
+        batch = record.batch.after(event, int(at), **changes)
+        record = replace(
+            record, batch=batch, since=at, ran=record.ran if ran is None else ran, **(facts or {})
+        )
+        if batch.status.is_terminal:
+            record = replace(record, released=at + self._behaviour.faults.tokens_held_for)
+        self._records.save(at, files=files, batch=record)
+        self.plan_batch(record)
+        for file in files:
+            self.plan_file(file)
+        if batch.status.is_terminal:
+            self._forget(batch)
+        return record
+
+    def _forget(self, batch: Batch) -> None:
+        execution = self._executions.pop(batch.id, None)
+        if execution:
+            execution.close()
+        self._records.drop_if_unused(batch.input_file_id)
+
+    # Validating
+
+    def _validate(self, record: BatchRecord, due: float) -> None:
+        behaviour, batch = self._behaviour, record.batch
+        lost = behaviour.draws.share("incident", record.number) < behaviour.faults.incident
+        if lost or batch.input_file_id not in self._records.files:
+            self._reject(record, due, file_not_found(batch.input_file_id, behaviour.organization))
+            return
+        rules = InputRules(
+            endpoint=batch.endpoint, limits=behaviour.limits, supports=behaviour.supports
+        )
+        with self._store.open_content(batch.input_file_id) as stream:
+            findings = check_input(
+                stream, rules, behaviour.limits, count_tokens=bool(behaviour.limits.enqueued_tokens)
+            )
+        queue = alias(findings.model) if findings.model else None
+        record = replace(record, queue=queue, tokens=0 if findings.errors else findings.tokens)
+        if findings.errors:
+            self._reject(record, due, *findings.errors)
+        elif (limit := self._token_limit(record, due)) is not None:
+            error = token_limit_exceeded(queue or "", behaviour.organization, limit)
+            self._reject(record, due, error)
+        else:
+            self._accept(record, due, findings)
+
+    def _accept(self, record: BatchRecord, due: float, findings: Findings) -> None:
+        self._prepare(record, due, findings.offsets)
+        self._enter(
+            record,
+            Event.ACCEPTED,
+            due,
+            model=snapshot(findings.model) if findings.model else None,
+            request_counts=RequestCounts(total=findings.lines),
+            facts={"started": due},
+        )
+
+    def _reject(self, record: BatchRecord, due: float, *errors: BatchError) -> None:
+        self._enter(record, Event.REJECTED, due, errors=errors)
+
+    def _token_limit(self, record: BatchRecord, now: float) -> int | None:
+        """The limit of the batch's queue if the batch's tokens do not fit into it."""
+        limit = self._behaviour.limits.enqueued_tokens.get(record.queue or "")
+        if limit is None:
+            return None
+        queued = sum(
+            other.tokens
+            for other in self._records.batches.values()
+            if other.queue == record.queue and (other.released is None or other.released > now)
+        )
+        return limit if queued + record.tokens > limit else None
+
+    # Running
+
+    def _prepare(self, record: BatchRecord, started: float, offsets: array[int]) -> Execution:
+        behaviour, number, identifier = self._behaviour, record.number, record.batch.input_file_id
+        lines = len(offsets) - 1
+        running = self._running_time(record.number, lines)
+
+        def finished_at(place: int) -> float:
+            return started + running * (place + 1) / lines
+
+        def open_input() -> BinaryIO:
+            return self._store.open_content(identifier)
+
+        order = behaviour.draws.order("order", number, lines)
+        work = Work(number, open_input, offsets, order, finished_at)
+        execution = Execution(work, behaviour.respond, behaviour.draws, behaviour.faults)
+        self._executions[record.batch.id] = execution
+        return execution
+
+    def _running_time(self, number: int, lines: int) -> float:
+        chance = self._behaviour.draws.share(f"time {Status.IN_PROGRESS}", number)
+        return self._behaviour.pacing.seconds(Status.IN_PROGRESS, lines, chance)
+
+    def _execution(self, record: BatchRecord) -> Execution:
+        execution = self._executions.get(record.batch.id)
+        if execution is None:
+            total = record.batch.request_counts.total
+            with self._store.open_content(record.batch.input_file_id) as stream:
+                offsets = index_lines(stream, total)
+            execution = self._prepare(record, record.started or 0.0, offsets)
+        return execution
+
+    def _run(self, record: BatchRecord, count: int) -> Execution:
+        execution = self._execution(record)
+        execution.run(count)
+        return execution
+
+    def _finished(self, record: BatchRecord, now: float) -> int:
+        """How many lines of a batch in progress have finished by now."""
+        work = self._execution(record).work
+        return bisect_right(range(len(work.order)), now, key=work.finished_at)
+
+    def _stop(self, record: BatchRecord, at: float, ran: int | None = None) -> dict[str, Any]:
+        """What a batch that leaves `in_progress` keeps of it; nothing for other batches."""
+        if record.batch.status is not Status.IN_PROGRESS:
+            return {}
+        ran = self._finished(record, at) if ran is None else ran
+        execution = self._run(record, ran)
+        total = record.batch.request_counts.total
+        counts = RequestCounts(total, execution.completed, execution.failed)
+        return {"ran": ran, "request_counts": counts}
+
+    # Results
+
+    def _write_results(self, record: BatchRecord, event: Event, due: float) -> None:
+        if record.started is None:
+            self._enter(record, event, due)
+            return
+        behaviour, number = self._behaviour, record.number
+        execution = self._run(record, record.ran)
+        total = record.batch.request_counts.total
+        results = Results(
+            execution,
+            execution.work.order if behaviour.shuffled else range(total),
+            number=number,
+            ending=Status.CANCELLED if event is Event.CANCEL_FINISHED else Status.EXPIRED,
+            begin=record.since,
+            end=due,
+            draws=behaviour.draws,
+            faults=behaviour.faults,
+        )
+        output_id = file_id(behaviour.draws, "output", number)
+        error_id = file_id(behaviour.draws, "error", number)
+        output, errors = results.write(self._store, output_id, error_id)
+        files = [
+            self._result_file(record, identifier, kind, written, due)
+            for identifier, kind, written in (
+                (output_id, "output", output),
+                (error_id, "error", errors),
+            )
+            if written.lines
+        ]
+        self._enter(
+            record,
+            event,
+            due,
+            files=tuple(files),
+            usage=execution.usage,
+            output_file_id=output_id if output.lines else None,
+            error_file_id=error_id if errors.lines else None,
+        )
+
+    def _result_file(
+        self, record: BatchRecord, identifier: str, kind: str, written: Written, at: float
+    ) -> FileRecord:
+        lifetime = record.output_expires_after or self._behaviour.limits.file_lifetime
+        file = File(
+            id=identifier,
+            purpose=Purpose.BATCH_OUTPUT,
+            filename=f"{record.batch.id}_{kind}.jsonl",
+            bytes=written.bytes,
+            created_at=int(at),
+            expires_at=int(at) + lifetime,
+        )
+        return FileRecord(file=file, created=at, lines=written.lines)

@@ -1,0 +1,179 @@
+"""DiskStore: a folder that survives the process, at whatever point it is killed.
+
+Theory of operation. Records are rows of one SQLite table, written in transactions that are on the
+disk when `save` returns (write-ahead log, synchronous=FULL). A content is written to a temporary
+file, synced, and renamed to its key; whoever saves a record that speaks of a content keeps the
+content first. So what a record speaks of is there, and what is there without a record is rubbish:
+opening sweeps temporary files, and the owner drops contents that no record speaks of.
+
+    FOLDER/lock           held by the one owner
+    FOLDER/records.sqlite
+    FOLDER/contents/KEY
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from filelock import FileLock, Timeout
+
+from batchsim.errors import UsageError
+from batchsim.jsonl import sync_folder
+from batchsim.stores import Draft, Store, Value
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS records (
+    place INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, value TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS time (only INTEGER PRIMARY KEY CHECK (only = 1), latest REAL NOT NULL);
+"""
+_PUT = (
+    "INSERT INTO records (key, value) VALUES (?, ?)"
+    " ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+)
+_NOTE_TIME = (
+    "INSERT INTO time VALUES (1, ?)"
+    " ON CONFLICT (only) DO UPDATE SET latest = max(latest, excluded.latest)"
+)
+_TEMPORARY = ".tmp"
+
+
+class DiskStore(Store):
+    """Records and contents in a folder of their own, made when it is missing.
+
+    Raises UsageError when another owner has the folder open, or when it holds something else.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        self._contents = self.folder / "contents"
+        self._contents.mkdir(parents=True, exist_ok=True)
+        self._owner = FileLock(self.folder / "lock", blocking=False)
+        self._take_ownership()
+        self._lock = threading.Lock()
+        self._drafts = 0
+        try:
+            self._database = self._open_database()
+        except BaseException:
+            self._owner.release()
+            raise
+        self._release = weakref.finalize(self, _release, self._database, self._owner)
+        for path in self._contents.glob(f"*{_TEMPORARY}"):
+            path.unlink()
+
+    def _take_ownership(self) -> None:
+        try:
+            self._owner.acquire()
+        except Timeout:
+            raise UsageError(
+                f"{self.folder} is in use by another process or another DiskStore",
+                hint="close the other one, or choose another folder",
+            ) from None
+
+    def _open_database(self) -> sqlite3.Connection:
+        database = sqlite3.connect(
+            self.folder / "records.sqlite", isolation_level=None, check_same_thread=False
+        )
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+            database.execute("PRAGMA synchronous = FULL")
+            database.executescript(_SCHEMA)
+        except sqlite3.DatabaseError as error:
+            database.close()
+            raise UsageError(
+                f"{self.folder} does not hold a store that can be read: {error}",
+                hint="choose a new folder, or remove this one",
+            ) from None
+        return database
+
+    @property
+    def latest(self) -> float | None:
+        """The latest time that was saved."""
+        with self._lock:
+            row = self._database.execute("SELECT latest FROM time").fetchone()
+        return None if row is None else float(row[0])
+
+    def records(self) -> Iterator[tuple[str, Value]]:
+        """All records, in the order in which their keys were first put."""
+        with self._lock:
+            rows = self._database.execute(
+                "SELECT key, value FROM records ORDER BY place"
+            ).fetchall()
+        return ((key, json.loads(value)) for key, value in rows)
+
+    def save(self, at: float, put: Mapping[str, Value], remove: Sequence[str] = ()) -> None:
+        """Put and remove records and note the time, in one transaction that is on the disk."""
+        rows = [(key, json.dumps(value)) for key, value in put.items()]
+        with self._lock, self._transaction():
+            self._database.executemany(_PUT, rows)
+            self._database.executemany(
+                "DELETE FROM records WHERE key = ?", [(key,) for key in remove]
+            )
+            self._database.execute(_NOTE_TIME, (at,))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._database.execute("ROLLBACK")
+            raise
+        self._database.execute("COMMIT")
+
+    @contextmanager
+    def draft(self) -> Iterator[Draft]:
+        """A new content to be written."""
+        with self._lock:
+            self._drafts += 1
+            path = self._contents / f"{self._drafts}{_TEMPORARY}"
+        with path.open("xb") as stream:
+            try:
+                yield _DiskDraft(stream, path)
+            finally:
+                path.unlink(missing_ok=True)
+
+    def open_content(self, key: str) -> BinaryIO:
+        """A content for reading. Raises KeyError when there is none."""
+        try:
+            return (self._contents / key).open("rb")
+        except FileNotFoundError:
+            raise KeyError(key) from None
+
+    def drop_content(self, key: str) -> None:
+        """Forget a content."""
+        (self._contents / key).unlink(missing_ok=True)
+
+    def contents(self) -> list[str]:
+        """The keys of all contents."""
+        return [path.name for path in self._contents.iterdir() if path.suffix != _TEMPORARY]
+
+    def close(self) -> None:
+        """Close the database and let another owner open the folder."""
+        self._release()
+
+
+def _release(database: sqlite3.Connection, owner: FileLock) -> None:
+    database.close()
+    owner.release()
+
+
+class _DiskDraft:
+    def __init__(self, stream: BinaryIO, path: Path) -> None:
+        self._stream = stream
+        self._path = path
+        self.write = stream.write
+
+    def keep(self, key: str) -> None:
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+        self._path.replace(self._path.with_name(key))
+        sync_folder(self._path.parent)

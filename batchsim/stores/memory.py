@@ -1,0 +1,143 @@
+"""MemoryStore: everything in the process, for as long as the store lives."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
+
+from batchsim.stores import Draft, Store, Value
+
+SMALL_CONTENT = 1 << 16
+"""Contents up to this many bytes stay in memory, as long as there is room."""
+
+ROOM = 1 << 24
+"""How many bytes of contents stay in memory altogether."""
+
+
+class MemoryStore(Store):
+    """Records in memory; contents too while they are small and few, else in temporary files.
+
+    The temporary files disappear with the store, at the latest when the interpreter ends.
+    """
+
+    def __init__(self) -> None:
+        self._records: dict[str, Value] = {}
+        self._latest: float | None = None
+        self._contents: dict[str, bytes | Path] = {}
+        self._held = 0
+        self._lock = threading.Lock()
+        self._spill: Path | None = None
+        self._drafts = 0
+        self._cleanup: weakref.finalize[..., MemoryStore] | None = None
+
+    @property
+    def latest(self) -> float | None:
+        """The latest time that was saved."""
+        return self._latest
+
+    def records(self) -> Iterator[tuple[str, Value]]:
+        """All records, in the order in which their keys were first put."""
+        return iter(list(self._records.items()))
+
+    def save(self, at: float, put: Mapping[str, Value], remove: Sequence[str] = ()) -> None:
+        """Put and remove records and note the time."""
+        self._records.update(put)
+        for key in remove:
+            self._records.pop(key, None)
+        self._latest = at if self._latest is None else max(self._latest, at)
+
+    @contextmanager
+    def draft(self) -> Iterator[Draft]:
+        """A new content to be written."""
+        draft = _MemoryDraft(self)
+        try:
+            yield draft
+        finally:
+            draft.drop()
+
+    def open_content(self, key: str) -> BinaryIO:
+        """A content for reading. Raises KeyError when there is none."""
+        content = self._contents[key]
+        return BytesIO(content) if isinstance(content, bytes) else content.open("rb")
+
+    def drop_content(self, key: str) -> None:
+        """Forget a content."""
+        with self._lock:
+            content = self._contents.pop(key, None)
+            if isinstance(content, bytes):
+                self._held -= len(content)
+        if isinstance(content, Path):
+            content.unlink()
+
+    def contents(self) -> list[str]:
+        """The keys of all contents."""
+        return list(self._contents)
+
+    def close(self) -> None:
+        """Remove the temporary files; contents that were spilled are gone."""
+        if self._cleanup:
+            self._cleanup()
+
+    def keep(self, key: str, content: bytes | Path) -> None:
+        """Take over a finished draft."""
+        with self._lock:
+            self._contents[key] = content
+            if isinstance(content, bytes):
+                self._held += len(content)
+
+    def has_room(self, size: int) -> bool:
+        """Whether a content of `size` bytes stays in memory."""
+        return size <= SMALL_CONTENT and self._held + size <= ROOM
+
+    def spill_path(self) -> Path:
+        """A new name for a temporary file."""
+        with self._lock:
+            if self._spill is None:
+                self._spill = Path(tempfile.mkdtemp(prefix="batchsim-"))
+                self._cleanup = weakref.finalize(
+                    self, shutil.rmtree, self._spill, ignore_errors=True
+                )
+            self._drafts += 1
+            return self._spill / str(self._drafts)
+
+
+class _MemoryDraft:
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self._stream: BinaryIO = BytesIO()
+        self._path: Path | None = None
+        self._size = 0
+
+    def write(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._path is None and not self._store.has_room(self._size):
+            self._spill()
+        self._stream.write(data)
+
+    def _spill(self) -> None:
+        memory = self._stream
+        assert isinstance(memory, BytesIO)  # noqa: S101 - tells the type checker
+        self._path = self._store.spill_path()
+        self._stream = self._path.open("xb")
+        self._stream.write(memory.getbuffer())
+
+    def keep(self, key: str) -> None:
+        if isinstance(self._stream, BytesIO):
+            self._store.keep(key, self._stream.getvalue())
+            return
+        assert self._path is not None  # noqa: S101 - tells the type checker
+        self._stream.close()
+        self._store.keep(key, self._path)
+        self._path = None
+
+    def drop(self) -> None:
+        self._stream.close()
+        if self._path:
+            self._path.unlink(missing_ok=True)
