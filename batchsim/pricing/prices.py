@@ -66,42 +66,6 @@ def price(model: str, *, batch: bool) -> Price | None:
     )
 
 
-def cost(self, usage: Usage) -> Decimal:
-    """What `usage` costs at this price, in US dollars."""
-    cached = min(usage.cached_tokens, usage.input_tokens)
-    fresh = usage.input_tokens - cached
-    total = fresh * self.input + cached * self.cached_input + usage.output_tokens * self.output
-    return total / _MILLION
-
-
-@lru_cache(maxsize=256)
-def price(model: str, *, batch: bool) -> Price | None:
-    """The price of `model` (an alias or a dated name), in a `batch` or outside; None when unknown.
-
-    Where no price for cached input is listed, cached tokens cost what other input costs.
-    """
-    known = _find(model)
-    if known is None:
-        return None
-    ordinary = known.get_prices(_NEWEST)
-    if not batch:
-        return _price(ordinary)
-    for variant in known.price_variants or ():
-        if variant.when == {"processing": "batch"}:
-            listed = _price(variant.prices)
-            if listed is not None:
-                return listed
-    full = _price(ordinary)
-    if full is None:
-        return None
-    return Price(
-        full.input * BATCH_DISCOUNT,
-        full.cached_input * BATCH_DISCOUNT,
-        full.output * BATCH_DISCOUNT,
-        is_listed=False,
-    )
-
-
 def cost(model: str, usage: Usage, *, batch: bool) -> Decimal | None:
     """What `usage` costs in US dollars; None when the model's price is unknown, never zero."""
     known = price(model, batch=batch)

@@ -161,7 +161,8 @@ def _checked(answer: Answer) -> Answer:
         orjson.loads(body)
     except orjson.JSONDecodeError as error:
         return errors.unusable_answer(f"its body is not JSON: {error.msg}")
-    if not isinstance(answer.usage, Usage) or not 200 <= status_code < 300:
+    usage: Any = answer.usage
+    if not (isinstance(usage, Usage) and 200 <= status_code < 300):
         return answer._replace(usage=Usage())
     return answer
 
