@@ -11,8 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from os import PathLike
-from typing import Any, BinaryIO, Literal
+from typing import BinaryIO, Literal
 
 from batchsim.backends import Backend, Page
 from batchsim.backends.fake import refusals
@@ -32,7 +31,8 @@ from batchsim.domain.files import File, Purpose
 from batchsim.domain.lifecycle import Status
 from batchsim.domain.limits import HOUR, OPENAI, Limits
 from batchsim.jsonl import BLOCK
-from batchsim.responders import Responder
+from batchsim.responders.scripted import Source, scripted
+from batchsim.responders.simulated import simulated
 from batchsim.stores import Store
 from batchsim.stores.memory import MemoryStore
 
@@ -42,9 +42,6 @@ LARGEST_FILE = 512_000_000
 UNREADABLE = (Purpose.USER_DATA, Purpose.ASSISTANTS)
 """The purposes whose files cannot be read back (observed)."""
 
-Answers = Responder | Mapping[str, Any] | str | PathLike[str]
-"""Who answers the lines: a responder, or what `batchsim.responders.scripted` takes."""
-
 
 class FakeBackend(Backend):
     """The OpenAI Batch API, simulated in the process: deterministic, free, and as fast as you like.
@@ -53,9 +50,9 @@ class FakeBackend(Backend):
     - `clock`: a VirtualClock unless given, which starts where `store` left off.
     - `pacing`: how long things take; a Pacing or the name of one ("today", "2025", "2024",
       "quick", "instant").
-    - `responder`: who answers the lines; by default a simulated model. It is asked about a line
-      when the line's time has come, and at most once in a process. What it raises comes out of the
-      call that made the line due.
+    - `responder`: who answers the lines: a function of the request, a mapping by custom_id, or the
+      path of a JSONL file (see batchsim.responders.scripted); by default a simulated model. It is
+      asked about a line when the line's time has come, and at most once in a process.
     - `limits`: what is allowed; OpenAI's limits by default.
     - `store`: where files and batches rest; memory by default. Batches that were running when the
       store was last closed run on, and the lines that had run are run again, to the same results.
@@ -72,7 +69,7 @@ class FakeBackend(Backend):
         seed: int = 0,
         clock: Clock | None = None,
         pacing: Pacing | str | None = None,
-        responder: Answers | None = None,
+        responder: Source | None = None,
         limits: Limits = OPENAI,
         store: Store | None = None,
         order: Literal["shuffled", "input"] = "shuffled",
@@ -98,7 +95,7 @@ class FakeBackend(Backend):
             pacing=self._pacing,
             faults=self._faults,
             limits=limits,
-            respond=responder_of(responder),
+            respond=simulated if responder is None else scripted(responder),
             supports=supports,
             shuffled=order == "shuffled",
             organization=organization,
@@ -311,14 +308,3 @@ class FakeBackend(Backend):
         if batch.status.is_terminal and now < record.since + self._faults.result_ids_late_by:
             return replace(batch, output_file_id=None, error_file_id=None)
         return batch
-
-
-def responder_of(answers: Answers | None) -> Responder:
-    """The responder that `answers` stands for; the simulated model when it is None."""
-    if answers is None:
-        from batchsim.responders.simulated import simulated
-
-        return simulated
-    from batchsim.responders.scripted import scripted
-
-    return scripted(answers)
