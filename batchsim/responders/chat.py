@@ -7,6 +7,7 @@ vary pass through an encoder.
 from __future__ import annotations
 
 import hashlib
+import json
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quote
 from typing import Any, NamedTuple
@@ -38,6 +39,9 @@ from batchsim.responders.replies import (
 ROLES = ("system", "assistant", "user", "function", "tool", "developer")
 """Who may speak in a conversation, in the order of the API's refusal."""
 
+FORMATS = ("json_object", "json_schema", "text")
+"""What an answer can be, in the order of the API's refusal."""
+
 CHECKS = {
     "temperature": decimal(0, 2),
     "top_p": decimal(0, 1),
@@ -57,32 +61,42 @@ CHECKS = {
 
 
 class _Style(NamedTuple):
-    """What is the same in all answers of one model, as JSON text."""
+    """What is the same in all answers of one model; the first three are JSON text."""
 
     model: str
     logprobs: str
     fingerprint: str
+    sizes: models.Model
+    is_reasoning: bool
 
 
 def respond(request: RequestLine, occasion: Occasion) -> Answer:
     """The simulated answer: it echoes the last user message, or has the form that was asked for."""
     body = request.body
+    style = _style(request.model or "")
     prompt_tokens = estimate_prompt_tokens(request)
-    refused = _refusal(request, prompt_tokens)
+    limit = body.get("max_completion_tokens") or body.get("max_tokens")
+    refused = _refusal(request, style) or size_refusal(
+        "messages",
+        style.sizes,
+        prompt_tokens,
+        limit,
+        "max_completion_tokens" if body.get("max_completion_tokens") else "max_tokens",
+    )
     if refused is not None:
         return refused
-    function = forced_function(body.get("tools"), body.get("tool_choice"))
-    if function is not None:
+    tools = body.get("tools")
+    function = tools and forced_function(tools, body.get("tool_choice"))
+    if function:
         return _call(request, occasion, prompt_tokens, function)
-    text = _text(body)
-    model = request.model or ""
-    thought = (
-        reasoning_tokens(body.get("reasoning_effort"), occasion.entropy)
-        if models.is_reasoning(model)
-        else 0
+    text = echo(last_text(body["messages"]))
+    form = body.get("response_format")
+    thought = 0
+    if style.is_reasoning:
+        thought = reasoning_tokens(body.get("reasoning_effort"), occasion.entropy)
+    said = reply(
+        text if form is None else formatted_text(text, form), reasoning_tokens=thought, limit=limit
     )
-    limit = body.get("max_completion_tokens") or body.get("max_tokens")
-    said = reply(text, reasoning_tokens=thought, limit=limit)
     return _speech(request, occasion, prompt_tokens, said)
 
 
@@ -91,23 +105,17 @@ def with_text(request: RequestLine, occasion: Occasion, text: str) -> Answer:
     return _speech(request, occasion, estimate_prompt_tokens(request), reply(text))
 
 
-def _text(body: dict[str, Any]) -> str:
-    text = echo(last_text(body.get("messages")))
-    form = body.get("response_format")
-    return text if form is None else formatted_text(text, form)
-
-
-def _refusal(request: RequestLine, prompt_tokens: int) -> Answer | None:
-    body, model = request.body, request.model or ""
-    refused = (
-        refusal(body, CHECKS)
-        or _message_refusal(body.get("messages"))
-        or (_model_refusal(body, model) if models.is_reasoning(model) else None)
-    )
+def _refusal(request: RequestLine, style: _Style) -> Answer | None:
+    body = request.body
+    refused = refusal(body, CHECKS) or _message_refusal(body.get("messages"))
     if refused is not None:
         return refused
-    name = "max_completion_tokens" if body.get("max_completion_tokens") else "max_tokens"
-    return size_refusal("messages", models.sizes(model), prompt_tokens, body.get(name), name)
+    if style.is_reasoning:
+        refused = _model_refusal(body, request.model or "")
+    form = body.get("response_format")
+    if refused is None and form is not None:
+        refused = _format_refusal(body["messages"], form)
+    return refused
 
 
 def _message_refusal(messages: Any) -> Answer | None:
@@ -146,6 +154,23 @@ def _model_refusal(body: dict[str, Any], model: str) -> Answer | None:
         for name in ("temperature", "top_p"):
             if body.get(name) not in (None, 1):
                 return errors.unsupported_value(name, body[name])
+    return None
+
+
+def _format_refusal(messages: list[Any], form: Any) -> Answer | None:
+    if type(form) is not dict:
+        return errors.invalid_type("response_format", "an object", form)
+    kind = form.get("type")
+    if kind not in FORMATS:
+        if type(kind) is str:
+            return errors.invalid_value("response_format.type", kind, FORMATS)
+        return errors.missing_parameter("response_format.type")
+    if kind == "json_object" and "json" not in json.dumps(messages).lower():
+        return errors.json_not_mentioned("messages", "response_format")
+    if kind == "json_schema":
+        holder = form.get("json_schema")
+        if type(holder) is not dict or type(holder.get("name")) is not str:
+            return errors.missing_parameter("response_format.json_schema.name")
     return None
 
 
@@ -211,4 +236,10 @@ def _style(model: str) -> _Style:
     fingerprint = hashlib.blake2b(name.encode(), digest_size=5).hexdigest()
     # Reasoning models leave the key out (observed for gpt-5-nano).
     logprobs = "" if models.is_reasoning(model) else '"logprobs": null, '
-    return _Style(quote(name), logprobs, f'"fp_{fingerprint}"')
+    return _Style(
+        quote(name),
+        logprobs,
+        f'"fp_{fingerprint}"',
+        models.sizes(model),
+        models.is_reasoning(model),
+    )

@@ -146,6 +146,15 @@ def unsupported_value(param: str, value: float) -> Answer:
     return error_answer(400, message, param=param, code="unsupported_value")
 
 
+def json_not_mentioned(param: str, form: str) -> Answer:
+    """A JSON object is asked for and no message says so (observed)."""
+    message = (
+        f"'{param}' must contain the word 'json' in some form, to use '{form}' of type "
+        "'json_object'."
+    )
+    return error_answer(400, message, param=param)
+
+
 def invalid_input() -> Answer:
     """An embedding input that is empty or of no known form (observed)."""
     message = (
