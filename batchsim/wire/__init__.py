@@ -1,1 +1,10 @@
-"""The REST surface of a Backend, with no socket and no framework: Request in, Response out."""
+"""The REST surface of the Batch API: a Request in, a Response out, with no socket and no framework.
+
+`App(backend).handle(request)` is all of it. Servers, transports and mocks are doors to it.
+"""
+
+from batchsim.wire.app import App
+from batchsim.wire.message import Request, Response
+from batchsim.wire.render import Profile
+
+__all__ = ["App", "Profile", "Request", "Response"]

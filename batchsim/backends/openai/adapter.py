@@ -203,9 +203,11 @@ class OpenAIBackend(Backend):
             options["headers"] = headers
         if timeout is not None:
             options["timeout"] = timeout
+        if method != "delete":  # which always reads its short answer itself
+            content["stream"] = True
         try:
             return getattr(self._client, method)(
-                path, cast_to=self._response_class, options=options, stream=True, **content
+                path, cast_to=self._response_class, options=options, **content
             )
         except TypeError:
             raise  # an argument that JSON cannot carry; nothing was sent

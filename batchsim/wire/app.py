@@ -1,0 +1,96 @@
+"""The Batch API as one function from Request to Response.
+
+A request finds its route, names its key, and is answered; an error on the way becomes an answer in
+`problem`. Whatever the answer, it gets the headers that the API puts on all of them. Nothing
+here depends on the time or on chance: request ids are drawn from a counter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Collection
+
+from batchsim.backends import Backend
+from batchsim.errors import BatchsimError, NotFound
+from batchsim.wire import batches, files, problem
+from batchsim.wire.auth import authenticate
+from batchsim.wire.message import Headers, Request, Response
+from batchsim.wire.render import Profile
+from batchsim.wire.routes import Call, Route
+
+ROUTES: tuple[Route, ...] = (*files.ROUTES, *batches.ROUTES)
+"""The route table. A new part of the API adds its own ROUTES here."""
+
+LONGEST_ECHO = 200
+"""Characters of a path that a refusal repeats."""
+
+
+class App:
+    """The API in front of a Backend. May be called from any thread.
+
+    `api_keys` are those that are let in, any when None. `organization` and `project` only appear
+    in headers. An error that batchsim does not raise on purpose passes through `handle`: it is a
+    bug, and a door decides what becomes of it.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        profile: Profile | str = Profile.Y2026,
+        api_keys: Collection[str] | None = None,
+        organization: str = "org-batchsim",
+        project: str = "proj_batchsim",
+    ) -> None:
+        self._backend = backend
+        self._profile = Profile(profile)
+        self._api_keys = api_keys
+        self._organization = organization
+        self._project = project
+        self._numbers = itertools.count(1)
+
+    def handle(self, request: Request) -> Response:
+        """Answer one request."""
+        number = next(self._numbers)
+        try:
+            answer = self._answer(request)
+        except BatchsimError as error:
+            answer = problem.render(error)
+        headers = answer.headers + self._headers(request, number)
+        return Response(answer.status, headers, answer.body)
+
+    def _answer(self, request: Request) -> Response:
+        found = [
+            (route, identifier)
+            for route in ROUTES
+            if (identifier := route.match(request.path)) is not None
+        ]
+        place = request.path[:LONGEST_ECHO]
+        if not found:
+            raise NotFound(f"Invalid URL ({request.method} {place})", status=404)
+        for route, identifier in found:
+            if route.method == request.method:
+                authenticate(request, self._api_keys)
+                return route.handler(Call(self._backend, request, identifier, self._profile))
+        raise problem.MethodNotAllowed(
+            f"Not allowed to {request.method} on {place}",
+            allowed=tuple(route.method for route, _ in found),
+        )
+
+    def _headers(self, request: Request, number: int) -> Headers:
+        draw = hashlib.blake2b(str(number).encode(), digest_size=16).digest()
+        shortest, longest = (14, 40) if request.method == "GET" else (250, 700)
+        elapsed = shortest + int.from_bytes(draw[:4], "big") % (longest - shortest + 1)
+        headers: Headers = (
+            ("openai-version", "2020-10-01"),
+            ("openai-organization", self._organization),
+            ("openai-processing-ms", str(elapsed)),
+            ("x-request-id", f"req_{draw.hex()}"),
+            ("x-content-type-options", "nosniff"),
+        )
+        if self._profile is not Profile.Y2024:
+            headers += (("openai-project", self._project),)
+        if request.path == "/v1/files" or request.path.startswith("/v1/files/"):
+            headers += (("access-control-allow-origin", "*"),)
+        return headers

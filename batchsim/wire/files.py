@@ -1,0 +1,70 @@
+"""The routes of the Files API."""
+
+from __future__ import annotations
+
+from typing import Any, BinaryIO, cast
+
+from batchsim.errors import Refused
+from batchsim.wire import parse, render
+from batchsim.wire.form import read_upload
+from batchsim.wire.message import Response
+from batchsim.wire.routes import Call, Route
+
+
+def upload(call: Call) -> Response:
+    """`POST /v1/files`."""
+    with read_upload(call.request) as form:
+        purpose = form.fields.get("purpose")
+        if purpose is None:
+            raise Refused("'purpose' is a required property", param="purpose")
+        seconds = parse.lifetime(
+            "expires_after",
+            form.fields.get("expires_after[anchor]"),
+            form.fields.get("expires_after[seconds]"),
+        )
+        file = call.backend.upload_file(
+            cast(BinaryIO, form.content),
+            filename=form.filename,
+            purpose=purpose,
+            expires_after=seconds and parse.integer("expires_after.seconds", seconds),
+        )
+    return render.pretty_line(render.file_object(file, call.profile, uploaded=True))
+
+
+def list_(call: Call) -> Response:
+    """`GET /v1/files`."""
+    query = parse.query(call.request)
+    arguments: dict[str, Any] = {
+        name: query[name] for name in ("purpose", "after", "order") if name in query
+    }
+    if "limit" in query:
+        arguments["limit"] = parse.integer("limit", query["limit"])
+    page = call.backend.list_files(**arguments)
+    return render.pretty_line(render.file_list(page, call.profile))
+
+
+def retrieve(call: Call) -> Response:
+    """`GET /v1/files/{id}`."""
+    file = call.backend.retrieve_file(call.identifier)
+    return render.pretty_line(render.file_object(file, call.profile))
+
+
+def delete(call: Call) -> Response:
+    """`DELETE /v1/files/{id}`."""
+    call.backend.delete_file(call.identifier)
+    return render.pretty_line({"object": "file", "id": call.identifier, "deleted": True})
+
+
+def content(call: Call) -> Response:
+    """`GET /v1/files/{id}/content`. A Range is ignored, as there is no sign that the API heeds it."""
+    file = call.backend.retrieve_file(call.identifier)
+    return render.content(file, call.backend.read_file(call.identifier))
+
+
+ROUTES = (
+    Route("POST", "/v1/files", upload),
+    Route("GET", "/v1/files", list_),
+    Route("GET", "/v1/files/{id}", retrieve),
+    Route("DELETE", "/v1/files/{id}", delete),
+    Route("GET", "/v1/files/{id}/content", content),
+)

@@ -1,0 +1,53 @@
+"""A request and a response, as far as the API looks at them. Bodies stream both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+Headers = tuple[tuple[str, str], ...]
+"""Names and values in their order. Names are compared without regard to case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a client asks.
+
+    `path` and `query` are as on the request line: escapes intact, the query without its `?`.
+    `body` is read at most once, and only as far as needed.
+    """
+
+    method: str
+    path: str
+    query: str = ""
+    headers: Headers = ()
+    body: Iterable[bytes] = ()
+
+    def header(self, name: str) -> str | None:
+        """The first value of a header, None when it is absent."""
+        wanted = name.lower()
+        return next((value for key, value in self.headers if key.lower() == wanted), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What the service answers.
+
+    `body` is read once; reading it may raise TransferBroken, and the connection must then break
+    so that the client notices. Who does not read it to its end calls `close`.
+    """
+
+    status: int
+    headers: Headers
+    body: Iterable[bytes]
+
+    def header(self, name: str) -> str | None:
+        """The first value of a header, None when it is absent."""
+        wanted = name.lower()
+        return next((value for key, value in self.headers if key.lower() == wanted), None)
+
+    def close(self) -> None:
+        """Let go of what the body holds. Harmless after the end and when repeated."""
+        close = getattr(self.body, "close", None)
+        if close is not None:
+            close()

@@ -1,0 +1,52 @@
+"""An error -> status, headers and envelope: the only place where that is decided."""
+
+from __future__ import annotations
+
+import math
+
+from batchsim.errors import (
+    BatchsimError,
+    InputError,
+    RateLimited,
+    Refused,
+    Unavailable,
+    UsageError,
+)
+from batchsim.wire.message import Headers, Response
+from batchsim.wire.render import pretty
+
+
+class MethodNotAllowed(Refused):
+    """The path exists, the method does not (405)."""
+
+    def __init__(self, message: str, *, allowed: tuple[str, ...]) -> None:
+        super().__init__(message, status=405)
+        self.allowed = allowed
+
+
+def render(error: BatchsimError) -> Response:
+    """The answer that a client gets for `error`.
+
+    A client must be able to tell what may have happened: a refusal keeps the service's own status,
+    503 says that nothing was changed, 500 leaves it open.
+    """
+    status, type_, param, code = _envelope(error)
+    envelope = {"message": error.message, "type": type_, "param": param, "code": code}
+    return pretty({"error": envelope}, status=status, headers=_headers(error))
+
+
+def _envelope(error: BatchsimError) -> tuple[int, str | None, str | None, str | None]:
+    if isinstance(error, Refused):
+        status = error.status if 400 <= error.status < 500 else 400
+        return status, error.type, error.param, error.code
+    if isinstance(error, InputError | UsageError):
+        return 400, "invalid_request_error", None, None
+    return 503 if isinstance(error, Unavailable) else 500, "server_error", None, None
+
+
+def _headers(error: BatchsimError) -> Headers:
+    if isinstance(error, RateLimited) and error.retry_after is not None:
+        return (("retry-after", str(max(1, math.ceil(error.retry_after)))),)
+    if isinstance(error, MethodNotAllowed):
+        return (("allow", ", ".join(error.allowed)),)
+    return ()
