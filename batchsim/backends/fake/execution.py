@@ -85,11 +85,11 @@ class Execution:
             return False
         order = self.work.order
         places = sorted(range(self._done, count), key=order.__getitem__)
+        indices = (order[place] for place in places)
         with self.work.open_input() as source:
-            for place in places:
-                index = order[place]
+            for place, (index, content) in zip(places, self._read(source, indices), strict=True):
                 if not self._lengths[index]:
-                    self._run_line(place, index, self._read(source, index))
+                    self._run_line(place, index, content)
         self._done = count
         return True
 
@@ -97,18 +97,12 @@ class Execution:
         value = orjson.loads(content)
         body = value["body"]
         model = body.get("model")
-        line = RequestLine(
-            index + 1,
-            value["custom_id"],
-            value["url"],
-            model if type(model) is str else None,
-            body,
-        )
+        line = RequestLine(index + 1, value["custom_id"], value["url"], model, body)
         answer = self._answer(place, line)
         text = (
             f'"custom_id": {encode_basestring_ascii(line.custom_id)}, "response": '
             f'{{"status_code": {answer.status_code}, '
-            f'"request_id": "{request_id(self._request_id(line.number))}", '
+            f'"request_id": "{request_id(self._request_id(index + 1))}", '
             f'"body": {answer.body}}}, "error": null}}\n'
         ).encode("ascii")
         self._starts[index] = self._spool.append(text)
@@ -150,13 +144,18 @@ class Execution:
     def custom_ids(self, indices: Iterable[int]) -> Iterator[str]:
         """The custom_ids of some lines, read from the input one by one."""
         with self.work.open_input() as source:
-            for index in indices:
-                yield orjson.loads(self._read(source, index))["custom_id"]
+            for _, content in self._read(source, indices):
+                yield orjson.loads(content)["custom_id"]
 
-    def _read(self, source: BinaryIO, index: int) -> bytes:
-        start = self.work.offsets[index]
-        source.seek(start)
-        return source.read(self.work.offsets[index + 1] - start)
+    def _read(self, source: BinaryIO, indices: Iterable[int]) -> Iterator[tuple[int, bytes]]:
+        offsets = self.work.offsets
+        position = 0
+        for index in indices:
+            start, end = offsets[index], offsets[index + 1]
+            if start != position:
+                source.seek(start)
+            position = end
+            yield index, source.read(end - start)
 
     def close(self) -> None:
         """Forget the outcomes."""

@@ -1,6 +1,6 @@
 """What happens to batches and files by themselves, as time goes by.
 
-Theory of operation. A batch is always on its way to the end of its present status; `next_event`
+Theory of operation. A batch is always on its way to the end of its present status; `course`
 says what will end it and when, from the batch's own record, the pacing and its draws alone. These
 ends stand in the agenda. `advance` takes from the agenda all that is due by a time, in due order,
 and applies each at its due time, whatever the clock says by then: so history does not depend on
@@ -9,64 +9,24 @@ when anybody looked. Nothing else changes a batch, except a cancellation.
 
 from __future__ import annotations
 
-import math
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 from batchsim.backends.fake.agenda import BATCHES, FILES, Agenda
 from batchsim.backends.fake.checking import Findings, check_input, index_lines
+from batchsim.backends.fake.course import Behaviour, next_event, running_time
 from batchsim.backends.fake.execution import Execution, Work
-from batchsim.backends.fake.faults import Faults
-from batchsim.backends.fake.ids import Draws, file_id
+from batchsim.backends.fake.ids import file_id
 from batchsim.backends.fake.outputs import Results, Written
-from batchsim.backends.fake.pacing import Pacing
 from batchsim.backends.fake.records import BatchRecord, FileRecord, Records
 from batchsim.domain.batches import Batch, BatchError, RequestCounts
 from batchsim.domain.files import File, Purpose
 from batchsim.domain.lifecycle import Event, Status
-from batchsim.domain.limits import Limits
 from batchsim.domain.validation import InputRules, file_not_found, token_limit_exceeded
-from batchsim.responders import Responder
 from batchsim.responders.models import alias, snapshot
 from batchsim.stores import Store
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Behaviour:
-    """All that decides how batches go, besides their inputs."""
-
-    draws: Draws
-    pacing: Pacing
-    faults: Faults
-    limits: Limits
-    respond: Responder
-    supports: Callable[[str], bool]
-    shuffled: bool
-    organization: str
-
-
-def next_event(record: BatchRecord, behaviour: Behaviour) -> tuple[Event, float]:
-    """What ends the batch's present status, and when (infinity: nothing does).
-
-    For a validating batch the event is ACCEPTED, even if its input will turn out to be bad.
-    """
-    pacing, batch = behaviour.pacing, record.batch
-    if batch.status.is_terminal:
-        return Event.WRITTEN, math.inf
-    chance = behaviour.draws.share(f"time {batch.status}", record.number)
-    end = record.since + pacing.seconds(batch.status, batch.request_counts.total, chance)
-    if batch.status is Status.CANCELLING:
-        return Event.CANCEL_FINISHED, end
-    if batch.status is Status.FINALIZING:
-        whole = record.ran == batch.request_counts.total
-        return Event.WRITTEN if whole else Event.PARTLY_WRITTEN, end
-    closing = (batch.expires_at or 0) + pacing.expiry_delay
-    if end > closing:
-        return Event.WINDOW_CLOSED, closing
-    return Event.ACCEPTED if batch.status is Status.VALIDATING else Event.EXECUTED, end
 
 
 class Progress:
@@ -228,7 +188,7 @@ class Progress:
     def _prepare(self, record: BatchRecord, started: float, offsets: array[int]) -> Execution:
         behaviour, number, identifier = self._behaviour, record.number, record.batch.input_file_id
         lines = len(offsets) - 1
-        running = self._running_time(record.number, lines)
+        running = running_time(number, lines, behaviour)
 
         def finished_at(place: int) -> float:
             return started + running * (place + 1) / lines
@@ -241,10 +201,6 @@ class Progress:
         execution = Execution(work, behaviour.respond, behaviour.draws, behaviour.faults)
         self._executions[record.batch.id] = execution
         return execution
-
-    def _running_time(self, number: int, lines: int) -> float:
-        chance = self._behaviour.draws.share(f"time {Status.IN_PROGRESS}", number)
-        return self._behaviour.pacing.seconds(Status.IN_PROGRESS, lines, chance)
 
     def _execution(self, record: BatchRecord) -> Execution:
         execution = self._executions.get(record.batch.id)

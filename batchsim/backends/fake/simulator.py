@@ -15,12 +15,13 @@ from typing import BinaryIO, Literal
 
 from batchsim.backends import Backend, Page
 from batchsim.backends.fake import refusals
+from batchsim.backends.fake.course import Behaviour
 from batchsim.backends.fake.creation import check_creation
 from batchsim.backends.fake.faults import NO_FAULTS, Faults
 from batchsim.backends.fake.ids import Draws, batch_id, file_id
 from batchsim.backends.fake.listing import check_limit, cut_page
 from batchsim.backends.fake.pacing import Pacing, pacing_of
-from batchsim.backends.fake.progress import Behaviour, Progress
+from batchsim.backends.fake.progress import Progress
 from batchsim.backends.fake.rates import RateLimit
 from batchsim.backends.fake.records import BatchRecord, FileRecord, Records
 from batchsim.backends.fake.uploads import check_lifetime, check_purpose, receive

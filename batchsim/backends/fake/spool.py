@@ -2,31 +2,56 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
 import weakref
 
-IN_MEMORY = 1 << 16
-"""How many bytes stay in memory."""
+BLOCK = 1 << 16
+"""How many bytes wait in memory until they go to the file."""
 
 
 class Spool:
     """Bytes that are appended and read again by position. Gone when it is closed or collected."""
 
     def __init__(self) -> None:
-        self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 - see close
-        self._end = 0
-        self.close = weakref.finalize(self, self._file.close)
-        """Forget everything."""
+        self._waiting = bytearray()
+        self._in_file = 0
+        self._file: io.FileIO | None = None
+        self._finalizer: weakref.finalize[..., Spool] | None = None
 
     def append(self, data: bytes) -> int:
         """Put `data` at the end; the position of its first byte."""
-        start = self._end
-        self._file.seek(start)
-        self._file.write(data)
-        self._end += len(data)
+        start = self._in_file + len(self._waiting)
+        self._waiting += data
+        if len(self._waiting) >= BLOCK:
+            self._empty(self._file or self._make_file())
         return start
 
+    def _make_file(self) -> io.FileIO:
+        file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - the finalizer closes it
+        self._finalizer = weakref.finalize(self, file.close)
+        self._file = file
+        return file
+
+    def _empty(self, file: io.FileIO) -> None:
+        file.seek(self._in_file)
+        with memoryview(self._waiting) as waiting:
+            written = 0
+            while written < len(waiting):
+                written += file.write(waiting[written:])
+        self._in_file += written
+        self._waiting.clear()
+
     def read(self, start: int, length: int) -> bytes:
-        """The `length` bytes from `start` on."""
-        self._file.seek(start)
-        return self._file.read(length)
+        """The `length` bytes from `start` on, of one appended piece."""
+        if self._file is not None and start < self._in_file:
+            self._file.seek(start)
+            return self._file.read(length)
+        start -= self._in_file
+        return bytes(self._waiting[start : start + length])
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._waiting.clear()
+        if self._finalizer:
+            self._finalizer()
