@@ -1,8 +1,9 @@
 """How many tokens a request has, estimated from lengths.
 
-Nothing is tokenized: ASCII text counts a quarter of a token per character, a Chinese, Japanese or
-Korean character 0.8, a Cyrillic or accented one 0.5. Against the o200k vocabulary that is usually
-within a quarter for prose and code; it never depends on the machine and costs next to nothing.
+Nothing is tokenized: 4.4 ASCII characters count as one token, a Chinese, Japanese or Korean
+character as 0.75, a Cyrillic or accented one as 0.5. Against the o200k vocabulary that is within a
+quarter for English, Japanese and code (measured), and up to 1.8 times too high for Cyrillic. It
+never depends on the machine and costs next to nothing.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ _NOT_TEXT = frozenset({"role", "type", "id", "call_id", "tool_call_id", "status"
 def estimate_tokens(text: str) -> int:
     """About how many tokens `text` has: 0 for the empty string, at least 1 for any other."""
     if text.isascii():
-        return (len(text) + 3) >> 2
+        return (5 * len(text) + 21) // 22
     characters = len(text)
     extra_bytes = len(text.encode("utf-8", "surrogatepass")) - characters
-    return (10 * characters + 11 * extra_bytes + 39) // 40
+    return (50 * characters + 57 * extra_bytes + 219) // 220
 
 
 def estimate_prompt_tokens(request: RequestLine) -> int:
@@ -45,8 +46,7 @@ def estimate_prompt_tokens(request: RequestLine) -> int:
         for message in messages:
             content = message.get("content") if type(message) is dict else None
             if type(content) is str and len(message) == 2:
-                tokens += MESSAGE_TOKENS
-                tokens += (len(content) + 3) >> 2 if content.isascii() else estimate_tokens(content)
+                tokens += MESSAGE_TOKENS + estimate_tokens(content)
             else:
                 tokens += _nested_tokens(message)
     for name in _PROMPT_PARAMETERS:
