@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -32,6 +33,7 @@ KEYS = ("custom_id", "method", "url", "body")
 """The keys that every line needs, in the order in which their absence is reported."""
 
 _WHITE_SPACE = b" \t\r\n"
+_MOST_UNKNOWN_KEYS = 10
 _new_tuple = tuple.__new__
 _QUOTED_KEYS = tuple(f'"{key}"'.encode() for key in KEYS)
 _match_usual_start = re.compile(
@@ -59,7 +61,8 @@ class InputRules:
         supports: Callable[[str], bool] = is_openai_model,
     ) -> None:
         """`endpoint` is the batch's; None admits any known one. `supports` knows the models."""
-        self._endpoint = endpoint
+        self.endpoint = endpoint
+        """The batch's endpoint; may be set once it is known."""
         self._one_model = one_model
         self._limits = limits
         self._supports = supports
@@ -67,9 +70,13 @@ class InputRules:
         self._known_models: set[str] = set()
         self.model: str | None = None
         """The model of the first line that names one."""
+        self.model_line: int | None = None
+        """The number of that line."""
         self.lines = 0
         """How many lines were checked, good or bad."""
         self.embedding_inputs = 0
+        self.unknown_keys: dict[str, int] = {}
+        """Top-level keys that mean nothing (the first few), each with the line of its first use."""
 
     def walk(self, lines: Iterable[Line]) -> Iterator[tuple[Line, RequestLine | BatchError]]:
         """Each line with the request that it holds, or with the first thing that is wrong with it.
@@ -97,10 +104,10 @@ class InputRules:
         """The line `number` (counted from 1), or InvalidLine with what is wrong with it."""
         self.lines += 1
         nesting = self._limits.nesting
-        custom_id, url, body = _usual_parts(content, nesting) or _parts(number, content, nesting)
+        custom_id, url, body = _usual_parts(content, nesting) or self._parts(number, content)
         if not self._custom_ids.add(custom_id):
             raise InvalidLine(duplicate_custom_id(number, custom_id))
-        if url != self._endpoint and (self._endpoint is not None or url not in ENDPOINTS):
+        if url != self.endpoint and (self.endpoint is not None or url not in ENDPOINTS):
             raise InvalidLine(invalid_url(number))
         endpoint = ENDPOINTS[url]
         model = body.get("model")
@@ -124,6 +131,24 @@ class InputRules:
         if self._one_model and self.embedding_inputs > self._limits.embedding_inputs_per_batch:
             yield too_many_inputs(self.embedding_inputs, self._limits.embedding_inputs_per_batch)
 
+    def _parts(self, number: int, content: bytes) -> tuple[str, str, dict[str, Any]]:
+        value = read_object(content, nesting=self._limits.nesting, unique=_QUOTED_KEYS)
+        if value is None:
+            raise InvalidLine(invalid_json_line(number))
+        if len(value) > len(KEYS) and len(self.unknown_keys) < _MOST_UNKNOWN_KEYS:
+            for key in islice((key for key in value if key not in KEYS), _MOST_UNKNOWN_KEYS):
+                self.unknown_keys.setdefault(key[:64], number)
+        custom_id, url, body = value.get("custom_id"), value.get("url"), value.get("body")
+        if (
+            type(custom_id) is str
+            and custom_id
+            and value.get("method") == "POST"
+            and type(url) is str
+            and type(body) is dict
+        ):
+            return custom_id, url, body
+        raise InvalidLine(_bad_key(number, value))
+
     def _check_model(self, number: int, endpoint: Endpoint, model: Any) -> None:
         if model is None:
             if "model" in endpoint.required:
@@ -136,7 +161,7 @@ class InputRules:
                 raise InvalidLine(model_not_found(number, model))
             self._known_models.add(model)
         if self.model is None:
-            self.model = model
+            self.model, self.model_line = model, number
         elif self._one_model and model != self.model:
             raise InvalidLine(mismatched_model(number, model))
 
@@ -164,22 +189,6 @@ def _usual_parts(content: bytes, nesting: int) -> tuple[str, str, dict[str, Any]
     except ValueError:
         pass
     return None
-
-
-def _parts(number: int, content: bytes, nesting: int) -> tuple[str, str, dict[str, Any]]:
-    value = read_object(content, nesting=nesting, unique=_QUOTED_KEYS)
-    if value is None:
-        raise InvalidLine(invalid_json_line(number))
-    custom_id, url, body = value.get("custom_id"), value.get("url"), value.get("body")
-    if (
-        type(custom_id) is str
-        and custom_id
-        and value.get("method") == "POST"
-        and type(url) is str
-        and type(body) is dict
-    ):
-        return custom_id, url, body
-    raise InvalidLine(_bad_key(number, value))
 
 
 def embedding_inputs(value: Any) -> int:
