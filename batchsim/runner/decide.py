@@ -1,0 +1,257 @@
+"""What to do next: the job's state and the time -> actions. Nothing is done here.
+
+Theory of operation. Every shard has at most one next step, and the step has a moment at which it
+falls due. `decide` returns all steps that are due, or a Wait until the first that will be, or what
+ends the loop. The cases of a shard, by its stage:
+
+ 1. WAITING    upload its lines, if there is room.
+ 2. UPLOADING  a request was sent and its outcome is not known: look for the file by its name.
+ 3. UPLOADED   create the batch, if its model's queue has room.
+ 4. CREATING   a create was sent and its outcome is not known. Look for a batch over our file, at
+               once and again and again until the list has had time to settle. Not found by then:
+               the shard is stuck, for a person to judge, unless the policy says to create again.
+ 5. LIVE       look at the batch, the less often the older it is.
+ 6. ENDED      a. it failed for a passing reason: give it up after a wait, and go back to 1;
+               b. its counts promise files that it does not name yet: look again for a while;
+               c. a result file is not here: download it;
+               d. everything is here: collect.
+ 7. COLLECTED  nothing. When all shards are here: assemble the results.
+
+A failed request moves the next step into the future (`Setback`). A shard is stuck when requests
+failed for longer than the policy is patient, or when one was refused for a reason that waiting
+does not mend. Stuck shards do not hold up the others, except that after a refused upload or create
+no other is begun: what is refused to one would be refused to all. When nothing but stuck shards is
+left, the job stops with their reasons.
+
+Uploads and creates come one at a time, so that what one teaches is known before the next.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from batchsim.domain.limits import Limits
+from batchsim.runner.entries import Source
+from batchsim.runner.plan import queue
+from batchsim.runner.policy import Policy, awaits_files, failed_in_passing
+from batchsim.runner.state import ShardState, Stage, State
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Something to be done."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardAction(Action):
+    """Something to be done for one shard, named by its number."""
+
+    shard: int
+
+
+class Upload(ShardAction):
+    """Send the shard's lines as a file that was never sent before."""
+
+
+class FindUpload(ShardAction):
+    """Look in the list of files whether the intended upload took effect."""
+
+
+class Create(ShardAction):
+    """Ask for a batch over the uploaded file."""
+
+
+class FindBatch(ShardAction):
+    """Look in the list of batches for one over our file."""
+
+
+class AbandonCreate(ShardAction):
+    """Take the create of unknown outcome as lost, and start over with another file."""
+
+
+class Poll(ShardAction):
+    """Look at the batch."""
+
+
+class GiveUpBatch(ShardAction):
+    """Leave a batch that failed in passing, and start over with another file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Download(ShardAction):
+    """Fetch a result file."""
+
+    source: Source
+    file_id: str
+
+
+class Collect(ShardAction):
+    """Give every line of the shard its place in the results."""
+
+
+class Assemble(Action):
+    """Write the results of all shards in input order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait(Action):
+    """Nothing is due before `until` (unix seconds)."""
+
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stop(Action):
+    """Nothing can be done any more in this process, for `reasons`, each about one shard."""
+
+    reasons: tuple[str, ...]
+
+
+class Done(Action):
+    """The results are written."""
+
+
+_ON_THEIR_WAY = frozenset({Stage.UPLOADING, Stage.UPLOADED, Stage.CREATING, Stage.LIVE})
+_HOLDING_TOKENS = frozenset({Stage.CREATING, Stage.LIVE})
+_SUBMITTING = frozenset({Stage.WAITING, Stage.UPLOADED})
+
+
+def decide(state: State, policy: Policy, limits: Limits, now: float) -> list[Action]:
+    """What is to be done `now` (unix seconds): never empty, and at most one Upload or Create."""
+    if state.finished:
+        return [Done()]
+    if all(shard.stage is Stage.COLLECTED for shard in state.shards.values()):
+        return [Assemble()]
+    due: list[Action] = []
+    later: list[float] = []
+    has_submission = False
+    for at, action in _steps(state, policy, limits):
+        is_submission = isinstance(action, Upload | Create)
+        if at > now:
+            later.append(at)
+        elif not (is_submission and has_submission):
+            due.append(action)
+        has_submission |= is_submission and at <= now
+    if due:
+        return due
+    if later:
+        return [Wait(min(later))]
+    return [Stop(tuple(_reasons(state, policy)))]
+
+
+def _steps(state: State, policy: Policy, limits: Limits) -> Iterator[tuple[float, ShardAction]]:
+    """The next step of each shard that has one, with the moment at which it falls due."""
+    room = _Room(state, policy, limits)
+    is_refused = any(s.blocked and s.stage in _SUBMITTING for s in state.shards.values())
+    for number, shard in state.shards.items():
+        if stuck(shard, policy) is not None:
+            continue
+        if shard.stage in _SUBMITTING and (is_refused or not room.admits(shard)):
+            continue
+        step = _step(number, shard, policy)
+        if step is not None:
+            at, action = step
+            yield max(at, shard.setback.until if shard.setback else at), action
+
+
+def _step(number: int, shard: ShardState, policy: Policy) -> tuple[float, ShardAction] | None:
+    match shard.stage:
+        case Stage.WAITING:  # case 1
+            return shard.since, Upload(number)
+        case Stage.UPLOADING:  # case 2
+            return shard.since, FindUpload(number)
+        case Stage.UPLOADED:  # case 3
+            return shard.since, Create(number)
+        case Stage.CREATING:  # case 4
+            if shard.looked is None:
+                return shard.since, FindBatch(number)
+            if _has_settled(shard, policy):
+                return shard.looked, AbandonCreate(number)
+            settled = shard.since + policy.settle
+            return min(shard.looked + policy.look_again, settled), FindBatch(number)
+        case Stage.LIVE:  # case 5
+            looked = shard.since if shard.looked is None else shard.looked
+            return looked + policy.poll_interval(looked - shard.since), Poll(number)
+        case Stage.ENDED:  # case 6
+            return _ended_step(number, shard, policy)
+        case Stage.COLLECTED:  # case 7
+            return None
+
+
+def _ended_step(number: int, shard: ShardState, policy: Policy) -> tuple[float, ShardAction]:
+    batch, since = shard.batch, shard.since
+    assert batch is not None, "a shard that ended has a batch"  # noqa: S101 - for the type checker
+    if failed_in_passing(batch) and shard.given_up + 1 < policy.batches_per_shard:  # case 6a
+        return since + policy.batch_wait(shard.given_up), GiveUpBatch(number)
+    looked = since if shard.looked is None else shard.looked
+    if awaits_files(batch) and looked < since + policy.late_files:  # case 6b
+        return looked + policy.first_poll, Poll(number)
+    for source, file_id in (
+        (Source.OUTPUT, batch.output_file_id),
+        (Source.ERROR, batch.error_file_id),
+    ):
+        if file_id is not None and shard.file(source) is None:  # case 6c
+            return since, Download(number, source, file_id)
+    return since, Collect(number)  # case 6d
+
+
+class _Room:
+    """Who may still be sent: bounds the shards on their way and the tokens in each queue."""
+
+    def __init__(self, state: State, policy: Policy, limits: Limits) -> None:
+        self._limits = limits
+        self._free = policy.max_live
+        self._queued: Counter[str] = Counter()
+        for shard in state.shards.values():
+            self._free -= shard.stage in _ON_THEIR_WAY
+            name = queue(limits, shard.plan.model)
+            if name and shard.stage in _HOLDING_TOKENS:
+                self._queued[name] += shard.plan.tokens
+
+    def admits(self, shard: ShardState) -> bool:
+        """Whether a shard that is WAITING or UPLOADED may go on; if so, its room is taken."""
+        tokens = shard.plan.tokens
+        name = queue(self._limits, shard.plan.model)
+        queued = self._queued[name] if name else 0
+        if name and queued and queued + tokens > self._limits.enqueued_tokens[name]:
+            return False
+        if shard.stage is Stage.WAITING:
+            if self._free <= 0:
+                return False
+            self._free -= 1
+        if name:
+            self._queued[name] += tokens
+        return True
+
+
+def _has_settled(shard: ShardState, policy: Policy) -> bool:
+    return shard.looked is not None and shard.looked >= shard.since + policy.settle
+
+
+def stuck(shard: ShardState, policy: Policy) -> str | None:
+    """Why this process can do no more for the shard; None when it can."""
+    if shard.blocked is not None:
+        return shard.blocked
+    setback = shard.setback
+    if setback is not None and setback.last - setback.since >= policy.patience:
+        return f"{setback.reason} (for {setback.last - setback.since:.0f} seconds)"
+    if (
+        shard.stage is Stage.CREATING
+        and _has_settled(shard, policy)
+        and not policy.create_again_after_unknown
+    ):
+        return (
+            f"a batch over {shard.file_id} was asked for, no answer came and none is in the list: "
+            "it may not exist, or appear later and cost money"
+        )
+    return None
+
+
+def _reasons(state: State, policy: Policy) -> Iterator[str]:
+    total = len(state.shards)
+    for number, shard in state.shards.items():
+        reason = stuck(shard, policy)
+        if reason is not None:
+            yield f"shard {number} of {total}: {reason}"

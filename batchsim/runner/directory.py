@@ -1,0 +1,111 @@
+"""The job directory: what lies where, who may be in it, and how an input gets there.
+
+journal.db                 what happened (batchsim.runner.journal)
+lock, holder.json          the lock, and for people: whose it is
+requests.jsonl             the input, when it did not come as a file
+shards/0001.output.jsonl   a result file as downloaded; so `error`; `records` are ours
+shards/0001.index          where the result of each line of the shard lies
+shards/0001.quarantine.jsonl   result lines that answer no line
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+from filelock import FileLock, Timeout
+
+from batchsim.errors import InputError, JournalError
+from batchsim.jsonl import replace_file
+from batchsim.runner.entries import Source
+
+RequestLike = Mapping[str, Any] | str | bytes
+"""A request line: its JSON as text or bytes, or the object itself."""
+
+
+class JobDirectory:
+    """The directory at `path`, made when something is first put into it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.journal = path / "journal.db"
+        self.requests = path / "requests.jsonl"
+
+    def file(self, shard: int, source: Source) -> Path:
+        """Where lines of the results from `source` are kept."""
+        return self._shard_path(shard, f"{source}.jsonl")
+
+    def index(self, shard: int) -> Path:
+        """Where the places of the shard's results are kept."""
+        return self._shard_path(shard, "index")
+
+    def quarantine(self, shard: int) -> Path:
+        """Where result lines are kept that answer no line of the shard."""
+        return self._shard_path(shard, "quarantine.jsonl")
+
+    def _shard_path(self, shard: int, name: str) -> Path:
+        return self.path / "shards" / f"{shard:04}.{name}"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the directory against other runners. Raises JournalError when one is in it."""
+        (self.path / "shards").mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path / "lock")
+        holder = self.path / "holder.json"
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise JournalError(
+                f"another runner is at work in {self.path}: {_holder(holder)}",
+                hint="wait for it to end, or stop it; then the same command goes on",
+            ) from None
+        try:
+            holder.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
+            yield
+        finally:
+            holder.unlink(missing_ok=True)
+            lock.release()
+
+    def spool(self, requests: Iterable[RequestLike]) -> Path:
+        """Write `requests` as an input file, one a line. Returns its path.
+
+        Raises InputError when one is not a single line.
+        """
+        with replace_file(self.requests) as stream:
+            for number, request in enumerate(requests, start=1):
+                stream.write(_line(number, request))
+        return self.requests
+
+
+def _holder(path: Path) -> str:
+    try:
+        holder = orjson.loads(path.read_bytes())
+        return f"process {holder['pid']} on {holder['host']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "it has not left its name"
+
+
+def _line(number: int, request: RequestLike) -> bytes:
+    if isinstance(request, str):
+        content = request.encode("utf-8", "surrogatepass")
+    elif isinstance(request, bytes):
+        content = request
+    else:
+        try:
+            content = orjson.dumps(request)
+        except TypeError as error:
+            raise InputError(f"the request is not JSON: {error}", line=number) from error
+    content = content.removesuffix(b"\n")
+    if b"\n" in content:
+        raise InputError(
+            "the request has more than one line",
+            line=number,
+            hint="JSON on one line is what json.dumps writes without `indent`",
+        )
+    return content + b"\n"

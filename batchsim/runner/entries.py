@@ -1,0 +1,300 @@
+"""What a job's journal can say: one frozen value per kind of entry.
+
+Most entries are durable: written to the journal before anything is done on the strength of them.
+The few that are not (`durable = False`) describe this process's patience only, such as when it
+last looked; they are folded into the state like the others and forgotten when the process ends, so
+that the next one looks at once.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from typing import Any, ClassVar
+
+import orjson
+
+from batchsim.domain.batches import Batch, Usage
+
+
+class Source(StrEnum):
+    """Where a line of the results comes from; the order is that in which they are read."""
+
+    OUTPUT = "output"
+    ERROR = "error"
+    RECORDS = "records"
+    """Ours: what is written for lines of which the service says nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """What became of lines: each is in exactly one of the first five.
+
+    `quarantined` counts result lines that answer no open line: doubled, foreign or unreadable.
+    `usage` is summed over the bodies of the lines that ran well.
+    """
+
+    ok: int = 0
+    failed: int = 0
+    expired: int = 0
+    cancelled: int = 0
+    missing: int = 0
+    quarantined: int = 0
+    usage: Usage = field(default_factory=Usage)
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(
+            **{
+                each.name: getattr(self, each.name) + getattr(other, each.name)
+                for each in fields(Tally)
+            }
+        )
+
+    @property
+    def lines(self) -> int:
+        """How many lines were counted."""
+        return self.ok + self.failed + self.expired + self.cancelled + self.missing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """Something that happened to the job."""
+
+    durable: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started(Entry):
+    """The job begins. `run` is 64 random bits in hex, minted once: the name of the job remotely."""
+
+    run: str
+    lines: int
+    bytes: int
+    """The size of the input."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """The user's own; ours are added to it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardEntry(Entry):
+    """Something that happened to one shard; shards are numbered from 1."""
+
+    shard: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned(ShardEntry):
+    """Which lines of the input go into one batch together.
+
+    `ranges` is flat, three numbers per run of neighbouring lines: the index of its first line
+    (from 0, blank lines not counted), the offset of its first byte, the offset after its last. A final newline that the
+    input lacks is counted as if it were there. `fingerprint` is the blake2b of the bytes as sent.
+    """
+
+    endpoint: str
+    model: str | None
+    lines: int
+    bytes: int
+    tokens: int
+    """Estimated prompt tokens; 0 where no limit on them is known."""
+    fingerprint: str
+    ranges: array[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadIntended(ShardEntry):
+    """The input file is about to be sent under a name that was never used before."""
+
+    attempt: int
+    filename: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uploaded(ShardEntry):
+    """The input file is there; `adopted` when it was found and no answer had come."""
+
+    file_id: str
+    adopted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadDropped(ShardEntry):
+    """The intended upload has no file, or none that will be used: the next has another name."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateIntended(ShardEntry):
+    """A batch is about to be asked for. Until its outcome is recorded one may exist."""
+
+    file_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateUnknown(ShardEntry):
+    """The request was sent and no answer came: a batch may exist."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateRefused(ShardEntry):
+    """No batch was made: the service said so, or the request never left."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateAbandoned(ShardEntry):
+    """A batch of unknown outcome was not found and, as the policy allows, is given up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Created(ShardEntry):
+    """The batch exists; `adopted` when it was found and no answer had come."""
+
+    batch: Batch
+    adopted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed(ShardEntry):
+    """The batch has another status or other files than before."""
+
+    batch: Batch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchGivenUp(ShardEntry):
+    """The batch failed for a passing reason; the shard gets another one."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Downloaded(ShardEntry):
+    """A result file lies whole in the job directory."""
+
+    source: Source
+    file_id: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileGone(ShardEntry):
+    """The service has the batch but no longer the result file."""
+
+    source: Source
+    file_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collected(ShardEntry):
+    """Every line of the shard has its place in the results."""
+
+    tally: Tally
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished(Entry):
+    """The results are whole and on the disk."""
+
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked(ShardEntry):
+    """We looked and nothing durable is new; `batch` holds the counts, if it is one that we saw."""
+
+    durable: ClassVar[bool] = False
+    batch: Batch | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Postponed(ShardEntry):
+    """A request failed in a passing way. Try again `until` then (unix seconds), not before."""
+
+    durable: ClassVar[bool] = False
+    until: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blocked(ShardEntry):
+    """A request was refused in a way that waiting does not mend: this process leaves the shard."""
+
+    durable: ClassVar[bool] = False
+    reason: str
+
+
+KINDS: Mapping[str, type[Entry]] = {
+    kind.__name__: kind
+    for kind in (
+        Started,
+        Planned,
+        UploadIntended,
+        Uploaded,
+        UploadDropped,
+        CreateIntended,
+        CreateUnknown,
+        CreateRefused,
+        CreateAbandoned,
+        Created,
+        Observed,
+        BatchGivenUp,
+        Downloaded,
+        FileGone,
+        Collected,
+        Finished,
+    )
+}
+"""The durable entries by the name that the journal gives them."""
+
+
+def _tally(value: dict[str, Any]) -> Tally:
+    return Tally(**{**value, "usage": Usage(**value["usage"])})
+
+
+_READERS: Mapping[str, Callable[[Any], Any]] = {
+    "batch": Batch.from_object,
+    "ranges": lambda value: array("Q", value),
+    "source": Source,
+    "tally": _tally,
+}
+"""How the fields that JSON cannot hold are read, by name."""
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, array):
+        return value.tolist()
+    raise TypeError
+
+
+def to_payload(entry: Entry) -> str:
+    """The entry's fields as JSON text."""
+    values = {each.name: getattr(entry, each.name) for each in fields(entry)}
+    if "batch" in values:
+        values["batch"] = values["batch"].to_object()
+    return orjson.dumps(values, default=_plain).decode()
+
+
+def from_payload(kind: str, payload: str) -> Entry:
+    """The entry again. Raises ValueError when the kind is unknown or the payload is not its own."""
+    if kind not in KINDS:
+        raise ValueError(f"there is no entry of kind {kind!r}")
+    try:
+        values = orjson.loads(payload)
+        return KINDS[kind](
+            **{name: _READERS.get(name, _same)(value) for name, value in values.items()}
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"an entry of kind {kind!r} cannot be read: {error}") from error
+
+
+def _same(value: Any) -> Any:
+    return value

@@ -1,0 +1,145 @@
+"""The journal: what the job intended and what came of it, in the order in which it happened.
+
+Theory of operation. The journal is a SQLite database with one append-only table. An entry is on
+the disk (synchronous=FULL) when `append` returns, and several appended together are there all or
+not at all; nothing is ever changed or removed. What the job is at any moment is the fold of its
+entries (batchsim.runner.state), so a process that was killed is continued by simply reading them
+again. There is one writer: who opens a journal holds the lock of the job directory.
+
+A file that is damaged, foreign or of a newer version is reported and left as it is.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from batchsim.errors import JobIncomplete, JournalError
+from batchsim.jsonl import sync_folder
+from batchsim.runner.entries import Entry, ShardEntry, from_payload, to_payload
+
+APPLICATION = 0x62736A6C
+"""What marks a SQLite file as a journal of ours: `bsjl` in ASCII."""
+
+VERSION = 1
+
+_TABLE = """
+CREATE TABLE entries (
+    seq INTEGER PRIMARY KEY,
+    at REAL NOT NULL,
+    kind TEXT NOT NULL,
+    shard INTEGER,
+    payload TEXT NOT NULL
+)
+"""
+
+
+class Journal:
+    """An open journal. Raises JournalError when the file at `path` cannot be one of this version.
+
+    It is a context manager that closes the database. `path` is made when it does not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._database = sqlite3.connect(path, isolation_level=None)
+        try:
+            self._open()
+        except sqlite3.DatabaseError as error:
+            self.close()
+            raise self._damaged(str(error)) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self) -> None:
+        run = self._database.execute
+        (application,) = run("PRAGMA application_id").fetchone()
+        (version,) = run("PRAGMA user_version").fetchone()
+        (tables,) = run("SELECT count(*) FROM sqlite_master").fetchone()
+        if application not in (APPLICATION, 0) or (tables and application == 0):
+            raise JournalError(
+                f"{self._path} is a database of another program",
+                hint="name another job directory with --job",
+            )
+        if version > VERSION:
+            raise JournalError(
+                f"{self._path} was written by a newer batchsim (journal version {version})",
+                hint="continue the job with that version",
+            )
+        run("PRAGMA journal_mode = WAL")
+        run("PRAGMA synchronous = FULL")
+        run("PRAGMA fullfsync = ON")
+        run("PRAGMA checkpoint_fullfsync = ON")
+        if not tables:
+            run("BEGIN IMMEDIATE")
+            run(f"PRAGMA application_id = {APPLICATION}")
+            run(f"PRAGMA user_version = {VERSION}")
+            run(_TABLE)
+            run("COMMIT")
+            sync_folder(self._path.parent)
+        (verdict,) = run("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise self._damaged(verdict)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the database; nothing can be appended any more."""
+        self._database.close()
+
+    def append(self, at: float, *entries: Entry) -> None:
+        """Write `entries`, all of them or none, and return once they are on the disk.
+
+        `at` is the time in unix seconds. Raises JobIncomplete when the disk does not take them.
+        """
+        rows = [
+            (
+                at,
+                type(entry).__name__,
+                entry.shard if isinstance(entry, ShardEntry) else None,
+                to_payload(entry),
+            )
+            for entry in entries
+        ]
+        try:
+            self._database.execute("BEGIN IMMEDIATE")
+            self._database.executemany(
+                "INSERT INTO entries (at, kind, shard, payload) VALUES (?, ?, ?, ?)", rows
+            )
+            self._database.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise JobIncomplete(
+                f"the journal {self._path} cannot be written: {error}",
+                hint="make room on the disk, then give the same command again",
+            ) from error
+
+    def entries(self) -> Iterator[tuple[float, Entry]]:
+        """Every entry with its time, from the first. Raises JournalError when one is unreadable."""
+        try:
+            rows = self._database.execute("SELECT at, kind, payload FROM entries ORDER BY seq")
+            for at, kind, payload in rows:
+                yield at, from_payload(kind, payload)
+        except sqlite3.DatabaseError as error:
+            raise self._damaged(str(error)) from error
+        except ValueError as error:
+            raise self._damaged(str(error)) from error
+
+    def _damaged(self, reason: str) -> JournalError:
+        return JournalError(
+            f"the journal {self._path} is damaged: {reason}",
+            hint="keep it: its batches may be paid for. Restore a copy, or look for them in the "
+            "service's list of batches by their metadata key bs_run",
+        )

@@ -1,0 +1,229 @@
+"""An input -> shards: which lines go into one batch together.
+
+Theory of operation. One pass over the lines checks each (batchsim.domain.validation) and puts it
+into the open shard of its group, the lines with the same url and model, since a batch runs one
+endpoint and one model. A shard is closed when the next line would take it over a limit. What is
+kept of a line is at most three numbers, and none at all while neighbours go to the same shard.
+The same input and limits always give the same plan.
+
+A line's index counts the lines that hold requests from 0; it is the line's place in the results.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import orjson
+
+from batchsim.domain.batches import BatchError
+from batchsim.domain.endpoints import is_openai_model
+from batchsim.domain.limits import OPENAI, Limits
+from batchsim.domain.lines import RequestLine
+from batchsim.domain.validation import InputRules, too_many_inputs
+from batchsim.errors import InputError
+from batchsim.jsonl import Line, read_lines
+from batchsim.pricing.tokens import estimate_prompt_tokens
+from batchsim.responders.models import alias
+from batchsim.runner.entries import Planned
+
+ERRORS_KEPT = 1_000
+"""How many of an input's errors are remembered; all of them are counted."""
+
+RANGE = 3
+"""How many numbers describe one run of neighbouring lines in `Planned.ranges`."""
+
+_LEADING_ID = re.compile(rb'\s*\{\s*"custom_id"\s*:\s*"([^"\\]*)"')
+"""A custom_id where almost every tool writes it, and without escapes: no need to parse the line."""
+
+
+class InvalidInput(InputError):
+    """The input has lines that the service would refuse; nothing was sent.
+
+    `errors` are the first of them, in the order of the lines, and `count` is how many there are.
+    """
+
+    def __init__(self, path: Path | str | None, errors: tuple[BatchError, ...], count: int) -> None:
+        first = errors[0]
+        more = f" (and {count - 1:,} more errors)" if count > 1 else ""
+        super().__init__(
+            f"{first.code}: {first.message}{more}",
+            path=path,
+            line=first.line,
+            hint="nothing was sent; `batchsim validate` lists every error",
+        )
+        self.errors = errors
+        self.count = count
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The shards of an input, numbered from 1 in the order of their first lines."""
+
+    lines: int
+    bytes: int
+    shards: tuple[Planned, ...]
+
+
+class Run(NamedTuple):
+    """Neighbouring lines of one shard: the index of the first, and their bytes in the input."""
+
+    first: int
+    begin: int
+    end: int
+
+
+def runs(ranges: array[int]) -> Iterator[Run]:
+    """The runs that `Planned.ranges` describes, in input order."""
+    for at in range(0, len(ranges), RANGE):
+        yield Run(*ranges[at : at + RANGE])
+
+
+def make_plan(
+    stream: BinaryIO,
+    *,
+    path: Path | str | None = None,
+    limits: Limits = OPENAI,
+    supports: Callable[[str], bool] = is_openai_model,
+) -> Plan:
+    """The plan for the input in `stream`, read from its start; `path` names it in errors.
+
+    Raises InvalidInput when any line is not valid or fits no batch, InputError when a line is too
+    long to be read at all.
+    """
+    rules = InputRules(one_model=False, limits=limits, supports=supports)
+    builder = _Builder(limits)
+    errors: list[BatchError] = []
+    count = inputs = 0
+    try:
+        for line, found in rules.walk(read_lines(stream, longest=limits.line_bytes)):
+            if isinstance(found, BatchError):
+                wrong: BatchError | None = found
+            else:
+                wrong = builder.add(line, found, rules.embedding_inputs - inputs)
+            inputs = rules.embedding_inputs
+            if wrong is not None:
+                count += 1
+                if len(errors) < ERRORS_KEPT:
+                    errors.append(wrong)
+    except InputError as error:
+        error.path = path
+        raise
+    for wrong in rules.finish():
+        count += 1
+        errors.append(wrong)
+    if errors:
+        raise InvalidInput(path, tuple(errors), count)
+    return builder.plan(stream.tell())
+
+
+def queue(limits: Limits, model: str | None) -> str | None:
+    """The name under which `limits.enqueued_tokens` limits `model`; None when it does not."""
+    if not limits.enqueued_tokens or model is None:
+        return None
+    name = alias(model)
+    return name if name in limits.enqueued_tokens else None
+
+
+def custom_id_of(content: bytes) -> str:
+    """The custom_id of a line that was found valid."""
+    leading = _LEADING_ID.match(content)
+    if leading:
+        return leading[1].decode()
+    custom_id: str = orjson.loads(content)["custom_id"]
+    return custom_id
+
+
+class _Shard:
+    """A shard that is still growing."""
+
+    def __init__(self, number: int, endpoint: str, model: str | None) -> None:
+        self.number = number
+        self.endpoint = endpoint
+        self.model = model
+        self.lines = self.bytes = self.inputs = self.tokens = 0
+        self.hash = hashlib.blake2b(digest_size=16)
+        self.ranges = array("Q")
+
+    def add(self, index: int, line: Line, inputs: int, tokens: int) -> None:
+        ranges = self.ranges
+        end = line.offset + len(line.content) + 1
+        if ranges and ranges[-1] == line.offset:
+            ranges[-1] = end
+        else:
+            ranges.extend((index, line.offset, end))
+        self.lines += 1
+        self.bytes += end - line.offset
+        self.inputs += inputs
+        self.tokens += tokens
+        self.hash.update(line.content)
+        self.hash.update(b"\n")
+
+    def planned(self) -> Planned:
+        return Planned(
+            shard=self.number,
+            endpoint=self.endpoint,
+            model=self.model,
+            lines=self.lines,
+            bytes=self.bytes,
+            tokens=self.tokens,
+            fingerprint=self.hash.hexdigest(),
+            ranges=self.ranges,
+        )
+
+
+class _Builder:
+    """The shards so far: of each group one that grows, and those before it, closed."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._growing: dict[tuple[str, str | None], _Shard] = {}
+        self._closed: list[Planned] = []
+        self._shards = 0
+        self._lines = 0
+
+    def add(self, line: Line, request: RequestLine, inputs: int) -> BatchError | None:
+        """Take in a valid line, or say why no batch can hold it."""
+        limits = self._limits
+        size = len(line.content) + 1
+        if size > limits.input_file_bytes:
+            return _line_too_long(line.number, size, limits.input_file_bytes)
+        if inputs > limits.embedding_inputs_per_batch:
+            return too_many_inputs(inputs, limits.embedding_inputs_per_batch)
+        name = queue(limits, request.model)
+        tokens = estimate_prompt_tokens(request) if name else 0
+        group = (request.url, request.model)
+        shard = self._growing.get(group)
+        if shard is None or (
+            shard.lines == limits.requests_per_batch
+            or shard.bytes + size > limits.input_file_bytes
+            or shard.inputs + inputs > limits.embedding_inputs_per_batch
+            or (name and shard.tokens + tokens > limits.enqueued_tokens[name])
+        ):
+            shard = self._open(group)
+        shard.add(self._lines, line, inputs, tokens)
+        self._lines += 1
+        return None
+
+    def _open(self, group: tuple[str, str | None]) -> _Shard:
+        if group in self._growing:
+            self._closed.append(self._growing[group].planned())
+        self._shards += 1
+        self._growing[group] = _Shard(self._shards, *group)
+        return self._growing[group]
+
+    def plan(self, size: int) -> Plan:
+        shards = self._closed + [shard.planned() for shard in self._growing.values()]
+        shards.sort(key=lambda shard: shard.shard)
+        return Plan(self._lines, size, tuple(shards))
+
+
+def _line_too_long(number: int, size: int, limit: int) -> BatchError:
+    """The line alone exceeds the size of an input file (ours; the service never sees it)."""
+    message = f"The line has {size:,} bytes. An input file may have at most {limit:,}."
+    return BatchError("line_too_long", message, None, number)

@@ -1,0 +1,97 @@
+"""What is worth another try, and after how long.
+
+A policy is a value: every number that a cautious or an impatient user may want to turn is a field,
+and the questions that the runner asks are its methods, pure all of them. All times are in seconds
+on the backend's clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from batchsim.domain.batches import Batch
+from batchsim.domain.lifecycle import Status
+from batchsim.errors import RateLimited, Refused
+
+HOPELESS_LIMITS = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
+"""Codes of a 429 that no waiting mends (observed)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """How patient the runner is. The defaults suit the real service."""
+
+    first_poll: float = 10.0
+    slowest_poll: float = 60.0
+    first_wait: float = 2.0
+    longest_wait: float = 300.0
+    patience: float = 3_600.0
+    """How long requests for one shard may fail without a break before the shard is left."""
+    settle: float = 600.0
+    """How long a batch may take to appear in the list after a create without an answer."""
+    look_again: float = 20.0
+    """How often the list is read while a create settles."""
+    late_files: float = 600.0
+    """How long an ended batch may keep its result files waiting (observed: for a moment)."""
+    batches_per_shard: int = 8
+    """How many batches may fail for passing reasons before the shard's lines count as failed."""
+    first_batch_wait: float = 60.0
+    longest_batch_wait: float = 1_800.0
+    max_live: int = 50
+    """How many shards may be on their way at once."""
+    create_again_after_unknown: bool = False
+    """Make another batch when one of unknown outcome is not found once it has settled. It may
+    still appear later, and both would be paid; False stops and leaves the choice to a person."""
+
+    def poll_interval(self, age: float) -> float:
+        """The time between two looks at a batch of that age: a tenth of it, within bounds."""
+        return min(self.slowest_poll, max(self.first_poll, age // 10))
+
+    def wait(self, setbacks: int, retry_after: float | None = None) -> float:
+        """How long to wait after so many failures in a row (at least 1): doubling, bounded.
+
+        `retry_after` is what the service asked for; it lengthens the wait but never beyond the
+        bound on patience.
+        """
+        doubled = _doubled(self.first_wait, setbacks - 1, self.longest_wait)
+        return max(doubled, min(retry_after or 0.0, self.patience))
+
+    def batch_wait(self, given_up: int) -> float:
+        """How long to wait for the next batch of a shard that has lost so many (from 0)."""
+        return _doubled(self.first_batch_wait, given_up, self.longest_batch_wait)
+
+
+def _doubled(first: float, times: int, bound: float) -> float:
+    return min(bound, first * 2.0 ** min(times, 64))
+
+
+def is_passing(refusal: Refused) -> bool:
+    """Whether the same request may succeed later.
+
+    A rate limit passes unless it stands for an empty purse; a file that was just uploaded may be
+    unknown to the batches for a second (observed).
+    """
+    if isinstance(refusal, RateLimited):
+        return refusal.code not in HOPELESS_LIMITS
+    return "Cannot find file" in refusal.message
+
+
+def failed_in_passing(batch: Batch) -> bool:
+    """Whether the batch failed for a reason that says nothing about its lines.
+
+    These are a full queue of the model (`token_limit_exceeded`) and an input file that the
+    service lost sight of (both observed). Neither runs or bills any line.
+    """
+    return batch.status is Status.FAILED and any(
+        error.code == "token_limit_exceeded"
+        or (error.line is None and "Cannot find file" in error.message)
+        for error in batch.errors
+    )
+
+
+def awaits_files(batch: Batch) -> bool:
+    """Whether the counts of an ended batch promise a result file that it does not name yet."""
+    counts = batch.request_counts
+    return (counts.completed > 0 and batch.output_file_id is None) or (
+        counts.failed > 0 and batch.error_file_id is None and batch.status is not Status.FAILED
+    )

@@ -1,0 +1,221 @@
+"""Many lines through any Backend: results in input order, each line in exactly one account.
+
+Theory of operation. One loop: decide what is due, do it, record what happened, until the results
+are written or nothing more can be done. The job is the fold of its journal, so a job that was
+stopped anywhere, by whatever, is continued by starting the same loop on the same journal.
+
+    entries --fold--> state --decide--> actions --perform--> entries
+
+Only this loop writes the journal and changes the state; only `perform` speaks to the backend; only
+the backend's clock is asked for the time and slept on.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+
+from batchsim.backends import Backend
+from batchsim.domain.endpoints import is_openai_model
+from batchsim.domain.limits import OPENAI, Limits
+from batchsim.errors import JobIncomplete, UsageError
+from batchsim.jsonl import open_input
+from batchsim.runner.content import ShardContent, changed_input
+from batchsim.runner.decide import Done, Stop, Wait, decide
+from batchsim.runner.directory import JobDirectory, RequestLike
+from batchsim.runner.entries import Entry, Looked, Started
+from batchsim.runner.journal import Journal
+from batchsim.runner.perform import OUR_METADATA, Performer
+from batchsim.runner.plan import Plan, make_plan
+from batchsim.runner.policy import Policy
+from batchsim.runner.report import Progress, Report, describe, progress, report
+from batchsim.runner.state import State, fold
+
+__all__ = ["Policy", "Progress", "Report", "run"]
+
+Requests = str | os.PathLike[str] | Iterable[RequestLike]
+"""An input: the path of a JSONL file, or its lines as text, bytes or objects."""
+
+
+def run(
+    requests: Requests,
+    backend: Backend,
+    *,
+    results: str | os.PathLike[str],
+    job: str | os.PathLike[str] | None = None,
+    limits: Limits = OPENAI,
+    supports: Callable[[str], bool] = is_openai_model,
+    metadata: Mapping[str, str] | None = None,
+    policy: Policy | None = None,
+    observe: Callable[[Progress], None] | None = None,
+) -> Report:
+    """Run every line of `requests` on `backend` and write one result per line, in input order.
+
+    - `requests`: the path of an input file, or an iterable of lines.
+    - `results`: the file to write. It appears when it is whole. Lines that the service wrote are
+      passed through byte for byte; a line of which it said nothing gets a record in the same
+      format, whose `error.code` is `batch_failed` (or the code that the failed batch gave the
+      line), `batch_expired`, `batch_cancelled` or `result_missing`.
+    - `job`: the directory that makes the job continue where it was; `<results>.job` unless given.
+      Calling again with a finished job does nothing remotely and returns the same report.
+    - `limits`: what one batch may hold, and the tokens that may be queued per model.
+    - `supports`: which models are let through.
+    - `metadata`: up to 13 pairs for every batch; keys that begin with `bs_` are ours.
+    - `policy`: how patient to be, how much at once, and what to do when in doubt.
+    - `observe`: called with a Progress after every step, in this thread.
+
+    Raises InputError (InvalidInput, with all the errors counted) or UsageError when nothing was
+    sent; JournalError when the job directory is in use, damaged or belongs to another input; and
+    JobIncomplete when the job stopped before its end, in which case the same call continues it.
+    """
+    results = Path(results)
+    directory = JobDirectory(Path(job) if job is not None else Path(f"{results}.job"))
+    own = _checked_metadata(metadata or {}, limits)
+    _refuse_to_overwrite(results, directory)
+    source = Path(requests) if isinstance(requests, str | os.PathLike) else None
+    plan = None
+    if source is not None and not directory.journal.exists():
+        plan = _plan(source, limits, supports)  # a bad input leaves no trace
+    with directory.locked():
+        if source is None:
+            source = directory.spool(_lines(requests))
+            if not directory.journal.exists():
+                plan = _plan(source, limits, supports)
+        with Journal(directory.journal) as journal:
+            state = fold(journal.entries())
+            job_loop = _Loop(
+                journal,
+                Performer(backend, directory, source, results, state, policy or Policy()),
+                limits,
+                observe,
+            )
+            try:
+                if state.started is None:
+                    job_loop.begin(plan or _plan(source, limits, supports), own)
+                else:
+                    _check_input(source, state)
+                job_loop.run()
+            except OSError as error:
+                raise JobIncomplete(
+                    f"the job stopped: {error}", hint="the same command continues it"
+                ) from error
+        return report(state, results)
+
+
+class _Loop:
+    """Decide, perform, record."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        performer: Performer,
+        limits: Limits,
+        observe: Callable[[Progress], None] | None,
+    ) -> None:
+        self._journal = journal
+        self._performer = performer
+        self._state = performer.state
+        self._clock = performer.backend.clock
+        self._limits = limits
+        self._observe = observe
+        self._message = ""
+
+    def begin(self, plan: Plan, metadata: Mapping[str, str]) -> None:
+        """Record how the job begins: all of it or nothing."""
+        run_name = secrets.token_hex(8)
+        started = Started(run=run_name, lines=plan.lines, bytes=plan.bytes, metadata=metadata)
+        self._record(started, *plan.shards)
+
+    def run(self) -> None:
+        """Go on until the results are written. Raises JobIncomplete when that cannot be now."""
+        while True:
+            actions = decide(self._state, self._performer.policy, self._limits, self._clock.now())
+            for action in actions:
+                match action:
+                    case Done():
+                        return self._restore_results()
+                    case Stop():
+                        raise _incomplete(action, self._state)
+                    case Wait():
+                        self._clock.sleep(max(0.0, action.until - self._clock.now()))
+                    case _:
+                        for entry in self._performer.perform(action):
+                            self._record(entry)
+
+    def _record(self, *entries: Entry) -> None:
+        now = self._clock.now()
+        durable = [entry for entry in entries if entry.durable]
+        if durable:
+            self._journal.append(now, *durable)
+        for entry in entries:
+            self._state.apply(now, entry)
+        if not isinstance(entries[0], Looked):
+            self._message = describe(entries[0], self._state)
+        if self._observe is not None:
+            self._observe(progress(self._state, now, self._message))
+
+    def _restore_results(self) -> None:
+        """Write the results of a finished job again if they are gone or cut short."""
+        finished, path = self._state.finished, self._performer.results
+        if finished and not (path.is_file() and path.stat().st_size == finished.bytes):
+            self._performer.assemble()
+
+
+def _plan(source: Path, limits: Limits, supports: Callable[[str], bool]) -> Plan:
+    with open_input(source) as stream:
+        return make_plan(stream, path=source, limits=limits, supports=supports)
+
+
+def _check_input(source: Path, state: State) -> None:
+    """Raises JournalError unless `source` holds, to the byte, the lines that were planned."""
+    with open_input(source) as stream:
+        size = stream.seek(0, os.SEEK_END)
+    if state.started is None or size != state.started.bytes:
+        raise changed_input(source)
+    for shard in state.shards.values():
+        with ShardContent(source, shard.plan) as content:
+            content.read_through()
+
+
+def _checked_metadata(metadata: Mapping[str, str], limits: Limits) -> dict[str, str]:
+    room = limits.metadata_pairs - len(OUR_METADATA)
+    if len(metadata) > room:
+        raise UsageError(f"a batch has room for {room} pairs of metadata, not {len(metadata)}")
+    for key, value in metadata.items():
+        if key.startswith("bs_"):
+            raise UsageError(f"the metadata key {key!r} is ours", hint="do not begin it with bs_")
+        if len(key) > limits.metadata_key_characters:
+            raise UsageError(f"the metadata key {key!r} is too long")
+        if len(value) > limits.metadata_value_characters:
+            raise UsageError(f"the metadata value of {key!r} is too long")
+    return dict(metadata)
+
+
+def _refuse_to_overwrite(results: Path, directory: JobDirectory) -> None:
+    if results.is_dir():
+        raise UsageError(f"{results} is a directory", hint="name a file for the results")
+    if not results.parent.is_dir():
+        raise UsageError(f"the directory {results.parent} does not exist", hint="make it first")
+    if directory.journal.exists() or not results.exists() or not results.stat().st_size:
+        return
+    raise UsageError(
+        f"{results} exists and belongs to no job in {directory.path}",
+        hint="name another file for the results, or move this one away",
+    )
+
+
+def _lines(requests: Requests) -> Iterator[RequestLike]:
+    if isinstance(requests, str | bytes | os.PathLike):
+        raise UsageError("the requests are neither a path nor an iterable of lines")
+    yield from requests
+
+
+def _incomplete(stop: Stop, state: State) -> JobIncomplete:
+    unfinished = sum(shard.tally is None for shard in state.shards.values())
+    text = "; ".join(stop.reasons) or "there is no room for any shard"
+    return JobIncomplete(
+        f"{unfinished} of {len(state.shards)} shards are not finished. {text}",
+        hint="the same command looks again and goes on from here; nothing is sent twice",
+    )

@@ -1,0 +1,202 @@
+"""The job's state: the fold of its entries, and nothing else.
+
+`ShardState.after` and `State.apply` are the only places where state changes; they do no I/O and
+know no clock but the times of the entries. What to do in a state is decided elsewhere
+(batchsim.runner.decide).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from batchsim.domain.batches import Batch
+from batchsim.errors import JournalError
+from batchsim.runner.entries import (
+    BatchGivenUp,
+    Blocked,
+    Collected,
+    CreateAbandoned,
+    Created,
+    CreateIntended,
+    CreateRefused,
+    CreateUnknown,
+    Downloaded,
+    Entry,
+    FileGone,
+    Finished,
+    Looked,
+    Observed,
+    Planned,
+    Postponed,
+    ShardEntry,
+    Source,
+    Started,
+    Tally,
+    UploadDropped,
+    Uploaded,
+    UploadIntended,
+)
+
+
+class Stage(StrEnum):
+    """How far a shard is."""
+
+    WAITING = "waiting"
+    """Nothing of the present attempt exists remotely that matters."""
+    UPLOADING = "uploading"
+    """An upload was intended; what came of it is not recorded."""
+    UPLOADED = "uploaded"
+    CREATING = "creating"
+    """A create was intended; what came of it is not recorded."""
+    LIVE = "live"
+    """The batch exists and has not ended."""
+    ENDED = "ended"
+    COLLECTED = "collected"
+
+
+@dataclass(frozen=True, slots=True)
+class Setback:
+    """Requests that failed in a row: how many, since when, the last of them, and when to go on."""
+
+    count: int
+    since: float
+    last: float
+    until: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShardState:
+    """Everything that is known of one shard."""
+
+    plan: Planned
+    stage: Stage = Stage.WAITING
+    since: float = 0.0
+    """When the stage was entered; for CREATING, when a request was last known to be under way."""
+    attempt: int = 0
+    """How many uploads were intended so far."""
+    filename: str | None = None
+    file_id: str | None = None
+    was_refused: bool = False
+    """A create with this file was refused before: look for a batch before asking again."""
+    batch: Batch | None = None
+    given_up: int = 0
+    """How many batches failed in passing."""
+    files: tuple[Downloaded | FileGone, ...] = ()
+    tally: Tally | None = None
+    looked: float | None = None
+    """When this process last looked at the batch, or for it."""
+    setback: Setback | None = None
+    blocked: str | None = None
+
+    def file(self, source: Source) -> Downloaded | FileGone | None:
+        """What became of that result file, if anything did yet."""
+        return next((each for each in self.files if each.source is source), None)
+
+    def after(self, at: float, entry: ShardEntry) -> ShardState:  # noqa: C901 - one case per kind of entry
+        """The shard once `entry` has happened `at` that time (unix seconds)."""
+        match entry:
+            case UploadIntended():
+                return self._enter(
+                    Stage.UPLOADING, at, attempt=entry.attempt, filename=entry.filename
+                )
+            case Uploaded():
+                return self._enter(Stage.UPLOADED, at, file_id=entry.file_id, setback=None)
+            case UploadDropped() | CreateAbandoned():
+                return self._start_over(at)
+            case BatchGivenUp():
+                return replace(self._start_over(at), given_up=self.given_up + 1)
+            case CreateIntended() | CreateUnknown():
+                return self._enter(Stage.CREATING, at)
+            case CreateRefused():
+                return self._enter(Stage.UPLOADED, at, was_refused=True)
+            case Created():
+                stage = Stage.ENDED if entry.batch.status.is_terminal else Stage.LIVE
+                return self._enter(stage, at, batch=entry.batch, looked=at, setback=None)
+            case Observed():
+                return self._observe(at, entry.batch)
+            case Downloaded() | FileGone():
+                kept = tuple(each for each in self.files if each.source is not entry.source)
+                return replace(self, files=(*kept, entry), setback=None)
+            case Collected():
+                return self._enter(Stage.COLLECTED, at, tally=entry.tally)
+            case Looked():
+                seen = entry.batch or self.batch
+                return replace(self, looked=at, batch=seen, setback=None)
+            case Postponed():
+                return replace(self, setback=self._set_back(at, entry))
+            case Blocked():
+                return replace(self, blocked=entry.reason)
+        raise JournalError(f"the journal holds an entry that is not known: {entry!r}")
+
+    def _enter(self, stage: Stage, at: float, **changes: Any) -> ShardState:
+        return replace(self, stage=stage, since=at, **{"looked": None, **changes})
+
+    def _start_over(self, at: float) -> ShardState:
+        return self._enter(
+            Stage.WAITING, at, filename=None, file_id=None, was_refused=False, batch=None
+        )
+
+    def _observe(self, at: float, batch: Batch) -> ShardState:
+        if self.stage is Stage.ENDED:
+            later = batch if batch.status.is_terminal else self.batch
+            return replace(self, batch=later, looked=at, setback=None)
+        stage = Stage.ENDED if batch.status.is_terminal else Stage.LIVE
+        since = at if stage is Stage.ENDED else self.since
+        return replace(self, stage=stage, since=since, batch=batch, looked=at, setback=None)
+
+    def _set_back(self, at: float, entry: Postponed) -> Setback:
+        before = self.setback
+        return Setback(
+            count=before.count + 1 if before else 1,
+            since=before.since if before else at,
+            last=at,
+            until=entry.until,
+            reason=entry.reason,
+        )
+
+
+@dataclass(slots=True)
+class State:
+    """Everything that is known of the job; `shards` by their numbers, in order."""
+
+    started: Started | None = None
+    started_at: float = 0.0
+    shards: dict[int, ShardState] = field(default_factory=dict)
+    finished: Finished | None = None
+    finished_at: float = 0.0
+
+    def apply(self, at: float, entry: Entry) -> None:
+        """Take in what happened `at` that time (unix seconds).
+
+        Raises JournalError when the entry speaks of a shard that was never planned.
+        """
+        match entry:
+            case Started():
+                self.started, self.started_at = entry, at
+            case Planned():
+                self.shards[entry.shard] = ShardState(entry, since=at)
+            case Finished():
+                self.finished, self.finished_at = entry, at
+            case ShardEntry():
+                if entry.shard not in self.shards:
+                    raise JournalError(
+                        f"the journal speaks of a shard {entry.shard} that it never planned"
+                    )
+                self.shards[entry.shard] = self.shards[entry.shard].after(at, entry)
+
+    def tally(self) -> Tally:
+        """What became of the lines of all shards collected so far."""
+        tallies = (shard.tally for shard in self.shards.values() if shard.tally is not None)
+        return sum(tallies, start=Tally())
+
+
+def fold(entries: Iterable[tuple[float, Entry]]) -> State:
+    """The state after `entries`, each with its time in unix seconds."""
+    state = State()
+    for at, entry in entries:
+        state.apply(at, entry)
+    return state
