@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -136,8 +137,7 @@ def _opened(source: str) -> Iterator[BinaryIO]:
 
 
 def _progress(stream: BinaryIO) -> Any:
-    size = stream.seek(0, 2)
-    stream.seek(0)
+    size = os.fstat(stream.fileno()).st_size
     if size < LONG or not sys.stderr.isatty():
         return None
     return click.progressbar(length=size, label="checking", file=sys.stderr)

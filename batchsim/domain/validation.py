@@ -14,31 +14,24 @@ Codes and messages are the API's own where they were observed; each is built in 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-import orjson
-
 from batchsim.domain.batches import BatchError
 from batchsim.domain.custom_ids import CustomIds
 from batchsim.domain.endpoints import ENDPOINTS, Endpoint, is_openai_model
-from batchsim.domain.json_objects import is_deeper, read_object
+from batchsim.domain.json_objects import read_object
 from batchsim.domain.limits import OPENAI, Limits
-from batchsim.domain.lines import RequestLine
+from batchsim.domain.lines import RequestLine, read_usual_line
 from batchsim.jsonl import Line
 
 KEYS = ("custom_id", "method", "url", "body")
 """The keys that every line needs, in the order in which their absence is reported."""
 
-_WHITE_SPACE = b" \t\r\n"
 _MOST_UNKNOWN_KEYS = 10
 _new_tuple = tuple.__new__
 _QUOTED_KEYS = tuple(f'"{key}"'.encode() for key in KEYS)
-_match_usual_start = re.compile(
-    rb'\{"custom_id": ?"([^"\\\x00-\x1f]++)", ?"method": ?"POST", ?"url": ?"([^"\\\x00-\x1f]++)", ?"body": ?'
-).match
 
 
 class InvalidLine(Exception):
@@ -104,7 +97,7 @@ class InputRules:
         """The line `number` (counted from 1), or InvalidLine with what is wrong with it."""
         self.lines += 1
         nesting = self._limits.nesting
-        custom_id, url, body = _usual_parts(content, nesting) or self._parts(number, content)
+        custom_id, url, body = read_usual_line(content, nesting) or self._parts(number, content)
         if not self._custom_ids.add(custom_id):
             raise InvalidLine(duplicate_custom_id(number, custom_id))
         if url != self.endpoint and (self.endpoint is not None or url not in ENDPOINTS):
@@ -168,27 +161,6 @@ class InputRules:
 
 def _is_excused(endpoint: Endpoint, body: dict[str, Any]) -> bool:
     return any(body.get(name) is not None for name in endpoint.substitutes)
-
-
-def _usual_parts(content: bytes, nesting: int) -> tuple[str, str, dict[str, Any]] | None:
-    """The id, url and body of a line written in the usual way; None says nothing about the line.
-
-    Nearly every program writes the keys in the order of the documentation. Then the body is all
-    that is between a start that a pattern can tell and the last brace: parsing it alone is
-    quicker than parsing the line, and proves that no key is there twice.
-    """
-    start = _match_usual_start(content)
-    content = content.rstrip(_WHITE_SPACE)
-    if start is None or content[-1:] != b"}" or is_deeper(content, nesting):
-        return None
-    custom_id, url = start.groups()
-    try:
-        body = orjson.loads(content[start.end() : -1])
-        if type(body) is dict:
-            return custom_id.decode(), url.decode(), body
-    except ValueError:
-        pass
-    return None
 
 
 def embedding_inputs(value: Any) -> int:
