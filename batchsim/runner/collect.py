@@ -25,7 +25,6 @@ from typing import Any, BinaryIO, Self
 
 import orjson
 
-from batchsim.domain.absent import count
 from batchsim.domain.batches import Usage
 from batchsim.domain.lifecycle import Status
 from batchsim.domain.lines import LineError, ResultLine
@@ -137,29 +136,22 @@ class _Sorter:
         if not isinstance(usage, dict):
             return
         tokens = self._tokens
-        for total, names, details, detail, part in _USAGE_KEYS:
-            tokens[total] += next((count(usage[name]) for name in names if name in usage), 0)
-            within = next((usage[name] for name in details if name in usage), None)
-            if isinstance(within, dict):
-                tokens[part] += count(within.get(detail))
+        tokens["input_tokens"] += _number(usage, "prompt_tokens", "input_tokens")
+        tokens["output_tokens"] += _number(usage, "completion_tokens", "output_tokens")
+        details = usage.get("prompt_tokens_details", usage.get("input_tokens_details"))
+        if type(details) is dict:
+            tokens["cached_tokens"] += _number(details, "cached_tokens")
+        details = usage.get("completion_tokens_details", usage.get("output_tokens_details"))
+        if type(details) is dict:
+            tokens["reasoning_tokens"] += _number(details, "reasoning_tokens")
 
 
-_USAGE_KEYS = (
-    (
-        "input_tokens",
-        ("prompt_tokens", "input_tokens"),
-        ("prompt_tokens_details", "input_tokens_details"),
-        "cached_tokens",
-        "cached_tokens",
-    ),
-    (
-        "output_tokens",
-        ("completion_tokens", "output_tokens"),
-        ("completion_tokens_details", "output_tokens_details"),
-        "reasoning_tokens",
-        "reasoning_tokens",
-    ),
-)
+def _number(values: dict[str, Any], *names: str) -> int:
+    for name in names:
+        value = values.get(name)
+        if type(value) is int:
+            return value
+    return 0
 
 
 def _read(content: bytes) -> ResultLine | None:
@@ -234,8 +226,7 @@ def assemble(plans: Sequence[Planned], directory: JobDirectory, results: Path) -
         shards = {plan.shard: stack.enter_context(_Places(plan, directory)) for plan in plans}
         for (index, number), (after, _) in pairwise(_ended(ordered, lines)):
             for content in shards[number].take(after - index):
-                stream.write(content)
-                stream.write(b"\n")
+                stream.write(content + b"\n")
         return stream.tell()
 
 

@@ -37,7 +37,7 @@ class ShardContent(io.RawIOBase):
         self._size = total
         self._position = 0
         self._hashed = 0
-        self._hash = hashlib.blake2b(digest_size=16)
+        self._hash = hashlib.sha256()
         self._input = open_input(source)
 
     def __enter__(self) -> Self:

@@ -90,7 +90,7 @@ class Planned(ShardEntry):
 
     `ranges` is flat, three numbers per run of neighbouring lines: the index of its first line
     (from 0, blank lines not counted), the offset of its first byte, the offset after its last. A final newline that the
-    input lacks is counted as if it were there. `fingerprint` is the blake2b of the bytes as sent.
+    input lacks is counted as if it were there. `fingerprint` is the SHA-256 of the bytes as sent.
     """
 
     endpoint: str

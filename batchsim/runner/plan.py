@@ -147,7 +147,7 @@ class _Shard:
         self.endpoint = endpoint
         self.model = model
         self.lines = self.bytes = self.inputs = self.tokens = 0
-        self.hash = hashlib.blake2b(digest_size=16)
+        self.hash = hashlib.sha256()
         self.ranges = array("Q")
 
     def add(self, index: int, line: Line, inputs: int, tokens: int) -> None:
