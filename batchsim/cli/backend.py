@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import click
@@ -12,19 +13,29 @@ from batchsim.errors import UsageError
 
 
 def backend_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--fake` and `--real` to a command as the argument `backend`: "fake", "real" or None."""
-    command = click.option(
-        "--real",
-        "backend",
-        flag_value="real",
-        help="Use the OpenAI API (OPENAI_API_KEY, OPENAI_BASE_URL). This costs money.",
-    )(command)
-    return click.option(
+    """Add `--fake` and `--real` to a command as the argument `backend`: "fake", "real" or None.
+
+    Both at once are refused: whichever won, somebody could be surprised by a bill.
+    """
+
+    @wraps(command)
+    def with_backend(*, fake: bool, real: bool, **options: Any) -> Any:
+        if fake and real:
+            raise UsageError("--fake and --real exclude each other", hint="choose one of them")
+        backend = "fake" if fake else "real" if real else None
+        return command(backend=backend, **options)
+
+    fake_flag = click.option(
         "--fake",
-        "backend",
-        flag_value="fake",
+        is_flag=True,
         help="Use the simulator in this process: no key, no network, no cost.",
-    )(command)
+    )
+    real_flag = click.option(
+        "--real",
+        is_flag=True,
+        help="Use the OpenAI API (OPENAI_API_KEY, OPENAI_BASE_URL). This costs money.",
+    )
+    return fake_flag(real_flag(with_backend))
 
 
 def real_backend() -> Backend:

@@ -13,7 +13,9 @@ from batchsim.cli.backend import backend_options, real_backend
 from batchsim.cli.failures import ALL_GOOD, SOME_FAILED
 from batchsim.cli.translations import CREATED_AT, MODEL, Translation, translations
 from batchsim.domain.batches import Batch
+from batchsim.domain.lifecycle import STAMPS
 from batchsim.domain.lines import ResultLine
+from batchsim.jsonl import read_lines
 
 POLL_SECONDS = 10
 
@@ -26,7 +28,7 @@ POLL_SECONDS = 10
 @click.option(
     "--lines", type=click.Choice(["3", "20"]), default="3", help="How many sentences to translate."
 )
-def demo(backend: str | None, seed: int, lines: str) -> int:
+def demo(*, backend: str | None, seed: int, lines: str) -> int:
     """Put three Japanese sentences into English, as a real batch of April 2024 did.
 
     Shows the input lines, the Batch object, each status with its time, the results as they
@@ -37,7 +39,8 @@ def demo(backend: str | None, seed: int, lines: str) -> int:
     if backend == "real":
         heading("The translations of a batch of 17 April 2024, run again on the OpenAI API")
         return play(real_backend(), work)
-    heading(f"A real batch of 17 April 2024, replayed on the simulator (seed {seed})")
+    heading(f"A real batch of 17 April 2024, replayed on the simulator with seed {seed}")
+    click.echo("No key, no network, no waiting: the times below are simulated.")
     return play(fake_backend(seed, work), work)
 
 
@@ -68,6 +71,7 @@ def play(backend: Backend, work: list[Translation]) -> int:
 
     heading(f"\n3. Look every {POLL_SECONDS} seconds until it has ended")
     batch = watch(backend, batch, start)
+    tell_stamps(batch)
 
     results = list(read_results(backend, batch))
     elapsed = backend.clock.now() - start
@@ -118,13 +122,20 @@ def watch(backend: Backend, batch: Batch, start: float) -> Batch:
         batch = backend.retrieve_batch(batch.id)
 
 
+def tell_stamps(batch: Batch) -> None:
+    """When the batch entered each status, by its own fields."""
+    stamps = {status: getattr(batch, field) for status, field in STAMPS.items()}
+    told = [f"{status} at {at - batch.created_at} s" for status, at in stamps.items() if at]
+    click.echo(f"In the batch's own words: {', '.join(told)}")
+
+
 def read_results(backend: Backend, batch: Batch) -> Iterator[ResultLine]:
     """The lines of the output and error files, in the order of the files."""
     for file_id in (batch.output_file_id, batch.error_file_id):
         if file_id:
-            content = b"".join(backend.read_file(file_id))
-            for line in content.splitlines():
-                yield ResultLine.from_object(json.loads(line))
+            content = io.BytesIO(b"".join(backend.read_file(file_id)))
+            for line in read_lines(content):
+                yield ResultLine.from_object(json.loads(line.content))
 
 
 def tell(result: ResultLine, texts: dict[str, str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from batchsim.errors import (
+    AuthenticationFailed,
     BatchsimError,
     InputError,
     JobIncomplete,
@@ -31,6 +32,8 @@ def explain(error: BatchsimError) -> int:
 
 def exit_code(error: BatchsimError) -> int:
     """75 when the same command can go on, 2 when something must be mended first."""
+    if isinstance(error, AuthenticationFailed):
+        return BAD_INPUT
     if isinstance(error, JobIncomplete | OutcomeUnknown | Refused | Unavailable):
         return INCOMPLETE
     return BAD_INPUT

@@ -52,9 +52,13 @@ class Display:
             )
             return
         told, at = self._told
-        if progress.message != told or progress.now - at >= QUIET_SECONDS:
-            self._told = (progress.message, progress.now)
-            click.echo(plain_line(progress), err=True)
+        if progress.message != told:
+            click.echo(plain_line(progress, progress.message), err=True)
+        elif progress.now - at >= QUIET_SECONDS:
+            click.echo(plain_line(progress, batches_by_status(progress)), err=True)
+        else:
+            return
+        self._told = (progress.message, progress.now)
 
     def conclude(self, report: Report) -> None:
         """Say how the job ended and where its results are."""
@@ -67,13 +71,13 @@ class Display:
             )
 
 
-def plain_line(progress: Progress) -> str:
-    """One line: the time since the start, the latest step, and how far the lines are."""
+def plain_line(progress: Progress, text: str) -> str:
+    """One line: the time since the start, what `text` says, and how far the lines are."""
     elapsed = f"{progress.now - progress.started:6.0f} s  "
     counts = f"{progress.done:,} of {progress.lines:,} lines done"
     failed = f", {progress.failed:,} failed" if progress.failed else ""
     left = time_left(progress)
-    return f"{elapsed}{progress.message}; {counts}{failed}{f', {left}' if left else ''}"
+    return f"{elapsed}{text}; {counts}{failed}{f', {left}' if left else ''}"
 
 
 def batches_by_status(progress: Progress) -> str:

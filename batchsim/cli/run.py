@@ -6,6 +6,8 @@ import hashlib
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,10 +15,12 @@ import click
 
 from batchsim.cli.backend import backend_options, real_backend, refuse_to_guess
 from batchsim.cli.failures import ALL_GOOD, INTERRUPTED, SOME_FAILED
+from batchsim.errors import AuthenticationFailed, InputError, UsageError
 
 if TYPE_CHECKING:
     from batchsim.backends import Backend
-    from batchsim.runner.run import Report
+    from batchsim.runner.policy import Policy
+    from batchsim.runner.report import Report
 
 
 @click.command()
@@ -39,12 +43,13 @@ if TYPE_CHECKING:
 )
 @click.option("--any-model", is_flag=True, help="Accept models that are not OpenAI's.")
 def run(
+    *,
     backend: str | None,
     requests: str,
     output: str | None,
     job: Path | None,
     seed: int,
-    any_model: bool,  # noqa: FBT001 - click passes options by name
+    any_model: bool,
 ) -> int:
     """Run the requests of INPUT (a JSONL file, or - for standard input) and restore their order.
 
@@ -75,18 +80,43 @@ def _run(
     from batchsim.domain.endpoints import is_openai_model
     from batchsim.runner.run import run as run_job
 
-    job.mkdir(parents=True, exist_ok=True)
-    with Display() as display:
+    with _job_directory(job), Display() as display:
         report = run_job(
             source,
             _open_backend(backend, job, seed),
             results=results,
             job=job,
             supports=(lambda _: True) if any_model else is_openai_model,
+            policy=_policy(backend),
             observe=display.show,
         )
     display.conclude(report)
     return report
+
+
+@contextmanager
+def _job_directory(job: Path) -> Iterator[None]:
+    """Make the directory, and take it away again when the work was refused before it began."""
+    is_new = not job.exists()
+    try:
+        job.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"cannot make the job directory {job}: {error.strerror}", hint="name another: --job DIR"
+        ) from None
+    try:
+        yield
+    except (InputError, UsageError, AuthenticationFailed):
+        if is_new:
+            shutil.rmtree(job, ignore_errors=True)
+        raise
+
+
+def _policy(backend: str) -> Policy:
+    """No request to the simulator outlives this process, so a lost one may be made again."""
+    from batchsim.runner.policy import Policy
+
+    return Policy(create_again_after_unknown=backend == "fake")
 
 
 def _open_backend(backend: str, job: Path, seed: int) -> Backend:

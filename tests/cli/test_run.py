@@ -33,6 +33,12 @@ def test_nobody_spends_money_by_default(batchsim, desk) -> None:
     assert [path.name for path in desk.iterdir()] == [".stdin"]
 
 
+def test_fake_and_real_together_are_refused(batchsim, desk) -> None:
+    outcome = batchsim("run", "--fake", "--real", str(INPUT))
+    assert outcome.code == 2
+    assert "exclude each other" in outcome.stderr
+
+
 def test_results_come_in_input_order(batchsim, desk) -> None:
     write_lines(desk / "input.jsonl", *(chat_line(f"line-{n}") for n in range(200)))
     outcome = batchsim("run", "--fake", "input.jsonl", "-o", "results.jsonl")
@@ -93,6 +99,7 @@ def test_bad_input_is_refused_before_anything_is_sent(batchsim, desk) -> None:
     assert "input.jsonl:2" in outcome.stderr
     assert "duplicate" in outcome.stderr
     assert "Traceback" not in outcome.stderr
+    assert sorted(path.name for path in desk.iterdir()) == [".stdin", "input.jsonl"]
 
 
 def test_the_same_command_again_sends_nothing_and_gives_the_same_results(
@@ -163,7 +170,7 @@ def test_results_over_the_input_are_refused(batchsim, desk) -> None:
     before = path.read_bytes()
     outcome = batchsim("run", "--fake", "input.jsonl", "-o", "./input.jsonl")
     assert outcome.code == 2
-    assert "the results would replace the input" in outcome.stderr
+    assert "exists and belongs to no job" in outcome.stderr
     assert path.read_bytes() == before
 
 
