@@ -1,9 +1,9 @@
 """How many tokens a request has, estimated from lengths.
 
 Nothing is tokenized: 4.4 ASCII characters count as one token, a Chinese, Japanese or Korean
-character as 0.75, a Cyrillic or accented one as 0.5. Against the o200k vocabulary that is within a
-quarter for English, Japanese and code (measured), and up to 1.8 times too high for Cyrillic. It
-never depends on the machine and costs next to nothing.
+character as 0.75, a Cyrillic or accented one as 0.5. Against the o200k vocabulary that is mostly
+within a quarter for English, Japanese and code, and up to 1.8 times too high for Cyrillic
+(measured). It never depends on the machine and costs next to nothing.
 """
 
 from __future__ import annotations
