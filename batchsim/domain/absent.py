@@ -6,11 +6,15 @@ unix milliseconds or ISO 8601 (all observed). These functions give one meaning t
 
 from __future__ import annotations
 
+import math
+import re
 from datetime import UTC, datetime
 from typing import Any
 
 MILLISECONDS_FROM = 100_000_000_000
 """A number at least this large is taken as milliseconds: as seconds it would be the year 5138."""
+
+_SECONDS = re.compile(r"[0-9]{9,13}")  # shorter digits could be an ISO 8601 date
 
 
 def text(value: Any) -> str | None:
@@ -33,15 +37,20 @@ def count(value: Any) -> int:
 
 
 def timestamp(value: Any) -> int | None:
-    """Unix seconds from seconds, milliseconds or ISO 8601; None when absent or unreadable."""
-    if isinstance(value, str) and value:
+    """Unix seconds from seconds, milliseconds (both also as digits) or ISO 8601.
+
+    None when absent or unreadable.
+    """
+    if isinstance(value, str) and _SECONDS.fullmatch(value):
+        value = int(value)
+    elif isinstance(value, str):
         try:
             moment = datetime.fromisoformat(value)
         except ValueError:
             return None
         return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
-    if isinstance(value, float):
-        value = int(value)
+    elif isinstance(value, float):
+        value = int(value) if math.isfinite(value) else None
     number = integer(value)
     if number is not None and abs(number) >= MILLISECONDS_FROM:
         return number // 1000

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from batchsim.domain.absent import text
+from batchsim.domain.absent import integer, text
 from batchsim.domain.json_objects import is_deeper
 
 
@@ -119,7 +119,7 @@ def _response(value: Any) -> Response | None:
     if isinstance(code, str) and code.isdecimal() and len(code) < 10:
         code = int(code)
     return Response(
-        status_code=code if isinstance(code, int) and not isinstance(code, bool) else 0,
+        status_code=integer(code) or 0,
         request_id=text(value.get("request_id")),
         body=value.get("body"),
     )
