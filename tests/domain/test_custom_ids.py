@@ -1,0 +1,44 @@
+"""Telling duplicates from new ids, in little memory."""
+
+import tracemalloc
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import batchsim.domain.custom_ids
+from batchsim.domain.custom_ids import FEW, LONGEST_OF_FEW, LONGEST_OF_MANY, CustomIds
+
+lengths = [1, LONGEST_OF_MANY, LONGEST_OF_MANY + 1, LONGEST_OF_FEW, LONGEST_OF_FEW + 1, 10_000]
+
+
+@given(st.lists(st.text(min_size=1, max_size=3) | st.sampled_from([n * "é" for n in lengths])))
+def test_an_id_is_new_once(ids):
+    seen = CustomIds()
+    known = set()
+    for each in ids:
+        assert seen.add(each) == (each not in known)
+        known.add(each)
+
+
+@pytest.mark.parametrize("length", lengths)
+def test_an_id_is_known_again_after_the_memory_was_made_smaller(length, monkeypatch):
+    monkeypatch.setattr(batchsim.domain.custom_ids, "FEW", 4)
+    seen = CustomIds()
+    ids = [f"{number:0>{length}}" for number in range(9)]
+    assert all(seen.add(each) for each in ids)
+    assert not any(seen.add(each) for each in ids)
+
+
+@pytest.mark.parametrize("template", ["request-{}", "6f1c9a52-1c1e-4c9f-b1d1-{:012}", "{:01000}"])
+def test_an_id_costs_about_a_hundred_bytes(template):
+    number = 4 * FEW // 3
+    seen = CustomIds()
+    tracemalloc.start()
+    try:
+        for each in range(number):
+            seen.add(template.format(each))
+        used, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert used / number <= 120
