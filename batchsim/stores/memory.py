@@ -87,6 +87,7 @@ class MemoryStore(Store):
 
     def keep(self, key: str, content: bytes | Path) -> None:
         """Take over a finished draft."""
+        self.drop_content(key)
         with self._lock:
             self._contents[key] = content
             if isinstance(content, bytes):

@@ -115,13 +115,9 @@ def test_row_030_reading_stops_soon_after_the_limit(user):
 def test_row_031_an_unknown_purpose_is_refused(user, chats, purpose):
     with pytest.raises(Refused) as refused:
         user().upload(chats(1), purpose=purpose)
-    assert refusal(refused) == (
-        400,
-        f"'{purpose}' is not one of ['fine-tune', 'assistants', 'batch', 'user_data', 'vision', "
-        "'evals'] - 'purpose'",
-        "purpose",
-        None,
-    )
+    purposes = "['fine-tune', 'assistants', 'batch', 'user_data', 'vision', 'evals']"
+    words = f"'{purpose}' is not one of {purposes} - 'purpose'"
+    assert refusal(refused) == (400, words, "purpose", None)
 
 
 def test_row_032_an_upload_is_processed_at_once(user, chats):

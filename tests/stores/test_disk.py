@@ -1,0 +1,78 @@
+"""What only DiskStore does: outlive its process, and belong to one owner."""
+
+import gc
+import subprocess
+import sys
+
+import pytest
+
+from batchsim.errors import UsageError
+from batchsim.stores.disk import DiskStore
+
+
+def keep(store, key, content):
+    with store.draft() as draft:
+        draft.write(content)
+        draft.keep(key)
+
+
+def test_everything_is_there_after_reopening(tmp_path):
+    with DiskStore(tmp_path / "new" / "folder") as store:
+        store.save(12.5, {"b": {"x": 1}, "a": {}})
+        keep(store, "file-1", b"content")
+    with DiskStore(tmp_path / "new" / "folder") as store:
+        assert list(store.records()) == [("b", {"x": 1}), ("a", {})]
+        assert store.latest == 12.5
+        with store.open_content("file-1") as stream:
+            assert stream.read() == b"content"
+
+
+def test_a_second_owner_is_turned_away(tmp_path):
+    with DiskStore(tmp_path) as store:
+        with pytest.raises(UsageError, match="in use by another process") as refused:
+            DiskStore(tmp_path)
+        assert refused.value.hint
+        store.save(1.0, {"a": {}})
+    DiskStore(tmp_path).close()
+
+
+def test_a_second_process_is_turned_away(tmp_path):
+    script = f"from batchsim.stores.disk import DiskStore; DiskStore({str(tmp_path)!r})"
+    with DiskStore(tmp_path):
+        child = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert "UsageError" in child.stderr
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 0
+
+
+def test_a_store_that_is_forgotten_lets_the_next_owner_in(tmp_path):
+    store = DiskStore(tmp_path)
+    del store
+    gc.collect()
+    DiskStore(tmp_path).close()
+
+
+def test_half_written_contents_are_swept(tmp_path):
+    DiskStore(tmp_path).close()
+    (tmp_path / "contents" / "1.tmp").write_bytes(b"half")
+    with DiskStore(tmp_path) as store:
+        assert list((tmp_path / "contents").iterdir()) == []
+        keep(store, "file-1", b"whole")
+        assert store.contents() == ["file-1"]
+
+
+def test_a_folder_that_holds_something_else_is_refused_and_left_alone(tmp_path):
+    (tmp_path / "records.sqlite").write_bytes(b"This is no database. " * 100)
+    with pytest.raises(UsageError, match="does not hold a store"):
+        DiskStore(tmp_path)
+    assert (tmp_path / "records.sqlite").read_bytes().startswith(b"This is no database.")
+    (tmp_path / "records.sqlite").unlink()
+    DiskStore(tmp_path).close()
+
+
+def test_a_save_that_fails_changes_nothing(tmp_path):
+    with DiskStore(tmp_path) as store:
+        store.save(1.0, {"a": {"n": 1}})
+        with pytest.raises(TypeError):
+            store.save(2.0, {"a": {"n": 2}, "b": {"n": object()}})
+        assert list(store.records()) == [("a", {"n": 1})]
+        assert store.latest == 1.0

@@ -1,0 +1,61 @@
+"""What only MemoryStore does: spill, and clean up."""
+
+import gc
+import tempfile
+
+import pytest
+
+from batchsim.stores.memory import ROOM, SMALL_CONTENT, MemoryStore
+
+
+@pytest.fixture(autouse=True)
+def temporary_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def keep(store, key, content):
+    with store.draft() as draft:
+        draft.write(content)
+        draft.keep(key)
+
+
+def files(folder):
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_small_contents_touch_no_disk(temporary_folder):
+    store = MemoryStore()
+    keep(store, "a", b"x" * SMALL_CONTENT)
+    assert files(temporary_folder) == []
+
+
+def test_a_large_content_spills(temporary_folder):
+    store = MemoryStore()
+    keep(store, "a", b"x" * (SMALL_CONTENT + 1))
+    assert len(files(temporary_folder)) == 1
+    store.drop_content("a")
+    assert files(temporary_folder) == []
+
+
+def test_small_contents_spill_once_there_are_many(temporary_folder):
+    store = MemoryStore()
+    for number in range(ROOM // SMALL_CONTENT):
+        keep(store, str(number), bytes(SMALL_CONTENT))
+    assert files(temporary_folder) == []
+    keep(store, "more", b"x")
+    assert len(files(temporary_folder)) == 1
+    store.drop_content("0")
+    keep(store, "again room", b"x")
+    assert len(files(temporary_folder)) == 1
+
+
+@pytest.mark.parametrize("ending", ["closed", "forgotten"])
+def test_temporary_files_go_with_the_store(temporary_folder, ending):
+    store = MemoryStore()
+    keep(store, "a", b"x" * (SMALL_CONTENT + 1))
+    if ending == "closed":
+        store.close()
+    del store
+    gc.collect()
+    assert list(temporary_folder.iterdir()) == []
