@@ -75,7 +75,7 @@ def wrong_format(head: bytes) -> Cause | None:
         return Cause("The file is one line: its lines end with a carriage return only.", hint)
     if first.startswith(b"[") and not (newline and rest.strip() and _is_json(first)):
         return Cause("The file is a JSON array, not JSONL.", "convert it: jq -c '.[]'")
-    if first.rstrip() == b"{":
+    if first.rstrip() == b"{" and not rest.lstrip().startswith(b"{"):
         return Cause("The file is JSON spread over several lines.", "convert it: jq -c .")
     if _CSV_HEADER.fullmatch(first):
         return Cause("The file is a table of values, not JSONL.", _ONE_OBJECT)

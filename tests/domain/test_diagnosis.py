@@ -112,6 +112,7 @@ def test_a_file_that_is_no_jsonl_is_named_by_its_start(name):
         b"[]\n" + LINE,
         b"null\n" + LINE,
         b"{} {}",
+        b"{\n" + LINE,
         b"{ \r\r}",
         b'"a"\n',
     ],
