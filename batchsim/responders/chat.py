@@ -75,13 +75,10 @@ def respond(request: RequestLine, occasion: Occasion) -> Answer:
     body = request.body
     style = _style(request.model or "")
     prompt_tokens = estimate_prompt_tokens(request)
-    limit = body.get("max_completion_tokens") or body.get("max_tokens")
+    limit_name = "max_completion_tokens" if body.get("max_completion_tokens") else "max_tokens"
+    limit = body.get(limit_name)
     refused = _refusal(request, style) or size_refusal(
-        "messages",
-        style.sizes,
-        prompt_tokens,
-        limit,
-        "max_completion_tokens" if body.get("max_completion_tokens") else "max_tokens",
+        "messages", style.sizes, prompt_tokens, limit, limit_name
     )
     if refused is not None:
         return refused
