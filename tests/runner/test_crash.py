@@ -84,6 +84,7 @@ def test_killed_at_every_call_of_the_backend(build, source, moment):
     assert n > 3 * SHARDS
 
 
+@pytest.mark.slow
 def test_killed_at_every_call_the_cautious_never_make_a_second_batch(build, source):
     stopped = 0
     for n in itertools.count(1):
@@ -108,6 +109,7 @@ def test_killed_at_every_call_the_cautious_never_make_a_second_batch(build, sour
     assert stopped == SHARDS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_killed_at_every_write_of_the_journal(build, source, moment, monkeypatch):
     append = Journal.append
@@ -137,6 +139,7 @@ def test_killed_at_every_write_of_the_journal(build, source, moment, monkeypatch
     assert n > 7 * SHARDS
 
 
+@pytest.mark.slow
 def test_killed_at_every_file_put_in_place(build, source, monkeypatch):
     from pathlib import Path
 

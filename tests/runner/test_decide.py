@@ -1,0 +1,285 @@
+"""Deciding: each numbered case of batchsim.runner.decide, from entries alone, with no backend."""
+
+from __future__ import annotations
+
+from array import array
+
+import pytest
+
+from batchsim.domain.batches import Batch, BatchError, RequestCounts
+from batchsim.domain.lifecycle import Status
+from batchsim.domain.limits import OPENAI, Limits
+from batchsim.errors import JournalError
+from batchsim.runner import decide as d
+from batchsim.runner import entries as e
+from batchsim.runner.decide import decide
+from batchsim.runner.policy import Policy
+from batchsim.runner.state import Stage, fold
+
+POLICY = Policy()
+TALLY = e.Tally(ok=1)
+
+
+def planned(shard=1, model="gpt-4o", tokens=0):
+    return e.Planned(
+        shard=shard,
+        endpoint="/v1/chat/completions",
+        model=model,
+        lines=1,
+        bytes=10,
+        tokens=tokens,
+        fingerprint="ff",
+        ranges=array("Q", [shard - 1, 0, 10]),
+    )
+
+
+def batch(status=Status.IN_PROGRESS, *, errors=(), completed=0, failed=0, output=None, error=None):
+    return Batch(
+        id="batch_1",
+        endpoint="/v1/chat/completions",
+        input_file_id="file-1",
+        created_at=0,
+        expires_at=None,
+        status=status,
+        errors=errors,
+        request_counts=RequestCounts(completed + failed, completed, failed),
+        output_file_id=output,
+        error_file_id=error,
+    )
+
+
+def after(*entries, shards=1):
+    """The state after these entries, one a second, of a job with so many shards planned at 0."""
+    plans = [(0.0, planned(number + 1)) for number in range(shards)]
+    return fold(plans + [(float(at), entry) for at, entry in enumerate(entries, start=1)])
+
+
+def at(state, now, policy=POLICY, limits=OPENAI):
+    return decide(state, policy, limits, now)
+
+
+INTENDED = e.UploadIntended(shard=1, attempt=1, filename="name")
+UPLOADED = e.Uploaded(shard=1, file_id="file-1")
+ASKED = e.CreateIntended(shard=1, file_id="file-1")
+CREATED = e.Created(shard=1, batch=batch())
+
+
+def ended(**values):
+    return e.Observed(shard=1, batch=batch(**values))
+
+
+FULL = BatchError("token_limit_exceeded", "Enqueued token limit reached")
+LOST = BatchError("invalid_request", "Cannot find file file-1, or ...", "file_id")
+
+
+@pytest.mark.parametrize(
+    ("entries", "now", "expected"),
+    [
+        pytest.param([], 0, d.Upload(1), id="1"),
+        pytest.param([INTENDED, e.UploadDropped(shard=1, reason="")], 2, d.Upload(1), id="1 again"),
+        pytest.param([INTENDED], 1, d.FindUpload(1), id="2"),
+        pytest.param([INTENDED, UPLOADED], 2, d.Create(1), id="3"),
+        pytest.param(
+            [INTENDED, UPLOADED, ASKED, e.CreateRefused(shard=1, reason="")],
+            4,
+            d.Create(1),
+            id="3 again",
+        ),
+        pytest.param([INTENDED, UPLOADED, ASKED], 3, d.FindBatch(1), id="4"),
+        pytest.param(
+            [INTENDED, UPLOADED, ASKED, e.CreateUnknown(shard=1, reason="")],
+            4,
+            d.FindBatch(1),
+            id="4 unknown",
+        ),
+        pytest.param(
+            [INTENDED, UPLOADED, ASKED, e.Looked(shard=1)], 4, d.Wait(24.0), id="4 looks again"
+        ),
+        pytest.param([INTENDED, UPLOADED, ASKED, CREATED], 4, d.Wait(14.0), id="5 waits"),
+        pytest.param([INTENDED, UPLOADED, ASKED, CREATED], 14, d.Poll(1), id="5"),
+        pytest.param([CREATED, ended(status=Status.COMPLETED)], 2, d.Collect(1), id="6d"),
+        pytest.param(
+            [CREATED, ended(status=Status.FAILED, errors=(FULL,))], 2, d.Wait(62.0), id="6a waits"
+        ),
+        pytest.param(
+            [CREATED, ended(status=Status.FAILED, errors=(FULL,))], 62, d.GiveUpBatch(1), id="6a"
+        ),
+        pytest.param(
+            [CREATED, ended(status=Status.FAILED, errors=(LOST,))],
+            62,
+            d.GiveUpBatch(1),
+            id="6a incident",
+        ),
+        pytest.param(
+            [CREATED, ended(status=Status.FAILED, errors=(BatchError("x", "y", None, 1),))],
+            2,
+            d.Collect(1),
+            id="6d failed for good",
+        ),
+        pytest.param(
+            [CREATED, ended(status=Status.COMPLETED, completed=1)], 12, d.Poll(1), id="6b"
+        ),
+        pytest.param(
+            [CREATED, ended(status=Status.COMPLETED, failed=1, output="o")],
+            12,
+            d.Poll(1),
+            id="6b error",
+        ),
+        pytest.param(
+            [CREATED, ended(status=Status.EXPIRED, completed=1, output="o", error="e")],
+            2,
+            d.Download(1, e.Source.OUTPUT, "o"),
+            id="6c",
+        ),
+        pytest.param(
+            [
+                CREATED,
+                ended(status=Status.CANCELLED, completed=1, output="o", error="e"),
+                e.Downloaded(shard=1, source=e.Source.OUTPUT, file_id="o", bytes=1, sha256=""),
+            ],
+            3,
+            d.Download(1, e.Source.ERROR, "e"),
+            id="6c the other",
+        ),
+        pytest.param(
+            [
+                CREATED,
+                ended(status=Status.COMPLETED, completed=1, output="o"),
+                e.FileGone(shard=1, source=e.Source.OUTPUT, file_id="o", reason=""),
+            ],
+            3,
+            d.Collect(1),
+            id="6d gone",
+        ),
+        pytest.param([CREATED, e.Collected(shard=1, tally=TALLY)], 2, d.Assemble(), id="7"),
+        pytest.param(
+            [CREATED, e.Collected(shard=1, tally=TALLY), e.Finished(bytes=1)], 3, d.Done(), id="end"
+        ),
+    ],
+)
+def test_a_shard_takes_the_step_of_its_case(entries, now, expected):
+    assert at(after(*entries), now) == [expected]
+
+
+def test_files_that_never_come_are_waited_for_only_so_long():
+    promised = ended(status=Status.COMPLETED, completed=1)
+    state = after(CREATED, promised)
+    state.apply(601.0, e.Looked(shard=1, batch=promised.batch))
+    assert at(state, 611.0) == [d.Poll(1)]
+    state.apply(611.0, e.Looked(shard=1, batch=promised.batch))
+    assert at(state, 611.0) == [d.Collect(1)]
+
+
+def test_a_create_that_is_not_found_is_left_to_a_person():
+    state = after(INTENDED, UPLOADED, ASKED)
+    state.apply(590.0, e.Looked(shard=1))
+    assert at(state, 590.0) == [d.Wait(603.0)]
+    state.apply(603.0, e.Looked(shard=1))
+    (stop,) = at(state, 603.0)
+    assert isinstance(stop, d.Stop)
+    assert "file-1" in stop.reasons[0]
+
+
+def test_a_create_that_is_not_found_is_abandoned_if_the_policy_says_so():
+    state = after(INTENDED, UPLOADED, ASKED)
+    state.apply(603.0, e.Looked(shard=1))
+    policy = Policy(create_again_after_unknown=True)
+    assert at(state, 603.0, policy) == [d.AbandonCreate(1)]
+    state.apply(604.0, e.CreateAbandoned(shard=1))
+    assert at(state, 604.0, policy) == [d.Upload(1)]
+    assert state.shards[1].file_id is None, "a file is used for one create only"
+
+
+def test_batches_that_fail_in_passing_are_given_up_only_so_often():
+    failed = ended(status=Status.FAILED, errors=(FULL,))
+    policy = Policy(batches_per_shard=2)
+    state = after(CREATED, failed, e.BatchGivenUp(shard=1, reason=""), CREATED, failed)
+    assert at(state, 5.0, policy) == [d.Collect(1)]
+
+
+@pytest.mark.parametrize("entry", [INTENDED, UPLOADED, CREATED])
+def test_a_step_that_failed_waits_its_turn(entry):
+    state = after(entry)
+    state.apply(100.0, e.Postponed(shard=1, until=130.0, reason="down"))
+    assert at(state, 129.0) == [d.Wait(130.0)]
+    assert at(state, 130.0) != [d.Wait(130.0)]
+
+
+def test_patience_counts_from_the_first_failure_and_starts_anew_after_a_success():
+    state = after(CREATED)
+    state.apply(100.0, e.Postponed(shard=1, until=102.0, reason="down"))
+    state.apply(3_600.0, e.Postponed(shard=1, until=3_700.0, reason="down"))
+    assert at(state, 3_700.0) == [d.Poll(1)]
+    state.apply(3_700.0, e.Postponed(shard=1, until=3_800.0, reason="still down"))
+    (stop,) = at(state, 3_700.0)
+    assert stop.reasons == ("shard 1 of 1: still down (for 3600 seconds)",)
+    state.apply(3_800.0, e.Looked(shard=1, batch=batch()))
+    assert isinstance(at(state, 3_800.0)[0], d.Wait)
+
+
+def test_only_one_submission_comes_at_a_time_and_looks_come_all_together():
+    state = after(CREATED, e.Created(shard=2, batch=batch()), shards=4)
+    assert at(state, 60.0) == [d.Poll(1), d.Poll(2), d.Upload(3)]
+
+
+def test_a_shard_is_created_before_the_next_is_uploaded():
+    assert at(after(INTENDED, UPLOADED, shards=2), 2.0) == [d.Create(1)]
+
+
+def test_after_a_refusal_nothing_more_is_sent_and_the_live_go_on():
+    state = after(CREATED, shards=3)
+    state.apply(2.0, e.Blocked(shard=2, reason="no"))
+    assert at(state, 3.0) == [d.Wait(11.0)]
+    state.apply(11.0, ended(status=Status.COMPLETED))
+    state.apply(12.0, e.Collected(shard=1, tally=TALLY))
+    assert at(state, 13.0) == [d.Stop(("shard 2 of 3: no",))]
+
+
+def test_a_stuck_shard_does_not_hold_up_the_others():
+    state = after(CREATED, shards=2)
+    state.apply(2.0, e.Blocked(shard=1, reason="404"))
+    assert at(state, 3.0) == [d.Upload(2)]
+
+
+def test_so_many_shards_are_on_their_way_as_the_policy_allows():
+    policy = Policy(max_live=1)
+    assert at(after(CREATED, shards=2), 2.0, policy) == [d.Wait(11.0)]
+    state = after(CREATED, ended(status=Status.COMPLETED), shards=2)
+    assert at(state, 2.0, policy) == [d.Collect(1), d.Upload(2)]
+
+
+@pytest.mark.parametrize(("limit", "sent"), [(9, False), (10, True)])
+def test_the_tokens_of_live_shards_are_kept_below_the_limit_of_their_queue(limit, sent):
+    limits = Limits(enqueued_tokens={"gpt-4o": limit})
+    state = fold([(0.0, planned(1, tokens=5)), (0.0, planned(2, tokens=5)), (1.0, CREATED)])
+    assert (at(state, 2.0, limits=limits) == [d.Upload(2)]) is sent
+
+
+def test_a_shard_larger_than_its_queue_is_sent_alone():
+    limits = Limits(enqueued_tokens={"gpt-4o": 1})
+    state = fold([(0.0, planned(1, tokens=5)), (0.0, planned(2, tokens=5))])
+    assert at(state, 0.0, limits=limits) == [d.Upload(1)]
+
+
+def test_queues_of_other_models_do_not_count():
+    limits = Limits(enqueued_tokens={"gpt-4o": 5, "gpt-4o-mini": 5})
+    other = planned(2, model="gpt-4o-mini", tokens=5)
+    state = fold([(0.0, planned(1, tokens=5)), (0.0, other), (1.0, CREATED)])
+    assert at(state, 2.0, limits=limits) == [d.Upload(2)]
+
+
+def test_a_status_that_goes_backwards_after_the_end_is_not_believed():
+    state = after(CREATED, ended(status=Status.COMPLETED), e.Observed(shard=1, batch=batch()))
+    assert state.shards[1].stage is Stage.ENDED
+    assert state.shards[1].batch.status is Status.COMPLETED
+
+
+def test_a_status_that_is_not_known_counts_as_live():
+    strange = Batch.from_object({"id": "batch_1", "status": "resting", "output_file_id": "o"})
+    state = after(CREATED, e.Observed(shard=1, batch=strange))
+    assert at(state, 2.0) == [d.Wait(12.0)]
+
+
+def test_an_entry_about_a_shard_that_was_never_planned_is_damage():
+    with pytest.raises(JournalError, match="never planned"):
+        after(e.Uploaded(shard=9, file_id="file-1"))

@@ -1,0 +1,145 @@
+"""The journal keeps what it was given, and refuses what is not its own."""
+
+from __future__ import annotations
+
+import sqlite3
+from array import array
+
+import pytest
+
+from batchsim.backends.fake import FakeBackend
+from batchsim.domain.batches import Batch, BatchError, RequestCounts, Usage
+from batchsim.domain.lifecycle import Status
+from batchsim.errors import JobIncomplete, JournalError
+from batchsim.runner import entries
+from batchsim.runner.journal import Journal
+from batchsim.runner.run import run
+
+BATCH = Batch(
+    id="batch_1",
+    endpoint="/v1/responses",
+    input_file_id="file-1",
+    created_at=5,
+    expires_at=6,
+    status=Status.FAILED,
+    errors=(BatchError("code", "message", "param", 3),),
+    request_counts=RequestCounts(3, 2, 1),
+    metadata={"bs_run": "x"},
+)
+EVERY_KIND = [
+    entries.Started(run="ab", lines=3, bytes=10, metadata={"key": "value"}),
+    entries.Planned(
+        shard=1,
+        endpoint="/v1/responses",
+        model=None,
+        lines=2,
+        bytes=9,
+        tokens=0,
+        fingerprint="ff",
+        ranges=array("Q", [0, 0, 2**40]),
+    ),
+    entries.UploadIntended(shard=1, attempt=1, filename="bs.jsonl"),
+    entries.Uploaded(shard=1, file_id="file-1", adopted=True),
+    entries.UploadDropped(shard=1, reason="no"),
+    entries.CreateIntended(shard=1, file_id="file-1"),
+    entries.CreateUnknown(shard=1, reason="lost"),
+    entries.CreateRefused(shard=1, reason="no"),
+    entries.CreateAbandoned(shard=1),
+    entries.Created(shard=1, batch=BATCH),
+    entries.Observed(shard=1, batch=BATCH),
+    entries.BatchGivenUp(shard=1, reason="full"),
+    entries.Downloaded(shard=1, source=entries.Source.ERROR, file_id="f", bytes=1, sha256="00"),
+    entries.FileGone(shard=1, source=entries.Source.OUTPUT, file_id="f", reason="gone"),
+    entries.Collected(shard=1, tally=entries.Tally(ok=1, missing=1, usage=Usage(1, 2, 3, 4))),
+    entries.Finished(bytes=12),
+]
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "journal.db"
+
+
+def test_every_kind_of_entry_is_read_back_as_it_was_written(path):
+    assert {type(entry).__name__ for entry in EVERY_KIND} == set(entries.KINDS)
+    with Journal(path) as journal:
+        for at, entry in enumerate(EVERY_KIND):
+            journal.append(at, entry)
+    with Journal(path) as journal:
+        assert list(journal.entries()) == list(enumerate(EVERY_KIND))
+
+
+def test_entries_appended_together_are_there_all_or_not_at_all(path):
+    with Journal(path) as journal:
+        journal.append(0.0, EVERY_KIND[0])
+        with pytest.raises(JobIncomplete, match="cannot be written"):
+            journal.append(float("nan"), EVERY_KIND[2], EVERY_KIND[3])  # NOT NULL: NaN is none
+    with Journal(path) as journal:
+        assert [entry for _, entry in journal.entries()] == EVERY_KIND[:1]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"not a database at all, but long enough" * 30, b"SQLite format 3\0" + b"\xff" * 4096],
+)
+def test_a_file_that_is_no_database_is_refused_and_kept(path, content):
+    path.write_bytes(content)
+    with pytest.raises(JournalError, match="damaged"):
+        Journal(path)
+    assert path.read_bytes() == content
+
+
+def test_a_database_of_another_program_is_refused_and_kept(path):
+    database = sqlite3.connect(path)
+    database.execute("CREATE TABLE customers (name TEXT)")
+    database.close()
+    content = path.read_bytes()
+    with pytest.raises(JournalError, match="another program"):
+        Journal(path)
+    assert path.read_bytes() == content
+
+
+def alter(path, statement):
+    Journal(path).close()
+    database = sqlite3.connect(path, isolation_level=None)
+    database.execute(statement)
+    database.close()
+
+
+def test_a_journal_of_a_newer_version_is_refused(path):
+    alter(path, "PRAGMA user_version = 2")
+    with pytest.raises(JournalError, match="newer batchsim"):
+        Journal(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload"),
+    [
+        ("Teleported", "{}"),
+        ("Finished", "{}"),
+        ("Finished", '{"bytes": 1, "more": 2}'),
+        ("Finished", "{"),
+        ("Finished", "[]"),
+        ("Created", '{"shard": 1, "batch": {"id": ""}}'),
+        ("Collected", '{"shard": 1, "tally": {}}'),
+    ],
+)
+def test_an_entry_that_cannot_be_read_is_damage(path, kind, payload):
+    alter(path, f"INSERT INTO entries VALUES (1, 0.0, '{kind}', NULL, '{payload}')")
+    with Journal(path) as journal, pytest.raises(JournalError, match="damaged"):
+        list(journal.entries())
+
+
+def test_a_damaged_journal_stops_the_runner_before_it_asks_for_anything(build):
+    backend = FakeBackend(pacing="quick")
+    source = build.input([build.chat("a")])
+    run(source, backend, results=build.results)
+    journal = build.job / "journal.db"
+    content = bytearray(journal.read_bytes())
+    content[4096:] = b"\xff" * (len(content) - 4096)
+    journal.write_bytes(content)
+    silent = build.Interrupting(backend, lambda number, name: pytest.fail(f"it called {name}"))
+    with pytest.raises(JournalError, match="damaged") as caught:
+        run(source, silent, results=build.results)
+    assert "bs_run" in caught.value.hint
+    assert journal.read_bytes() == content
