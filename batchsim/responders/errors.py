@@ -75,7 +75,7 @@ def context_length_exceeded(
 def out_of_range(param: str, kind: str, bound: str, limit: float, value: float) -> Answer:
     """A number beyond its `bound` ("minimum" or "maximum"); `kind` is "integer" or "decimal".
 
-    Observed for integers below and decimals above; the other two by analogy.
+    Observed for integers below the minimum; the others by analogy.
     """
     side, sign = ("below", ">=") if bound == "minimum" else ("above", "<=")
     message = (
@@ -92,7 +92,7 @@ def invalid_type(param: str, expected: str, value: Any) -> Answer:
 
 
 def invalid_value(param: str, value: str, supported: tuple[str, ...]) -> Answer:
-    """A string that is none of the `supported` ones (observed)."""
+    """A string that is none of the `supported` ones (wording inferred)."""
     quoted = [f"'{each}'" for each in supported]
     listed = f"{', '.join(quoted[:-1])}{',' if len(quoted) > 2 else ''} and {quoted[-1]}"
     message = f"Invalid value: '{value}'. Supported values are: {listed}."
@@ -100,7 +100,7 @@ def invalid_value(param: str, value: str, supported: tuple[str, ...]) -> Answer:
 
 
 def empty_array(param: str) -> Answer:
-    """An array that needs at least one element (observed)."""
+    """An array that needs at least one element (wording inferred)."""
     message = (
         f"Invalid '{param}': empty array. Expected an array with minimum length 1, "
         "but got an empty array instead."
@@ -109,19 +109,19 @@ def empty_array(param: str) -> Answer:
 
 
 def missing_parameter(param: str) -> Answer:
-    """A parameter inside the body is absent (observed)."""
+    """A parameter inside the body is absent (wording inferred)."""
     message = f"Missing required parameter: '{param}'."
     return error_answer(400, message, param=param, code="missing_required_parameter")
 
 
 def null_content(index: int) -> Answer:
-    """A message without content whose role needs one (observed)."""
+    """A message without content whose role needs one (wording inferred)."""
     message = "Invalid value for 'content': expected a string, got null."
     return error_answer(400, message, param=f"messages.[{index}].content")
 
 
 def answer_too_long(param: str, asked: int, longest: int) -> Answer:
-    """A limit on the answer that exceeds what the model can write (observed). In tokens."""
+    """A limit on the answer that exceeds what the model can write (wording inferred). In tokens."""
     message = (
         f"{param} is too large: {asked}. This model supports at most {longest} completion "
         f"tokens, whereas you provided {asked}."
@@ -130,7 +130,7 @@ def answer_too_long(param: str, asked: int, longest: int) -> Answer:
 
 
 def unsupported_parameter(param: str, instead: str | None = None) -> Answer:
-    """A parameter that the model does not take (observed); `instead` names one that it does."""
+    """A parameter that the model does not take (wording inferred); `instead` names one that it does."""
     message = f"Unsupported parameter: '{param}' is not supported with this model."
     if instead is not None:
         message += f" Use '{instead}' instead."
@@ -138,7 +138,7 @@ def unsupported_parameter(param: str, instead: str | None = None) -> Answer:
 
 
 def unsupported_value(param: str, value: float) -> Answer:
-    """A value that the model does not take where it takes only the default, 1 (observed)."""
+    """A value that the model does not take where it takes only the default, 1 (wording inferred)."""
     message = (
         f"Unsupported value: '{param}' does not support {value} with this model. "
         "Only the default (1) value is supported."
@@ -147,7 +147,7 @@ def unsupported_value(param: str, value: float) -> Answer:
 
 
 def json_not_mentioned(param: str, form: str) -> Answer:
-    """A JSON object is asked for and no message says so (observed)."""
+    """A JSON object is asked for and no message says so (wording inferred)."""
     message = (
         f"'{param}' must contain the word 'json' in some form, to use '{form}' of type "
         "'json_object'."
@@ -156,7 +156,7 @@ def json_not_mentioned(param: str, form: str) -> Answer:
 
 
 def invalid_input() -> Answer:
-    """An embedding input that is empty or of no known form (observed)."""
+    """An embedding input that is empty or of no known form (wording inferred)."""
     message = (
         "'$.input' is invalid. Please check the API reference: "
         "https://platform.openai.com/docs/api-reference."
@@ -165,7 +165,7 @@ def invalid_input() -> Answer:
 
 
 def embedding_input_too_long(longest: int, tokens: int) -> Answer:
-    """An embedding input with more tokens than the model reads (observed)."""
+    """An embedding input with more tokens than the model reads (wording inferred)."""
     message = (
         f"This model's maximum context length is {longest} tokens, however you requested {tokens} "
         f"tokens ({tokens} in your prompt; 0 for the completion). Please reduce your prompt; or "
@@ -175,11 +175,11 @@ def embedding_input_too_long(longest: int, tokens: int) -> Answer:
 
 
 def dimensions_unsupported() -> Answer:
-    """`dimensions` for a model whose vectors have one length (observed)."""
+    """`dimensions` for a model whose vectors have one length (wording inferred)."""
     return error_answer(400, "This model does not support specifying dimensions.")
 
 
 def too_many_dimensions(asked: int, most: int) -> Answer:
-    """More dimensions than the model's vectors have (observed)."""
+    """More dimensions than the model's vectors have (wording inferred)."""
     message = f"Invalid value for 'dimensions' = {asked}. Must be less than or equal to {most}."
     return error_answer(400, message)

@@ -84,7 +84,7 @@ def is_reasoning(model: str) -> bool:
 
 @lru_cache(maxsize=256)
 def takes_temperature(model: str) -> bool:
-    """Whether `model` takes a `temperature` or `top_p` other than its default (observed)."""
+    """Whether `model` takes a `temperature` or `top_p` other than its default (inferred)."""
     return _ONLY_DEFAULT_TEMPERATURE.match(alias(model)) is None
 
 
