@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from batchsim.domain.custom_ids import CustomIds
+from batchsim.domain.custom_ids import FEW, CustomIds
 from batchsim.domain.lines import RequestLine
 
 _SECRET = re.compile(rb"(?<![A-Za-z0-9])sk-[A-Za-z0-9_-]{20}")
 
 
 class Advice:
-    """Collects the first line of each kind of doubtful thing, and how many there are."""
+    """Collects the first line of each kind of doubtful thing, and how many there are.
+
+    Ids are compared over the first 50,000 lines only, to keep memory small.
+    """
 
     def __init__(self) -> None:
         self._folded = CustomIds()
@@ -20,7 +23,7 @@ class Advice:
 
     def look(self, content: bytes, request: RequestLine) -> None:
         """Look at one valid line."""
-        if not self._folded.add(_fold(request.custom_id)):
+        if request.number <= FEW and not self._folded.add(_fold(request.custom_id)):
             self.note("this custom_id differs from another only in case or accents", request.number)
         if b"sk-" in content and _SECRET.search(content):
             self.note("the line holds what looks like a secret key", request.number)
