@@ -218,9 +218,7 @@ def assemble(plans: Sequence[Planned], directory: JobDirectory, results: Path) -
 
     Raises JournalError when a file that the job had collected is no longer there.
     """
-    ordered = heapq.merge(
-        *([(run.first, plan.shard) for run in runs(plan.ranges)] for plan in plans)
-    )
+    ordered = heapq.merge(*map(_firsts, plans))
     lines = sum(plan.lines for plan in plans)
     with ExitStack() as stack, replace_file(results) as stream:
         shards = {plan.shard: stack.enter_context(_Places(plan, directory)) for plan in plans}
@@ -228,6 +226,12 @@ def assemble(plans: Sequence[Planned], directory: JobDirectory, results: Path) -
             for content in shards[number].take(after - index):
                 stream.write(content + b"\n")
         return stream.tell()
+
+
+def _firsts(plan: Planned) -> Iterator[tuple[int, int]]:
+    """The runs of the shard, each by the index of its first line."""
+    for run in runs(plan.ranges):
+        yield run.first, plan.shard
 
 
 def _ended(ordered: Iterator[tuple[int, int]], lines: int) -> Iterator[tuple[int, int]]:

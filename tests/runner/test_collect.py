@@ -1,0 +1,311 @@
+"""Collecting: whatever a service writes, every line ends in exactly one account, in its place."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batchsim.backends.fake import FakeBackend
+from batchsim.backends.fake.faults import Faults
+from batchsim.backends.fake.pacing import Pacing
+from batchsim.domain.batches import Batch, BatchError, Usage
+from batchsim.domain.lifecycle import Status
+from batchsim.domain.limits import HOUR, Limits
+from batchsim.errors import JournalError
+from batchsim.runner.collect import assemble, collect
+from batchsim.runner.directory import JobDirectory
+from batchsim.runner.entries import Downloaded, FileGone, Source, Tally
+from batchsim.runner.run import run
+from batchsim.runner.state import ShardState
+
+
+def result(custom_id, status=200, usage=None):
+    body = {"usage": usage} if usage else {}
+    response = {"status_code": status, "request_id": "r", "body": body}
+    line = {"id": "batch_req_1", "custom_id": custom_id, "response": response, "error": None}
+    return json.dumps(line).encode()
+
+
+def never_ran(custom_id, code):
+    error = {"code": code, "message": "words"}
+    line = {"id": "batch_req_1", "custom_id": custom_id, "response": None, "error": error}
+    return json.dumps(line).encode()
+
+
+@pytest.fixture
+def gather(build):
+    """Collect and assemble one shard with the lines a, b, c from given result files."""
+    directory = JobDirectory(build.job)
+
+    def gather(output=None, error=None, status=Status.COMPLETED, errors=(), gone=()):
+        (plan,) = build.plan_of([build.chat(name) for name in "abc"], build.source).shards
+        directory.file(1, Source.OUTPUT).parent.mkdir(parents=True, exist_ok=True)
+        files = list(gone)
+        for source, content in ((Source.OUTPUT, output), (Source.ERROR, error)):
+            if content is not None:
+                directory.file(1, source).write_bytes(content)
+                files.append(Downloaded(shard=1, source=source, file_id="f", bytes=0, sha256=""))
+        batch = Batch(
+            id="batch_1",
+            endpoint="/v1/chat/completions",
+            input_file_id="file-1",
+            created_at=0,
+            expires_at=None,
+            status=status,
+            errors=errors,
+        )
+        shard = ShardState(plan, batch=batch, files=tuple(files))
+        with build.source.open("rb") as content:
+            tally = collect(shard, content, directory)
+        size = assemble([plan], directory, build.results)
+        lines = build.results.read_bytes().splitlines()
+        assert size == build.results.stat().st_size
+        assert [json.loads(line)["custom_id"] for line in lines] == ["a", "b", "c"]
+        assert tally.lines == 3
+        quarantine = directory.quarantine(1)
+        apart = quarantine.read_bytes().splitlines() if quarantine.exists() else []
+        assert len(apart) == tally.quarantined
+        return lines, tally, apart
+
+    return gather
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations("abc")))
+def test_any_order_is_restored_byte_for_byte(gather, order):
+    lines, tally, _ = gather(b"".join(result(name) + b"\n" for name in order))
+    assert lines == [result(name) for name in "abc"]
+    assert tally == Tally(ok=3)
+
+
+def test_output_and_error_file_are_merged(gather):
+    error = result("b", 400) + b"\n"
+    lines, tally, _ = gather(result("c") + b"\n" + result("a") + b"\n", error)
+    assert lines == [result("a"), result("b", 400), result("c")]
+    assert tally == Tally(ok=2, failed=1)
+
+
+def test_lines_that_never_ran_have_their_own_accounts(gather):
+    error = [
+        never_ran("a", "batch_expired"),
+        never_ran("b", "batch_cancelled"),
+        never_ran("c", "x"),
+    ]
+    lines, tally, _ = gather(None, b"\n".join(error))
+    assert lines == error
+    assert tally == Tally(expired=1, cancelled=1, failed=1)
+
+
+FIRST, SECOND = result("a", usage={"prompt_tokens": 1}), result("a", 500)
+
+
+@pytest.mark.parametrize(
+    ("output", "error", "apart"),
+    [
+        pytest.param([FIRST, SECOND], [], [SECOND], id="twice in one file"),
+        pytest.param([FIRST, FIRST], [], [FIRST], id="the same twice"),
+        pytest.param([FIRST], [SECOND], [SECOND], id="in both files"),
+        pytest.param([FIRST, result("A")], [], [result("A")], id="foreign by case"),
+        pytest.param([FIRST, result("é")], [], [result("é")], id="foreign"),
+        pytest.param([FIRST, b"{"], [], [b"{"], id="not JSON"),
+        pytest.param([FIRST, b"[" * 100_000], [], [b"[" * 100_000], id="bottomless"),
+        pytest.param([FIRST, b"\xff"], [], [b"\xff"], id="not UTF-8"),
+        pytest.param([FIRST, b"null"], [], [b"null"], id="not an object"),
+        pytest.param([FIRST, b'{"id": "x"}'], [], [b'{"id": "x"}'], id="no custom_id"),
+        pytest.param([FIRST, SECOND[:-9]], [], [SECOND[:-9]], id="cut"),
+        pytest.param([FIRST, b"", b" ", b"\r"], [], [], id="blank lines"),
+    ],
+)
+def test_the_first_good_line_wins_and_nothing_is_lost(gather, output, error, apart):
+    lines, tally, quarantined = gather(b"\n".join(output), b"\n".join(error))
+    assert lines[0] == FIRST
+    assert quarantined == apart
+    assert (tally.ok, tally.missing) == (1, 2)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"\xef\xbb\xbf"])
+def test_an_error_file_may_be_empty(gather, content):
+    _, tally, _ = gather(b"\n".join(map(result, "abc")), content)
+    assert tally == Tally(ok=3)
+
+
+def test_line_ends_and_byte_order_marks_of_compatible_services_do_not_matter(gather):
+    lines, tally, _ = gather(b"\xef\xbb\xbf" + b"\r\n".join(map(result, "abc")) + b"\r\n")
+    assert lines == [result(name) for name in "abc"]
+    assert tally == Tally(ok=3)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"custom_id": "b", "response": {"status_code": 0, "body": null}, "error": null}',
+        b'{"custom_id": "b", "response": {"status_code": "200x", "body": {}}, "error": null}',
+        b'{"custom_id": "b", "response": {"status_code": 999, "body": "text"}}',
+        b'{"custom_id": "b", "response": null, "error": null}',
+        b'{"custom_id": "b"}',
+        b'{"custom_id": "b", "response": {"status_code": 200}, "error": {"code": "x"}}',
+        b'{"custom_id": "b", "error": "text"}',
+    ],
+)
+def test_odd_lines_are_carried_as_they_are_and_count_as_failed(gather, line):
+    lines, tally, _ = gather(b"\n".join([result("a"), line, result("c")]))
+    assert lines[1] == line
+    assert tally == Tally(ok=2, failed=1)
+
+
+def test_an_answer_with_a_nan_is_still_an_answer(gather):
+    line = b'{"custom_id": "b", "response": {"status_code": 200, "body": {"x": NaN}}}'
+    lines, tally, _ = gather(b"\n".join([result("a"), line, result("c")]))
+    assert lines[1] == line
+    assert tally.ok == 3
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "expected"),
+    [
+        (Status.COMPLETED, "result_missing", Tally(missing=3)),
+        (Status.EXPIRED, "batch_expired", Tally(expired=3)),
+        (Status.CANCELLED, "batch_cancelled", Tally(cancelled=3)),
+        (Status.FAILED, "batch_failed", Tally(failed=3)),
+    ],
+)
+def test_lines_without_a_result_get_a_record_in_the_same_format(gather, status, code, expected):
+    lines, tally, _ = gather(status=status)
+    assert tally == expected
+    for line, custom_id in zip(lines, "abc", strict=True):
+        record = json.loads(line)
+        assert list(record) == ["id", "custom_id", "response", "error"]
+        assert (record["id"], record["response"]) == (None, None)
+        assert record["custom_id"] == custom_id
+        assert record["error"]["code"] == code
+
+
+def test_errors_of_a_failed_batch_reach_the_lines_that_they_name(gather):
+    errors = (
+        BatchError("invalid_json_line", "This line is not parseable.", None, 2),
+        BatchError("second", "about the same line", None, 2),
+        BatchError("empty_file", "about none", None, None),
+    )
+    lines, _, _ = gather(status=Status.FAILED, errors=errors)
+    said = [json.loads(line)["error"] for line in lines]
+    assert said[1] == {"code": "invalid_json_line", "message": "This line is not parseable."}
+    assert said[0] == said[2]
+    assert "empty_file: about none" in said[0]["message"]
+
+
+def test_a_result_file_that_is_gone_is_named_in_the_records(gather):
+    gone = FileGone(shard=1, source=Source.OUTPUT, file_id="file-1", reason="No such File object")
+    lines, tally, _ = gather(gone=[gone])
+    assert tally == Tally(missing=3)
+    assert "No such File object" in json.loads(lines[0])["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        (
+            {
+                "prompt_tokens": 5,
+                "completion_tokens": 7,
+                "total_tokens": 12,
+                "prompt_tokens_details": {"cached_tokens": 2},
+                "completion_tokens_details": {"reasoning_tokens": 3},
+            },
+            Usage(5, 7, 2, 3),
+        ),
+        (
+            {
+                "input_tokens": 5,
+                "output_tokens": 7,
+                "input_tokens_details": {"cached_tokens": 2},
+                "output_tokens_details": {"reasoning_tokens": 3},
+            },
+            Usage(5, 7, 2, 3),
+        ),
+        ({"prompt_tokens": 5, "total_tokens": 5}, Usage(5)),
+        ({"prompt_tokens": "5", "completion_tokens": None, "prompt_tokens_details": None}, Usage()),
+        ("text", Usage()),
+    ],
+)
+def test_usage_is_read_as_each_endpoint_writes_it(gather, usage, expected):
+    _, tally, _ = gather(b"\n".join([result("a", usage=usage), result("b", 400, usage=usage)]))
+    assert tally.usage == expected
+
+
+def test_a_job_directory_that_lost_its_results_says_so(gather, build):
+    gather(b"\n".join(map(result, "abc")))
+    directory = JobDirectory(build.job)
+    (plan,) = build.plan_of([build.chat(name) for name in "abc"], build.source).shards
+    for lost in (directory.file(1, Source.OUTPUT), directory.index(1)):
+        build.results.write_bytes(b"as it was")
+        lost.unlink()
+        with pytest.raises(JournalError, match="lacks results of shard 1"):
+            assemble([plan], directory, build.results)
+        assert build.results.read_bytes() == b"as it was"
+
+
+def test_row_141_a_download_cut_anywhere_is_fetched_again(build, backend):
+    source = build.input([build.chat(name) for name in "abc"])
+    whole = []
+
+    class Cutting(build.Interrupting):
+        cuts = 0
+
+        def read_file(self, file_id):
+            content = b"".join(self.inner.read_file(file_id))
+            whole.append(content)
+            self.cuts += 1
+            yield content[: len(content) * self.cuts // 5]
+
+    assert run(source, Cutting(backend, lambda *call: None), results=build.results).all_ok
+    assert len(whole) == 5
+    assert (build.job / "shards" / "0001.output.jsonl").read_bytes() == whole[0]
+
+
+def test_result_files_that_expired_become_missing_lines(build):
+    backend = FakeBackend(pacing="quick")
+    source = build.input([build.chat(name) for name in "abc"])
+
+    def sleep_for_two_months(progress):
+        if progress.message.endswith("completed"):
+            backend.clock.sleep(60 * 24 * HOUR)
+
+    report = run(source, backend, results=build.results, observe=sleep_for_two_months)
+    assert (report.missing, report.ok) == (3, 0)
+
+
+@settings(max_examples=40)
+@given(
+    models=st.lists(st.sampled_from(["gpt-4o", "gpt-4o-mini", "o3"]), min_size=1, max_size=25),
+    per_batch=st.integers(1, 9),
+    seed=st.integers(0, 1_000),
+    shares=st.tuples(*[st.sampled_from([0.0, 0.0, 0.1, 0.5])] * 3),
+    quota=st.none() | st.integers(0, 5),
+    hours=st.sampled_from([0.01, 0.01, 20, 48]),
+    rejected=st.sampled_from([None, "o3"]),
+)
+def test_any_mixture_gives_one_record_per_line_in_order(
+    build, models, per_batch, seed, shares, quota, hours, rejected
+):
+    lost, doubled, blank = shares
+    backend = FakeBackend(
+        seed=seed,
+        pacing=Pacing(running=hours * HOUR, running_per_line=0),
+        faults=Faults(lost_lines=lost, doubled_lines=doubled, blank_lines=blank, quota_after=quota),
+        supports=lambda model: model != rejected,
+    )
+    lines = [build.chat(f"id {n} é", model=model) for n, model in enumerate(models)]
+    results = build.folder / f"{len(list(build.folder.iterdir()))}.jsonl"
+    report = run(
+        build.input(lines), backend, results=results, limits=Limits(requests_per_batch=per_batch)
+    )
+    records = [json.loads(line) for line in results.read_bytes().splitlines()]
+    assert [record["custom_id"] for record in records] == [line["custom_id"] for line in lines]
+    assert report.lines == len(lines)
+    ok = sum(bool(r["response"]) and r["response"]["status_code"] == 200 for r in records)
+    assert report.ok == ok
+    accounts = report.failed + report.expired + report.cancelled + report.missing
+    assert report.ok + accounts == report.lines
