@@ -30,14 +30,15 @@ SEARCHES = 20
 class Finding(NamedTuple):
     """One thing to say about the input; `severity` is "error" or "warning"."""
 
-    line: int | None
-    column: int | None
     severity: str
     code: str
     message: str
-    param: str | None
-    detail: str | None
-    hint: str | None
+    hint: str | None = None
+    line: int | None = None
+    column: int | None = None
+    param: str | None = None
+    detail: str | None = None
+    """The cause, where the API's own message does not say it."""
     several_batches: bool = False
     """Whether it only says that the input does not fit into one batch."""
 
@@ -52,7 +53,7 @@ def findings(
     """
     cause = wrong_format(stream.read(HEAD))
     if cause is not None:
-        yield Finding(None, None, "error", "not_jsonl", cause.text, None, None, cause.hint)
+        yield Finding("error", "not_jsonl", cause.text, cause.hint)
         return
     stream.seek(0)
     advice = Advice()
@@ -75,18 +76,14 @@ def findings(
     yield from _warnings(stream, size, rules, advice)
 
 
-def _whole(error: BatchError) -> Finding:
+def _finding(error: BatchError, hint: str, **more: Any) -> Finding:
     return Finding(
-        None,
-        None,
-        "error",
-        error.code,
-        error.message,
-        error.param,
-        None,
-        hint_for(error),
-        is_about_one_batch(error),
+        "error", error.code, error.message, hint, line=error.line, param=error.param, **more
     )
+
+
+def _whole(error: BatchError) -> Finding:
+    return _finding(error, hint_for(error), several_batches=is_about_one_batch(error))
 
 
 def _warnings(stream: BinaryIO, size: int, rules: InputRules, advice: Advice) -> Iterator[Finding]:
@@ -96,7 +93,7 @@ def _warnings(stream: BinaryIO, size: int, rules: InputRules, advice: Advice) ->
     if rules.lines and stream.read() == b"\n\n":
         advice.note("the file ends with a blank line", rules.lines + 1)
     for number, text in advice.given():
-        yield Finding(number, None, "warning", "warning", text, None, None, None)
+        yield Finding("warning", "warning", text, line=number)
 
 
 class _Inspector:
@@ -108,29 +105,18 @@ class _Inspector:
         self._searches = SEARCHES
 
     def explain(self, line: Line, error: BatchError) -> Finding:
-        column = detail = first_line = None
-        value: dict[str, Any] = {}
         if error.code == "invalid_json_line":
             cause = why_unreadable(line.content)
-            column, detail, hint = cause.column, cause.text, cause.hint
-        else:
-            value = orjson.loads(line.content)
-            if error.code == "duplicate_custom_id":
-                first_line = self._first_line_with(value["custom_id"])
-            elif error.code == "mismatched_model":
-                first_line = self._rules.model_line
-            hint = hint_for(error, first_line=first_line, url=value.get("url"))
-        return Finding(
-            error.line,
-            column,
-            "error",
-            error.code,
-            error.message,
-            error.param,
-            detail,
-            hint,
-            is_about_one_batch(error, url=value.get("url")),
-        )
+            return _finding(error, cause.hint, column=cause.column, detail=cause.text)
+        value = orjson.loads(line.content)
+        url = value.get("url")
+        first_line = None
+        if error.code == "duplicate_custom_id":
+            first_line = self._first_line_with(value["custom_id"])
+        elif error.code == "mismatched_model":
+            first_line = self._rules.model_line
+        hint = hint_for(error, first_line=first_line, url=url)
+        return _finding(error, hint, several_batches=is_about_one_batch(error, url=url))
 
     def _first_line_with(self, custom_id: str) -> int | None:
         """The first line with `custom_id`; None once enough searches were paid for."""

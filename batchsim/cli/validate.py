@@ -7,7 +7,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import click
 import orjson
@@ -127,13 +127,22 @@ def _opened(source: str) -> Iterator[BinaryIO]:
         with open_input(source) as stream:
             yield stream
         return
+    with tempfile.TemporaryFile(prefix="batchsim-") as spool:
+        _copy_standard_input(spool)
+        yield spool
+
+
+def _copy_standard_input(spool: IO[bytes]) -> None:
+    if sys.stdin is None:
+        raise InputError("standard input is closed", hint="pipe the lines in, or name a file")
     if sys.stdin.isatty():
         click.echo("reading requests from the terminal; end them with Ctrl-D", err=True)
-    with tempfile.TemporaryFile(prefix="batchsim-") as spool:
+    try:
         while block := sys.stdin.buffer.read(BLOCK):
             spool.write(block)
         spool.seek(0)
-        yield spool
+    except OSError as error:
+        raise InputError(f"standard input cannot be kept: {error.strerror}") from None
 
 
 def _progress(stream: BinaryIO) -> Any:

@@ -3,7 +3,8 @@
 Theory of operation. `InputRules` sees the lines of one input one after another and raises
 `InvalidLine` with the first thing that is wrong with a line, in the order in which the API is
 thought to check (inferred): JSON, required keys, duplicate custom_id, url, method, model, stream,
-body. What can only be judged over all lines is told by `finish()`.
+body. `walk()` does so for a whole input and tells blank lines apart: they are nothing at the end
+and an error before it. What can only be judged over all lines is told by `finish()`.
 
 The same rules serve two questions. The service asks them of one batch: one endpoint, one model,
 at most 50,000 lines. A job asks them of an input that it will cut into batches itself: then

@@ -3,12 +3,13 @@
 import io
 import json
 import os
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from batchsim.cli.findings import SEARCHES, findings
+from batchsim.cli.findings import SEARCHES, Finding, findings
 from batchsim.cli.validate import validate
 from batchsim.domain.limits import Limits
 from batchsim.domain.validation import InputRules
@@ -54,18 +55,7 @@ def test_all_errors_are_counted_and_the_first_20_printed(batchsim):
 def test_json_has_one_object_for_each_finding(batchsim):
     outcome = batchsim("validate", "-", "--json", stdin=line("a") + line("a", priority=1) + b"{\n")
     first, second = map(json.loads, outcome.stdout.splitlines())
-    assert list(first) == [
-        "file",
-        "line",
-        "column",
-        "severity",
-        "code",
-        "message",
-        "param",
-        "detail",
-        "hint",
-        "several_batches",
-    ]
+    assert set(first) == {"file", *Finding._fields}
     assert (first["line"], first["code"], first["param"]) == (2, "duplicate_custom_id", "custom_id")
     assert (second["line"], second["column"], second["detail"]) == (3, 2, "It ends too early.")
 
@@ -207,6 +197,12 @@ def test_row_027_a_file_may_have_any_name_and_is_shown_escaped(name, shown, batc
     assert outcome.code == 2
     assert outcome.stdout.startswith(f"{shown}:2:2: invalid_json_line: ")
     assert (outcome.stdout + outcome.stderr).replace("\n", "").isprintable()
+
+
+def test_a_closed_standard_input_is_one_error(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(InputError, match="standard input is closed"):
+        validate.main(["-"], standalone_mode=False)
 
 
 def test_a_reader_that_goes_away_is_no_error_of_the_input(process, desk):
