@@ -77,10 +77,7 @@ class Execution:
         return Usage(*self._usage)
 
     def run(self, count: int) -> bool:
-        """Have the first `count` lines of the finishing order run; whether any was still to run.
-
-        What a responder raises is raised here; the lines that it answered stay answered.
-        """
+        """Have the first `count` lines of the finishing order run; whether any was still to run."""
         if count <= self._done:
             return False
         order = self.work.order
@@ -88,8 +85,7 @@ class Execution:
         indices = (order[place] for place in places)
         with self.work.open_input() as source:
             for place, (index, content) in zip(places, self._read(source, indices), strict=True):
-                if not self._lengths[index]:
-                    self._run_line(place, index, content)
+                self._run_line(place, index, content)
         self._done = count
         return True
 
