@@ -43,6 +43,10 @@ class Backend(ABC):
     """The time this backend lives by: its timestamps come from it, and waiting for it means
     sleeping on it. A simulated backend's clock costs no real time."""
 
+    service: str = "a service without a name"
+    """Whose files and batches these are, in words or as an address. A job stays with the service
+    on which it began."""
+
     @abstractmethod
     def upload_file(
         self,

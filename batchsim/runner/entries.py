@@ -70,6 +70,8 @@ class Started(Entry):
     """The job begins. `run` is 64 random bits in hex, minted once: the name of the job remotely."""
 
     run: str
+    service: str
+    """On which service the job runs, as the backend names it."""
     lines: int
     bytes: int
     """The size of the input."""

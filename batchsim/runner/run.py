@@ -20,7 +20,7 @@ from pathlib import Path
 from batchsim.backends import Backend
 from batchsim.domain.endpoints import is_openai_model
 from batchsim.domain.limits import OPENAI, Limits
-from batchsim.errors import JobIncomplete, UsageError
+from batchsim.errors import JobIncomplete, JournalError, UsageError
 from batchsim.jsonl import open_input
 from batchsim.runner.content import ShardContent, changed_input
 from batchsim.runner.decide import Done, Stop, Wait, decide
@@ -31,7 +31,7 @@ from batchsim.runner.perform import OUR_METADATA, Performer
 from batchsim.runner.plan import Plan, make_plan
 from batchsim.runner.policy import Policy
 from batchsim.runner.report import Progress, Report, describe, progress, report
-from batchsim.runner.state import State, fold
+from batchsim.runner.state import Stage, State, fold
 
 __all__ = ["Policy", "Progress", "Report", "run"]
 
@@ -63,6 +63,7 @@ def run(
     - `limits`: what one batch may hold, and the tokens that may be queued per model.
     - `supports`: which models are let through.
     - `metadata`: up to 13 pairs for every batch; keys that begin with `bs_` are ours.
+      Like the plan it is fixed when the job begins.
     - `policy`: how patient to be, how much at once, and what to do when in doubt.
     - `observe`: called with a Progress after every step, in this thread.
 
@@ -78,30 +79,26 @@ def run(
     plan = None
     if source is not None and not directory.journal.exists():
         plan = _plan(source, limits, supports)  # a bad input leaves no trace
-    with directory.locked():
-        if source is None:
-            source = directory.spool(_lines(requests))
-            if not directory.journal.exists():
-                plan = _plan(source, limits, supports)
-        with Journal(directory.journal) as journal:
-            state = fold(journal.entries())
-            job_loop = _Loop(
-                journal,
-                Performer(backend, directory, source, results, state, policy or Policy()),
-                limits,
-                observe,
-            )
-            try:
+    try:
+        with directory.locked():
+            source = source or directory.spool(_lines(requests))
+            with Journal(directory.journal) as journal:
+                state = fold(journal.entries())
+                performer = Performer(
+                    backend, directory, source, results, state, policy or Policy()
+                )
+                loop = _Loop(journal, performer, limits, observe)
                 if state.started is None:
-                    job_loop.begin(plan or _plan(source, limits, supports), own)
+                    loop.begin(plan or _plan(source, limits, supports), own)
                 else:
-                    _check_input(source, state)
-                job_loop.run()
-            except OSError as error:
-                raise JobIncomplete(
-                    f"the job stopped: {error}", hint="the same command continues it"
-                ) from error
-        return report(state, results)
+                    _check_service(backend, state.started)
+                    _check_input(source, state.started, state)
+                loop.run()
+                return report(state, results)
+    except OSError as error:
+        raise JobIncomplete(
+            f"the job stopped: {error}", hint="the same command goes on from here"
+        ) from error
 
 
 class _Loop:
@@ -124,8 +121,13 @@ class _Loop:
 
     def begin(self, plan: Plan, metadata: Mapping[str, str]) -> None:
         """Record how the job begins: all of it or nothing."""
-        run_name = secrets.token_hex(8)
-        started = Started(run=run_name, lines=plan.lines, bytes=plan.bytes, metadata=metadata)
+        started = Started(
+            run=secrets.token_hex(8),
+            service=self._performer.backend.service,
+            lines=plan.lines,
+            bytes=plan.bytes,
+            metadata=metadata,
+        )
         self._record(started, *plan.shards)
 
     def run(self) -> None:
@@ -168,11 +170,20 @@ def _plan(source: Path, limits: Limits, supports: Callable[[str], bool]) -> Plan
         return make_plan(stream, path=source, limits=limits, supports=supports)
 
 
-def _check_input(source: Path, state: State) -> None:
+def _check_service(backend: Backend, started: Started) -> None:
+    """Raises JournalError when the job began elsewhere, as in a rehearsal on the simulator."""
+    if backend.service != started.service:
+        raise JournalError(
+            f"the job began on {started.service} and cannot go on at {backend.service}",
+            hint="give the backend that it began on, or another results file",
+        )
+
+
+def _check_input(source: Path, started: Started, state: State) -> None:
     """Raises JournalError unless `source` holds, to the byte, the lines that were planned."""
     with open_input(source) as stream:
         size = stream.seek(0, os.SEEK_END)
-    if state.started is None or size != state.started.bytes:
+    if size != started.bytes:
         raise changed_input(source)
     for shard in state.shards.values():
         with ShardContent(source, shard.plan) as content:
@@ -215,7 +226,9 @@ def _lines(requests: Requests) -> Iterator[RequestLike]:
 def _incomplete(stop: Stop, state: State) -> JobIncomplete:
     unfinished = sum(shard.tally is None for shard in state.shards.values())
     text = "; ".join(stop.reasons) or "there is no room for any shard"
+    hint = "the same command looks again and goes on from here"
+    if any(shard.stage is Stage.CREATING for shard in state.shards.values()):
+        hint += "; Policy(create_again_after_unknown=True) makes another batch, at the risk of paying for both"
     return JobIncomplete(
-        f"{unfinished} of {len(state.shards)} shards are not finished. {text}",
-        hint="the same command looks again and goes on from here; nothing is sent twice",
+        f"{unfinished} of {len(state.shards)} shards are not finished. {text}", hint=hint
     )

@@ -36,6 +36,7 @@ class Interrupting(Backend):
     ) -> None:
         self.inner = inner
         self.clock = inner.clock
+        self.service = inner.service
         self.plan = plan
         self.calls: list[str] = []
 

@@ -27,7 +27,7 @@ BATCH = Batch(
     metadata={"bs_run": "x"},
 )
 EVERY_KIND = [
-    entries.Started(run="ab", lines=3, bytes=10, metadata={"key": "value"}),
+    entries.Started(run="ab", service="x", lines=3, bytes=10, metadata={"key": "value"}),
     entries.Planned(
         shard=1,
         endpoint="/v1/responses",

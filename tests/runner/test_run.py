@@ -10,7 +10,7 @@ from batchsim.backends.fake import FakeBackend
 from batchsim.backends.fake.faults import Faults
 from batchsim.backends.fake.pacing import Pacing
 from batchsim.domain.limits import HOUR, Limits
-from batchsim.errors import InputError, JournalError, UsageError
+from batchsim.errors import InputError, JobIncomplete, JournalError, UsageError
 from batchsim.runner.plan import InvalidInput
 from batchsim.runner.run import Policy, run
 
@@ -277,6 +277,22 @@ def test_a_second_runner_is_refused_and_told_of_the_first(build, backend):
     assert run(source, backend, results=build.results, observe=start_another).all_ok
     assert "process" in refusals[0]
     assert len(build.batches_of(backend)) == 1
+
+
+def test_a_job_rehearsed_on_one_service_is_not_continued_on_another(build, backend):
+    source = build.input([build.chat("a")])
+    run(source, backend, results=build.results)
+    other = FakeBackend()
+    other.service = "https://api.openai.com/v1/"
+    with pytest.raises(JournalError, match="began on the simulator and cannot go on at https"):
+        run(source, other, results=build.results)
+
+
+def test_a_job_directory_that_cannot_be_made_stops_the_job(build, backend):
+    blocked = build.folder / "file"
+    blocked.write_text("")
+    with pytest.raises(JobIncomplete, match="Not a directory"):
+        run(build.input([build.chat("a")]), backend, results=build.results, job=blocked / "job")
 
 
 def test_no_more_shards_are_live_than_the_policy_allows(build, backend):

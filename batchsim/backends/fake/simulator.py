@@ -64,6 +64,8 @@ class FakeBackend(Backend):
     - `organization`, `project`: the names that appear in messages.
     """
 
+    service = "the simulator"
+
     def __init__(
         self,
         *,

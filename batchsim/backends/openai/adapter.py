@@ -65,6 +65,7 @@ class OpenAIBackend(Backend):
                 hint="from asyncio, call a Backend through asyncio.to_thread",
             )
         self.clock = clock or SystemClock()
+        self.service = str(client.base_url)
         self._client: Any = client.with_options(max_retries=0)
         self._response_class = http_library().Response
         self._upload_timeout = upload_timeout() if own else None
@@ -221,5 +222,6 @@ class OpenAIBackend(Backend):
         return translate(error, call, key=key, now=self.clock.now())
 
 
-_AS_BYTES = {"Accept": "application/binary"}
+# Uncompressed, because the end of a compressed content that was cut goes unnoticed by httpx.
+_AS_BYTES = {"Accept": "application/binary", "Accept-Encoding": "identity"}
 _AS_FORM = {"Content-Type": "multipart/form-data"}
