@@ -156,7 +156,7 @@ def _from_status(error: Any, call: Call, *, key: object, now: float) -> Batchsim
 def _envelope(body: Any) -> Mapping[str, Any]:
     """The innermost object that describes the error; services disagree on how deep it lies."""
     inner = body
-    for name in ("error", "detail"):
+    for name in ("error", "detail", "error"):
         if isinstance(inner, Mapping) and isinstance(inner.get(name), Mapping):
             inner = inner[name]
     return inner if isinstance(inner, Mapping) else {}

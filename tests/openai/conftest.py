@@ -1,0 +1,109 @@
+"""OpenAIBackends in front of a service that answers as a test says."""
+
+import importlib
+import socket
+import threading
+from collections import Counter
+from contextlib import contextmanager
+
+import pytest
+
+from batchsim.backends.openai import OpenAIBackend
+from batchsim.clock import VirtualClock
+
+KEY = "sk-test-0123456789abcdef"
+
+
+@pytest.fixture(params=["httpx", "httpx2"])
+def library(request):
+    """The HTTP library beneath the SDK."""
+    return pytest.importorskip(request.param)
+
+
+@pytest.fixture
+def answering(library):
+    """`answering(handler)` -> a backend whose requests `handler` answers, and their paths counted.
+
+    httpx is answered by respx, httpx2 by its own MockTransport: respx does not know it.
+    """
+    import openai
+
+    clients = []
+
+    def build(handler):
+        paths = Counter()
+
+        def counted(request):
+            paths[f"{request.method} {request.url.path}"] += 1
+            return handler(request)
+
+        if library.__name__ == "httpx":
+            respx = importlib.import_module("respx")
+            router = respx.MockRouter(assert_all_called=False)
+            router.route().mock(side_effect=counted)
+            transport = library.MockTransport(router.handler)
+        else:
+            transport = library.MockTransport(counted)
+        http_client = library.Client(transport=transport, follow_redirects=True)
+        try:
+            client = openai.OpenAI(
+                api_key=KEY, base_url="https://service.invalid/v1", http_client=http_client
+            )
+        except TypeError:
+            pytest.skip(f"this release of openai does not take clients of {library.__name__}")
+        clients.append(client)
+        return OpenAIBackend(client, clock=VirtualClock()), paths
+
+    yield build
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def serving():
+    """`with serving(bytes) as (base_url, requests)`: a real port that answers those bytes to all.
+
+    After the bytes the connection is closed, or reset when `reset` is true.
+    """
+    return _serving
+
+
+@contextmanager
+def _serving(answer, *, reset=False):
+    requests = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve():
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection:
+                    requests.append(_read_request(connection))
+                    connection.sendall(answer)
+                    if reset:
+                        linger = (1).to_bytes(4, "little") + (0).to_bytes(4, "little")
+                        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1", requests
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def _read_request(connection):
+    received = b""
+    while b"\r\n\r\n" not in received:
+        received += connection.recv(65_536)
+    head, _, body = received.partition(b"\r\n\r\n")
+    lengths = [
+        line.split(b":")[1] for line in head.split(b"\r\n") if b"content-length" in line.lower()
+    ]
+    missing = int(lengths[0]) - len(body) if lengths else 0
+    while missing > 0:
+        missing -= len(connection.recv(65_536))
+    return head
