@@ -174,8 +174,8 @@ def _check_service(backend: Backend, started: Started) -> None:
     """Raises JournalError when the job began elsewhere, as in a rehearsal on the simulator."""
     if backend.service != started.service:
         raise JournalError(
-            f"the job began on {started.service} and cannot go on at {backend.service}",
-            hint="give the backend that it began on, or another results file",
+            f"the job was begun on {started.service} and cannot go on at {backend.service}",
+            hint="give the same backend as then, or another results file",
         )
 
 

@@ -284,7 +284,7 @@ def test_a_job_rehearsed_on_one_service_is_not_continued_on_another(build, backe
     run(source, backend, results=build.results)
     other = FakeBackend()
     other.service = "https://api.openai.com/v1/"
-    with pytest.raises(JournalError, match="began on the simulator and cannot go on at https"):
+    with pytest.raises(JournalError, match="was begun on the simulator and cannot go on at https"):
         run(source, other, results=build.results)
 
 
