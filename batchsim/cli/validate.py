@@ -56,9 +56,18 @@ def validate(
         endpoint=endpoint, supports=(lambda _: True) if any_model else is_openai_model
     )
     with _opened(source) as stream:
-        found = findings(stream, rules, progress=_progress(stream))
+        version = _version(stream)
+        progress = _progress(stream)
+        printer.shares_line = progress is not None
+        found = findings(stream, rules, progress=progress)
         for finding in _with_named_failures(found, name):
             printer.say(finding)
+        if _version(stream) != version:
+            raise InputError(
+                "the file was changed while it was read",
+                path=name,
+                hint="try again when nothing writes to it any more",
+            )
     printer.conclude(rules)
     return BAD_INPUT if printer.errors else ALL_GOOD
 
@@ -83,6 +92,8 @@ class _Printer:
         self._as_json = as_json
         self._several_batches_would_do = True
         self.errors = 0
+        self.shares_line = False
+        """Whether a progress bar stands on the terminal's present line."""
 
     def say(self, finding: Finding) -> None:
         if finding.severity == "error":
@@ -90,6 +101,8 @@ class _Printer:
             self._several_batches_would_do &= finding.several_batches
             if self._limit is not None and self.errors > self._limit:
                 return
+        if self.shares_line:
+            click.echo("\r\x1b[K", nl=False, err=True)
         if self._as_json:
             click.echo(orjson.dumps({"file": self._name, **finding._asdict()}).decode())
             return
@@ -143,6 +156,11 @@ def _copy_standard_input(spool: IO[bytes]) -> None:
         spool.seek(0)
     except OSError as error:
         raise InputError(f"standard input cannot be kept: {error.strerror}") from None
+
+
+def _version(stream: BinaryIO) -> tuple[int, int]:
+    status = os.fstat(stream.fileno())
+    return status.st_size, status.st_mtime_ns
 
 
 def _progress(stream: BinaryIO) -> Any:

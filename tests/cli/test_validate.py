@@ -199,6 +199,20 @@ def test_row_027_a_file_may_have_any_name_and_is_shown_escaped(name, shown, batc
     assert (outcome.stdout + outcome.stderr).replace("\n", "").isprintable()
 
 
+def test_row_025_a_file_that_changes_under_way_is_refused(batchsim, desk, monkeypatch):
+    path = desk / "in.jsonl"
+    path.write_bytes(line("a"))
+
+    def findings_while_somebody_writes(*arguments, **options):
+        yield from findings(*arguments, **options)
+        path.write_bytes(line("a") + line("b"))
+
+    monkeypatch.setitem(validate.callback.__globals__, "findings", findings_while_somebody_writes)
+    outcome = batchsim("validate", "in.jsonl")
+    assert outcome.code == 2
+    assert "in.jsonl: the file was changed while it was read" in outcome.stderr
+
+
 def test_a_closed_standard_input_is_one_error(monkeypatch):
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(InputError, match="standard input is closed"):
