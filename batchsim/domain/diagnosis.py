@@ -115,10 +115,14 @@ _FAULTS = tuple(
         (r"-?(?:NaN|Infinity|inf|nan)\b", "{} is not JSON", "write null or a number"),
         (r"(?:True|False|None)\b", "{} is Python, not JSON", "write true, false or null"),
         (r"//|/\*|#", "There is a comment", "remove it: JSON has no comments"),
-        (r'"?\\u[dD][89a-fA-F]', "Half of a surrogate pair stands alone", _JSON_ONLY),
         (r"[\x00-\x1f]", "There is a control character", "write it escaped, as in \\n or \\t"),
         (r"-?[1-9][\d.]*(?:[eE]\+?\d+)?", "A number is too large", "write it as a string"),
     )
+)
+
+
+_SURROGATES = re.compile(
+    r"\\\\|\\u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w|(?P<alone>\\u[dD][89a-fA-F]\w\w)"
 )
 
 
@@ -128,6 +132,9 @@ def _syntax_fault(text: str, error: orjson.JSONDecodeError) -> Cause:
     if unterminated is not None:
         column = unterminated + 1
         return Cause("A string is not ended.", "complete the line; was the file cut?", column)
+    if "surrogate" in error.msg:
+        alone = (found.start() for found in _SURROGATES.finditer(text) if found["alone"])
+        return Cause("Half of a surrogate pair stands alone.", _JSON_ONLY, next(alone, 0) + 1)
     position = min(error.pos, len(text))
     if not text[position:].strip() or error.pos >= len(text):
         return Cause("It ends too early.", "complete the line; was the file cut?", len(text) + 1)

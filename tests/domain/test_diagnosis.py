@@ -55,9 +55,17 @@ def test_the_cause_of_an_unreadable_line_has_a_name_and_a_place(content, text, c
     assert cause.hint
 
 
-@pytest.mark.parametrize("content", [rb'{"a": "\ud800"}', rb'{"a": "\ud800\u0041"}'])
-def test_half_a_surrogate_pair_is_named(content):
-    assert why_unreadable(content).text == "Half of a surrogate pair stands alone."
+@pytest.mark.parametrize(
+    ("content", "column"),
+    [
+        (rb'{"a": "\ud800"}', 8),
+        (rb'{"a": "\ud800\u0041"}', 8),
+        (rb'{"a": "\\\ud83d\ude00 \udE00"}', 23),
+    ],
+)
+def test_half_a_surrogate_pair_is_named(content, column):
+    cause = why_unreadable(content)
+    assert (cause.text, cause.column) == ("Half of a surrogate pair stands alone.", column)
 
 
 @given(st.binary(max_size=40) | st.text('{}[]",:\\ 1eNaIu0d8', max_size=40).map(str.encode))
