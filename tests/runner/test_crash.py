@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -393,3 +395,20 @@ def test_a_file_just_uploaded_may_be_unknown_for_a_moment(build, source):
     first = lossy.calls.index("create_batch")
     again = lossy.calls.index("create_batch", first + 1)
     assert "list_batches" in lossy.calls[first:again] or lossy.calls[again - 1] == "upload_file"
+
+
+@pytest.mark.parametrize(
+    ("call", "intent"), [("upload_file", "UploadIntended"), ("create_batch", "CreateIntended")]
+)
+def test_the_intent_is_on_the_disk_before_the_request_leaves(build, source, call, intent):
+    last = []
+
+    def look_into_the_journal(number, name):
+        if name == call:
+            with closing(sqlite3.connect(build.job / "journal.db")) as database:
+                rows = database.execute("SELECT kind, shard FROM entries ORDER BY seq DESC")
+                last.append(rows.fetchone())
+
+    spied = build.Interrupting(fresh_backend(), look_into_the_journal)
+    assert run(source, spied, results=build.results, limits=LIMITS).all_ok
+    assert last == [(intent, 1), (intent, 2), (intent, 3)]
