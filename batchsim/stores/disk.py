@@ -29,6 +29,7 @@ from batchsim.errors import UsageError
 from batchsim.jsonl import sync_folder
 from batchsim.stores import Draft, Store, Value
 
+_VERSION = 1
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS records (
     place INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, value TEXT NOT NULL
@@ -49,14 +50,15 @@ _TEMPORARY = ".tmp"
 class DiskStore(Store):
     """Records and contents in a folder of their own, made when it is missing.
 
-    Raises UsageError when another owner has the folder open, or when it holds something else.
+    Raises UsageError when another owner has the folder open, or when it cannot be a store: it
+    cannot be written, holds something else, or was written by a newer version.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
         self._contents = self.folder / "contents"
-        self._contents.mkdir(parents=True, exist_ok=True)
-        self._owner = FileLock(self.folder / "lock", blocking=False)
+        # Not bound to a thread: whoever closes the store may be another one than who opened it.
+        self._owner = FileLock(self.folder / "lock", timeout=0, thread_local=False)
         self._take_ownership()
         self._lock = threading.Lock()
         self._drafts = 0
@@ -71,11 +73,14 @@ class DiskStore(Store):
 
     def _take_ownership(self) -> None:
         try:
+            self._contents.mkdir(parents=True, exist_ok=True)
             self._owner.acquire()
-        except Timeout:
+        except OSError as error:
+            if isinstance(error, Timeout):
+                raise _in_use(self.folder) from None
             raise UsageError(
-                f"{self.folder} is in use by another process or another DiskStore",
-                hint="close the other one, or choose another folder",
+                f"{self.folder} cannot hold a store: {error.strerror}",
+                hint="choose a folder that can be made and written",
             ) from None
 
     def _open_database(self) -> sqlite3.Connection:
@@ -85,7 +90,11 @@ class DiskStore(Store):
         try:
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = FULL")
+            (version,) = database.execute("PRAGMA user_version").fetchone()
+            if version > _VERSION:
+                raise sqlite3.DatabaseError("a newer version of batchsim wrote it")
             database.executescript(_SCHEMA)
+            database.execute(f"PRAGMA user_version = {_VERSION}")
         except sqlite3.DatabaseError as error:
             database.close()
             raise UsageError(
@@ -159,6 +168,13 @@ class DiskStore(Store):
     def close(self) -> None:
         """Close the database and let another owner open the folder."""
         self._release()
+
+
+def _in_use(folder: Path) -> UsageError:
+    return UsageError(
+        f"{folder} is in use by another process or another DiskStore",
+        hint="close the other one, or choose another folder",
+    )
 
 
 def _release(database: sqlite3.Connection, owner: FileLock) -> None:

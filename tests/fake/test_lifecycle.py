@@ -9,7 +9,7 @@ import pytest
 from batchsim.backends.fake import PACINGS, Pacing
 from batchsim.clock import VirtualClock
 from batchsim.domain.batches import RequestCounts, Usage
-from batchsim.errors import Conflict, NotFound, Refused, UsageError
+from batchsim.errors import Conflict, NotFound, Refused
 from batchsim.responders import Answer
 
 DAY = 86_400
@@ -394,14 +394,6 @@ def test_transfers_take_as_long_as_the_pacing_says(user, chats):
     assert file.created_at == someone.backend.clock.now() == start + 4
     someone.read(file.id)
     assert someone.backend.clock.now() == start + 6
-
-
-def test_an_unknown_pacing_is_refused():
-    from batchsim.backends.fake import FakeBackend
-
-    with pytest.raises(UsageError, match="no pacing called 'slow'") as refused:
-        FakeBackend(pacing="slow")
-    assert "today" in refused.value.hint
 
 
 def test_a_clock_that_goes_back_stands_still(user, chats):

@@ -255,3 +255,19 @@ def test_another_seed_gives_other_bytes(user, chats):
         for someone in (user(seed=1), user(seed=2))
     )
     assert first != second
+
+
+def test_row_133_each_custom_id_is_there_once(user, chats):
+    someone = user(pacing=dataclasses.replace(STEADY, running=2 * 86_400), responder=odd_lines_fail)
+    batch = someone.finish(chats(30))
+    assert batch.status == "expired"
+    found = ids(someone.results(batch.output_file_id) + someone.results(batch.error_file_id))
+    assert sorted(found) == sorted(f"request-{n}" for n in range(1, 31))
+
+
+def test_row_135_an_incomplete_answer_is_a_good_line(user, chats):
+    someone = user(responder=lambda line: {"choices": [{"finish_reason": "length"}]})
+    batch = someone.finish(chats(1))
+    (line,) = someone.results(batch.output_file_id)
+    assert line["response"]["status_code"] == 200
+    assert batch.error_file_id is None

@@ -45,7 +45,7 @@ def test_row_109_a_missing_key_is_named(user, line, jsonl, key):
     assert found(user().finish(jsonl([request]))) == [("missing_required_parameter", key, 1)]
 
 
-def test_row_110_errors_are_sorted_by_line(user, line, jsonl):
+def test_rows_107_110_112_115_116_errors_are_sorted_by_line(user, line, jsonl):
     lines = [
         line("a"),
         {**line("b"), "url": "/v1/embeddings"},

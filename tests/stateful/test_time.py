@@ -36,7 +36,7 @@ def answer(line, occasion):
 
 def history(pacing, seed, sizes, cancel_after, steps):
     """What a user finds at the end who starts batches, cancels the last, and looks at `steps`."""
-    clock = VirtualClock()
+    clock = VirtualClock(1_700_000_000.37)
     backend = FakeBackend(
         seed=seed,
         clock=clock,

@@ -3,6 +3,7 @@
 import gc
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -76,3 +77,24 @@ def test_a_save_that_fails_changes_nothing(tmp_path):
             store.save(2.0, {"a": {"n": 2}, "b": {"n": object()}})
         assert list(store.records()) == [("a", {"n": 1})]
         assert store.latest == 1.0
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(UsageError, match="cannot hold a store"):
+        DiskStore(tmp_path / "file")
+
+
+def test_a_store_of_a_newer_version_is_refused(tmp_path):
+    with DiskStore(tmp_path) as store:
+        store._database.execute("PRAGMA user_version = 99")
+    with pytest.raises(UsageError, match="a newer version of batchsim wrote it"):
+        DiskStore(tmp_path)
+
+
+def test_another_thread_may_close_it(tmp_path):
+    store = DiskStore(tmp_path)
+    thread = threading.Thread(target=store.close)
+    thread.start()
+    thread.join()
+    DiskStore(tmp_path).close()

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from batchsim.errors import UsageError
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faults:
@@ -41,6 +43,12 @@ class Faults:
     lost_lines: float = 0.0
     doubled_lines: float = 0.0
     blank_lines: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("incident", "lost_lines", "doubled_lines", "blank_lines"):
+            share = getattr(self, name)
+            if not 0 <= share <= 1:
+                raise UsageError(f"the share of {name} cannot be {share!r}: it is between 0 and 1")
 
 
 NO_FAULTS = Faults()

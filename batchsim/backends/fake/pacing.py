@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from types import MappingProxyType
 
 from batchsim.domain.lifecycle import Status
@@ -18,6 +19,8 @@ class Pacing:
     another at even intervals, in an order drawn by key. `spread` is the share by which a duration
     may be longer or shorter, drawn by key for each batch and phase; cancelling keeps to its time,
     as it does in the service (observed: 605 to 606 s in every sample).
+
+    Raises UsageError for a negative duration, or a spread above 1.
     """
 
     validating: float = 62.0
@@ -35,6 +38,12 @@ class Pacing:
     """How long a download keeps its caller waiting before the first byte."""
     download_per_line: float = 0.0
     """The same per line of a result file; the sum is cut to whole seconds."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not 0 <= value <= (1 if field.name == "spread" else math.inf):
+                raise UsageError(f"a pacing's {field.name} cannot be {value!r}")
 
     def seconds(self, status: Status, lines: int, chance: float) -> float:
         """How long a batch of `lines` lines stays in `status`; `chance` is in [0, 1)."""

@@ -31,6 +31,7 @@ from batchsim.domain.endpoints import is_openai_model
 from batchsim.domain.files import File, Purpose
 from batchsim.domain.lifecycle import Status
 from batchsim.domain.limits import HOUR, OPENAI, Limits
+from batchsim.errors import UsageError
 from batchsim.jsonl import BLOCK
 from batchsim.responders.scripted import Source, scripted
 from batchsim.responders.simulated import simulated
@@ -62,6 +63,8 @@ class FakeBackend(Backend):
     - `faults`: what goes wrong; nothing by default.
     - `supports`: which models exist.
     - `organization`, `project`: the names that appear in messages.
+
+    Raises UsageError for an unknown pacing or order, and what the responder's source raises.
     """
 
     service = "the simulator"
@@ -81,6 +84,10 @@ class FakeBackend(Backend):
         organization: str = "org-batchsim",
         project: str = "proj_batchsim",
     ) -> None:
+        if order not in ("shuffled", "input"):
+            raise UsageError(
+                f"results cannot be in {order!r} order", hint='choose "shuffled" or "input"'
+            )
         self.organization = organization
         self.project = project
         self._pacing = pacing_of(pacing)
