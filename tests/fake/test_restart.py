@@ -38,6 +38,16 @@ def test_a_batch_goes_on_to_the_same_results(user, chats, store, phase):
     assert history(PHASES[phase], store=store) == history()
 
 
+def test_a_deleted_input_is_kept_until_its_batch_has_ended(user, chats, store):
+    someone = user(store=store, pacing=STEADY)
+    batch = someone.look(someone.start(chats(10)), after=125)
+    someone.backend.delete_file(batch.input_file_id)
+    someone.backend = FakeBackend(store=store, pacing=STEADY)
+    batch = someone.look(batch, after=605)
+    assert len(someone.results(batch.output_file_id)) == 10
+    assert store.contents() == [batch.output_file_id]
+
+
 def test_a_cancelled_batch_stays_cancelled(user, chats, store):
     someone = user(store=store, pacing=STEADY)
     batch = someone.look(someone.start(chats(10)), after=125)

@@ -9,8 +9,10 @@ when anybody looked. Nothing else changes a batch, except a cancellation.
 
 from __future__ import annotations
 
+import math
 from array import array
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, BinaryIO
 
@@ -70,7 +72,7 @@ class Progress:
 
     def cancel(self, record: BatchRecord, now: float) -> BatchRecord:
         """Cancel a batch that has not ended; what has run by now keeps its results."""
-        return self._enter(record, Event.CANCEL_REQUESTED, now, **self._stop(record, now))
+        return self._enter(self._stop(record, now), Event.CANCEL_REQUESTED, now)
 
     def counts(self, record: BatchRecord, now: float) -> RequestCounts:
         """The batch's counts as they are by now; runs the lines that were due since the last look."""
@@ -93,10 +95,9 @@ class Progress:
         if event is Event.ACCEPTED:
             self._validate(record, due)
         elif event is Event.EXECUTED:
-            total = record.batch.request_counts.total
-            self._enter(record, event, due, **self._stop(record, due, total))
+            self._enter(self._stop(record, math.inf), event, due)
         elif event is Event.WINDOW_CLOSED:
-            self._enter(record, event, due, **self._stop(record, due))
+            self._enter(self._stop(record, due), event, due)
         else:
             self._write_results(record, event, due)
 
@@ -105,17 +106,12 @@ class Progress:
         record: BatchRecord,
         event: Event,
         at: float,
-        *,
-        ran: int | None = None,
-        files: tuple[FileRecord, ...] = (),
-        facts: dict[str, Any] | None = None,
+        files: Sequence[FileRecord] = (),
         **changes: Any,
     ) -> BatchRecord:
-        """Move a batch to the status that follows `event`, and keep it so."""
+        """Move a batch to the status that follows `event`, and keep it so, with its new `files`."""
         batch = record.batch.after(event, int(at), **changes)
-        record = replace(
-            record, batch=batch, since=at, ran=record.ran if ran is None else ran, **(facts or {})
-        )
+        record = replace(record, batch=batch, since=at)
         if batch.status.is_terminal:
             record = replace(record, released=at + self._behaviour.faults.tokens_held_for)
         self._records.save(at, files=files, batch=record)
@@ -160,12 +156,11 @@ class Progress:
     def _accept(self, record: BatchRecord, due: float, findings: Findings) -> None:
         self._prepare(record, due, findings.offsets)
         self._enter(
-            record,
+            replace(record, started=due),
             Event.ACCEPTED,
             due,
             model=snapshot(findings.model) if findings.model else None,
             request_counts=RequestCounts(total=findings.lines),
-            facts={"started": due},
         )
 
     def _reject(self, record: BatchRecord, due: float, *errors: BatchError) -> None:
@@ -211,25 +206,20 @@ class Progress:
             execution = self._prepare(record, record.started or 0.0, offsets)
         return execution
 
-    def _run(self, record: BatchRecord, count: int) -> Execution:
-        execution = self._execution(record)
-        execution.run(count)
-        return execution
-
     def _finished(self, record: BatchRecord, now: float) -> int:
         """How many lines of a batch in progress have finished by now."""
         work = self._execution(record).work
         return bisect_right(range(len(work.order)), now, key=work.finished_at)
 
-    def _stop(self, record: BatchRecord, at: float, ran: int | None = None) -> dict[str, Any]:
-        """What a batch that leaves `in_progress` keeps of it; nothing for other batches."""
+    def _stop(self, record: BatchRecord, at: float) -> BatchRecord:
+        """The batch with what ran by then, if it is in progress; else the batch as it is."""
         if record.batch.status is not Status.IN_PROGRESS:
-            return {}
-        ran = self._finished(record, at) if ran is None else ran
-        execution = self._run(record, ran)
+            return record
+        execution, ran = self._execution(record), self._finished(record, at)
+        execution.run(ran)
         total = record.batch.request_counts.total
         counts = RequestCounts(total, execution.completed, execution.failed)
-        return {"ran": ran, "request_counts": counts}
+        return replace(record, ran=ran, batch=replace(record.batch, request_counts=counts))
 
     # Results
 
@@ -238,11 +228,12 @@ class Progress:
             self._enter(record, event, due)
             return
         behaviour, number = self._behaviour, record.number
-        execution = self._run(record, record.ran)
-        total = record.batch.request_counts.total
+        execution = self._execution(record)
+        execution.run(record.ran)
+        order = execution.work.order
         results = Results(
             execution,
-            execution.work.order if behaviour.shuffled else range(total),
+            order if behaviour.shuffled else range(len(order)),
             number=number,
             ending=Status.CANCELLED if event is Event.CANCEL_FINISHED else Status.EXPIRED,
             begin=record.since,
@@ -265,7 +256,7 @@ class Progress:
             record,
             event,
             due,
-            files=tuple(files),
+            files,
             usage=execution.usage,
             output_file_id=output_id if output.lines else None,
             error_file_id=error_id if errors.lines else None,
