@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, BinaryIO, cast
 
 from batchsim.errors import Refused
@@ -17,16 +18,11 @@ def upload(call: Call) -> Response:
         purpose = form.fields.get("purpose")
         if purpose is None:
             raise Refused("'purpose' is a required property", param="purpose")
-        seconds = parse.lifetime(
-            "expires_after",
-            form.fields.get("expires_after[anchor]"),
-            form.fields.get("expires_after[seconds]"),
-        )
         file = call.backend.upload_file(
             cast(BinaryIO, form.content),
             filename=form.filename,
             purpose=purpose,
-            expires_after=seconds and parse.integer("expires_after.seconds", seconds),
+            expires_after=_lifetime(form.fields),
         )
     return render.pretty_line(render.file_object(file, call.profile, uploaded=True))
 
@@ -59,6 +55,14 @@ def content(call: Call) -> Response:
     """`GET /v1/files/{id}/content`. A Range is ignored, as there is no sign that the API heeds it."""
     file = call.backend.retrieve_file(call.identifier)
     return render.content(file, call.backend.read_file(call.identifier))
+
+
+def _lifetime(fields: Mapping[str, str]) -> int | None:
+    name = "expires_after"
+    anchor, seconds = fields.get(f"{name}[anchor]"), fields.get(f"{name}[seconds]")
+    if anchor is None and seconds is None:
+        return None
+    return parse.integer(f"{name}.seconds", parse.lifetime(name, anchor, seconds))
 
 
 ROUTES = (

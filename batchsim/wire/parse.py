@@ -61,10 +61,8 @@ def integer(name: str, value: str) -> int:
 def lifetime(name: str, anchor: Any, seconds: Any) -> Any:
     """The seconds of an `expires_after` object, whose only anchor is `created_at`.
 
-    None when both are absent. Their type and range are for the Backend to judge.
+    Raises Refused when either is absent. Type and range are for the Backend to judge.
     """
-    if anchor is None and seconds is None:
-        return None
     for part, value in (("anchor", anchor), ("seconds", seconds)):
         if value is None:
             raise refusals.missing_parameter(f"{name}.{part}")

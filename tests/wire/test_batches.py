@@ -83,6 +83,8 @@ REFUSALS = [
     *(({name: None}, name, "missing_required_parameter", f"Missing required parameter: '{name}'.")
       for name in CREATION),
     ({"output_expires_after": 3600}, "output_expires_after", "invalid_type", "an object"),
+    ({"output_expires_after": {}}, "output_expires_after.anchor",
+     "missing_required_parameter", ""),
     ({"output_expires_after": {"seconds": 3600}}, "output_expires_after.anchor",
      "missing_required_parameter", ""),
     ({"output_expires_after": {"anchor": "created_at"}}, "output_expires_after.seconds",
