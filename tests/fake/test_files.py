@@ -22,7 +22,7 @@ def test_row_022_a_file_called_upload_needs_no_extension(user, chats):
     assert user().upload(chats(1), "upload").filename == "upload"
 
 
-@pytest.mark.parametrize("filename", ["notes.txt", "input.json", "archive.jsonl.gz"])
+@pytest.mark.parametrize("filename", ["notes.txt", "input.json", "archive.jsonl.gz", "input."])
 def test_row_023_another_extension_is_refused(user, chats, filename):
     with pytest.raises(Refused) as refused:
         user().upload(chats(1), filename)
@@ -34,8 +34,21 @@ def test_row_023_another_extension_is_refused(user, chats, filename):
     )
 
 
-def test_row_024_only_the_extension_of_the_name_is_checked(user, chats):
-    assert user().upload(chats(1), "INPUT.JSONL").filename == "INPUT.JSONL"
+@pytest.mark.parametrize("filename", ["INPUT.JSONL", "日本語 <b>.jsonl", ".jsonl", "v1.2/upload"])
+def test_row_024_only_the_extension_of_the_name_is_checked(user, chats, filename):
+    assert user().upload(chats(1), filename).filename == filename
+
+
+def test_an_upload_that_breaks_off_leaves_nothing(user, store):
+    class Broken(io.RawIOBase):
+        def read(self, size: int = -1) -> bytes:
+            raise ConnectionResetError
+
+    someone = user(store=store)
+    with pytest.raises(ConnectionResetError):
+        someone.backend.upload_file(Broken(), filename="a.jsonl")
+    assert someone.backend.list_files().data == ()
+    assert store.contents() == []
 
 
 @pytest.mark.parametrize(

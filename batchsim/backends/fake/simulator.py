@@ -56,8 +56,9 @@ class FakeBackend(Backend):
       path of a JSONL file (see batchsim.responders.scripted); by default a simulated model. It is
       asked about a line when the line's time has come, and at most once in a process.
     - `limits`: what is allowed; OpenAI's limits by default.
-    - `store`: where files and batches rest; memory by default. Batches that were running when the
-      store was last closed run on, and the lines that had run are run again, to the same results.
+    - `store`: where files and batches rest; memory by default. Batches that were running when a
+      store was last open run on, and the lines that had run are run again: to the same results,
+      given the same seed, pacing and responder. `close` closes the store.
     - `order`: "shuffled" (by default) writes results in the order in which their lines finished;
       "input" in input order, as the service does in practice without promising it.
     - `faults`: what goes wrong; nothing by default.

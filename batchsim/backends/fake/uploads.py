@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-from pathlib import PurePath
 from typing import Any, BinaryIO
 
 import orjson
@@ -19,7 +18,8 @@ def check_purpose(purpose: Any, filename: str) -> None:
     """Refuse what can be told before the first byte: the purpose, and the name for a batch."""
     if purpose not in UPLOAD_PURPOSES:
         raise refusals.unknown_purpose(purpose)
-    if purpose == Purpose.BATCH and PurePath(filename).suffix.lower() not in ("", ".jsonl"):
+    _, dot, extension = filename.rpartition("/")[2].rpartition(".")
+    if purpose == Purpose.BATCH and dot and extension.lower() != "jsonl":
         raise refusals.wrong_file_format()
 
 
