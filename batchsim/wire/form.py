@@ -7,17 +7,22 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, Any, NamedTuple
 
-from multipart import (  # type: ignore[import-untyped]  # the library ships no types
-    MultipartError,
-    MultipartSegment,
-    ParserLimitReached,
-    PushMultipartParser,
-    parse_options_header,
-)
-
 from batchsim.backends.fake import refusals
-from batchsim.errors import Refused
+from batchsim.errors import MissingExtra, Refused
 from batchsim.wire.message import Request
+
+try:
+    from multipart import (  # type: ignore[import-untyped]  # the library ships no types
+        MultipartError,
+        MultipartSegment,
+        ParserLimitReached,
+        PushMultipartParser,
+        parse_options_header,
+    )
+except ImportError:
+    raise MissingExtra(
+        "the REST surface needs the package multipart", hint="pip install 'batchsim[testing]'"
+    ) from None
 
 LARGEST_FORM = 513_000_000
 """Bytes. A file has at most 512 MB, whatever it is for (API reference)."""

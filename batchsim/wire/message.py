@@ -25,8 +25,7 @@ class Request:
 
     def header(self, name: str) -> str | None:
         """The first value of a header, None when it is absent."""
-        wanted = name.lower()
-        return next((value for key, value in self.headers if key.lower() == wanted), None)
+        return _first(self.headers, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +42,15 @@ class Response:
 
     def header(self, name: str) -> str | None:
         """The first value of a header, None when it is absent."""
-        wanted = name.lower()
-        return next((value for key, value in self.headers if key.lower() == wanted), None)
+        return _first(self.headers, name)
 
     def close(self) -> None:
         """Let go of what the body holds. Harmless after the end and when repeated."""
         close = getattr(self.body, "close", None)
         if close is not None:
             close()
+
+
+def _first(headers: Headers, name: str) -> str | None:
+    wanted = name.lower()
+    return next((value for key, value in headers if key.lower() == wanted), None)

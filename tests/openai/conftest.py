@@ -1,7 +1,9 @@
 """OpenAIBackends in front of a service that answers as a test says."""
 
 import importlib
+import re
 import socket
+import struct
 import threading
 from collections import Counter
 from contextlib import contextmanager
@@ -71,39 +73,34 @@ def serving():
 @contextmanager
 def _serving(answer, *, reset=False):
     requests = []
+    over = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve():
             while True:
-                try:
-                    connection, _ = listener.accept()
-                except OSError:
-                    return
+                connection, _ = listener.accept()
                 with connection:
+                    if over.is_set():
+                        return
                     requests.append(_read_request(connection))
                     connection.sendall(answer)
                     if reset:
-                        linger = (1).to_bytes(4, "little") + (0).to_bytes(4, "little")
-                        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                        at_once = struct.pack("ii", 1, 0)
+                        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
 
         thread = threading.Thread(target=serve)
         thread.start()
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1", requests
         finally:
-            listener.shutdown(socket.SHUT_RDWR)
+            over.set()
+            socket.create_connection(listener.getsockname()).close()
             thread.join()
 
 
 def _read_request(connection):
-    received = b""
-    while b"\r\n\r\n" not in received:
-        received += connection.recv(65_536)
-    head, _, body = received.partition(b"\r\n\r\n")
-    lengths = [
-        line.split(b":")[1] for line in head.split(b"\r\n") if b"content-length" in line.lower()
-    ]
-    missing = int(lengths[0]) - len(body) if lengths else 0
-    while missing > 0:
-        missing -= len(connection.recv(65_536))
+    with connection.makefile("rb") as stream:
+        head = b"".join(iter(stream.readline, b"\r\n"))
+        length = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
+        stream.read(int(length[1]) if length else 0)
     return head

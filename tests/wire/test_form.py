@@ -1,5 +1,7 @@
 """The multipart form of an upload: any cut, and every way to get it wrong."""
 
+import subprocess
+import sys
 import tempfile
 
 import pytest
@@ -145,3 +147,14 @@ def test_the_temporary_file_is_closed(forms, monkeypatch, fails):
     except Refused:
         assert fails
     assert [file.closed for file in made] == [True]
+
+
+def test_without_its_parser_the_surface_says_what_to_install():
+    code = (
+        "import sys; sys.modules['multipart'] = None\n"
+        "from batchsim.errors import MissingExtra\n"
+        "try:\n    import batchsim.wire\n"
+        "except MissingExtra as error:\n    print(error.hint)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "pip install 'batchsim[testing]'\n"
