@@ -50,7 +50,8 @@ $(READY): pyproject.toml
 	@echo "Setting up .venv (once, and again when pyproject.toml changes)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "batchsim needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3"; exit 1; }
-	@$(PYTHON) -m venv .venv 2>/dev/null || { rm -rf .venv; .ci/install-venv && $(PYTHON) -m venv .venv; }
-	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	@$(BIN)/python -m pip install --quiet --editable '.[testing]' --group dev
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || PYTHON=$(PYTHON) .ci/install-venv
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install -qq --upgrade 'pip>=25.1'
+	@$(BIN)/python -m pip install -qq --editable '.[testing]' --group dev
 	@touch $(READY)

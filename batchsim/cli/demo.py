@@ -81,8 +81,9 @@ def play(backend: Backend, work: list[Translation]) -> int:
     texts = {each.custom_id: each.sentence.japanese for each in work}
     for result in results:
         tell(result, texts)
+        click.echo()
 
-    heading("\n5. The same in input order, put together by custom_id")
+    heading("5. The same in input order, put together by custom_id")
     by_id = {result.custom_id: result for result in results}
     for each in work:
         found = by_id.get(each.custom_id)
@@ -140,7 +141,7 @@ def read_results(backend: Backend, batch: Batch) -> Iterator[ResultLine]:
 
 def tell(result: ResultLine, texts: dict[str, str]) -> None:
     """One result beside the text it belongs to."""
-    click.echo(f"{result.custom_id}:\n{texts.get(result.custom_id, '?')}\n->\n{answer(result)}\n")
+    click.echo(f"{result.custom_id}:\n{texts.get(result.custom_id, '?')}\n->\n{answer(result)}")
 
 
 def answer(result: ResultLine) -> str:

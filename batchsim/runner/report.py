@@ -131,7 +131,7 @@ def _describe_shard(entry: entries.ShardEntry) -> str:  # noqa: C901 - one case 
         case entries.Planned():
             return f"{entry.lines:,} lines for {entry.model or 'no model'} at {entry.endpoint}"
         case entries.UploadIntended():
-            return f"uploading {entry.filename}"
+            return "uploading the input file"
         case entries.Uploaded():
             return f"{'found the upload' if entry.adopted else 'uploaded'} as {entry.file_id}"
         case (
