@@ -2,13 +2,15 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from batchsim.backends.fake import FakeBackend, Pacing
 from batchsim.clock import VIRTUAL_START, VirtualClock
-from batchsim.errors import NotFound
+from batchsim.domain.limits import OPENAI
+from batchsim.errors import NotFound, RateLimited
 
 STEADY = Pacing(
     validating=60, running=100, running_per_line=0, finalizing=10, finalizing_per_line=0, spread=0
@@ -92,6 +94,17 @@ def test_a_file_expires_in_the_next_process_too(user, store):
     someone.backend.clock.sleep(3_600)
     with pytest.raises(NotFound):
         someone.backend.retrieve_file(file.id)
+
+
+def test_the_batches_of_the_last_hour_still_count(user, chats, store):
+    limits = replace(OPENAI, batches_per_hour=1)
+    someone = user(store=store, limits=limits)
+    someone.start(chats(1))
+    someone.backend = FakeBackend(store=store, limits=limits)
+    with pytest.raises(RateLimited):
+        someone.start(chats(1))
+    someone.backend.clock.sleep(3_600)
+    someone.start(chats(1))
 
 
 def test_contents_without_a_record_are_dropped(user, store):

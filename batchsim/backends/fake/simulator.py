@@ -101,6 +101,8 @@ class FakeBackend(Backend):
         self._lock = threading.RLock()
         self._uploads = RateLimit(limits.uploads_per_minute, 60)
         self._creations = RateLimit(limits.batches_per_hour, HOUR)
+        for record in self._records.batches.values():
+            self._creations.count(record.batch.created_at)
         behaviour = Behaviour(
             draws=self._draws,
             pacing=self._pacing,
