@@ -1,6 +1,7 @@
 """OpenAIBackends in front of a service that answers as a test says."""
 
 import importlib
+import itertools
 import re
 import socket
 import struct
@@ -100,7 +101,7 @@ def _serving(answer, *, reset=False):
 
 def _read_request(connection):
     with connection.makefile("rb") as stream:
-        head = b"".join(iter(stream.readline, b"\r\n"))
+        head = b"".join(itertools.takewhile(bytes.strip, stream))
         length = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
         stream.read(int(length[1]) if length else 0)
     return head
