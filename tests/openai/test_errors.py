@@ -99,6 +99,13 @@ def test_row_015_a_proxy_s_413_page_becomes_a_short_message(answering, library):
     assert len(raised.value.message) < 600
 
 
+def test_a_hostile_error_page_is_not_read_to_its_end(answering, library):
+    backend, _ = answering(lambda _: library.Response(502, content=b"<script " * 500_000))
+    with pytest.raises(OutcomeUnknown) as raised:
+        backend.create_batch(input_file_id="file-1", endpoint="/v1/responses")
+    assert len(raised.value.message) < 600
+
+
 @pytest.mark.parametrize("status", [400, 401, 429, 500])
 def test_an_echoed_key_is_not_passed_on(answering, library, status):
     import traceback

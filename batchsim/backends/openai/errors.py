@@ -34,6 +34,9 @@ from batchsim.errors import (
 LONGEST_RETRY_AFTER = 3_600.0
 """Seconds. A service that asks for a longer wait is asked again after this one."""
 
+LONGEST_PAGE = 20_000
+"""Characters. An error page is looked at this far, so that a hostile one costs nothing."""
+
 LONGEST_MESSAGE = 500
 """Characters. Of an error page no more than this is shown."""
 
@@ -168,7 +171,7 @@ def _message(envelope: Mapping[str, Any], body: Any) -> str | None:
     )
     if not told or isinstance(told, Mapping):
         return None
-    plain = " ".join(_TAG.sub(" ", str(told)).split())
+    plain = " ".join(_TAG.sub(" ", str(told)[:LONGEST_PAGE]).split())
     return plain if len(plain) <= LONGEST_MESSAGE else plain[:LONGEST_MESSAGE] + "..."
 
 
