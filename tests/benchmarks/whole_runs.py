@@ -82,6 +82,7 @@ def compare(name: str, path: Path, folder: Path) -> None:
             ratios[key].append(cost.wall / floor)
             peaks[key].append(cost.peak - bare.peak)
             shutil.rmtree(folder / "results.jsonl.job", ignore_errors=True)
+            (folder / "results.jsonl").unlink(missing_ok=True)
     for key in commands:
         print(
             f"| {name} | {key} | {statistics.median(ratios[key]):.2f}x "
@@ -98,7 +99,7 @@ def main() -> None:
         folder = Path(name)
         for label, lines, characters in (
             ("50,000 lines of ~400 B", 50_000, 260),
-            ("50,000 lines of ~4 KB, 200 MB", 50_000, 3_850),
+            ("50,000 lines of ~4 KB, 200 MB", 50_000, 3_750),
         ):
             path = folder / "input.jsonl"
             write_input(path, lines, characters)
