@@ -50,6 +50,14 @@ def test_a_deleted_input_is_kept_until_its_batch_has_ended(user, chats, store):
     assert store.contents() == [batch.output_file_id]
 
 
+def test_blank_lines_at_the_end_do_no_harm(user, chats, store):
+    someone = user(store=store, pacing=STEADY)
+    batch = someone.look(someone.start(chats(4) + b"\n \n\n"), after=125)
+    someone.backend = FakeBackend(store=store, pacing=STEADY)
+    batch = someone.look(batch, after=605)
+    assert len(someone.results(batch.output_file_id)) == 4
+
+
 def test_a_cancelled_batch_stays_cancelled(user, chats, store):
     someone = user(store=store, pacing=STEADY)
     batch = someone.look(someone.start(chats(10)), after=125)

@@ -1,6 +1,7 @@
 """What only DiskStore does: outlive its process, and belong to one owner."""
 
 import gc
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -70,13 +71,15 @@ def test_a_folder_that_holds_something_else_is_refused_and_left_alone(tmp_path):
     DiskStore(tmp_path).close()
 
 
-def test_a_save_that_fails_changes_nothing(tmp_path):
+@pytest.mark.parametrize("wrong", [{"b": {"n": object()}}, {None: {}}], ids=["value", "key"])
+def test_a_save_that_fails_changes_nothing(tmp_path, wrong):
     with DiskStore(tmp_path) as store:
         store.save(1.0, {"a": {"n": 1}})
-        with pytest.raises(TypeError):
-            store.save(2.0, {"a": {"n": 2}, "b": {"n": object()}})
+        with pytest.raises((TypeError, sqlite3.IntegrityError)):
+            store.save(2.0, {"a": {"n": 2}, **wrong})
         assert list(store.records()) == [("a", {"n": 1})]
         assert store.latest == 1.0
+        store.save(3.0, {"a": {"n": 3}})
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path):

@@ -8,7 +8,6 @@ from typing import BinaryIO
 
 from batchsim.domain.batches import BatchError
 from batchsim.domain.limits import Limits
-from batchsim.domain.lines import RequestLine
 from batchsim.domain.validation import InputRules, invalid_json_line
 from batchsim.errors import InputError
 from batchsim.jsonl import read_lines
@@ -44,16 +43,16 @@ def check_input(
     try:
         for line, found in rules.walk(read_lines(stream, longest=limits.line_bytes)):
             seen = line.number
-            if type(found) is RequestLine:
-                if not errors and len(offsets) < limits.requests_per_batch:
-                    offsets.append(line.offset)
-                    end = line.offset + len(line.content)
-                if count_tokens:
-                    tokens += estimate_prompt_tokens(found)
-            elif type(found) is BatchError:
+            if isinstance(found, BatchError):
                 errors.append(found)
                 if len(errors) == limits.errors_per_batch:
                     break
+                continue
+            if not errors and len(offsets) < limits.requests_per_batch:
+                offsets.append(line.offset)
+                end = line.offset + len(line.content)
+            if count_tokens:
+                tokens += estimate_prompt_tokens(found)
     except InputError:
         errors.append(invalid_json_line(seen + 1))
     errors += rules.finish()
