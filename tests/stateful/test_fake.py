@@ -221,5 +221,5 @@ class BatchApi(RuleBasedStateMachine):
         self.backend.close()
 
 
-BatchApi.TestCase.settings = settings(max_examples=200, stateful_step_count=30)
+BatchApi.TestCase.settings = settings(stateful_step_count=40)
 test_batch_api = BatchApi.TestCase

@@ -3,7 +3,7 @@
 import io
 import json
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchsim.backends.fake import FakeBackend, Faults, Pacing
@@ -83,7 +83,6 @@ pacings = st.builds(
 moments = st.floats(0, 3 * DAY, allow_nan=False) | st.integers(0, 200).map(float)
 
 
-@settings(max_examples=60)
 @given(
     pacing=pacings,
     seed=st.integers(0, 2**64),
