@@ -14,6 +14,7 @@ import click
 from batchsim.cli.demo import demo
 from batchsim.cli.failures import INTERRUPTED, explain
 from batchsim.cli.run import run
+from batchsim.cli.serve import serve
 from batchsim.cli.validate import validate
 from batchsim.errors import BatchsimError
 
@@ -34,6 +35,7 @@ def commands() -> None:
 
 commands.add_command(demo)
 commands.add_command(run)
+commands.add_command(serve)
 commands.add_command(validate)
 
 

@@ -1,0 +1,39 @@
+"""The time that a server lives by."""
+
+from __future__ import annotations
+
+import threading
+
+from batchsim.clock import Clock
+
+
+class AdjustableClock:
+    """A clock that runs as `base` does and can be put forward besides, never back."""
+
+    def __init__(self, base: Clock) -> None:
+        self._base = base
+        self._ahead = 0.0
+        self._lock = threading.Lock()
+
+    def now(self) -> float:
+        """The time in unix seconds."""
+        return self._base.now() + self._ahead
+
+    def sleep(self, seconds: float) -> None:
+        """Wait for `seconds` of the base's time; putting the clock forward does not cut it short."""
+        self._base.sleep(seconds)
+
+    def advance(self, seconds: float) -> None:
+        """Put the clock forward. Raises ValueError for a negative amount."""
+        if not seconds >= 0:
+            raise ValueError(f"a clock cannot go back by {-seconds} seconds")
+        with self._lock:
+            self._ahead += seconds
+
+    def advance_to(self, moment: float) -> None:
+        """Put the clock forward to `moment` (unix seconds). Raises ValueError when it has passed."""
+        with self._lock:
+            behind = moment - self.now()
+            if not behind >= 0:
+                raise ValueError(f"a clock cannot go back by {-behind} seconds")
+            self._ahead += behind

@@ -1,0 +1,105 @@
+"""HTTP/1.x as uvicorn and httptools speak it, with limits on what a connection may hold.
+
+uvicorn bounds bodies, but not heads: a client could send headers without end, or none at all, and
+would be waited for. Here a head that grows beyond the limit is refused before it is complete, and
+a connection that says nothing for too long is closed, whatever it is in the middle of.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
+
+from batchsim.errors import Refused
+from batchsim.server.limits import ServerLimits
+from batchsim.wire import problem
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    def __init__(self, *, limits: ServerLimits, **options: Any) -> None:
+        super().__init__(**options)
+        self._limits = limits
+        self._in_head = False
+        self._head_bytes = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client has come; it is sent away when there are too many already."""
+        super().connection_made(transport)
+        if len(self.connections) > self._limits.connections:
+            self._refuse(503, "The server has too many connections.")
+        else:
+            self._expect_progress_within(self._limits.idle_seconds)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection has ended."""
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Some bytes have come."""
+        was_in_head = self._in_head
+        super().data_received(data)
+        if self.transport.is_closing():
+            return
+        if was_in_head and self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > self._limits.head_bytes + self._limits.url_bytes:
+                self._refuse(431, "The headers of the request are too large.")
+        elif self._timer is None and not self._is_busy():
+            # Blank lines between requests, or a body that nobody wants any more.
+            self._expect_progress_within(self._limits.idle_seconds)
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request."""
+        super().on_message_begin()
+        self._in_head = True
+        self._head_bytes = 0
+        self._expect_progress_within(self._limits.head_seconds)
+
+    def on_headers_complete(self) -> None:
+        """A request whose body is still to come. Raising makes the parser fail, hence a 400."""
+        self._in_head = False
+        self._stop_timer()
+        if not self.url.startswith(b"/"):
+            raise ValueError("the target must be a path: this is no proxy")
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP."""
+        self._refuse(400, msg)
+
+    def _is_busy(self) -> bool:
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is not None and not cycle.response_complete
+
+    def _expect_progress_within(self, seconds: float) -> None:
+        self._stop_timer()
+        self._timer = self.loop.call_later(seconds, self._give_up)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _give_up(self) -> None:
+        if self._in_head:
+            self._refuse(408, "The head of the request did not come.")
+        else:
+            self.transport.close()
+
+    def _refuse(self, status: int, message: str) -> None:
+        response = problem.render(Refused(message, status=status))
+        content = b"".join(response.body)
+        lines = [f"{name}: {value}\r\n".encode() for name, value in response.headers]
+        lines += [b"content-length: %d\r\n" % len(content), b"connection: close\r\n\r\n"]
+        self.transport.write(b"".join([STATUS_LINE[status], *lines, content]))
+        self.transport.close()

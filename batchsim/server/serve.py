@@ -1,0 +1,162 @@
+"""Sockets, start and stop.
+
+Theory of operation. The sockets are bound and listening before anything else happens: a port in use
+is known at once, and who connects early waits in the queue. The server then runs on an event loop
+in a thread of its own, so that it looks the same to a command, which waits for a signal, and to a
+test, which goes on with its work. Stopping closes the sockets, lets requests under way end, and
+joins the thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import ipaddress
+import socket
+import threading
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING
+
+from batchsim.errors import MissingExtra, UsageError
+from batchsim.server.limits import ServerLimits
+
+if TYPE_CHECKING:
+    from batchsim.server.door import Handler
+
+BACKLOG = 1_024
+
+
+@contextlib.contextmanager
+def running(
+    handler: Handler,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    has_keys: bool = False,
+    allowed_hosts: Collection[str] = (),
+    limits: ServerLimits | None = None,
+) -> Iterator[str]:
+    """Serve `handler` while the block runs; the value is its address, such as `http://127.0.0.1:8000`.
+
+    Port 0 stands for any free one. `has_keys` says that the handler lets in only those who know a
+    key: without, no address but the machine's own is served. `allowed_hosts` are the names by
+    which clients may call the server besides `host` and the loopback ones.
+
+    Raises UsageError when the address cannot be served, MissingExtra when uvicorn is not installed.
+    """
+    limits = limits or ServerLimits()
+    _check_extra()
+    sockets = _listen(host, port)
+    try:
+        is_local = all(_is_loopback(each) for each in sockets)
+        if not is_local and not has_keys:
+            raise UsageError(
+                f"{host} can be reached from other machines, and anyone there could use the server",
+                hint="add --auth-token KEY, or leave --host at 127.0.0.1",
+            )
+        allowed = {_in_url(host), *allowed_hosts} - {"0.0.0.0", "[::]"}  # noqa: S104 - taken away
+        address = f"http://{_in_url(host)}:{sockets[0].getsockname()[1]}"
+        thread = _ServerThread(handler, sockets, allowed, limits, any_address=not is_local)
+    except BaseException:
+        for each in sockets:
+            each.close()
+        raise
+    with thread:
+        yield address
+
+
+class _ServerThread:
+    def __init__(
+        self,
+        handler: Handler,
+        sockets: list[socket.socket],
+        allowed_hosts: Collection[str],
+        limits: ServerLimits,
+        *,
+        any_address: bool,
+    ) -> None:
+        import uvicorn
+
+        from batchsim.server.door import Door
+        from batchsim.server.guard import Guard
+        from batchsim.server.protocol import BoundedProtocol
+
+        guard = Guard(limits, allowed_hosts=allowed_hosts, any_address=any_address)
+        self._door = Door(handler, guard, limits)
+        config = uvicorn.Config(
+            self._door,
+            http=functools.partial(BoundedProtocol, limits=limits),  # type: ignore[arg-type]
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=int(limits.idle_seconds),
+            timeout_graceful_shutdown=int(limits.drain_seconds),
+        )
+        self._server = uvicorn.Server(config)
+        self._sockets = sockets
+        self._thread = threading.Thread(target=self._run, name="batchsim-server", daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._server.should_exit = True
+        self._thread.join()
+        self._door.close()
+
+    def _run(self) -> None:
+        self._server.run(self._sockets)
+
+
+def _check_extra() -> None:
+    try:
+        import httptools  # noqa: F401
+        import multipart  # type: ignore[import-untyped]  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise MissingExtra(
+            f"serving needs the package {error.name}, which is not installed",
+            hint="pip install 'batchsim[serve]'",
+        ) from None
+
+
+def _listen(host: str, port: int) -> list[socket.socket]:
+    """Sockets that listen on every address of `host`, all on one port."""
+    sockets: list[socket.socket] = []
+    try:
+        for family, _, _, _, address in socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        ):
+            each = socket.socket(family, socket.SOCK_STREAM)
+            sockets.append(each)
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                each.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            chosen = sockets[0].getsockname()[1] or address[1]
+            each.bind((address[0], chosen, *address[2:]))
+            each.listen(BACKLOG)
+    except OSError as error:
+        for each in sockets:
+            each.close()
+        if error.errno == errno.EADDRINUSE:
+            raise UsageError(
+                f"port {port} of {host} is in use",
+                hint="stop the other server, or choose another port; --port 0 takes any free one",
+            ) from None
+        raise UsageError(
+            f"cannot listen on port {port} of {host}: {error.strerror or error}",
+            hint="the address must be one of this machine's own",
+        ) from None
+    return sockets
+
+
+def _is_loopback(listening: socket.socket) -> bool:
+    return ipaddress.ip_address(listening.getsockname()[0].partition("%")[0]).is_loopback
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
