@@ -18,6 +18,7 @@ from batchsim.wire.auth import authenticate
 from batchsim.wire.message import Headers, Request, Response
 from batchsim.wire.render import Profile
 from batchsim.wire.routes import Call, Route
+from batchsim.wire.tenants import Tenants
 
 ROUTES: tuple[Route, ...] = (*files.ROUTES, *batches.ROUTES)
 """The route table. A new part of the API adds its own ROUTES here."""
@@ -27,23 +28,23 @@ LONGEST_ECHO = 200
 
 
 class App:
-    """The API in front of a Backend. May be called from any thread.
+    """The API in front of a Backend, or of one for each key. May be called from any thread.
 
-    `api_keys` are those that are let in, any when None. `organization` and `project` only appear
+    `backend` is a Backend that every key sees, or the Tenants that tell keys apart. `api_keys` are those that are let in, any when None. `organization` and `project` only appear
     in headers. An error that batchsim does not raise on purpose passes through `handle`: it is a
     bug, and a door decides what becomes of it.
     """
 
     def __init__(
         self,
-        backend: Backend,
+        backend: Backend | Tenants,
         *,
         profile: Profile | str = Profile.Y2026,
         api_keys: Collection[str] | None = None,
         organization: str = "org-batchsim",
         project: str = "proj_batchsim",
     ) -> None:
-        self._backend = backend
+        self._backend_of = backend.backend if isinstance(backend, Tenants) else lambda _: backend
         self._profile = Profile(profile)
         self._api_keys = api_keys
         self._organization = organization
@@ -71,8 +72,8 @@ class App:
             raise NotFound(f"Invalid URL ({request.method} {place})", status=404)
         for route, identifier in found:
             if route.method == request.method:
-                authenticate(request, self._api_keys)
-                return route.handler(Call(self._backend, request, identifier, self._profile))
+                backend = self._backend_of(authenticate(request, self._api_keys))
+                return route.handler(Call(backend, request, identifier, self._profile))
         raise problem.MethodNotAllowed(
             f"Not allowed to {request.method} on {place}",
             allowed=tuple(route.method for route, _ in found),

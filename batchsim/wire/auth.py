@@ -9,23 +9,25 @@ from batchsim.errors import AuthenticationFailed
 from batchsim.wire.message import Request
 
 
-def authenticate(request: Request, keys: Collection[str] | None) -> None:
-    """Raises AuthenticationFailed unless the request names one of `keys`; any will do when None."""
+def authenticate(request: Request, keys: Collection[str] | None) -> str:
+    """The key that a request names.
+
+    Raises AuthenticationFailed when it names none, or none of `keys`; any will do when None.
+    """
     scheme, _, token = (request.header("authorization") or "").strip().partition(" ")
     token = token.strip()
     if scheme.lower() not in {"bearer", "basic"} or not token:
         message = "Missing bearer or basic authentication in header"
         raise AuthenticationFailed(message, status=401)
-    if keys is None:
-        return
-    given = token.encode("utf-8", "replace")
-    if not any(hmac.compare_digest(given, key.encode()) for key in keys):
+    given = token.encode("utf-8", "surrogatepass")
+    if keys is not None and not any(hmac.compare_digest(given, key.encode()) for key in keys):
         raise AuthenticationFailed(
             f"Incorrect API key provided: {_masked(token)}. You can find your API key at "
             "https://platform.openai.com/account/api-keys.",
             status=401,
             code="invalid_api_key",
         )
+    return token
 
 
 def _masked(token: str) -> str:

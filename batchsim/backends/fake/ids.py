@@ -57,6 +57,12 @@ class Draws:
         return array("I", drawn)
 
 
+def derived_seed(seed: int, name: str) -> int:
+    """The seed of one of several fakes that share `seed`, so that no two of them share ids."""
+    message = f"{seed}\0{name}".encode()
+    return int.from_bytes(hashlib.blake2b(message, digest_size=8).digest(), "little")
+
+
 def _message(purpose: str, numbers: tuple[int, ...]) -> bytes:
     return b"".join([purpose.encode(), b"\0", *(n.to_bytes(8, "little") for n in numbers)])
 
