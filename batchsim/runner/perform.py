@@ -59,7 +59,7 @@ from batchsim.runner.entries import (
     Uploaded,
     UploadIntended,
 )
-from batchsim.runner.policy import Policy, is_passing
+from batchsim.runner.policy import Policy, is_passing, misses_file
 from batchsim.runner.search import listed_since
 from batchsim.runner.state import ShardState, State
 
@@ -175,6 +175,9 @@ class Performer:
         except (Refused, Unavailable) as error:
             yield CreateRefused(shard=number, reason=_words(error))
             yield from self._setback(number, error)
+            was_refused_to_another_process = shard.was_refused and shard.setback is None
+            if was_refused_to_another_process and isinstance(error, Refused) and misses_file(error):
+                yield UploadDropped(shard=number, reason=f"{shard.file_id} is gone")
         else:
             if batch.input_file_id in (shard.file_id, ""):
                 yield Created(shard=number, batch=batch)

@@ -73,6 +73,11 @@ def is_passing(refusal: Refused) -> bool:
     """
     if isinstance(refusal, RateLimited):
         return refusal.code not in HOPELESS_LIMITS
+    return misses_file(refusal)
+
+
+def misses_file(refusal: Refused) -> bool:
+    """Whether a create was refused because the service does not know the input file (observed)."""
     return "Cannot find file" in refusal.message
 
 
