@@ -20,6 +20,7 @@ from batchsim.backends.fake.agenda import BATCHES, FILES, Agenda
 from batchsim.backends.fake.checking import Findings, check_input, index_lines
 from batchsim.backends.fake.course import Behaviour, next_event, running_time
 from batchsim.backends.fake.execution import Execution, Work
+from batchsim.backends.fake.faults import Faults
 from batchsim.backends.fake.ids import file_id
 from batchsim.backends.fake.outputs import Results, Written
 from batchsim.backends.fake.records import BatchRecord, FileRecord, Records
@@ -83,6 +84,10 @@ class Progress:
         if execution.run(self._finished(record, now)):
             self._records.save(now)  # what was seen must not be unseen after a restart
         return RequestCounts(batch.request_counts.total, execution.completed, execution.failed)
+
+    def set_faults(self, faults: Faults) -> None:
+        """Let other things go wrong from the next event on."""
+        self._behaviour = replace(self._behaviour, faults=faults)
 
     def close(self) -> None:
         """Forget what is running; it is run again when the records are opened again."""

@@ -271,6 +271,13 @@ class FakeBackend(Backend):
                 after=after,
             )
 
+    def set_faults(self, faults: Faults) -> None:
+        """Let other things go wrong from now on. A batch that is running its lines keeps its own."""
+        with self._lock:
+            self._advance()
+            self._faults = faults
+            self._progress.set_faults(faults)
+
     def close(self) -> None:
         """Forget what is running and close the store. A second call does nothing."""
         with self._lock:
