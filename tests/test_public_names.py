@@ -34,6 +34,7 @@ def test_the_public_names_are_these() -> None:
         "SystemClock",
         "VirtualClock",
         "__version__",
+        "intercept",
         "run",
     ]
 
@@ -59,7 +60,7 @@ def imported_by(statement: str) -> set[str]:
     ("statement", "allowed"),
     [
         ("import batchsim", ()),
-        ("import batchsim.cli", ("click",)),
+        ("import batchsim.cli", ("click", "orjson")),
         ("from batchsim import FakeBackend; FakeBackend()", ("orjson", "sqlite3")),
     ],
 )
