@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from batchsim.domain.lines import RequestLine as RequestLine
     from batchsim.domain.lines import ResultLine as ResultLine
     from batchsim.runner.run import run as run
+    from batchsim.testing.intercept import intercept as intercept
 
 __version__ = "0.1.0"
 
@@ -40,6 +41,7 @@ _HOMES = {
     "ScaledClock": "batchsim.clock",
     "SystemClock": "batchsim.clock",
     "VirtualClock": "batchsim.clock",
+    "intercept": "batchsim.testing.intercept",
     "run": "batchsim.runner.run",
 }
 

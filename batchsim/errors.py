@@ -13,6 +13,7 @@
     │   └── TransferBroken        a content ended early: read it again
     ├── OutcomeUnknown        a write was sent and no answer came: look before trying again
     ├── IllegalTransition     a batch was asked to do what its status forbids: a bug
+    ├── NetworkForbidden      a connection out of an `intercept` block; nothing was sent: allow it
     ├── JournalError          the job's journal is damaged, locked or belongs to other work
     └── JobIncomplete         the job stopped before its end; the same command continues it
 
@@ -141,6 +142,10 @@ class OutcomeUnknown(BatchsimError):
 
 class IllegalTransition(BatchsimError):
     """An event met a status that does not allow it: a bug of the caller, never of a user."""
+
+
+class NetworkForbidden(BatchsimError):
+    """Code inside an `intercept` block wanted to reach another machine; nothing was sent."""
 
 
 class JournalError(BatchsimError):

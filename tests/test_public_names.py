@@ -62,6 +62,7 @@ def imported_by(statement: str) -> set[str]:
         ("import batchsim", ()),
         ("import batchsim.cli", ("click", "orjson")),
         ("from batchsim import FakeBackend; FakeBackend()", ("orjson", "sqlite3")),
+        ("from batchsim import intercept", ("orjson", "sqlite3")),
     ],
 )
 def test_heavy_packages_are_imported_late(statement: str, allowed: tuple[str, ...]) -> None:

@@ -1,0 +1,165 @@
+"""Code that talks to OpenAI, run against a backend in the same process without a change to it.
+
+    with batchsim.intercept(FakeBackend(seed=1)) as fake:
+        main()  # whatever clients it makes, wherever it makes them
+
+Three things are in place while a block is open, and gone when the last one closes: requests to
+OpenAI go to the backend (`routing`), nothing else leaves the machine (`network`), and there is an
+API key in the environment, so that `OpenAI()` can be made. Blocks may be nested, and open in many
+threads and tasks at once (`scopes`).
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from types import TracebackType
+from typing import Any, Generic, TypeVar, cast
+from unittest import mock
+
+from batchsim.backends import Backend
+from batchsim.errors import UsageError
+from batchsim.testing import network, routing, scopes
+from batchsim.testing.network import Allowed
+from batchsim.testing.scopes import Scope
+from batchsim.testing.transport import API_KEY
+from batchsim.wire import App
+
+Answering = TypeVar("Answering", bound=Backend | App)
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+KEY_VARIABLE = "OPENAI_API_KEY"
+
+
+def intercept(backend: Answering, *, allow: Iterable[str] = ()) -> Interception[Answering]:
+    """While it is open, every OpenAI client in this process talks to `backend`.
+
+    A context manager, whose value is `backend`, and a decorator of functions, sync and async. Met
+    are: `OpenAI`, `AsyncOpenAI` and the Azure clients, made before or inside, with any base URL
+    and any `http_client` that would reach a network; the module-level client; and plain httpx and
+    httpx2 requests to the hosts of OpenAI and Azure OpenAI. Bodies stream both ways.
+
+    It fails closed: opening a connection to, or looking up, anything but this machine raises
+    NetworkForbidden. `allow` names hosts, as `host` or `host:port`, that are left alone, OpenAI's
+    own among them. Loopback and unix sockets are left alone, except that clients of the openai
+    package go to `backend` wherever their base URL points. Other processes are not reached.
+
+    Raises UsageError for an `allow` that is no list of hosts, and for what it cannot decorate.
+    """
+    return Interception(backend, allow)
+
+
+class Interception(Generic[Answering]):
+    """What `intercept` returns. It may be used again once it is closed."""
+
+    def __init__(self, backend: Answering, allow: Iterable[str]) -> None:
+        self._backend = backend
+        self._allow = allow if isinstance(allow, str) else tuple(allow)
+        self._allowed()
+        self._scope: Scope | None = None
+
+    def __enter__(self) -> Answering:
+        if self._scope is not None:
+            raise UsageError("this block is open already", hint="call intercept() again")
+        app = self._backend if isinstance(self._backend, App) else App(self._backend)
+        self._scope = Scope(app, self._allowed())
+        _open(self._scope)
+        return self._backend
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        scope, self._scope = self._scope, None
+        if scope is not None:
+            _close(scope)
+
+    def __call__(self, function: Function) -> Function:
+        """Decorate a function: each call runs in a block of its own."""
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def run_async(*arguments: Any, **options: Any) -> Any:
+                with intercept(self._backend, allow=self._allow):
+                    return await function(*arguments, **options)
+
+            return cast(Function, run_async)
+        if not inspect.isroutine(function) or _is_generator(function):
+            hint = "write `with intercept(...):` inside it"
+            raise UsageError("intercept decorates plain and async functions only", hint=hint)
+
+        @functools.wraps(function)
+        def run(*arguments: Any, **options: Any) -> Any:
+            with intercept(self._backend, allow=self._allow):
+                return function(*arguments, **options)
+
+        return cast(Function, run)
+
+    def _allowed(self) -> Allowed:
+        return Allowed(self._allow)
+
+
+def _is_generator(function: Any) -> bool:
+    return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+
+
+_in_place = ExitStack()
+
+
+def _open(scope: Scope) -> None:
+    with scopes.LOCK:
+        if not scopes.is_any_open():
+            _put_in_place()
+        scopes.enter(scope)
+
+
+def _close(scope: Scope) -> None:
+    with scopes.LOCK:
+        scopes.leave(scope)
+        if not scopes.is_any_open():
+            _in_place.close()
+
+
+def _put_in_place() -> None:
+    with ExitStack() as stack:
+        for patch in (*routing.patches(), *network.patches(_allowed_now)):
+            stack.enter_context(mock.patch.object(*patch))
+        stack.enter_context(_key())
+        _in_place.push(stack.pop_all())
+
+
+def _allowed_now() -> Allowed | None:
+    scope = scopes.in_force()
+    return None if scope is None else scope.allowed
+
+
+@contextmanager
+def _key() -> Iterator[None]:
+    """An API key for clients that would find none, and no trace of it afterwards."""
+    before = os.environ.get(KEY_VARIABLE)
+    if before:
+        yield
+        return
+    os.environ[KEY_VARIABLE] = API_KEY
+    try:
+        yield
+    finally:
+        if os.environ.get(KEY_VARIABLE) == API_KEY:
+            del os.environ[KEY_VARIABLE]
+            if before is not None:
+                os.environ[KEY_VARIABLE] = before
+        _forget_module_key()
+
+
+def _forget_module_key() -> None:
+    import openai
+
+    # The module-level client, once made, keeps its key in `openai.api_key`.
+    if openai.api_key == API_KEY:
+        openai.api_key = None
+        openai._reset_client()  # noqa: SLF001 - a cached client holds on to the key

@@ -1,0 +1,224 @@
+"""No way out: what Python offers to reach a network, guarded.
+
+Everything that opens a connection, sends a datagram or looks up a name first asks the `Allowed` in
+force. Loopback addresses, unix sockets and whatever was allowed go through untouched; anything
+else is NetworkForbidden, before a packet leaves. An error of another class would be taken for a
+network that is down, and tried again.
+
+The guard stands where Python code must pass: methods of sockets, lookups of the socket module, and
+the event loops that bypass both (uvloop, and the proactor of Windows). Three things it does not
+see: connections opened earlier, C libraries with sockets of their own (gRPC, c-ares), and other
+processes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import importlib
+import importlib.util
+import ipaddress
+import socket
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from batchsim.errors import NetworkForbidden, UsageError
+
+INTERNET = (socket.AF_INET, socket.AF_INET6)
+
+
+class Patch(NamedTuple):
+    """An attribute of a module or a class, and what stands in for it."""
+
+    owner: Any
+    name: str
+    replacement: Any
+
+
+class Allowed:
+    """The places that may be reached, each as `host` or `host:port`.
+
+    Raises UsageError for one that is neither. An allowed name allows the addresses that it turned
+    out to have.
+    """
+
+    def __init__(self, places: Iterable[str] = ()) -> None:
+        if isinstance(places, str):
+            raise UsageError("allow wants a list of hosts", hint=f"write allow=[{places!r}]")
+        self._places = {_place(place) for place in places}
+
+    def admits(self, host: str, port: int | None) -> bool:
+        """Whether a host may be reached at a port; None asks for any port."""
+        return any(
+            name == host.lower() and (port is None or allowed in (None, port))
+            for name, allowed in tuple(self._places)
+        )
+
+    def learn(self, host: str, addresses: Iterable[str]) -> None:
+        """Admit the addresses of `host` as `host` is admitted."""
+        ports = {port for name, port in self._places if name == host.lower()}
+        self._places |= {(address, port) for address in addresses for port in ports}
+
+    def check(self, host: Any, port: Any) -> None:
+        """Raises NetworkForbidden unless the host is this machine or admitted."""
+        name, number = _text(host), port if isinstance(port, int) else None
+        if not (is_loopback(name) or self.admits(name, number)):
+            raise forbidden(name, number)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or an IP address surely stands for this machine, without looking it up."""
+    if host.lower() in ("", "localhost"):
+        return True
+    address = _address(host)
+    if address is None:
+        return False
+    address = getattr(address, "ipv4_mapped", None) or address
+    return address.is_loopback or address.is_unspecified
+
+
+def forbidden(host: str, port: int | None) -> NetworkForbidden:
+    """The error for an attempt to reach `host`; a traceback shows its hint as a note."""
+    shown = f"[{host}]" if ":" in host else host
+    place = shown if port is None else f"{shown}:{port}"
+    hint = f'let it through with intercept(..., allow=["{shown}"])'
+    error = NetworkForbidden(
+        f"nothing may reach {place} while the network is intercepted", hint=hint
+    )
+    error.add_note(hint)
+    return error
+
+
+def patches(rule: Callable[[], Allowed | None]) -> Iterator[Patch]:
+    """What guards the network. `rule` tells what is allowed now; None: everything."""
+    guard = _Guard(rule)
+    for name, look in {
+        "connect": guard.connect,
+        "connect_ex": guard.connect,
+        "sendto": guard.sendto,
+        "sendmsg": guard.sendmsg,
+    }.items():
+        if hasattr(socket.socket, name):  # Windows has no sendmsg
+            yield _looking_first(socket.socket, name, look)
+    yield Patch(socket, "getaddrinfo", guard.resolving(socket.getaddrinfo))
+    yield _looking_first(socket, "gethostbyname", guard.look_up)
+    yield _looking_first(socket, "gethostbyname_ex", guard.look_up)
+    yield _looking_first(socket, "gethostbyaddr", guard.reverse)
+    yield _looking_first(socket, "getnameinfo", guard.getnameinfo)
+    if importlib.util.find_spec("uvloop"):
+        loop = importlib.import_module("uvloop").Loop
+        yield _looking_first(loop, "create_connection", guard.loop_connection)
+        yield _looking_first(loop, "create_datagram_endpoint", guard.loop_endpoint)
+        yield _looking_first(loop, "sock_connect", guard.loop_sock_connect)
+        yield _looking_first(loop, "getaddrinfo", guard.loop_look_up)
+        yield _looking_first(loop, "getnameinfo", guard.loop_getnameinfo)
+    if proactor := getattr(asyncio, "ProactorEventLoop", None):
+        yield _looking_first(proactor, "sock_connect", guard.loop_sock_connect)
+
+
+class _Guard:
+    """Takes the arguments of the guarded functions, and raises NetworkForbidden by them."""
+
+    def __init__(self, rule: Callable[[], Allowed | None]) -> None:
+        self._rule = rule
+
+    def check(self, host: Any, port: Any = None) -> None:
+        allowed = self._rule()
+        if allowed is not None:
+            allowed.check(host, port)
+
+    def connect(self, sock: socket.socket, address: Any, *_: Any) -> None:
+        if sock.family in INTERNET and isinstance(address, tuple) and len(address) >= 2:
+            self.check(address[0], address[1])
+
+    def sendto(self, sock: socket.socket, *arguments: Any) -> None:
+        self.connect(sock, arguments[-1])
+
+    def sendmsg(self, sock: socket.socket, *arguments: Any) -> None:
+        if len(arguments) == 4:
+            self.connect(sock, arguments[-1])
+
+    def look_up(self, host: Any, port: Any = None) -> None:
+        if _address(_text(host)) is None:
+            self.reverse(host, port)
+
+    def reverse(self, host: Any, port: Any = None) -> None:
+        # A server that is started here asks for the name of its own machine.
+        if _text(host) != socket.gethostname():
+            self.check(host, port)
+
+    def getnameinfo(self, address: Any, flags: int) -> None:
+        if not flags & socket.NI_NUMERICHOST:
+            self.reverse(address[0])
+
+    def resolving(self, original: Any) -> Any:
+        @functools.wraps(original)
+        def getaddrinfo(
+            host: Any, port: Any, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
+        ) -> Any:
+            if not flags & socket.AI_NUMERICHOST:
+                self.look_up(host, port)
+            found = original(host, port, family, type, proto, flags)
+            allowed = self._rule()
+            if allowed is not None:
+                allowed.learn(_text(host), [str(address[0]) for *_, address in found])
+            return found
+
+        return getaddrinfo
+
+    def loop_connection(
+        self, _loop: Any, _factory: Any, host: Any = None, port: Any = None, **_: Any
+    ) -> None:
+        self.check(host, port)
+
+    def loop_endpoint(
+        self, _loop: Any, _factory: Any, _local: Any = None, remote_addr: Any = None, **_: Any
+    ) -> None:
+        if isinstance(remote_addr, tuple | list):
+            self.check(*remote_addr[:2])
+
+    def loop_sock_connect(self, _loop: Any, sock: socket.socket, address: Any) -> None:
+        self.connect(sock, address)
+
+    def loop_look_up(self, _loop: Any, host: Any, port: Any, **_: Any) -> None:
+        self.look_up(host, port)
+
+    def loop_getnameinfo(self, _loop: Any, sockaddr: Any, flags: int = 0) -> None:
+        self.getnameinfo(sockaddr, flags)
+
+
+def _looking_first(owner: Any, name: str, look: Callable[..., None]) -> Patch:
+    original = getattr(owner, name)
+
+    @functools.wraps(original)
+    def guarded(*arguments: Any, **options: Any) -> Any:
+        look(*arguments, **options)
+        return original(*arguments, **options)
+
+    return Patch(owner, name, guarded)
+
+
+def _text(host: Any) -> str:
+    if isinstance(host, bytes | bytearray):
+        return bytes(host).decode("utf-8", "replace")
+    return "" if host is None else str(host)
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+
+
+def _place(text: str) -> tuple[str, int | None]:
+    if _address(text) is not None:
+        return text.lower(), None
+    try:
+        parts = urlsplit(f"//{text}")
+        if parts.hostname and parts.netloc == text and "@" not in text:
+            return parts.hostname, parts.port
+    except ValueError:
+        pass
+    raise UsageError(f"{text!r} is not a host", hint='write "example.com" or "example.com:443"')
