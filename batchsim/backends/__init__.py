@@ -9,11 +9,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import BinaryIO, Generic, Literal, TypeVar
+from typing import Any, BinaryIO, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from batchsim.clock import Clock
 from batchsim.domain.batches import Batch
 from batchsim.domain.files import File
+from batchsim.responders import Answer
 
 Listed = TypeVar("Listed", Batch, File)
 
@@ -134,3 +135,16 @@ class Backend(ABC):
     @abstractmethod
     def list_batches(self, *, limit: int = 20, after: str | None = None) -> Page[Batch]:
         """One page of the batches, newest first, at most 100. `after` as in `list_files`."""
+
+
+@runtime_checkable
+class Answers(Protocol):
+    """What a backend may be besides: someone who answers single requests at once, without a batch."""
+
+    def answer(self, url: str, body: dict[str, Any]) -> Answer:
+        """The answer to `body` sent to `url`, an endpoint such as `/v1/chat/completions`.
+
+        A request that is bad or that the model refuses is answered too, with its status code.
+        Raises NotFound when there is no such endpoint.
+        """
+        ...

@@ -114,6 +114,23 @@ def missing_parameter(param: str) -> Answer:
     return error_answer(400, message, param=param, code="missing_required_parameter")
 
 
+def model_not_given() -> Answer:
+    """A single request that names no model (observed)."""
+    return error_answer(400, "you must provide a model parameter")
+
+
+def no_such_model(model: str) -> Answer:
+    """A single request to a model that does not exist: 404 (observed)."""
+    message = f"The model `{model}` does not exist or you do not have access to it."
+    return error_answer(404, message, code="model_not_found")
+
+
+def streaming_not_simulated() -> Answer:
+    """A single request that asks for a stream (ours, not the API's): 400."""
+    message = "The simulator answers in one piece: send the request without 'stream'"
+    return error_answer(400, message, param="stream", code="unsupported_value")
+
+
 def null_content(index: int) -> Answer:
     """A message without content whose role needs one (wording inferred)."""
     message = "Invalid value for 'content': expected a string, got null."

@@ -93,7 +93,7 @@ def _refusal(request: RequestLine) -> Answer | None:
 
 
 def _input_refusal(value: Any) -> Answer | None:
-    if type(value) is str:
+    if value is None or type(value) is str:  # without input, a prompt or conversation stands in
         return None
     if type(value) is not list:
         return errors.invalid_type("input", "one of a string or array of objects", value)

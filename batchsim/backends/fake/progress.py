@@ -41,6 +41,7 @@ class Progress:
         self._behaviour = behaviour
         self._agenda = Agenda()
         self._executions: dict[str, Execution] = {}
+        self._ended: list[str] = []
         for file in records.files.values():
             self.plan_file(file)
         for batch in records.batches.values():
@@ -89,6 +90,11 @@ class Progress:
         """Let other things go wrong from the next event on."""
         self._behaviour = replace(self._behaviour, faults=faults)
 
+    def take_ended(self) -> list[str]:
+        """The ids of the batches that have ended since the last call, in that order."""
+        ended, self._ended = self._ended, []
+        return ended
+
     def close(self) -> None:
         """Forget what is running; it is run again when the records are opened again."""
         for execution in self._executions.values():
@@ -124,6 +130,7 @@ class Progress:
         for file in files:
             self.plan_file(file)
         if batch.status.is_terminal:
+            self._ended.append(batch.id)
             self._forget(batch)
         return record
 

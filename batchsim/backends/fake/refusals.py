@@ -89,6 +89,15 @@ def _rate_limited(what: str, limit: int, period: str, retry_after: float) -> Rat
     )
 
 
+LONGEST_ECHO = 200
+"""Characters of a URL that a refusal repeats."""
+
+
+def unknown_url(method: str, path: str) -> NotFound:
+    """There is nothing at that path (observed)."""
+    return NotFound(f"Invalid URL ({method} {path[:LONGEST_ECHO]})", status=404)
+
+
 def no_such_file(file_id: str) -> NotFound:
     """Never uploaded, deleted or expired (observed)."""
     return NotFound(f"No such File object: {file_id}", status=404, param="id")

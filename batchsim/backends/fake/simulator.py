@@ -11,10 +11,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
-from batchsim.backends import Backend, Page
+from batchsim.backends import Page
 from batchsim.backends.fake import refusals
+from batchsim.backends.fake.clients import Clients
 from batchsim.backends.fake.course import Behaviour
 from batchsim.backends.fake.creation import check_creation
 from batchsim.backends.fake.faults import NO_FAULTS, Faults
@@ -24,15 +25,17 @@ from batchsim.backends.fake.pacing import Pacing, pacing_of
 from batchsim.backends.fake.progress import Progress
 from batchsim.backends.fake.rates import RateLimit
 from batchsim.backends.fake.records import BatchRecord, FileRecord, Records
+from batchsim.backends.fake.synchronous import Synchronous
 from batchsim.backends.fake.uploads import check_lifetime, check_purpose, receive
 from batchsim.clock import VIRTUAL_START, Clock, VirtualClock
 from batchsim.domain.batches import Batch
-from batchsim.domain.endpoints import is_openai_model
+from batchsim.domain.endpoints import ENDPOINTS, is_openai_model
 from batchsim.domain.files import File, Purpose
 from batchsim.domain.lifecycle import Status
 from batchsim.domain.limits import HOUR, OPENAI, Limits
 from batchsim.errors import UsageError
 from batchsim.jsonl import BLOCK
+from batchsim.responders import Answer
 from batchsim.responders.scripted import Source, scripted
 from batchsim.responders.simulated import simulated
 from batchsim.stores import Store
@@ -45,7 +48,7 @@ UNREADABLE = (Purpose.USER_DATA, Purpose.ASSISTANTS)
 """The purposes whose files cannot be read back (observed)."""
 
 
-class FakeBackend(Backend):
+class FakeBackend(Clients):
     """The OpenAI Batch API, simulated in the process: deterministic, free, and as fast as you like.
 
     - `seed`: what all chance depends on. Same seed and same calls: the same bytes.
@@ -114,6 +117,7 @@ class FakeBackend(Backend):
             organization=organization,
         )
         self._progress = Progress(self._records, self._store, behaviour)
+        self._synchronous = Synchronous(behaviour)
 
     def upload_file(
         self,
@@ -277,6 +281,24 @@ class FakeBackend(Backend):
             self._advance()
             self._faults = faults
             self._progress.set_faults(faults)
+
+    def answer(self, url: str, body: dict[str, Any]) -> Answer:
+        """See Answers. Whoever answers the lines answers, asked with an empty custom_id."""
+        if url not in ENDPOINTS:
+            raise refusals.unknown_url("POST", url)
+        with self._lock:
+            now = self._advance()
+        return self._synchronous.answer(url, body, now)
+
+    def take_ended(self) -> tuple[Batch, ...]:
+        """The batches that have ended since the last call, in the order in which they ended.
+
+        Only those that ended in this process: who must not miss any asks before it closes.
+        """
+        with self._lock:
+            now = self._advance()
+            ended = self._progress.take_ended()
+            return tuple(self._show(self._records.batches[identifier], now) for identifier in ended)
 
     def close(self) -> None:
         """Forget what is running and close the store. A second call does nothing."""
