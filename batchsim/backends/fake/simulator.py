@@ -16,7 +16,6 @@ from typing import Any, BinaryIO, Literal
 from batchsim.backends import Page
 from batchsim.backends.fake import refusals
 from batchsim.backends.fake.clients import Clients
-from batchsim.backends.fake.clients import Clients
 from batchsim.backends.fake.course import Behaviour
 from batchsim.backends.fake.creation import check_creation
 from batchsim.backends.fake.faults import NO_FAULTS, Faults
