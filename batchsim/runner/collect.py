@@ -253,7 +253,7 @@ class _Places:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
+    def __exit__(self, *_: object) -> None:
         self._close()
 
     def take(self, lines: int) -> Iterator[bytes]:

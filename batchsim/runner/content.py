@@ -43,7 +43,7 @@ class ShardContent(io.RawIOBase):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         self.close()
         if kind is None and self._hash.hexdigest() != self._plan.fingerprint:
             raise changed_input(self._source)

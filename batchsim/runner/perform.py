@@ -231,7 +231,7 @@ class Performer:
         digest = hashlib.sha256()
         size = 0
         with replace_file(path) as stream:
-            content = cast("Generator[bytes]", self.backend.read_file(file_id))
+            content = cast(Generator[bytes, None, None], self.backend.read_file(file_id))
             with closing(content) as pieces:
                 for piece in pieces:
                     stream.write(piece)

@@ -255,6 +255,13 @@ def test_the_tokens_of_live_shards_are_kept_below_the_limit_of_their_queue(limit
     assert (at(state, 2.0, limits=limits) == [d.Upload(2)]) is sent
 
 
+def test_a_create_that_waits_keeps_its_place_in_the_queue():
+    limits = Limits(enqueued_tokens={"gpt-4o": 9})
+    state = fold([(0.0, planned(1, tokens=5)), (0.0, planned(2, tokens=5)), (1.0, UPLOADED)])
+    state.apply(2.0, e.Postponed(shard=1, until=100.0, reason="slow down"))
+    assert at(state, 3.0, limits=limits) == [d.Wait(100.0)]
+
+
 def test_a_shard_larger_than_its_queue_is_sent_alone():
     limits = Limits(enqueued_tokens={"gpt-4o": 1})
     state = fold([(0.0, planned(1, tokens=5)), (0.0, planned(2, tokens=5))])

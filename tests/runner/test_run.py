@@ -240,6 +240,9 @@ def test_a_finished_job_run_again_does_nothing_remotely(build, backend):
     build.results.unlink()
     assert run(source, silent, results=build.results, limits=limits) == report
     assert build.results.read_bytes() == content
+    build.results.write_bytes(content[:-9])
+    assert run(source, silent, results=build.results, limits=limits) == report
+    assert build.results.read_bytes() == content
 
 
 def test_an_input_that_changed_is_refused(build, backend):
