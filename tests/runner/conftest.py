@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,8 +15,6 @@ from batchsim.backends.fake import FakeBackend
 from batchsim.domain.batches import Batch
 from batchsim.errors import OutcomeUnknown
 from batchsim.runner.plan import make_plan
-
-WRITES = ("upload_file", "create_batch")
 
 
 class Killed(BaseException):
@@ -76,36 +73,6 @@ class Interrupting(Backend):
 
     def list_batches(self, **options: Any) -> Any:
         return self._call("list_batches", **options)
-
-
-assert not inspect.isabstract(Interrupting)
-
-
-class Rewriting(Interrupting):
-    """A backend whose result files and batches are changed on their way to the client."""
-
-    def __init__(
-        self,
-        inner: Backend,
-        *,
-        content: Callable[[bytes], bytes] = lambda content: content,
-        batch: Callable[[Batch], Batch] = lambda batch: batch,
-    ) -> None:
-        super().__init__(inner, lambda number, name: None)
-        self._content = content
-        self._batch = batch
-
-    def read_file(self, file_id: str) -> Iterator[bytes]:
-        content = self._content(b"".join(self.inner.read_file(file_id)))
-        yield from (content[at : at + 100] for at in range(0, len(content), 100))
-
-    def retrieve_file(self, file_id: str) -> Any:
-        from dataclasses import replace
-
-        return replace(self.inner.retrieve_file(file_id), bytes=0)
-
-    def retrieve_batch(self, batch_id: str) -> Batch:
-        return self._batch(self.inner.retrieve_batch(batch_id))
 
 
 def chat(custom_id: str, model: str = "gpt-4o-mini", text: str = "hello") -> dict[str, Any]:
@@ -167,7 +134,6 @@ def builders(tmp_path: Path) -> Any:
 
         Killed = Killed
         Interrupting = Interrupting
-        Rewriting = Rewriting
         chat = staticmethod(chat)
         embedding = staticmethod(embedding)
         plan_of = staticmethod(plan_of)
