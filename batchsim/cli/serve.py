@@ -5,13 +5,20 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from batchsim.cli.failures import ALL_GOOD
+from batchsim.errors import UsageError
+
+if TYPE_CHECKING:
+    from batchsim.domain.batches import Batch
+    from batchsim.server.fakes import Fakes
 
 PACINGS = ("2024", "2025", "today", "quick", "instant")
 
@@ -36,7 +43,7 @@ PACINGS = ("2024", "2025", "today", "quick", "instant")
 )
 @click.option(
     "--speed",
-    type=click.FloatRange(min=0, min_open=True),
+    type=click.FloatRange(min=0, max=1e6, min_open=True),
     default=1.0,
     show_default=True,
     help="How fast time runs: 3600 lets an hour pass in a second.",
@@ -52,7 +59,7 @@ PACINGS = ("2024", "2025", "today", "quick", "instant")
     metavar="KEY",
     multiple=True,
     envvar="BATCHSIM_AUTH_TOKEN",
-    help="Let in this API key only (any, unless given); may be repeated.",
+    help="Let in this API key only (any, unless given); may be repeated. Also BATCHSIM_AUTH_TOKEN.",
 )
 @click.option(
     "--allowed-host",
@@ -61,7 +68,27 @@ PACINGS = ("2024", "2025", "today", "quick", "instant")
     multiple=True,
     help="A name by which clients may call the server besides localhost; may be repeated.",
 )
+@click.option(
+    "--control",
+    is_flag=True,
+    help="Offer /_batchsim/: put the clock forward, set faults, reset, look at everything.",
+)
+@click.option(
+    "--webhook-url",
+    "webhook_urls",
+    metavar="URL",
+    multiple=True,
+    help="Tell this URL of every batch that ends; may be repeated.",
+)
+@click.option(
+    "--webhook-secret",
+    metavar="SECRET",
+    envvar="BATCHSIM_WEBHOOK_SECRET",
+    help="What webhooks are signed with: whsec_ and base64. Also BATCHSIM_WEBHOOK_SECRET.",
+)
+@click.pass_context
 def serve(
+    context: click.Context,
     *,
     host: str,
     port: int,
@@ -71,6 +98,9 @@ def serve(
     pacing: str | None,
     tokens: tuple[str, ...],
     allowed_hosts: tuple[str, ...],
+    control: bool,
+    webhook_urls: tuple[str, ...],
+    webhook_secret: str | None,
 ) -> int:
     """Serve the simulator over HTTP, so that any OpenAI client works on it unchanged.
 
@@ -78,24 +108,65 @@ def serve(
     and batches only. Stop it with Ctrl-C.
     """
     from batchsim.clock import ScaledClock, SystemClock
+    from batchsim.server.control import Control
     from batchsim.server.fakes import Fakes
+    from batchsim.server.log import log_on_stderr
+    from batchsim.server.process import prepare_process
     from batchsim.server.serve import running
     from batchsim.wire import App
 
+    prepare_process()
     clock = SystemClock() if speed == 1 else ScaledClock(speed)
-    pacing = pacing or ("quick" if speed == 1 else "today")
-    fakes = Fakes(seed=seed, clock=clock, pacing=pacing, folder=data)
-    try:
-        app = App(fakes.backend("sk-fake"), api_keys=tokens or None)
-        server = running(
-            app, host=host, port=port, has_keys=bool(tokens), allowed_hosts=allowed_hosts
+    fakes = Fakes(
+        seed=seed,
+        clock=clock,
+        pacing=pacing or ("quick" if speed == 1 else "today"),
+        folder=data,
+    )
+    keys = tokens or None
+    app = App(fakes.tenants, api_keys=keys)
+    with ExitStack() as stack:
+        stack.callback(fakes.close)
+        stack.enter_context(log_on_stderr((*tokens, webhook_secret or "")))
+        stack.enter_context(_courier(fakes, webhook_urls, webhook_secret))
+        stopped = stack.enter_context(_until_stopped())
+        address = stack.enter_context(
+            running(
+                Control(fakes, app, keys) if control else app,
+                host=host,
+                port=port,
+                has_keys=bool(tokens),
+                allowed_hosts=allowed_hosts,
+            )
         )
-        with _until_stopped() as stopped, server as address:
-            _tell(address, tokens)
-            stopped.wait()
-    finally:
-        fakes.close()
+        if tokens and context.get_parameter_source("tokens") is ParameterSource.COMMANDLINE:
+            click.echo(
+                "note: others on this machine can see --auth-token in the list of processes;"
+                " BATCHSIM_AUTH_TOKEN they cannot",
+                err=True,
+            )
+        _tell(address, has_keys=bool(tokens))
+        stopped.wait()
     return ALL_GOOD
+
+
+def _courier(
+    fakes: Fakes, urls: tuple[str, ...], secret: str | None
+) -> AbstractContextManager[object]:
+    if not urls:
+        return nullcontext()
+    if not secret:
+        raise UsageError(
+            "--webhook-url needs --webhook-secret: receivers check signatures",
+            hint="any will do, for instance --webhook-secret whsec_c2VjcmV0",
+        )
+    from batchsim.server.webhooks import Courier
+
+    def ended() -> Iterator[Batch]:
+        for backend in fakes.backends().values():
+            yield from backend.take_ended()
+
+    return Courier(ended, urls, secret)
 
 
 @contextmanager
@@ -113,7 +184,7 @@ def _until_stopped() -> Iterator[threading.Event]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _tell(address: str, tokens: tuple[str, ...]) -> None:
+def _tell(address: str, *, has_keys: bool) -> None:
     click.echo(f"Serving the simulator on {address} until Ctrl-C. Point clients here:", err=True)
     click.echo(f"export OPENAI_BASE_URL={address}/v1")
-    click.echo(f"export OPENAI_API_KEY={'YOUR_KEY' if tokens else 'sk-fake'}")
+    click.echo(f"export OPENAI_API_KEY={'YOUR_KEY' if has_keys else 'sk-fake'}")

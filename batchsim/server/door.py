@@ -141,6 +141,7 @@ def _head(scope: dict[str, Any]) -> Head:
         headers=tuple(
             (name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]
         ),
+        client=scope["client"][0],
     )
 
 

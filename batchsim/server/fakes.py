@@ -1,33 +1,36 @@
 """A simulated service for each API key: files, batches and chance of its own, one time for all.
 
-A key is known here by its digest only: it names the key's folder on the disk and, with the seed,
-decides the key's draws, so that no two keys ever see the same id.
-
-    FOLDER/keys/DIGEST/    a DiskStore for each key
+FOLDER/keys/DIGEST/    the store of one key; the key itself is kept nowhere
 """
 
 from __future__ import annotations
 
-import hashlib
-import threading
-from collections.abc import Mapping
+import re
+import shutil
 from pathlib import Path
 
-from batchsim.backends.fake import FakeBackend, Pacing
+from filelock import FileLock, Timeout
+
+from batchsim.backends.fake import FakeBackend, Faults, Pacing
 from batchsim.backends.fake.faults import NO_FAULTS
+from batchsim.backends.fake.ids import derived_seed
 from batchsim.clock import Clock, SystemClock
 from batchsim.errors import UsageError
 from batchsim.server.clock import AdjustableClock
+from batchsim.stores import Store
 from batchsim.stores.disk import DiskStore
 from batchsim.stores.memory import MemoryStore
+from batchsim.wire import Tenants
+
+_DIGEST = re.compile(r"[0-9a-f]{32}")
 
 
 class Fakes:
-    """Makes a FakeBackend for each key and keeps hold of it.
+    """Makes a FakeBackend for each key; `tenants` gives them out.
 
-    `folder` is where they rest, in memory when None; what it holds is opened at once, and time goes
-    on from the latest that was ever noted in it. `clock` is the time of them all, the machine's
-    unless given. Raises UsageError when the folder cannot be used or another process uses it.
+    `folder` is where they rest (in memory when None). What it holds is opened at once, and time
+    goes on from the latest moment that is noted in it. `clock` is the time of them all, the
+    machine's unless given. Raises UsageError when the folder cannot be used, or is in use.
     """
 
     def __init__(
@@ -39,55 +42,83 @@ class Fakes:
         folder: Path | None = None,
     ) -> None:
         self.clock = AdjustableClock(clock or SystemClock())
+        self.tenants = Tenants(self._make)
+        self.faults = NO_FAULTS
         self._seed = seed
         self._pacing = pacing
         self._folder = None if folder is None else folder / "keys"
-        self._faults = NO_FAULTS
-        self._lock = threading.Lock()
-        self._backends: dict[str, FakeBackend] = {}
-        self._reopen()
+        self._owner: FileLock | None = None
+        self._found: dict[str, Store] = {}
+        if self._folder is not None:
+            self._reopen(self._folder)
 
-    def backend(self, key: str) -> FakeBackend:
-        """The service of a key, made when it is first asked for."""
-        digest = hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
-        with self._lock:
-            return self._open(digest)
+    def backends(self) -> dict[str, FakeBackend]:
+        """All that there are by now, by the digest of their key."""
+        return {
+            digest: backend
+            for digest, backend in self.tenants.backends().items()
+            if isinstance(backend, FakeBackend)
+        }
 
-    def by_digest(self) -> Mapping[str, FakeBackend]:
-        """All that were made, by the digest of their key."""
-        with self._lock:
-            return dict(self._backends)
+    def set_faults(self, faults: Faults) -> None:
+        """Let other things go wrong from now on, for every key."""
+        self.faults = faults
+        for backend in self.backends().values():
+            backend.set_faults(faults)
+
+    def reset(self) -> None:
+        """Forget all files, batches and faults. Time goes on. Requests under way may crash."""
+        self._forget()
+        self.faults = NO_FAULTS
+        if self._folder is not None:
+            for path in self._folder.iterdir():
+                shutil.rmtree(path)
 
     def close(self) -> None:
-        """Close them all."""
-        with self._lock:
-            for backend in self._backends.values():
-                backend.close()
-            self._backends.clear()
+        """Close them all and let another process use the folder."""
+        self._forget()
+        if self._owner is not None:
+            self._owner.release()
 
-    def _open(self, digest: str) -> FakeBackend:
-        if digest not in self._backends:
+    def _forget(self) -> None:
+        backends = self.backends()
+        self.tenants.reset()
+        for backend in backends.values():
+            backend.close()
+
+    def _make(self, digest: str) -> FakeBackend:
+        store = self._found.pop(digest, None)
+        if store is None:
             store = MemoryStore() if self._folder is None else DiskStore(self._folder / digest)
-            seed = hashlib.blake2b(f"{self._seed} {digest}".encode(), digest_size=8).digest()
-            self._backends[digest] = FakeBackend(
-                seed=int.from_bytes(seed, "big"),
-                clock=self.clock,
-                pacing=self._pacing,
-                store=store,
-                faults=self._faults,
-            )
-        return self._backends[digest]
+        return FakeBackend(
+            seed=derived_seed(self._seed, digest),
+            clock=self.clock,
+            pacing=self._pacing,
+            store=store,
+            faults=self.faults,
+        )
 
-    def _reopen(self) -> None:
-        if self._folder is None:
-            return
+    def _reopen(self, folder: Path) -> None:
         try:
-            self._folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._folder.mkdir(exist_ok=True)
+            folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.mkdir(exist_ok=True)
+            self._owner = FileLock(folder.parent / "lock", timeout=0, thread_local=False)
+            self._owner.acquire()
+            digests = sorted(path.name for path in folder.iterdir() if _DIGEST.fullmatch(path.name))
+        except Timeout:
+            raise UsageError(
+                f"{folder.parent} is in use by another server",
+                hint="stop the other one, or choose another folder",
+            ) from None
         except OSError as error:
             raise UsageError(
-                f"{self._folder.parent} cannot hold the data: {error.strerror}",
+                f"{folder.parent} cannot hold the data: {error.strerror}",
                 hint="choose a folder that can be made and written: --data DIR",
             ) from None
-        for path in sorted(self._folder.iterdir()):
-            self._open(path.name)
+        for digest in digests:
+            self._found[digest] = DiskStore(folder / digest)
+        latest = max((store.latest or 0.0 for store in self._found.values()), default=0.0)
+        if latest > self.clock.now():
+            self.clock.advance_to(latest)
+        for digest in digests:
+            self.tenants.open(digest)

@@ -16,10 +16,14 @@ from dataclasses import dataclass
 
 from batchsim.errors import AuthenticationFailed, Refused
 from batchsim.server.limits import ServerLimits
-from batchsim.wire.form import LARGEST_FORM
 
 READING = frozenset({"GET", "HEAD"})
 METHODS = READING | {"POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+BODIES = frozenset({"", "application/json", "multipart/form-data"})
+"""The kinds of bodies that are let in: none that a form of another origin could send unasked, but
+for a multipart one, which lacks the Authorization header. No kind at all is what scripts send."""
+
+CONTROL_PATH = "/_batchsim/"
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?")
@@ -27,12 +31,16 @@ _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?")
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What stands before a request's body. `target` is the path and the query as they came."""
+    """What stands before a request's body, and the address that it came from.
+
+    `target` is the path and the query as they came.
+    """
 
     method: str
     target: str
     http_version: str
     headers: tuple[tuple[str, str], ...]
+    client: str = "127.0.0.1"
 
     def all(self, name: str) -> list[str]:
         """The values of a header; its name in lower case."""
@@ -68,7 +76,14 @@ class Guard:
         self._check_host(head)
         _check_method(head)
         _check_origin(head)
+        _check_control(head)
         _check_body(head)
+        self._check_length(head)
+
+    def _check_length(self, head: Head) -> None:
+        length = head.first("content-length") or "0"
+        if length.isdecimal() and int(length[:20]) > self._limits.body_bytes:
+            raise Refused("The request body is too large.", status=413)
 
     def _check_size(self, head: Head) -> None:
         limits = self._limits
@@ -106,7 +121,7 @@ def _check_method(head: Head) -> None:
     if head.method == "OPTIONS":
         raise AuthenticationFailed("Requests from other origins are not allowed.", status=403)
     if head.method not in METHODS:
-        raise Refused("The server does not know the method of the request.", status=501)
+        raise Refused("The server does not know the method of the request.", status=405)
 
 
 def _check_origin(head: Head) -> None:
@@ -119,9 +134,19 @@ def _check_origin(head: Head) -> None:
         raise AuthenticationFailed("Requests from other origins are not allowed.", status=403)
 
 
+def _check_control(head: Head) -> None:
+    is_local = ipaddress.ip_address(head.client.partition("%")[0]).is_loopback
+    if head.target.startswith(CONTROL_PATH) and not is_local:
+        raise AuthenticationFailed("The levers are for the server's own machine.", status=403)
+
+
 def _check_body(head: Head) -> None:
     if any(value.strip().lower() not in {"", "identity"} for value in head.all("content-encoding")):
         raise Refused("The server takes no encoded bodies: send no Content-Encoding.", status=415)
-    length = head.first("content-length") or "0"
-    if length.isdecimal() and int(length[:20]) > LARGEST_FORM:
-        raise Refused("The request body is too large.", status=413)
+    kind = (head.first("content-type") or "").partition(";")[0].strip().lower()
+    if kind not in BODIES and head.method not in READING:
+        raise Refused(
+            "The Content-Type of the request must be application/json, or multipart/form-data "
+            "where files are sent.",
+            status=415,
+        )

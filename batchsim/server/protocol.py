@@ -16,7 +16,7 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from batchsim.errors import Refused
+from batchsim.errors import BatchsimError, Refused, Unavailable
 from batchsim.server.limits import ServerLimits
 from batchsim.wire import problem
 
@@ -35,7 +35,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """A client has come; it is sent away when there are too many already."""
         super().connection_made(transport)
         if len(self.connections) > self._limits.connections:
-            self._refuse(503, "The server has too many connections.")
+            self._refuse(Unavailable("The server has too many connections."))
         else:
             self._expect_progress_within(self._limits.idle_seconds)
 
@@ -53,7 +53,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if was_in_head and self._in_head:
             self._head_bytes += len(data)
             if self._head_bytes > self._limits.head_bytes + self._limits.url_bytes:
-                self._refuse(431, "The headers of the request are too large.")
+                self._refuse(Refused("The headers of the request are too large.", status=431))
         elif self._timer is None and not self._is_busy():
             # Blank lines between requests, or a body that nobody wants any more.
             self._expect_progress_within(self._limits.idle_seconds)
@@ -75,7 +75,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP."""
-        self._refuse(400, msg)
+        self._refuse(Refused(msg))
 
     def _is_busy(self) -> bool:
         cycle: RequestResponseCycle | None = self.cycle
@@ -92,14 +92,14 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _give_up(self) -> None:
         if self._in_head:
-            self._refuse(408, "The head of the request did not come.")
+            self._refuse(Refused("The head of the request did not come.", status=408))
         else:
             self.transport.close()
 
-    def _refuse(self, status: int, message: str) -> None:
-        response = problem.render(Refused(message, status=status))
+    def _refuse(self, error: BatchsimError) -> None:
+        response = problem.render(error)
         content = b"".join(response.body)
         lines = [f"{name}: {value}\r\n".encode() for name, value in response.headers]
         lines += [b"content-length: %d\r\n" % len(content), b"connection: close\r\n\r\n"]
-        self.transport.write(b"".join([STATUS_LINE[status], *lines, content]))
+        self.transport.write(b"".join([STATUS_LINE[response.status], *lines, content]))
         self.transport.close()

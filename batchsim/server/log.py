@@ -1,0 +1,49 @@
+"""What the server writes on stderr: errors, without anybody's keys and without control characters."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import sys
+from collections.abc import Collection, Iterator
+
+REDACTED = "[redacted]"
+
+_SECRETS = re.compile(
+    r"\bsk-[A-Za-z0-9_-]{4,}|\bwhsec_[A-Za-z0-9+/=_-]+|(?i:\b(?:bearer|basic)\s+)[^\s'\",]+"
+    r"|(?<=://)[^/\s@]+:[^/\s@]+(?=@)"
+)
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+class Redactor(logging.Formatter):
+    """Formats a record, traceback and all, and strikes out keys: `known` ones and what looks so."""
+
+    def __init__(self, known: Collection[str] = ()) -> None:
+        super().__init__("%(levelname)s: %(message)s")
+        self._known = sorted((secret for secret in known if secret), key=len, reverse=True)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The text of a record."""
+        text = super().format(record)
+        for secret in self._known:
+            text = text.replace(secret, REDACTED)
+        text = _SECRETS.sub(REDACTED, text)
+        return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+
+
+@contextlib.contextmanager
+def log_on_stderr(known: Collection[str] = ()) -> Iterator[None]:
+    """Write the server's errors on stderr while the block runs; `known` are secrets to strike out."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Redactor(known))
+    handler.setLevel(logging.ERROR)  # uvicorn warns of every request that is no HTTP
+    loggers = [logging.getLogger(name) for name in ("batchsim.server", "uvicorn.error")]
+    for logger in loggers:
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeHandler(handler)

@@ -1,0 +1,24 @@
+"""What a process that serves asks of its operating system."""
+
+from __future__ import annotations
+
+import os
+
+OPEN_FILES = 4_096
+
+
+def prepare_process() -> None:
+    """No core dumps (they would hold keys), files for this user only, room for the connections.
+
+    What the system does not offer or allow is left as it is.
+    """
+    os.umask(0o077)
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
