@@ -101,6 +101,8 @@ def patches(rule: Callable[[], Allowed | None]) -> Iterator[Patch]:
     }.items():
         if hasattr(socket.socket, name):  # Windows has no sendmsg
             yield _looking_first(socket.socket, name, look)
+    # it would look up the name, and leave a refused socket open
+    yield _looking_first(socket, "create_connection", guard.connection)
     yield Patch(socket, "getaddrinfo", guard.resolving(socket.getaddrinfo))
     yield _looking_first(socket, "gethostbyname", guard.look_up)
     yield _looking_first(socket, "gethostbyname_ex", guard.look_up)
@@ -131,6 +133,9 @@ class _Guard:
     def connect(self, sock: socket.socket, address: Any, *_: Any) -> None:
         if sock.family in INTERNET and isinstance(address, tuple) and len(address) >= 2:
             self.check(address[0], address[1])
+
+    def connection(self, address: Any, *_: Any, **__: Any) -> None:
+        self.check(*address)
 
     def sendto(self, sock: socket.socket, *arguments: Any) -> None:
         self.connect(sock, arguments[-1])

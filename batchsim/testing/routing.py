@@ -145,19 +145,17 @@ def _goes_to_base_url(request: Any) -> bool:
 
 
 def _rerouted(request: Any) -> Any:
-    """The request with the path that it has at OpenAI.
+    """The request with the path that it has at OpenAI, or at Azure when it follows Azure's ways.
 
-    A client's base URL may have any path; what follows it is the API's. Paths as Azure writes
-    them, below `/openai/`, are the App's matter.
+    A client's base URL may have any path; what follows it is the API's.
     """
     if not _goes_to_base_url(request):
         return request
     path, base = request.url.raw_path, _client.get().base_url.raw_path
-    _, azure, after = path.partition(b"/openai/")
-    if azure:
-        path = azure + after
-    elif path.startswith(base):
-        path = b"/v1/" + path.removeprefix(base)
+    if path.startswith(base):
+        rest = path.removeprefix(base)
+        is_azure = "api-key" in request.headers or rest.startswith(b"deployments/")
+        path = (b"/openai/" if is_azure else b"/v1/") + rest
     return type(request)(
         request.method,
         request.url.copy_with(raw_path=path),

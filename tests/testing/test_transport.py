@@ -29,24 +29,6 @@ CONTENT = json.dumps(LINE).encode() + b"\n"
 
 
 @pytest.fixture
-def backend():
-    return FakeBackend(seed=1)
-
-
-@pytest.fixture(params=["httpx", "httpx2"])
-def library(request):
-    import openai
-
-    library = importlib.import_module(request.param)
-    with library.Client() as client:
-        try:
-            openai.OpenAI(api_key="x", http_client=client)
-        except TypeError:
-            pytest.skip(f"this release of openai does not take clients of {request.param}")
-    return library
-
-
-@pytest.fixture
 def client(backend, library):
     with openai_client(backend, library=library) as client:
         yield client

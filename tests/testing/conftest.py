@@ -1,0 +1,40 @@
+"""What the tests of the in-process doors share: one request, and the HTTP libraries."""
+
+import importlib
+import json
+
+import pytest
+
+from batchsim.backends.fake import FakeBackend
+
+LINE = {
+    "custom_id": "request-1",
+    "method": "POST",
+    "url": "/v1/chat/completions",
+    "body": {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "こんにちは"}]},
+}
+
+
+@pytest.fixture
+def content():
+    """An input file of one request."""
+    return json.dumps(LINE).encode() + b"\n"
+
+
+@pytest.fixture
+def backend():
+    return FakeBackend(seed=1)
+
+
+@pytest.fixture(params=["httpx", "httpx2"])
+def library(request):
+    """An HTTP library whose clients the installed SDK takes."""
+    import openai
+
+    library = importlib.import_module(request.param)
+    with library.Client() as client:
+        try:
+            openai.OpenAI(api_key="x", http_client=client)
+        except TypeError:
+            pytest.skip(f"this release of openai does not take clients of {request.param}")
+    return library
