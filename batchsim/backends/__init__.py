@@ -148,3 +148,7 @@ class Answers(Protocol):
         Raises NotFound when there is no such endpoint.
         """
         ...
+
+    def has_model(self, name: str) -> bool:
+        """Whether there is a model of that name."""
+        ...

@@ -55,6 +55,18 @@ _MODELS = {
 }
 """The aliases (API reference, "Models"). Models that answer under their own name are absent."""
 
+KNOWN = tuple(
+    sorted(
+        {
+            *_MODELS,
+            *(model.snapshot for model in _MODELS.values()),
+            *("text-embedding-3-large", "text-embedding-3-small", "text-embedding-ada-002"),
+            *("omni-moderation-latest", "text-moderation-latest", "gpt-3.5-turbo-instruct"),
+        }
+    )
+)
+"""The models that are known by name; a family may have others."""
+
 _ALIASES = {model.snapshot: alias for alias, model in _MODELS.items()}
 _DATE = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{4})$")
 _REASONING = re.compile(r"(?:o\d|codex-|gpt-[5-9](?!.*-chat))")
@@ -68,6 +80,15 @@ def snapshot(model: str) -> str:
     """
     known = _MODELS.get(model)
     return model if known is None else known.snapshot
+
+
+def release_date(model: str) -> tuple[int, int, int] | None:
+    """Year, month and day in the dated name that `model` stands for; None when it has none."""
+    found = re.search(r"-(\d{4})-(\d{2})-(\d{2})$", snapshot(model))
+    if found is None:
+        return None
+    year, month, day = map(int, found.groups())
+    return (year, month, day) if 1 <= month <= 12 and 1 <= day <= 31 else None
 
 
 def sizes(model: str) -> Model:

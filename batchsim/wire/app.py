@@ -9,28 +9,37 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import threading
 from collections.abc import Collection
+from weakref import WeakKeyDictionary
 
 from batchsim.backends import Backend
-from batchsim.errors import BatchsimError, NotFound
-from batchsim.wire import batches, files, problem
+from batchsim.backends.fake import refusals
+from batchsim.errors import BatchsimError
+from batchsim.wire import batches, files, models, openapi, problem, synchronous, uploads
 from batchsim.wire.auth import authenticate
+from batchsim.wire.azure import Place, locate
 from batchsim.wire.message import Headers, Request, Response
+from batchsim.wire.pending import PendingUploads
 from batchsim.wire.render import Profile
 from batchsim.wire.routes import Call, Route
 from batchsim.wire.tenants import Tenants
 
-ROUTES: tuple[Route, ...] = (*files.ROUTES, *batches.ROUTES)
+ROUTES: tuple[Route, ...] = (
+    *files.ROUTES,
+    *batches.ROUTES,
+    *uploads.ROUTES,
+    *models.ROUTES,
+    *synchronous.ROUTES,
+)
 """The route table. A new part of the API adds its own ROUTES here."""
-
-LONGEST_ECHO = 200
-"""Characters of a path that a refusal repeats."""
 
 
 class App:
     """The API in front of a Backend, or of one for each key. May be called from any thread.
 
-    `backend` is a Backend that every key sees, or the Tenants that tell keys apart. `api_keys` are those that are let in, any when None. `organization` and `project` only appear
+    `backend` is a Backend that every key sees, or the Tenants that tell keys apart. `api_keys`
+    are those that are let in, any when None. `organization` and `project` only appear
     in headers. An error that batchsim does not raise on purpose passes through `handle`: it is a
     bug, and a door decides what becomes of it.
     """
@@ -45,6 +54,8 @@ class App:
         project: str = "proj_batchsim",
     ) -> None:
         self._backend_of = backend.backend if isinstance(backend, Tenants) else lambda _: backend
+        self._uploads: WeakKeyDictionary[Backend, PendingUploads] = WeakKeyDictionary()
+        self._lock = threading.Lock()
         self._profile = Profile(profile)
         self._api_keys = api_keys
         self._organization = organization
@@ -54,32 +65,53 @@ class App:
     def handle(self, request: Request) -> Response:
         """Answer one request."""
         number = next(self._numbers)
+        place = locate(request.path)
         try:
-            answer = self._answer(request)
+            answer = self._answer(request, place)
         except BatchsimError as error:
-            answer = problem.render(error)
-        headers = answer.headers + self._headers(request, number)
+            is_upload = (request.method, place.path) == ("POST", "/v1/files")
+            answer = problem.render(error, twice=is_upload)
+        headers = answer.headers + self._headers(request, place.path, number)
         return Response(answer.status, headers, answer.body)
 
-    def _answer(self, request: Request) -> Response:
+    def _answer(self, request: Request, place: Place) -> Response:
+        if request.path == openapi.PATH and request.method == "GET":
+            return openapi.answer(ROUTES)
         found = [
             (route, identifier)
             for route in ROUTES
-            if (identifier := route.match(request.path)) is not None
+            if (identifier := route.match(place.path)) is not None
         ]
-        place = request.path[:LONGEST_ECHO]
         if not found:
-            raise NotFound(f"Invalid URL ({request.method} {place})", status=404)
+            raise refusals.unknown_url(request.method, request.path)
         for route, identifier in found:
             if route.method == request.method:
-                backend = self._backend_of(authenticate(request, self._api_keys))
-                return route.handler(Call(backend, request, identifier, self._profile))
+                return route.handler(self._call(request, place, identifier))
         raise problem.MethodNotAllowed(
-            f"Not allowed to {request.method} on {place}",
+            f"Not allowed to {request.method} on {request.path[: refusals.LONGEST_ECHO]}",
             allowed=tuple(route.method for route, _ in found),
         )
 
-    def _headers(self, request: Request, number: int) -> Headers:
+    def _call(self, request: Request, place: Place, identifier: str) -> Call:
+        backend = self._backend_of(authenticate(request, self._api_keys))
+        return Call(
+            backend=backend,
+            request=request,
+            path=place.path,
+            identifier=identifier,
+            profile=self._profile,
+            uploads=self._uploads_of(backend),
+            deployment=place.deployment,
+        )
+
+    def _uploads_of(self, backend: Backend) -> PendingUploads:
+        with self._lock:
+            pending = self._uploads.get(backend)
+            if pending is None:
+                pending = self._uploads[backend] = PendingUploads()
+            return pending
+
+    def _headers(self, request: Request, path: str, number: int) -> Headers:
         draw = hashlib.blake2b(str(number).encode(), digest_size=16).digest()
         shortest, longest = (14, 40) if request.method == "GET" else (250, 700)
         elapsed = shortest + int.from_bytes(draw[:4], "big") % (longest - shortest + 1)
@@ -92,6 +124,6 @@ class App:
         )
         if self._profile is not Profile.Y2024:
             headers += (("openai-project", self._project),)
-        if request.path == "/v1/files" or request.path.startswith("/v1/files/"):
+        if path == "/v1/files" or path.startswith("/v1/files/"):
             headers += (("access-control-allow-origin", "*"),)
         return headers

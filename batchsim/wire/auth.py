@@ -1,4 +1,4 @@
-"""Who is asking: the Authorization header."""
+"""Who is asking: the Authorization header, or Azure's `api-key`."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import hmac
 from collections.abc import Collection
 
 from batchsim.errors import AuthenticationFailed
+from batchsim.wire.azure import is_azure
 from batchsim.wire.message import Request
 
 
 def authenticate(request: Request, keys: Collection[str] | None) -> str:
     """The key that a request names.
 
-    Raises AuthenticationFailed when it names none, or none of `keys`; any will do when None.
+    Raises AuthenticationFailed when it names none or several, or none of `keys`; any will do when
+    these are None.
     """
-    scheme, _, token = (request.header("authorization") or "").strip().partition(" ")
-    token = token.strip()
-    if scheme.lower() not in {"bearer", "basic"} or not token:
+    token = _token(request)
+    if not token:
         message = "Missing bearer or basic authentication in header"
         raise AuthenticationFailed(message, status=401)
     given = token.encode("utf-8", "surrogatepass")
@@ -28,6 +29,14 @@ def authenticate(request: Request, keys: Collection[str] | None) -> str:
             code="invalid_api_key",
         )
     return token
+
+
+def _token(request: Request) -> str:
+    given = [value for name, value in request.headers if name.lower() == "authorization"]
+    if is_azure(request.path) and not given:
+        return (request.header("api-key") or "").strip()
+    scheme, _, token = (given[0] if len(given) == 1 else "").strip().partition(" ")
+    return token.strip() if scheme.lower() in {"bearer", "basic"} else ""
 
 
 def _masked(token: str) -> str:

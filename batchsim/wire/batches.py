@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from batchsim.backends.fake import refusals
-from batchsim.errors import Refused
 from batchsim.wire import parse, render
 from batchsim.wire.message import Response
-from batchsim.wire.routes import Call, Route
+from batchsim.wire.routes import Call, Operation, Route
 
 REQUIRED = ("input_file_id", "endpoint", "completion_window")
 OPTIONAL = ("metadata", "output_expires_after")
@@ -21,13 +19,11 @@ OPTIONAL = ("metadata", "output_expires_after")
 def create(call: Call) -> Response:
     """`POST /v1/batches`."""
     body = parse.json_object(call.request)
-    for name in body:
-        if name not in REQUIRED + OPTIONAL:
-            raise Refused(f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
+    parse.only(body, REQUIRED + OPTIONAL)
     batch = call.backend.create_batch(
         **{name: cast(str, body.get(name)) for name in REQUIRED},
-        metadata=_object(body, "metadata"),
-        output_expires_after=_output_lifetime(body),
+        metadata=parse.json_object_in(body, "metadata"),
+        output_expires_after=parse.lifetime_in(body, "output_expires_after"),
     )
     return render.pretty(render.batch_object(batch, call.profile))
 
@@ -53,24 +49,36 @@ def cancel(call: Call) -> Response:
     return render.compact(render.batch_object(batch, call.profile))
 
 
-def _object(body: dict[str, Any], name: str) -> dict[str, Any] | None:
-    value = body.get(name)
-    if value is not None and not isinstance(value, dict):
-        raise refusals.wrong_type(name, "an object", value)
-    return value
-
-
-def _output_lifetime(body: dict[str, Any]) -> int | None:
-    name = "output_expires_after"
-    value = _object(body, name)
-    if value is None:
-        return None
-    return cast(int, parse.lifetime(name, value.get("anchor"), value.get("seconds")))
-
+_LIMIT = {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
 
 ROUTES = (
-    Route("POST", "/v1/batches", create),
-    Route("GET", "/v1/batches", list_),
-    Route("GET", "/v1/batches/{id}", retrieve),
-    Route("POST", "/v1/batches/{id}/cancel", cancel),
+    Route(
+        "POST",
+        "/v1/batches",
+        create,
+        Operation("createBatch", "Start a batch over a file", "Batch", body="BatchRequest"),
+    ),
+    Route(
+        "GET",
+        "/v1/batches",
+        list_,
+        Operation(
+            "listBatches",
+            "List the batches, newest first",
+            "BatchList",
+            query={"after": {"type": "string"}, "limit": _LIMIT},
+        ),
+    ),
+    Route(
+        "GET",
+        "/v1/batches/{id}",
+        retrieve,
+        Operation("retrieveBatch", "Get a batch", "Batch"),
+    ),
+    Route(
+        "POST",
+        "/v1/batches/{id}/cancel",
+        cancel,
+        Operation("cancelBatch", "Cancel a batch", "Batch"),
+    ),
 )

@@ -9,7 +9,7 @@ from batchsim.errors import Refused
 from batchsim.wire import parse, render
 from batchsim.wire.form import read_upload
 from batchsim.wire.message import Response
-from batchsim.wire.routes import Call, Route
+from batchsim.wire.routes import Call, Operation, Route
 
 
 def upload(call: Call) -> Response:
@@ -65,10 +65,42 @@ def _lifetime(fields: Mapping[str, str]) -> int | None:
     return parse.integer(f"{name}.seconds", parse.lifetime(name, anchor, seconds))
 
 
+_LIST_QUERY: dict[str, dict[str, Any]] = {
+    "purpose": {"type": "string"},
+    "after": {"type": "string"},
+    "limit": {"type": "integer", "minimum": 1, "maximum": 10_000, "default": 10_000},
+    "order": {"type": "string", "enum": ["asc", "desc"], "default": "desc"},
+}
+
 ROUTES = (
-    Route("POST", "/v1/files", upload),
-    Route("GET", "/v1/files", list_),
-    Route("GET", "/v1/files/{id}", retrieve),
-    Route("DELETE", "/v1/files/{id}", delete),
-    Route("GET", "/v1/files/{id}/content", content),
+    Route(
+        "POST",
+        "/v1/files",
+        upload,
+        Operation("createFile", "Upload a file", "File", form="FileForm"),
+    ),
+    Route(
+        "GET",
+        "/v1/files",
+        list_,
+        Operation("listFiles", "List the files", "FileList", query=_LIST_QUERY),
+    ),
+    Route(
+        "GET",
+        "/v1/files/{id}",
+        retrieve,
+        Operation("retrieveFile", "Get a file, without its content", "File"),
+    ),
+    Route(
+        "DELETE",
+        "/v1/files/{id}",
+        delete,
+        Operation("deleteFile", "Delete a file", "FileDeletion"),
+    ),
+    Route(
+        "GET",
+        "/v1/files/{id}/content",
+        content,
+        Operation("downloadFile", "Download a file's content", None),
+    ),
 )

@@ -24,12 +24,22 @@ except ImportError:
         "the REST surface needs the package multipart", hint="pip install 'batchsim[testing]'"
     ) from None
 
-LARGEST_FORM = 513_000_000
-"""Bytes. A file has at most 512 MB, whatever it is for (API reference)."""
+LARGEST_FILE = 512_000_000
+"""Bytes, whatever a file is for (API reference)."""
+
+LARGEST_PART = 64 << 20
+"""Bytes of one part of an upload in parts (API reference, 64 MB; the official client sends MiB)."""
+
+LARGEST_OVERHEAD = 1_000_000
+"""Bytes of a form besides its file."""
+
+LARGEST_FORM = LARGEST_FILE + LARGEST_OVERHEAD
+"""Bytes of any form."""
 
 LONGEST_FIELD = 8_192
 LONGEST_BOUNDARY = 200
 MOST_PARTS = 16
+PLAIN_ENCODINGS = ("binary", "8bit", "7bit")
 KEPT_IN_MEMORY = 1 << 20
 
 
@@ -42,17 +52,21 @@ class Upload(NamedTuple):
 
 
 @contextmanager
-def read_upload(request: Request) -> Iterator[Upload]:
-    """Read the form of an upload. Raises Refused when it is none.
+def read_upload(
+    request: Request, *, name: str = "file", largest: int = LARGEST_FILE
+) -> Iterator[Upload]:
+    """Read the form of an upload, whose part `name` is the file, of at most `largest` bytes.
+
+    Raises Refused when it is none, or too large.
 
     Content beyond 1 MiB goes to a temporary file, which is gone when the block is left.
     """
     parser = _parser(request)
     with tempfile.SpooledTemporaryFile(max_size=KEPT_IN_MEMORY) as content:
-        parts = _Parts(content)
+        parts = _Parts(content, name, largest)
         try:
             with parser:
-                for piece in _bounded(request):
+                for piece in _bounded(request, largest + LARGEST_OVERHEAD):
                     for event in parser.parse(piece):
                         parts.take(event)
         except ParserLimitReached:
@@ -60,7 +74,7 @@ def read_upload(request: Request) -> Iterator[Upload]:
         except (MultipartError, UnicodeDecodeError):
             raise Refused("The multipart form of the request could not be parsed.") from None
         if parts.filename is None:
-            raise Refused("'file' is a required property", param="file")
+            raise Refused(f"'{name}' is a required property", param=name)
         content.seek(0)
         yield Upload(content, parts.filename, parts.fields)
 
@@ -68,17 +82,22 @@ def read_upload(request: Request) -> Iterator[Upload]:
 class _Parts:
     """Takes the parser's events: the head of a part, pieces of its content, None at its end."""
 
-    def __init__(self, content: IO[bytes]) -> None:
+    def __init__(self, content: IO[bytes], file_name: str, largest: int) -> None:
         self.fields: dict[str, str] = {}
         self.filename: str | None = None
         self._content = content
+        self._file_name = file_name
+        self._left = largest
         self._name = ""
         self._text = bytearray()
 
     def take(self, event: Any) -> None:
         if isinstance(event, MultipartSegment):
             self._begin(event)
-        elif self._name == "file":
+        elif self._name == self._file_name:
+            self._left -= len(event or b"")
+            if self._left < 0:
+                raise refusals.file_too_large()
             self._content.write(event or b"")
         elif event is None:
             self.fields[self._name] = self._text.decode()
@@ -90,11 +109,15 @@ class _Parts:
     def _begin(self, part: MultipartSegment) -> None:
         self._name = part.name or ""
         self._text.clear()
-        if self._name in self.fields or (self._name == "file" and self.filename is not None):
+        is_file = self._name == self._file_name
+        if self._name in self.fields or (is_file and self.filename is not None):
             raise Refused(f"Duplicate parameter: '{self._name}'.", param=self._name)
-        if self._name == "file":
+        encoding = part.header("Content-Transfer-Encoding", "binary").lower()
+        if encoding not in PLAIN_ENCODINGS:
+            raise Refused(f"The part '{self._name}' has an encoding that is not supported.")
+        if is_file:
             if part.filename is None:
-                raise Refused("The part 'file' must have a filename.", param="file")
+                raise Refused(f"The part '{self._name}' must have a filename.", param=self._name)
             self.filename = part.filename
 
 
@@ -110,11 +133,11 @@ def _parser(request: Request) -> PushMultipartParser:
     return PushMultipartParser(options["boundary"], max_segment_count=MOST_PARTS)
 
 
-def _bounded(request: Request) -> Iterator[bytes]:
+def _bounded(request: Request, largest: int) -> Iterator[bytes]:
     size = 0
     for piece in request.body:
         size += len(piece)
-        if size > LARGEST_FORM:
+        if size > largest:
             raise refusals.file_too_large()
         if piece:
             yield piece

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
 
 from batchsim.backends.fake import refusals
+from batchsim.domain.json_objects import is_deeper, repeated_names
+from batchsim.domain.limits import OPENAI
 from batchsim.errors import Refused
 from batchsim.wire.message import Request
 
@@ -25,21 +28,79 @@ NOT_JSON = (
 )
 """The API's own words (observed)."""
 
+_CHARSET = re.compile(r"charset\s*=\s*\"?([^\";\s]*)")
 
-def json_object(request: Request) -> dict[str, Any]:
-    """The body as a JSON object. Raises Refused when it is none, or too long."""
+
+def json_object(request: Request, *, longest: int = LONGEST_JSON) -> dict[str, Any]:
+    """The body as a JSON object. Raises Refused when it is none, or longer than `longest` bytes."""
+    _check_kind(request)
     body = bytearray()
     for piece in request.body:
         body += piece
-        if len(body) > LONGEST_JSON:
+        if len(body) > longest:
             raise Refused("The request body is too large.", status=413)
+    content = bytes(body)
     try:
-        value = orjson.loads(body)
+        value = orjson.loads(content)
     except orjson.JSONDecodeError:
         raise Refused(NOT_JSON) from None
     if not isinstance(value, dict):
         raise Refused(NOT_JSON)
+    if is_deeper(content, OPENAI.nesting):
+        raise Refused(f"The JSON body is nested more than {OPENAI.nesting} levels deep.")
+    for name in repeated_names(content):
+        raise Refused(f"Duplicate parameter: '{name}'.", param=name)
     return value
+
+
+def _check_kind(request: Request) -> None:
+    """Refuse what cannot be JSON as we read it. A body that says nothing of itself may be."""
+    if (request.header("content-encoding") or "identity").strip().lower() != "identity":
+        raise Refused("Compressed request bodies are not supported.", status=415)
+    declared = request.header("content-type")
+    if not declared:
+        return
+    kind, _, options = declared.lower().partition(";")
+    charset = _CHARSET.search(options)
+    if kind.strip() != "application/json" or (charset and charset[1] not in {"utf-8", "utf8"}):
+        raise Refused(
+            f"Unsupported content type: '{declared[:100]}'. This API method only accepts "
+            "'application/json' requests, but you specified the header 'Content-Type: "
+            f"{declared[:100]}'. Please try again with a supported content type.",
+            status=415,
+            code="unsupported_content_type",
+        )
+
+
+def only(body: Mapping[str, Any], names: Collection[str]) -> None:
+    """Raises Refused when a body has a parameter that is none of `names`."""
+    for name in body:
+        if name not in names:
+            raise Refused(f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
+
+
+def text(body: Mapping[str, Any], name: str) -> str:
+    """A required parameter that is a string. Raises Refused when it is absent or anything else."""
+    value = body.get(name)
+    if value is None:
+        raise refusals.missing_parameter(name)
+    if not isinstance(value, str):
+        raise refusals.wrong_type(name, "a string", value)
+    return value
+
+
+def json_object_in(body: Mapping[str, Any], name: str) -> dict[str, Any] | None:
+    """A parameter that is an object, or None when it is absent or null."""
+    value = body.get(name)
+    if value is not None and not isinstance(value, dict):
+        raise refusals.wrong_type(name, "an object", value)
+    return value
+
+
+def lifetime_in(body: Mapping[str, Any], name: str) -> Any:
+    """The seconds of a parameter that is an `expires_after` object, or None when it is absent."""
+    value = json_object_in(body, name)
+    return None if value is None else lifetime(name, value.get("anchor"), value.get("seconds"))
 
 
 def query(request: Request) -> dict[str, str]:

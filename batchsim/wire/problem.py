@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from batchsim.errors import (
     BatchsimError,
@@ -24,15 +25,20 @@ class MethodNotAllowed(Refused):
         self.allowed = allowed
 
 
-def render(error: BatchsimError) -> Response:
+def render(error: BatchsimError, *, twice: bool = False) -> Response:
     """The answer that a client gets for `error`.
+
+    Refused uploads say what is wrong `twice` when no parameter is to blame (observed).
 
     A client must be able to tell what may have happened: a refusal keeps the service's own status,
     503 says that nothing was changed, 500 leaves it open.
     """
     status, type_, param, code = _envelope(error)
     envelope = {"message": error.message, "type": type_, "param": param, "code": code}
-    return pretty({"error": envelope}, status=status, headers=_headers(error))
+    body: dict[str, Any] = {"error": envelope}
+    if twice and status == 400 and param is None:
+        body["detail"] = {"message": error.message, "code": code}
+    return pretty(body, status=status, headers=_headers(error))
 
 
 def _envelope(error: BatchsimError) -> tuple[int, str | None, str | None, str | None]:

@@ -86,6 +86,11 @@ def compact(value: dict[str, Any]) -> Response:
     return Response(200, JSON, (orjson.dumps(value),))
 
 
+def json_text(text: str, *, status: int = 200) -> Response:
+    """An answer in JSON that is text already, in ASCII."""
+    return Response(status, JSON, (text.encode("ascii"),))
+
+
 def content(file: File, pieces: Iterator[bytes]) -> Response:
     """A file's content as a download. Raises what asking for its first piece raises."""
     headers = (

@@ -1,23 +1,49 @@
-"""A route: what is asked for, and the function that answers."""
+"""A route: what is asked for, the function that answers, and what a description says of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from batchsim.backends import Backend
 from batchsim.wire.message import Request, Response
+from batchsim.wire.pending import PendingUploads
 from batchsim.wire.render import Profile
+
+Schema = Mapping[str, Any]
+"""A JSON Schema (2020-12), as OpenAPI 3.1 uses it."""
 
 
 class Call(NamedTuple):
-    """A request that has found its route. `identifier` is what stands for `{id}`, unescaped."""
+    """A request that has found its route.
+
+    `path` is the request's, as the API has it; `identifier` is what stands for `{id}` in it,
+    unescaped; `deployment` is what Azure's path named instead of a model. `uploads` are those that the backend's key has begun.
+    """
 
     backend: Backend
     request: Request
+    path: str
     identifier: str
     profile: Profile
+    uploads: PendingUploads
+    deployment: str
+
+
+class Operation(NamedTuple):
+    """What the OpenAPI description says of a route, besides its method and path.
+
+    `answer`, `body` and `form` (a multipart body) are names of schemas, those in `wire.schemas`.
+    An operation without an `answer` answers with bytes.
+    """
+
+    name: str
+    summary: str
+    answer: str | None
+    query: Mapping[str, Schema] = {}
+    body: str | None = None
+    form: str | None = None
 
 
 class Route(NamedTuple):
@@ -26,6 +52,7 @@ class Route(NamedTuple):
     method: str
     path: str
     handler: Callable[[Call], Response]
+    operation: Operation
 
     def match(self, path: str) -> str | None:
         """What stands for `{id}` in a request's path ("" without one); None when it differs."""

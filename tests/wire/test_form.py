@@ -108,10 +108,8 @@ def test_a_form_that_is_wrong_is_refused(door, forms, parts, status, words):
     assert words in answer.error["message"]
 
 
-def test_a_body_without_end_is_cut_off(door, forms, monkeypatch):
-    from batchsim.wire import form
-
-    monkeypatch.setattr(form, "LARGEST_FORM", 10_000)
+def test_a_body_without_end_is_cut_off(forms, monkeypatch):
+    monkeypatch.setattr("batchsim.wire.form.LARGEST_OVERHEAD", 9_000)
     taken = []
 
     def endless():
@@ -120,9 +118,21 @@ def test_a_body_without_end_is_cut_off(door, forms, monkeypatch):
             taken.append(1)
             yield b"x" * 1_000
 
-    answer = door.send("POST", "/v1/files", body=endless(), headers=HEADERS)
-    assert answer.error["message"] == "File is too large."
+    request = Request("POST", "/", headers=HEADERS, body=endless())
+    with pytest.raises(Refused, match="File is too large"), read_upload(request, largest=1_000):
+        pass
     assert len(taken) <= 11
+
+
+def test_a_file_may_have_just_as_many_bytes_as_it_may(forms):
+    def read(size):
+        form = forms.multipart([forms.file(b"x" * size)])
+        with read_upload(Request("POST", "/", headers=HEADERS, body=[form]), largest=999) as upload:
+            return len(upload.content.read())
+
+    assert read(999) == 999
+    with pytest.raises(Refused, match="File is too large"):
+        read(1_000)
 
 
 def test_unknown_fields_are_ignored(door):

@@ -101,6 +101,7 @@ class FakeBackend(Clients):
         self._store = MemoryStore() if store is None else store
         self._records = Records(self._store)
         self.clock = clock or VirtualClock(self._records.latest or VIRTUAL_START)
+        self._supports = supports
         self._lock = threading.RLock()
         self._uploads = RateLimit(limits.uploads_per_minute, 60)
         self._creations = RateLimit(limits.batches_per_hour, HOUR)
@@ -289,6 +290,10 @@ class FakeBackend(Clients):
         with self._lock:
             now = self._advance()
         return self._synchronous.answer(url, body, now)
+
+    def has_model(self, name: str) -> bool:
+        """See Answers."""
+        return self._supports(name)
 
     def take_ended(self) -> tuple[Batch, ...]:
         """The batches that have ended since the last call, in the order in which they ended.

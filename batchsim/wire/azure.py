@@ -1,0 +1,35 @@
+"""Azure's paths -> the API's own.
+
+Azure serves the same API in two ways: under `/openai/v1/`, and, with an `api-version` in the query,
+under `/openai/`, where single requests name a deployment instead of a model in their path.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+from urllib.parse import unquote
+
+PREFIX = "/openai/"
+_DEPLOYMENTS = f"{PREFIX}deployments/"
+
+
+class Place(NamedTuple):
+    """A path as the API has it, and the deployment that Azure's path named ("" without one)."""
+
+    path: str
+    deployment: str = ""
+
+
+def is_azure(path: str) -> bool:
+    """Whether a request's path is one of Azure's."""
+    return path.startswith(PREFIX)
+
+
+def locate(path: str) -> Place:
+    """The place that a request's path means; any path that is not Azure's means itself."""
+    if path.startswith(_DEPLOYMENTS):
+        deployment, _, rest = path.removeprefix(_DEPLOYMENTS).partition("/")
+        return Place(f"/v1/{rest}", unquote(deployment))
+    if not is_azure(path):
+        return Place(path)
+    return Place(f"/v1/{path.removeprefix(PREFIX).removeprefix('v1/')}")

@@ -1,0 +1,42 @@
+"""The endpoints that answer a single request at once, where the backend can."""
+
+from __future__ import annotations
+
+from batchsim.backends import Answers
+from batchsim.backends.fake import refusals
+from batchsim.wire import parse, render
+from batchsim.wire.message import Response
+from batchsim.wire.routes import Call, Operation, Route
+
+LONGEST_REQUEST = 32 << 20
+"""Bytes: long conversations and images come in one JSON body."""
+
+ENDPOINTS = (
+    ("/v1/chat/completions", "createChatCompletion"),
+    ("/v1/responses", "createResponse"),
+    ("/v1/embeddings", "createEmbedding"),
+    ("/v1/moderations", "createModeration"),
+    ("/v1/completions", "createCompletion"),
+)
+
+
+def answer(call: Call) -> Response:
+    """`POST` to an endpoint. Raises NotFound when the backend does not answer single requests."""
+    if not isinstance(call.backend, Answers):
+        raise refusals.unknown_url(call.request.method, call.request.path)
+    body = parse.json_object(call.request, longest=LONGEST_REQUEST)
+    if call.deployment:
+        body["model"] = call.deployment
+    answer = call.backend.answer(call.path, body)
+    return render.json_text(answer.body, status=answer.status_code)
+
+
+ROUTES = tuple(
+    Route(
+        "POST",
+        path,
+        answer,
+        Operation(name, "Answer one request at once", "Answer", body="AnswerRequest"),
+    )
+    for path, name in ENDPOINTS
+)

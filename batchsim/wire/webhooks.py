@@ -1,0 +1,64 @@
+"""What is told of a batch that has ended, and its signature by Standard Webhooks.
+
+All is a function of the batch, the secret and the time given, so a repeated delivery of an event
+has the same id and the same body, and its receiver can tell that it has seen it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+
+import orjson
+
+from batchsim.domain.batches import Batch
+from batchsim.domain.lifecycle import STAMPS
+from batchsim.errors import UsageError
+
+SECRET_PREFIX = "whsec_"  # noqa: S105 - it marks a secret and is none
+
+
+def event(batch: Batch) -> bytes:
+    """The body of the event that tells how `batch` ended: `batch.completed` and so on, in JSON.
+
+    It names the batch and the time at which it reached its status; whoever wants more asks for the
+    batch (API reference, "Webhook events"). Raises ValueError for a batch that has not ended.
+    """
+    if not batch.status.is_terminal:
+        raise ValueError(f"{batch.id} is {batch.status} and has not ended")
+    digest = hashlib.blake2b(f"{batch.id} {batch.status}".encode(), digest_size=16)
+    return orjson.dumps(
+        {
+            "id": f"evt_{digest.hexdigest()}",
+            "object": "event",
+            "created_at": getattr(batch, STAMPS[batch.status]),
+            "type": f"batch.{batch.status}",
+            "data": {"id": batch.id},
+        }
+    )
+
+
+def sign(secret: str, webhook_id: str, timestamp: int, body: bytes) -> str:
+    """The `webhook-signature` of a delivery.
+
+    `webhook_id` and `timestamp` (unix seconds) are those of the headers `webhook-id` and
+    `webhook-timestamp`. Raises UsageError when `secret` is not `whsec_` and base64.
+    """
+    signed = b"%b.%d.%b" % (webhook_id.encode(), timestamp, body)
+    digest = hmac.digest(_key(secret), signed, hashlib.sha256)
+    return f"v1,{base64.b64encode(digest).decode()}"
+
+
+def _key(secret: str) -> bytes:
+    try:
+        if secret.startswith(SECRET_PREFIX):
+            key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
+            if key:
+                return key
+    except (binascii.Error, ValueError):
+        pass
+    raise UsageError(
+        "the webhook secret is none", hint="a secret is whsec_ and base64, as in whsec_c2VjcmV0"
+    )
