@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check sdk bench fuzz format clean
+.PHONY: help demo test quick check sdk clients parity bench fuzz format clean
 
 help: ## Show the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -14,12 +14,12 @@ demo: $(READY) ## Replay a real batch of April 2024 on the simulator: no key, no
 	@$(BIN)/batchsim demo --fake
 
 test: check ## Run everything that CI runs: the checks, all tests, every supported openai SDK
-	$(BIN)/pytest -q -n 2 --ignore=tests/docs
-	@$(MAKE) --no-print-directory sdk
+	$(BIN)/pytest -q -n 2 -m "not node" --ignore=tests/docs
+	@$(MAKE) --no-print-directory sdk clients
 	@echo "make test: all green"
 
 quick: $(READY) ## Run the fast tests: the inner loop
-	$(BIN)/pytest -q -n 2 -m "not slow" --ignore=tests/docs
+	$(BIN)/pytest -q -n 2 -m "not slow and not node" --ignore=tests/docs
 
 check: $(READY) ## Check format, lint, types, import layers, dead code, and run the README
 	$(BIN)/ruff format --check --quiet .
@@ -32,6 +32,12 @@ check: $(READY) ## Check format, lint, types, import layers, dead code, and run 
 sdk: $(READY) ## Run the SDK-facing tests on the oldest and newest openai 1.x, 2.x and 3.x
 	$(BIN)/tox run-parallel --parallel 2 --parallel-no-spinner
 
+clients: $(READY) ## Run programs on the official Node client, that of 2024 and the newest
+	$(BIN)/pytest -q -n 2 -m node tests/clients
+
+parity: $(READY) ## Compare the simulator with the real API: a few cents, only when asked for
+	@$(BIN)/python tests/parity
+
 bench: $(READY) ## Measure whole runs as multiples of one JSON pass over the same input
 	$(BIN)/python tests/benchmarks/whole_runs.py
 
@@ -43,7 +49,7 @@ format: $(READY) ## Format the code and mend what the linter can
 	$(BIN)/ruff format .
 
 clean: ## Remove everything that the other targets made
-	rm -rf .venv .tox build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .tox .node build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find batchsim tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml
@@ -53,5 +59,5 @@ $(READY): pyproject.toml
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || PYTHON=$(PYTHON) .ci/install-venv
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install -qq --upgrade 'pip>=25.1'
-	@$(BIN)/python -m pip install -qq --editable '.[testing]' --group dev
+	@$(BIN)/python -m pip install -qq --editable '.[serve,testing]' --group dev
 	@touch $(READY)
