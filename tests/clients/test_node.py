@@ -12,6 +12,10 @@ from pathlib import Path
 import filelock
 import pytest
 
+from batchsim.backends.fake import FakeBackend
+from batchsim.clock import SystemClock
+from batchsim.wire import webhooks
+
 pytestmark = pytest.mark.node
 
 PROGRAMS = Path(__file__).parent / "node"
@@ -174,3 +178,26 @@ def test_a_file_comes_in_parts(newest):
     assert told["statuses"] == ["pending", "completed"]
     assert told["parts"] > 1
     assert told["counts"] == {"total": 50, "completed": 50, "failed": 0}
+
+
+def test_a_webhook_is_unwrapped_and_a_forged_one_is_not(newest, server):
+    secret = "whsec_c2VjcmV0"
+    clock = SystemClock()  # the client takes no event that is older than five minutes
+    backend = FakeBackend(pacing="instant", clock=clock)
+    backend.create_batch(input_file_id="file-unknown", endpoint="/v1/embeddings")
+    (batch,) = backend.take_ended()
+    body = webhooks.event(batch)
+    now = int(clock.now())
+    headers = {
+        "webhook-id": "evt_1",
+        "webhook-timestamp": str(now),
+        "webhook-signature": webhooks.sign(secret, "evt_1", now, body),
+    }
+    delivery = json.dumps({"headers": headers, "body": body.decode()})
+    environment = server.environment() | {"OPENAI_WEBHOOK_SECRET": secret}
+    ended = newest("webhook.mjs", environment=environment, input=delivery)
+    assert json.loads(ended.stdout) == {
+        "type": "batch.failed",
+        "id": batch.id,
+        "forged": "InvalidWebhookSignatureError",
+    }
