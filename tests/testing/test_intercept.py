@@ -32,9 +32,10 @@ def fake(backend):
 
 @pytest.fixture(autouse=True)
 def no_module_client():
-    """Forget the client that `openai.files` and the like share."""
+    """Forget the client that `openai.files` and the like share, and the key it leaves there."""
     yield
     openai._reset_client()
+    openai.api_key = None
 
 
 def upload(client, content, filename="a.jsonl"):
