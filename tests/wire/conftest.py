@@ -47,11 +47,11 @@ class Door:
     def post_json(self, target, value):
         return self.send("POST", target, body=[orjson.dumps(value)])
 
-    def upload(self, parts, *, boundary=BOUNDARY, at_once=1 << 16):
+    def upload(self, parts, *, target="/v1/files", boundary=BOUNDARY, at_once=1 << 16):
         form = multipart(parts, boundary)
         pieces = [form[start : start + at_once] for start in range(0, len(form), at_once)]
         kind = f"multipart/form-data; boundary={boundary}"
-        return self.send("POST", "/v1/files", body=iter(pieces), headers=[("Content-Type", kind)])
+        return self.send("POST", target, body=iter(pieces), headers=[("Content-Type", kind)])
 
     def upload_input(self, content=b'{"custom_id": "1"}\n', filename="input.jsonl", **fields):
         fields = {"purpose": "batch", **fields}
