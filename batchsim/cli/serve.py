@@ -14,6 +14,7 @@ import click
 from click.core import ParameterSource
 
 from batchsim.cli.failures import ALL_GOOD
+from batchsim.clock import Clock, ScaledClock, SystemClock
 from batchsim.errors import UsageError
 
 if TYPE_CHECKING:
@@ -107,7 +108,6 @@ def serve(
     Prints the two lines that a shell needs to point clients here. Every API key sees its own files
     and batches only. Stop it with Ctrl-C.
     """
-    from batchsim.clock import ScaledClock, SystemClock
     from batchsim.server.control import Control
     from batchsim.server.fakes import Fakes
     from batchsim.server.log import log_on_stderr
@@ -116,10 +116,9 @@ def serve(
     from batchsim.wire import App
 
     prepare_process()
-    clock = SystemClock() if speed == 1 else ScaledClock(speed)
     fakes = Fakes(
         seed=seed,
-        clock=clock,
+        clock=_clock(speed),
         pacing=pacing or ("quick" if speed == 1 else "today"),
         folder=data,
     )
@@ -148,6 +147,13 @@ def serve(
         _tell(address, has_keys=bool(tokens))
         stopped.wait()
     return ALL_GOOD
+
+
+def _clock(speed: float) -> Clock:
+    try:
+        return SystemClock() if speed == 1 else ScaledClock(speed)
+    except ValueError as error:  # not a number, which is in no range and out of none
+        raise UsageError(f"--speed: {error}") from None
 
 
 def _courier(

@@ -64,11 +64,11 @@ class Control:
         lever = self._levers.get((request.method, name))
         if lever is not None:
             return lever(request)
-        methods = tuple(method for method, known in self._levers if known == name)
+        methods = [method for method, known in self._levers if known == name]
         if not methods:
             names = ", ".join(sorted({known for _, known in self._levers}))
             raise NotFound(f"There is no such lever; there are {names}.", status=404)
-        raise problem.MethodNotAllowed(f"Use {' or '.join(methods)}.", allowed=methods)
+        raise Refused(f"Use {' or '.join(methods)}.", status=405)
 
     def _clock(self, _: Request) -> dict[str, Any]:
         return {"now": self._fakes.clock.now()}
@@ -85,6 +85,7 @@ class Control:
             (clock.advance if name == "advance" else clock.advance_to)(value)
         except ValueError as error:
             raise Refused(str(error), param=name) from None
+        self._fakes.note_time()
         return self._clock(request)
 
     def _faults(self, _: Request) -> dict[str, Any]:

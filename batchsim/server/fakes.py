@@ -5,6 +5,7 @@ FOLDER/keys/DIGEST/    the store of one key; the key itself is kept nowhere
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 from pathlib import Path
@@ -16,12 +17,14 @@ from batchsim.backends.fake.faults import NO_FAULTS
 from batchsim.backends.fake.ids import derived_seed
 from batchsim.clock import Clock, SystemClock
 from batchsim.errors import UsageError
+from batchsim.jsonl import replace_file
 from batchsim.server.clock import AdjustableClock
 from batchsim.stores import Store
 from batchsim.stores.disk import DiskStore
 from batchsim.stores.memory import MemoryStore
 from batchsim.wire import Tenants
 
+_CLOCK = "clock"
 _DIGEST = re.compile(r"[0-9a-f]{32}")
 
 
@@ -50,7 +53,11 @@ class Fakes:
         self._owner: FileLock | None = None
         self._found: dict[str, Store] = {}
         if self._folder is not None:
-            self._reopen(self._folder)
+            try:
+                self._reopen(self._folder)
+            except BaseException:
+                self.close()
+                raise
 
     def backends(self) -> dict[str, FakeBackend]:
         """All that there are by now, by the digest of their key."""
@@ -74,9 +81,20 @@ class Fakes:
             for path in self._folder.iterdir():
                 shutil.rmtree(path)
 
+    def note_time(self) -> None:
+        """Have the clock not go back behind this moment when the folder is opened again.
+
+        Whatever a store notes does as much; this is for a clock that was put forward.
+        """
+        if self._folder is not None:
+            with replace_file(self._folder.parent / _CLOCK) as stream:
+                stream.write(f"{self.clock.now()!r}\n".encode())
+
     def close(self) -> None:
         """Close them all and let another process use the folder."""
         self._forget()
+        for store in self._found.values():
+            store.close()
         if self._owner is not None:
             self._owner.release()
 
@@ -117,8 +135,24 @@ class Fakes:
             ) from None
         for digest in digests:
             self._found[digest] = DiskStore(folder / digest)
-        latest = max((store.latest or 0.0 for store in self._found.values()), default=0.0)
+        latest = max(
+            [_noted(folder.parent / _CLOCK), *(each.latest or 0.0 for each in self._found.values())]
+        )
         if latest > self.clock.now():
             self.clock.advance_to(latest)
         for digest in digests:
             self.tenants.open(digest)
+
+
+def _noted(path: Path) -> float:
+    try:
+        moment = float(path.read_text("ascii"))
+    except FileNotFoundError:
+        return 0.0
+    except (OSError, ValueError):
+        moment = math.nan
+    if not math.isfinite(moment):
+        raise UsageError(
+            f"{path} does not hold a time", hint="remove it: the clock then goes by the stores"
+        )
+    return moment

@@ -16,7 +16,7 @@ import ipaddress
 import socket
 import threading
 from collections.abc import Collection, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from batchsim.errors import MissingExtra, UsageError
 from batchsim.server.limits import ServerLimits
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from batchsim.server.door import Handler
 
 BACKLOG = 1_024
+
+_NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
 @contextlib.contextmanager
@@ -125,20 +127,18 @@ def _check_extra() -> None:
 
 
 def _listen(host: str, port: int) -> list[socket.socket]:
-    """Sockets that listen on every address of `host`, all on one port."""
+    """Sockets that listen on every address of `host` that the machine has, all on one port."""
     sockets: list[socket.socket] = []
     try:
-        for family, _, _, _, address in socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        ):
-            each = socket.socket(family, socket.SOCK_STREAM)
-            sockets.append(each)
-            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                each.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            chosen = sockets[0].getsockname()[1] or address[1]
-            each.bind((address[0], chosen, *address[2:]))
-            each.listen(BACKLOG)
+        places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for place, (family, _, _, _, address) in enumerate(places, start=1):
+            chosen = sockets[0].getsockname()[1] if sockets else port
+            try:
+                sockets.append(_bind(family, (address[0], chosen, *address[2:])))
+            except OSError as error:
+                # A name may have addresses of a kind that is switched off, such as ::1.
+                if error.errno not in _NOT_HERE or (place == len(places) and not sockets):
+                    raise
     except OSError as error:
         for each in sockets:
             each.close()
@@ -152,6 +152,20 @@ def _listen(host: str, port: int) -> list[socket.socket]:
             hint="the address must be one of this machine's own",
         ) from None
     return sockets
+
+
+def _bind(family: int, address: tuple[Any, ...]) -> socket.socket:
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listening.bind(address)
+        listening.listen(BACKLOG)
+    except BaseException:
+        listening.close()
+        raise
+    return listening
 
 
 def _is_loopback(listening: socket.socket) -> bool:

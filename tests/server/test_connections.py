@@ -1,0 +1,257 @@
+"""What one client may hold on to, and for how long; times here are real, and short."""
+
+import json
+import logging
+import socket
+import threading
+from contextlib import ExitStack
+
+import pytest
+
+from batchsim.backends.fake import FakeBackend
+from batchsim.errors import TransferBroken
+from batchsim.server.limits import ServerLimits
+from batchsim.server.serve import running
+from batchsim.wire import App, Response
+
+HEAD = b"POST /v1/files HTTP/1.1\r\nHost: localhost\r\n"
+LARGE = 8 << 20
+
+
+class Handler:
+    """Reads the body, then answers as told."""
+
+    def __init__(self, answer=None):
+        self.answer = answer or (lambda request, size: ok(str(size).encode()))
+        self.left = threading.Event()
+
+    def handle(self, request):
+        try:
+            return self.answer(request, sum(map(len, request.body)))
+        finally:
+            self.left.set()
+
+
+def ok(content):
+    return Response(200, (("content-type", "text/plain"),), (content,))
+
+
+class Pieces:
+    """A body of the answer that tells when it was let go of."""
+
+    def __init__(self, pieces):
+        self.pieces = iter(pieces)
+        self.closed = threading.Event()
+
+    def __iter__(self):
+        return self.pieces
+
+    def close(self):
+        self.closed.set()
+
+
+@pytest.fixture
+def serve(client_of):
+    """`serve(handler, limit=...)` -> a client of a server for this test only."""
+    with ExitStack() as stack:
+
+        def start(handler, **limits):
+            return client_of(stack.enter_context(running(handler, limits=ServerLimits(**limits))))
+
+        yield start
+
+
+def status(answer):
+    return int(answer.split(b" ", 2)[1])
+
+
+def test_a_head_that_trickles_in_is_not_waited_for(serve):
+    client = serve(Handler(), head_seconds=0.05)
+    assert status(client.talk(HEAD)) == 408
+
+
+def test_a_second_head_that_trickles_in_is_not_waited_for_either(serve, read_until_closed):
+    client = serve(Handler(), head_seconds=0.05)
+    with client.socket() as raw:
+        raw.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\nGET / HT")
+        answers = read_until_closed(raw)
+    assert answers.startswith(b"HTTP/1.1 200")
+    assert b"HTTP/1.1 408" in answers
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", b"\r\n\r\n", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n\r\n"]
+)
+def test_a_connection_that_falls_silent_is_closed(serve, sent):
+    client = serve(Handler(), idle_seconds=0.05, head_seconds=0.05)
+    assert b"408" not in client.talk(sent)
+
+
+@pytest.mark.parametrize("sent", [10, 2 << 20])
+def test_a_body_that_does_not_come_is_not_waited_for(serve, sent):
+    client = serve(App(FakeBackend()), idle_seconds=0.05)
+    kind = b"Authorization: Bearer sk-a\r\nContent-Type: multipart/form-data; boundary=B\r\n"
+    form = client.form(bytes(LARGE))
+    head = HEAD + kind + b"Content-Length: %d\r\n\r\n" % len(form)
+    assert status(client.talk(head + form[:sent])) == 408
+
+
+def test_one_connection_too_many_is_sent_away_politely(serve, read_until_closed):
+    client = serve(Handler(), connections=2)
+    with client.socket() as first, client.socket() as second:
+        for each in (first, second):
+            each.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert each.recv(12) == b"HTTP/1.1 200"
+        with client.socket() as third:
+            assert read_until_closed(third).startswith(b"HTTP/1.1 503")
+    answers = (client.talk(b"GET / HTTP/1.0\r\n\r\n") for _ in range(100))
+    assert any(answer.startswith(b"HTTP/1.1 200") for answer in answers)
+
+
+def test_large_uploads_that_wait_keep_no_small_request_waiting(serve):
+    client = serve(Handler(), uploads=1)
+    with client.socket() as one, client.socket() as other:
+        for each in (one, other):
+            each.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % LARGE + b"x" * (2 << 20))
+        assert client.send("GET", "/").content == b"0"
+        for each in (one, other):
+            each.sendall(b"x" * (LARGE - (2 << 20)))
+            answer = each.recv(65_536)
+            assert status(answer) == 200
+
+
+@pytest.mark.parametrize("sent", [10, 3 << 20])
+def test_a_client_that_leaves_in_the_middle_of_its_body_leaves_nothing_behind(serve, sent):
+    outcome = []
+
+    def answer(request, size):
+        outcome.append(size)
+
+    handler = Handler(answer)
+    client = serve(handler)
+    with client.socket() as raw:
+        raw.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % LARGE + b"x" * sent)
+        if sent > 1 << 20:
+            raw.shutdown(socket.SHUT_WR)
+    if sent > 1 << 20:
+        assert handler.left.wait(10)
+    assert (
+        client.send("GET", "/").status == 500
+    )  # the one that `answer` is asked for: it gives None
+    assert outcome == [0]
+
+
+def test_a_client_that_leaves_in_the_middle_of_an_answer_stops_it(serve):
+    pieces = Pieces(bytes(1 << 20) for _ in range(100_000))
+    client = serve(Handler(lambda *_: Response(200, (("content-length", "104857600000"),), pieces)))
+    with client.socket() as raw:
+        raw.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        raw.recv(1 << 20)
+    assert pieces.closed.wait(10)
+
+
+def test_an_answer_that_breaks_breaks_the_connection(serve, read_until_closed):
+    def broken():
+        yield b"half"
+        raise TransferBroken("the rest is gone")
+
+    pieces = Pieces(broken())
+    client = serve(Handler(lambda *_: Response(200, (("content-length", "8"),), pieces)))
+    answer = client.talk(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert answer.endswith(b"\r\n\r\nhalf")
+    assert pieces.closed.wait(10)
+
+
+def test_head_of_a_stream_reads_none_of_it(serve):
+    pieces = Pieces(iter(()))
+    pieces.pieces = None
+    client = serve(Handler(lambda *_: Response(200, (("content-length", "8"),), pieces)))
+    answer = client.send("HEAD", "/")
+    assert (answer.status, answer.headers["content-length"]) == (200, "8")
+    assert pieces.closed.wait(10)
+
+
+def test_a_crash_tells_the_client_a_request_id_and_the_log_all(serve, caplog):
+    def crash(request, size):
+        raise RuntimeError("the secret of the body")
+
+    client = serve(Handler(crash))
+    with caplog.at_level(logging.ERROR):
+        first, second = client.send("GET", "/"), client.send("GET", "/")
+    assert [first.status, second.status] == [500, 500]
+    request_ids = [each.headers["x-request-id"] for each in (first, second)]
+    assert len(set(request_ids)) == 2
+    assert request_ids[0] in first.json["error"]["message"]
+    assert b"secret" not in first.content
+    assert set(first.json["error"]) == {"message", "type", "param", "code"}
+    assert request_ids[0] in caplog.text
+    assert "the secret of the body" in caplog.text
+
+
+def test_stopping_lets_a_request_under_way_end(client_of):
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(request, size):
+        begun.set()
+        assert go_on.wait(10)
+        return ok(b"done")
+
+    with ExitStack() as stack:
+        server = ExitStack()
+        client = client_of(server.enter_context(running(Handler(slow))))
+        raw = stack.enter_context(client.socket())
+        raw.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert begun.wait(10)
+        stopping = threading.Thread(target=server.close)
+        stopping.start()
+        go_on.set()
+        assert b"done" in raw.recv(65_536)
+        stopping.join(10)
+        assert not stopping.is_alive()
+
+
+def test_stopping_does_not_wait_for_a_client_that_sends_no_more(client_of):
+    handler = Handler()
+    with ExitStack() as stack:
+        server = ExitStack()
+        limits = ServerLimits(drain_seconds=1)
+        client = client_of(server.enter_context(running(handler, limits=limits)))
+        raw = stack.enter_context(client.socket())
+        raw.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % LARGE + b"x" * (2 << 20))
+        server.close()
+        assert handler.left.wait(10)
+    with pytest.raises(ConnectionRefusedError):
+        client.send("GET", "/")
+
+
+def test_a_stopped_server_can_be_started_again_on_its_port():
+    with running(Handler()) as address:
+        port = int(address.rpartition(":")[2])
+    with running(Handler(), port=port) as again:
+        assert again == address
+
+
+def test_localhost_is_served_on_all_of_its_addresses(client_of):
+    with running(Handler(), host="localhost") as address:
+        client = client_of(address)
+        assert address.startswith("http://localhost:")
+        for *_, place in socket.getaddrinfo("localhost", client.port, type=socket.SOCK_STREAM):
+            with socket.create_connection(place[:2], timeout=10) as raw:
+                raw.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                assert raw.recv(12) == b"HTTP/1.1 200"
+
+
+def test_many_clients_at_once_are_answered(serve):
+    client = serve(Handler())
+    answers = []
+    body = json.dumps({"x": "y" * 100_000})
+
+    def work():
+        answers.extend(client.send("POST", "/", body).content for _ in range(10))
+
+    threads = [threading.Thread(target=work) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == [str(len(body)).encode()] * 100

@@ -1,0 +1,185 @@
+"""The simulator's levers, as a test in another language pulls them."""
+
+import orjson
+import pytest
+
+from batchsim.backends.fake import Faults
+from batchsim.clock import VirtualClock
+from batchsim.server.control import Control
+from batchsim.server.fakes import Fakes
+from batchsim.server.serve import running
+from batchsim.wire import App, Request
+
+START = 1_767_225_600.0
+
+
+class Levers:
+    def __init__(self, api_keys=None, **options):
+        self.fakes = Fakes(seed=1, clock=VirtualClock(START), **options)
+        app = App(self.fakes.tenants, api_keys=api_keys)
+        self.control = Control(self.fakes, app, api_keys)
+
+    def send(self, method, path, value=None, key="sk-any"):
+        body = (
+            () if value is None else (value if isinstance(value, bytes) else orjson.dumps(value),)
+        )
+        headers = (("authorization", f"Bearer {key}"),)
+        answer = self.control.handle(Request(method, path, "", headers, body))
+        return answer.status, orjson.loads(b"".join(answer.body))
+
+    def create(self, key="sk-any"):
+        body = {"input_file_id": "file-x", "endpoint": "/v1/embeddings", "completion_window": "24h"}
+        return self.send("POST", "/v1/batches", body, key)[1]
+
+
+@pytest.fixture
+def levers():
+    return Levers()
+
+
+def test_the_clock_can_be_read_and_put_forward(levers):
+    assert levers.send("GET", "/_batchsim/clock") == (200, {"now": START})
+    assert levers.send("POST", "/_batchsim/clock", {"advance": 60.5}) == (
+        200,
+        {"now": START + 60.5},
+    )
+    later = START + 86_400
+    assert levers.send("POST", "/_batchsim/clock", {"advance_to": later}) == (200, {"now": later})
+
+
+def test_a_clock_put_forward_ends_what_falls_due(levers):
+    batch = levers.create()
+    assert batch["status"] == "validating"
+    levers.send("POST", "/_batchsim/clock", {"advance": 86_400})
+    assert levers.send("GET", f"/v1/batches/{batch['id']}")[1]["status"] == "failed"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {},
+        {"advance": 1, "advance_to": START + 1},
+        {"advance": None},
+        {"advance": -1},
+        {"advance": True},
+        {"advance": "60"},
+        {"advance": 1e300},
+        {"advance_to": START - 1},
+        {"advance_to": 1e15},
+        {"other": 1},
+        [],
+        b"{",
+        b'{"advance": NaN}',
+    ],
+)
+def test_what_the_clock_refuses(levers, value):
+    status, answer = levers.send("POST", "/_batchsim/clock", value)
+    assert (status, set(answer)) == (400, {"error"})
+    assert levers.fakes.clock.now() == START
+
+
+def test_faults_are_set_for_keys_old_and_new(levers):
+    old = levers.create("sk-old")
+    status, plan = levers.send(
+        "PUT", "/_batchsim/faults", {"file_unknown_for": 60, "quota_after": 3}
+    )
+    assert status == 200
+    assert (plan["file_unknown_for"], plan["quota_after"], plan["incident"]) == (60, 3, 0)
+    assert levers.send("GET", "/_batchsim/faults") == (200, plan)
+    assert "error" not in old
+    assert "error" in levers.create("sk-old")
+    assert "error" in levers.create("sk-new")
+
+
+def test_faults_that_are_not_named_go_back_to_none(levers):
+    levers.send("PUT", "/_batchsim/faults", {"file_unknown_for": 60})
+    levers.send("PUT", "/_batchsim/faults", {"incident": 0.5})
+    assert levers.fakes.faults == Faults(incident=0.5)
+    assert "error" not in levers.create()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"incident": 2},
+        {"incident": "all"},
+        {"incident": True},
+        {"quota_after": 1.5},
+        {"odd": 1},
+        {"lost_lines": -1},
+    ],
+)
+def test_what_is_no_fault_is_refused(levers, value):
+    assert levers.send("PUT", "/_batchsim/faults", value)[0] == 400
+    assert levers.fakes.faults == Faults()
+
+
+def test_the_snapshot_shows_all_keys_without_naming_them(levers):
+    batches = {key: levers.create(key)["id"] for key in ("sk-one", "sk-other")}
+    status, shown = levers.send("GET", "/_batchsim/snapshot")
+    found = [batch["id"] for key in shown["keys"].values() for batch in key["batches"]]
+    assert (status, shown["now"], sorted(found)) == (200, START, sorted(batches.values()))
+    assert "sk-one" not in str(shown)
+
+
+def test_a_snapshot_is_whole_however_long_its_lists_are(levers):
+    made = [levers.create()["id"] for _ in range(101)]
+    (key,) = levers.send("GET", "/_batchsim/snapshot")[1]["keys"].values()
+    assert [batch["id"] for batch in reversed(key["batches"])] == made
+
+
+def test_a_reset_forgets_everything_but_the_time(levers):
+    first = levers.create()["id"]
+    levers.send("PUT", "/_batchsim/faults", {"incident": 1})
+    levers.send("POST", "/_batchsim/clock", {"advance": 60})
+    assert levers.send("POST", "/_batchsim/reset") == (200, {"now": START + 60})
+    assert levers.send("GET", "/_batchsim/snapshot")[1]["keys"] == {}
+    assert levers.send("GET", f"/v1/batches/{first}")[0] == 404
+    assert levers.fakes.faults == Faults()
+
+
+def test_a_reset_empties_the_folder_too(tmp_path):
+    levers = Levers(folder=tmp_path)
+    first = levers.create()["id"]
+    levers.send("POST", "/_batchsim/reset")
+    assert levers.send("GET", f"/v1/batches/{first}")[0] == 404
+    levers.fakes.close()
+    again = Levers(folder=tmp_path)
+    assert again.send("GET", f"/v1/batches/{first}")[0] == 404
+    again.fakes.close()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/_batchsim/", 404),
+        ("GET", "/_batchsim/other", 404),
+        ("GET", "/_batchsim/clock/", 404),
+        ("DELETE", "/_batchsim/clock", 405),
+        ("GET", "/_batchsim/reset", 405),
+        ("GET", "/_batchsimilar", 404),
+    ],
+)
+def test_there_are_no_other_levers(levers, method, path, status):
+    assert levers.send(method, path)[0] == status
+
+
+def test_the_levers_ask_for_a_key_where_keys_are_known():
+    levers = Levers(api_keys=["sk-right"])
+    assert levers.send("GET", "/_batchsim/clock", key="sk-wrong")[0] == 401
+    assert levers.send("GET", "/_batchsim/clock", key="sk-right")[0] == 200
+
+
+def test_the_levers_are_not_there_unless_asked_for(client):
+    assert client.send("GET", "/_batchsim/clock").status == 404
+
+
+def test_the_levers_work_over_the_port_and_not_for_other_origins(client_of):
+    levers = Levers()
+    with running(levers.control) as address:
+        client = client_of(address)
+        assert client.send_json("POST", "/_batchsim/clock", {"advance": 1}).json == {
+            "now": START + 1
+        }
+        foreign = client.send("POST", "/_batchsim/reset", origin="http://localhost:3000")
+        assert foreign.status == 403

@@ -1,0 +1,135 @@
+"""A simulated service for each key, in memory or in a folder."""
+
+import io
+import stat
+
+import pytest
+
+from batchsim.clock import VIRTUAL_START, ScaledClock, VirtualClock
+from batchsim.errors import UsageError
+from batchsim.server.clock import AdjustableClock
+from batchsim.server.fakes import Fakes
+
+
+def upload(fakes, key):
+    backend = fakes.tenants.backend(key)
+    return backend.upload_file(io.BytesIO(b"{}\n"), filename="a.jsonl").id
+
+
+@pytest.fixture
+def fakes_in(tmp_path):
+    made = []
+
+    def make(folder=tmp_path / "data", **options):
+        fakes = Fakes(**{"clock": VirtualClock(), **options}, folder=folder)
+        made.append(fakes)
+        return fakes
+
+    yield make
+    for fakes in made:
+        fakes.close()
+
+
+def test_no_two_keys_and_no_two_seeds_draw_the_same_ids():
+    ids = [
+        upload(Fakes(seed=seed, clock=VirtualClock()), key)
+        for seed in (1, 2)
+        for key in ("a", "b", "ä", "")
+    ]
+    assert len(set(ids)) == 8
+
+
+def test_the_same_key_and_seed_draw_the_same_ids(fakes_in):
+    assert upload(Fakes(seed=1, clock=VirtualClock()), "a") == upload(fakes_in(seed=1), "a")
+
+
+def test_a_folder_gives_back_what_it_was_given(fakes_in):
+    first = fakes_in()
+    ids = {key: upload(first, key) for key in ("sk-one", "sk-other", "../../etc/passwd")}
+    first.close()
+    again = fakes_in()
+    assert len(again.backends()) == 3
+    for key, file_id in ids.items():
+        assert again.tenants.backend(key).retrieve_file(file_id).id == file_id
+
+
+def test_nobody_else_may_read_the_folder_and_it_names_no_key(fakes_in, tmp_path):
+    upload(fakes_in(), "sk-one")
+    assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
+    assert not [path for path in (tmp_path / "data").rglob("*") if "sk-one" in path.name]
+    assert b"sk-one" not in b"".join(
+        path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file()
+    )
+
+
+def test_time_goes_on_from_where_the_folder_left_off(fakes_in):
+    first = fakes_in()
+    first.clock.advance(86_400)
+    upload(first, "a")
+    then = first.clock.now()
+    first.close()
+    again = fakes_in()
+    assert again.clock.now() == then
+    again.close()
+    assert fakes_in(clock=VirtualClock(then + 1)).clock.now() == then + 1
+
+
+def test_time_that_was_noted_is_not_gone_behind(fakes_in):
+    first = fakes_in()
+    first.clock.advance(86_400)
+    first.note_time()
+    first.close()
+    assert fakes_in().clock.now() == VIRTUAL_START + 86_400
+
+
+@pytest.mark.parametrize("content", [b"", b"soon", b"\xff", b"nan", b"inf"])
+def test_a_time_that_is_none_is_refused(fakes_in, tmp_path, content):
+    fakes_in().close()
+    (tmp_path / "data" / "clock").write_bytes(content)
+    with pytest.raises(UsageError, match="does not hold a time"):
+        fakes_in()
+    (tmp_path / "data" / "clock").unlink()
+    assert fakes_in().clock.now() == VIRTUAL_START
+
+
+def test_two_servers_do_not_share_a_folder(fakes_in, tmp_path):
+    first = fakes_in()
+    with pytest.raises(UsageError, match="in use by another server"):
+        fakes_in()
+    first.close()
+    fakes_in()
+
+
+def test_a_folder_that_cannot_be_one_is_refused(fakes_in, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="cannot hold the data"):
+        fakes_in(tmp_path / "file")
+    with pytest.raises(UsageError, match="cannot hold the data"):
+        fakes_in(tmp_path / "file" / "below")
+
+
+def test_what_is_no_key_in_the_folder_is_left_alone(fakes_in, tmp_path):
+    other = tmp_path / "data" / "keys" / "notes"
+    other.mkdir(parents=True)
+    assert fakes_in().backends() == {}
+    assert list(other.iterdir()) == []
+
+
+def test_an_adjustable_clock_runs_as_its_base_does():
+    real = iter([0.0, 10.0, 20.0])
+    naps = []
+    base = ScaledClock(2, start=100.0, source=lambda: next(real), nap=naps.append)
+    clock = AdjustableClock(base)
+    clock.advance(5)
+    assert [clock.now(), clock.now()] == [125.0, 145.0]
+    clock.sleep(4)
+    assert naps == [2.0]
+
+
+@pytest.mark.parametrize("seconds", [-1, float("nan")])
+def test_an_adjustable_clock_does_not_go_back(seconds):
+    clock = AdjustableClock(VirtualClock())
+    for move in (clock.advance, lambda by: clock.advance_to(VIRTUAL_START + by)):
+        with pytest.raises(ValueError, match="cannot go back"):
+            move(seconds)
+    assert clock.now() == VIRTUAL_START
