@@ -20,15 +20,13 @@ from types import TracebackType
 from typing import Any, Generic, TypeVar, cast
 from unittest import mock
 
-from batchsim.backends import Backend
 from batchsim.errors import UsageError
 from batchsim.testing import network, routing, scopes
 from batchsim.testing.network import Allowed
 from batchsim.testing.scopes import Scope
-from batchsim.testing.transport import API_KEY
-from batchsim.wire import App
+from batchsim.testing.transport import API_KEY, Service, app_of
 
-Answering = TypeVar("Answering", bound=Backend | App)
+Answering = TypeVar("Answering", bound=Service)
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 KEY_VARIABLE = "OPENAI_API_KEY"
@@ -37,6 +35,7 @@ KEY_VARIABLE = "OPENAI_API_KEY"
 def intercept(backend: Answering, *, allow: Iterable[str] = ()) -> Interception[Answering]:
     """While it is open, every OpenAI client in this process talks to `backend`.
 
+    `backend` is a Backend that every key sees, the Tenants that tell keys apart, or an App.
     A context manager, whose value is `backend`, and a decorator of functions, sync and async. Met
     are: `OpenAI`, `AsyncOpenAI` and the Azure clients, made before or inside, with any base URL
     and any `http_client` that would reach a network; the module-level client; and plain httpx and
@@ -64,8 +63,7 @@ class Interception(Generic[Answering]):
     def __enter__(self) -> Answering:
         if self._scope is not None:
             raise UsageError("this block is open already", hint="call intercept() again")
-        app = self._backend if isinstance(self._backend, App) else App(self._backend)
-        self._scope = Scope(app, self._allowed())
+        self._scope = Scope(app_of(self._backend), self._allowed())
         _open(self._scope)
         return self._backend
 

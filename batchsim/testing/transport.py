@@ -21,16 +21,19 @@ from batchsim.backends import Backend
 from batchsim.backends.openai.connection import http_library
 from batchsim.errors import BatchsimError
 from batchsim.jsonl import BLOCK
-from batchsim.wire import App, Request, Response
+from batchsim.wire import App, Request, Response, Tenants
 
 if TYPE_CHECKING:
     import openai
+
+Service = Backend | Tenants | App
+"""Who may stand behind a client: a Backend that every key sees, one for each key, or the API."""
 
 BASE_URL = "http://batchsim.invalid/v1"
 API_KEY = "sk-batchsim"
 
 
-def openai_client(backend: Backend | App, *, library: Any = None, **options: Any) -> openai.OpenAI:
+def openai_client(backend: Service, *, library: Any = None, **options: Any) -> openai.OpenAI:
     """An `openai.OpenAI` that talks to `backend`.
 
     `library` is the module httpx or httpx2; by default the one that the installed SDK stands on.
@@ -45,7 +48,7 @@ def openai_client(backend: Backend | App, *, library: Any = None, **options: Any
 
 
 def async_openai_client(
-    backend: Backend | App, *, library: Any = None, **options: Any
+    backend: Service, *, library: Any = None, **options: Any
 ) -> openai.AsyncOpenAI:
     """An `openai.AsyncOpenAI` that talks to `backend`; the arguments are those of openai_client.
 
@@ -58,9 +61,9 @@ def async_openai_client(
     return openai.AsyncOpenAI(**{**_DEFAULTS, **options, "http_client": http_client})
 
 
-def in_process_transport(backend: Backend | App, library: Any) -> Any:
+def in_process_transport(backend: Service, library: Any) -> Any:
     """A transport for the sync and the async clients of `library`, the module httpx or httpx2."""
-    app = backend if isinstance(backend, App) else App(backend)
+    app = app_of(backend)
     content_class = _content_class(library)
 
     class InProcessTransport(library.BaseTransport, library.AsyncBaseTransport):  # type: ignore[misc]
@@ -84,6 +87,11 @@ def in_process_transport(backend: Backend | App, library: Any) -> Any:
             )
 
     return InProcessTransport()
+
+
+def app_of(backend: Service) -> App:
+    """The API in front of `backend`."""
+    return backend if isinstance(backend, App) else App(backend)
 
 
 def _content_class(library: Any) -> Any:
