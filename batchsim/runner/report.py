@@ -134,12 +134,11 @@ def _describe_shard(entry: entries.ShardEntry) -> str:  # noqa: C901 - one case 
             return "uploading the input file"
         case entries.Uploaded():
             return f"{'found the upload' if entry.adopted else 'uploaded'} as {entry.file_id}"
-        case (
-            entries.UploadDropped()
-            | entries.CreateRefused()
-            | entries.BatchGivenUp()
-            | entries.Blocked()
-        ):
+        case entries.UploadDropped():
+            return "nothing was uploaded"
+        case entries.CreateRefused():
+            return "no batch was created"
+        case entries.BatchGivenUp() | entries.Blocked():
             return entry.reason
         case entries.CreateIntended():
             return "creating a batch"
