@@ -96,7 +96,15 @@ class BoundedProtocol(HttpToolsProtocol):
         else:
             self.transport.close()
 
+    def _is_answering(self) -> bool:
+        cycle: RequestResponseCycle | None = self.cycle
+        begun = cycle is not None and cycle.response_started and not cycle.response_complete
+        return begun or bool(self.pipeline)
+
     def _refuse(self, error: BatchsimError) -> None:
+        if self._is_answering():
+            self.transport.close()  # Whatever is written now would stand in another answer's body.
+            return
         response = problem.render(error)
         content = b"".join(response.body)
         lines = [f"{name}: {value}\r\n".encode() for name, value in response.headers]

@@ -57,8 +57,8 @@ def running(
                 f"{host} can be reached from other machines, and anyone there could use the server",
                 hint="add --auth-token KEY, or leave --host at 127.0.0.1",
             )
-        allowed = {_in_url(host), *allowed_hosts} - {"0.0.0.0", "[::]"}  # noqa: S104 - taken away
-        address = f"http://{_in_url(host)}:{sockets[0].getsockname()[1]}"
+        allowed = {_in_url(host), *allowed_hosts}
+        address = f"http://{_reachable(host)}:{sockets[0].getsockname()[1]}"
         thread = _ServerThread(handler, sockets, allowed, limits, any_address=not is_local)
     except BaseException:
         for each in sockets:
@@ -170,6 +170,11 @@ def _bind(family: int, address: tuple[Any, ...]) -> socket.socket:
 
 def _is_loopback(listening: socket.socket) -> bool:
     return ipaddress.ip_address(listening.getsockname()[0].partition("%")[0]).is_loopback
+
+
+def _reachable(host: str) -> str:
+    """How this machine's own clients call a server on `host`, which may stand for all addresses."""
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host) or _in_url(host)  # noqa: S104 - replaced
 
 
 def _in_url(host: str) -> str:

@@ -192,7 +192,10 @@ def test_other_machines_are_served_only_with_a_key(desk, host):
 
 def test_with_keys_only_they_are_let_in(serve):
     server = serve("--host", "0.0.0.0", "--auth-token", "sk-right")
-    assert server.printed[1] == "export OPENAI_API_KEY=YOUR_KEY\n"
+    assert server.printed == [
+        f"export OPENAI_BASE_URL=http://127.0.0.1:{server.port}/v1\n",
+        "export OPENAI_API_KEY=YOUR_KEY\n",
+    ]
     assert server.send("GET", "/v1/files", key="sk-wrong")[0] == 401
     assert server.send("GET", "/v1/files", key="sk-right")[0] == 200
     server.stop(signal.SIGTERM)

@@ -162,6 +162,28 @@ def test_an_answer_that_breaks_breaks_the_connection(serve, read_until_closed):
     assert pieces.closed.wait(10)
 
 
+@pytest.mark.parametrize(
+    "rest", [b"garbage\r\n\r\n", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\ngarbage\r\n\r\n"]
+)
+def test_a_refusal_does_not_get_into_another_answer(serve, rest, read_until_closed):
+    go_on = threading.Event()
+
+    def slowly():
+        yield b"half"
+        assert go_on.wait(10)
+        yield b"half"
+
+    client = serve(Handler(lambda *_: Response(200, (("content-length", "8"),), Pieces(slowly()))))
+    with client.socket() as raw:
+        raw.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        received = b""
+        while not received.endswith(b"half"):
+            received += raw.recv(65_536)
+        raw.sendall(rest)
+        assert b"400" not in read_until_closed(raw)
+        go_on.set()
+
+
 def test_head_of_a_stream_reads_none_of_it(serve):
     pieces = Pieces(iter(()))
     pieces.pieces = None
