@@ -13,6 +13,8 @@ from batchsim.domain.files import File
 ENDPOINT = "/v1/chat/completions"
 POLL_SECONDS = 5.0
 LONGEST_WAIT = 26 * 3_600.0
+MOST_TOKENS = 16
+"""Tokens of an answer: on a real service they are paid for."""
 
 
 class OneWay(io.RawIOBase):
@@ -41,7 +43,11 @@ def input_lines(count: int, *, model: str, text: str = "Say hello") -> bytes:
                 "custom_id": f"request-{number}",
                 "method": "POST",
                 "url": ENDPOINT,
-                "body": {"model": model, "messages": [{"role": "user", "content": text}]},
+                "body": {
+                    "model": model,
+                    "messages": [{"role": "user", "content": text}],
+                    "max_completion_tokens": MOST_TOKENS,
+                },
             }
         ).encode()
         + b"\n"
