@@ -19,7 +19,7 @@ ATTACHMENT_TOKENS = 765
 MESSAGE_TOKENS = 3
 """What surrounds each message or part of a prompt, and primes the answer (API reference)."""
 
-_PROMPT_PARAMETERS = ("instructions", "input", "prompt", "images", "tools", "functions")
+_PROMPT_PARAMETERS = frozenset({"instructions", "input", "prompt", "images", "tools", "functions"})
 _ATTACHMENTS = ("image_url", "file_id", "file", "file_data", "input_audio")
 _NOT_TEXT = frozenset({"role", "type", "id", "call_id", "tool_call_id", "status", "strict"})
 
@@ -49,9 +49,8 @@ def estimate_prompt_tokens(request: RequestLine) -> int:
                 tokens += MESSAGE_TOKENS + estimate_tokens(content)
             else:
                 tokens += _nested_tokens(message)
-    for name in _PROMPT_PARAMETERS:
-        if name in body:
-            tokens += _nested_tokens(body[name])
+    if not _PROMPT_PARAMETERS.isdisjoint(body):
+        tokens += sum(_nested_tokens(body[name]) for name in _PROMPT_PARAMETERS & body.keys())
     return tokens
 
 

@@ -85,7 +85,7 @@ def respond(request: RequestLine, occasion: Occasion) -> Answer:
     tools = body.get("tools")
     function = tools and forced_function(tools, body.get("tool_choice"))
     if function:
-        return _call(request, occasion, prompt_tokens, function)
+        return _call(request, occasion, style, prompt_tokens, function)
     text = echo(last_text(body["messages"]))
     form = body.get("response_format")
     thought = 0
@@ -94,12 +94,13 @@ def respond(request: RequestLine, occasion: Occasion) -> Answer:
     said = reply(
         text if form is None else formatted_text(text, form), reasoning_tokens=thought, limit=limit
     )
-    return _speech(request, occasion, prompt_tokens, said)
+    return _speech(request, occasion, style, prompt_tokens, said)
 
 
 def with_text(request: RequestLine, occasion: Occasion, text: str) -> Answer:
     """A well-formed answer whose text is `text`, whatever the request asks for."""
-    return _speech(request, occasion, estimate_prompt_tokens(request), reply(text))
+    style = _style(request.model or "")
+    return _speech(request, occasion, style, estimate_prompt_tokens(request), reply(text))
 
 
 def _refusal(request: RequestLine, style: _Style) -> Answer | None:
@@ -171,17 +172,23 @@ def _format_refusal(messages: list[Any], form: Any) -> Answer | None:
     return None
 
 
-def _speech(request: RequestLine, occasion: Occasion, prompt_tokens: int, said: Reply) -> Answer:
+def _speech(
+    request: RequestLine, occasion: Occasion, style: _Style, prompt_tokens: int, said: Reply
+) -> Answer:
     message = (
         f'{{"role": "assistant", "content": {quote(said.text)}, '
         '"refusal": null, "annotations": []}'
     )
     finish_reason = "length" if said.is_cut else "stop"
-    return _completion(request, occasion, prompt_tokens, said, message, finish_reason)
+    return _completion(request, occasion, style, prompt_tokens, said, message, finish_reason)
 
 
 def _call(
-    request: RequestLine, occasion: Occasion, prompt_tokens: int, function: dict[str, Any]
+    request: RequestLine,
+    occasion: Occasion,
+    style: _Style,
+    prompt_tokens: int,
+    function: dict[str, Any],
 ) -> Answer:
     arguments = call_arguments(function)
     identifier = base62(stretch(occasion.entropy, "tool call", 24))
@@ -194,19 +201,19 @@ def _call(
     # A call of a function that the request names ends with "stop" (API reference).
     finish_reason = "tool_calls" if request.body["tool_choice"] == "required" else "stop"
     said = reply(arguments)
-    return _completion(request, occasion, prompt_tokens, said, message, finish_reason)
+    return _completion(request, occasion, style, prompt_tokens, said, message, finish_reason)
 
 
 def _completion(
     request: RequestLine,
     occasion: Occasion,
+    style: _Style,
     prompt_tokens: int,
     said: Reply,
     message: str,
     finish_reason: str,
 ) -> Answer:
     at, entropy = occasion
-    style = _style(request.model or "")
     end = f', "message": {message}, {style.logprobs}"finish_reason": "{finish_reason}"}}'
     choices, tokens, reasoned = f'{{"index": 0{end}', said.tokens, said.reasoning_tokens
     copies = request.body.get("n")
