@@ -153,7 +153,7 @@ class DiskStore(Store):
     def open_content(self, key: str) -> BinaryIO:
         """A content for reading. Raises KeyError when there is none."""
         try:
-            return (self._contents / key).open("rb")
+            return (self._contents / key).open("rb", buffering=0)
         except FileNotFoundError:
             raise KeyError(key) from None
 
