@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import Any
 
 from batchsim.wire import render
 from batchsim.wire.message import Response
 from batchsim.wire.routes import Operation, Route
-from batchsim.wire.schemas import SCHEMAS, TEXT, reference
+from batchsim.wire.schemas import SCHEMAS, TEXT, identifier, reference
 
 PATH = "/openapi.json"
 """Where the description is. Everybody may read it."""
@@ -20,9 +19,8 @@ def answer(routes: tuple[Route, ...]) -> Response:
     return render.pretty(describe(routes))
 
 
-@lru_cache(maxsize=1)
 def describe(routes: tuple[Route, ...]) -> dict[str, Any]:
-    """The description of `routes`. It is made once: do not change it."""
+    """The description of `routes`."""
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
@@ -66,7 +64,8 @@ def _operation(route: Route) -> dict[str, Any]:
 
 def _parameters(route: Route) -> Iterable[dict[str, Any]]:
     if "{id}" in route.path:
-        yield {"name": "id", "in": "path", "required": True, "schema": TEXT}
+        form = identifier("batch") if route.path.startswith("/v1/batches/") else TEXT
+        yield {"name": "id", "in": "path", "required": True, "schema": form}
     for name, schema in route.operation.query.items():
         yield {"name": name, "in": "query", "schema": schema}
 

@@ -72,11 +72,15 @@ def _check_kind(request: Request) -> None:
         )
 
 
-def only(body: Mapping[str, Any], names: Collection[str]) -> None:
-    """Raises Refused when a body has a parameter that is none of `names`."""
+def only(body: Mapping[str, Any], names: Collection[str], *, within: str = "") -> None:
+    """Raises Refused when an object, which stands `within` another, has a name beyond `names`."""
     for name in body:
         if name not in names:
-            raise Refused(f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
+            raise Refused(
+                f"Unknown parameter: '{within}{name}'.",
+                param=f"{within}{name}",
+                code="unknown_parameter",
+            )
 
 
 def text(body: Mapping[str, Any], name: str) -> str:
@@ -100,7 +104,10 @@ def json_object_in(body: Mapping[str, Any], name: str) -> dict[str, Any] | None:
 def lifetime_in(body: Mapping[str, Any], name: str) -> Any:
     """The seconds of a parameter that is an `expires_after` object, or None when it is absent."""
     value = json_object_in(body, name)
-    return None if value is None else lifetime(name, value.get("anchor"), value.get("seconds"))
+    if value is None:
+        return None
+    only(value, ("anchor", "seconds"), within=f"{name}.")
+    return lifetime(name, value.get("anchor"), value.get("seconds"))
 
 
 def query(request: Request) -> dict[str, str]:

@@ -8,6 +8,7 @@ from batchsim.domain.endpoints import COMPLETION_WINDOW, ENDPOINTS
 from batchsim.domain.files import UPLOAD_PURPOSES, Purpose
 from batchsim.domain.lifecycle import Status
 from batchsim.domain.limits import OPENAI
+from batchsim.responders.models import KNOWN
 from batchsim.wire.uploads import LARGEST_UPLOAD
 
 Schema = dict[str, Any]
@@ -30,6 +31,11 @@ def always(value: str) -> Schema:
 def one_of(values: Any) -> Schema:
     """One of some texts."""
     return {"type": "string", "enum": [str(value) for value in values]}
+
+
+def identifier(prefix: str) -> Schema:
+    """An id, by how it begins."""
+    return {"type": "string", "pattern": f"^{prefix}"}
 
 
 def reference(name: str) -> Schema:
@@ -136,6 +142,22 @@ _UPLOAD = record(
 
 _BYTES: Schema = {"type": "string", "format": "binary"}
 
+_MESSAGE: Schema = {
+    "type": "object",
+    "properties": {"role": one_of(("system", "user", "assistant")), "content": TEXT},
+    "required": ["role", "content"],
+}
+
+
+def _request(**properties: Schema) -> Schema:
+    """The least of a single request; what else it may hold is the API reference's to say."""
+    return {
+        "type": "object",
+        "properties": {"model": one_of(KNOWN), **properties},
+        "required": ["model", *properties],
+    }
+
+
 SCHEMAS: dict[str, Schema] = {
     "File": _FILE,
     "FileList": page("File"),
@@ -152,7 +174,7 @@ SCHEMAS: dict[str, Schema] = {
     "Batch": _BATCH,
     "BatchList": page("Batch"),
     "BatchRequest": record(
-        input_file_id={"type": "string", "pattern": "^file"},
+        input_file_id=identifier("file-"),
         endpoint=one_of(ENDPOINTS),
         completion_window=always(COMPLETION_WINDOW),
         metadata=or_null(_METADATA),
@@ -170,14 +192,18 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "UploadPart": record(id=TEXT, object=always("upload.part"), created_at=TIME, upload_id=TEXT),
     "PartForm": record(data=_BYTES),
-    "CompletionRequest": record(
+    "UploadCompletion": record(
         part_ids={"type": "array", "items": TEXT, "minItems": 1, "uniqueItems": True},
         md5=or_null(TEXT),
         optional=("md5",),
     ),
     "Model": record(id=TEXT, object=always("model"), created=TIME, owned_by=TEXT),
     "ModelList": record(object=always("list"), data={"type": "array", "items": reference("Model")}),
-    "AnswerRequest": {"type": "object"},
+    "ChatRequest": _request(messages={"type": "array", "items": _MESSAGE, "minItems": 1}),
+    "ResponseRequest": _request(input=TEXT),
+    "EmbeddingRequest": _request(input={"type": "string", "minLength": 1}),
+    "ModerationRequest": {**_request(input=TEXT), "required": ["input"]},
+    "CompletionRequest": _request(prompt=TEXT),
     "Answer": {"type": "object"},
     "Error": {
         "type": "object",

@@ -12,12 +12,13 @@ LONGEST_REQUEST = 32 << 20
 """Bytes: long conversations and images come in one JSON body."""
 
 ENDPOINTS = (
-    ("/v1/chat/completions", "createChatCompletion"),
-    ("/v1/responses", "createResponse"),
-    ("/v1/embeddings", "createEmbedding"),
-    ("/v1/moderations", "createModeration"),
-    ("/v1/completions", "createCompletion"),
+    ("/v1/chat/completions", "createChatCompletion", "ChatRequest"),
+    ("/v1/responses", "createResponse", "ResponseRequest"),
+    ("/v1/embeddings", "createEmbedding", "EmbeddingRequest"),
+    ("/v1/moderations", "createModeration", "ModerationRequest"),
+    ("/v1/completions", "createCompletion", "CompletionRequest"),
 )
+"""Each with the name of its operation and of the schema of what is asked."""
 
 
 def answer(call: Call) -> Response:
@@ -36,7 +37,7 @@ ROUTES = tuple(
         "POST",
         path,
         answer,
-        Operation(name, "Answer one request at once", "Answer", body="AnswerRequest"),
+        Operation(name, "Answer one request at once", "Answer", body=body),
     )
-    for path, name in ENDPOINTS
+    for path, name, body in ENDPOINTS
 )

@@ -133,7 +133,7 @@ ROUTES = (
         "POST",
         "/v1/uploads/{id}/complete",
         complete,
-        Operation("completeUpload", "Make a file of the parts", "Upload", body="CompletionRequest"),
+        Operation("completeUpload", "Make a file of the parts", "Upload", body="UploadCompletion"),
     ),
     Route(
         "POST",
