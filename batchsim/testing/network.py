@@ -6,9 +6,9 @@ else is NetworkForbidden, before a packet leaves. An error of another class woul
 network that is down, and tried again.
 
 The guard stands where Python code must pass: methods of sockets, lookups of the socket module, and
-the event loops that bypass both (uvloop, and the proactor of Windows). Three things it does not
-see: connections opened earlier, C libraries with sockets of their own (gRPC, c-ares), and other
-processes.
+the event loops that bypass both (uvloop, and the proactor of Windows). A connection that was open
+before is held by its next `send`. What it does not see: C libraries with sockets of their own
+(gRPC, c-ares, uvloop's connections of before), and other processes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ import importlib
 import importlib.util
 import ipaddress
 import socket
+import ssl
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -93,30 +95,49 @@ def forbidden(host: str, port: int | None) -> NetworkForbidden:
 def patches(rule: Callable[[], Allowed | None]) -> Iterator[Patch]:
     """What guards the network. `rule` tells what is allowed now; None: everything."""
     guard = _Guard(rule)
-    for name, look in {
-        "connect": guard.connect,
-        "connect_ex": guard.connect,
-        "sendto": guard.sendto,
-        "sendmsg": guard.sendmsg,
-    }.items():
-        if hasattr(socket.socket, name):  # Windows has no sendmsg
-            yield _looking_first(socket.socket, name, look)
-    # it would look up the name, and leave a refused socket open
-    yield _looking_first(socket, "create_connection", guard.connection)
-    yield Patch(socket, "getaddrinfo", guard.resolving(socket.getaddrinfo))
-    yield _looking_first(socket, "gethostbyname", guard.look_up)
-    yield _looking_first(socket, "gethostbyname_ex", guard.look_up)
-    yield _looking_first(socket, "gethostbyaddr", guard.reverse)
-    yield _looking_first(socket, "getnameinfo", guard.getnameinfo)
+    yield from _sockets(guard)
+    yield from _lookups(guard)
     if importlib.util.find_spec("uvloop"):
-        loop = importlib.import_module("uvloop").Loop
-        yield _looking_first(loop, "create_connection", guard.loop_connection)
-        yield _looking_first(loop, "create_datagram_endpoint", guard.loop_endpoint)
-        yield _looking_first(loop, "sock_connect", guard.loop_sock_connect)
-        yield _looking_first(loop, "getaddrinfo", guard.loop_look_up)
-        yield _looking_first(loop, "getnameinfo", guard.loop_getnameinfo)
+        yield from _uvloop(guard, importlib.import_module("uvloop").Loop)
     if proactor := getattr(asyncio, "ProactorEventLoop", None):
         yield _looking_first(proactor, "sock_connect", guard.loop_sock_connect)
+
+
+def _sockets(guard: _Guard) -> Iterator[Patch]:
+    looks: tuple[tuple[type, str, Callable[..., None]], ...] = (
+        (socket.socket, "connect", guard.connect),
+        (socket.socket, "connect_ex", guard.connect),
+        (socket.socket, "send", guard.send),
+        (socket.socket, "sendall", guard.send),
+        (socket.socket, "sendto", guard.sendto),
+        (socket.socket, "sendmsg", guard.sendmsg),
+        (ssl.SSLSocket, "send", guard.send),
+        (ssl.SSLSocket, "write", guard.send),
+    )
+    for owner, name, look in looks:
+        if hasattr(owner, name):  # Windows has no sendmsg
+            yield _looking_first(owner, name, look)
+    # by itself it would look up the name, and leave a refused socket open
+    yield _looking_first(socket, "create_connection", guard.connection)
+
+
+def _lookups(guard: _Guard) -> Iterator[Patch]:
+    yield Patch(socket, "getaddrinfo", guard.resolving(socket.getaddrinfo))
+    yield Patch(socket, "gethostbyname", guard.resolving_name(socket.gethostbyname))
+    yield Patch(socket, "gethostbyname_ex", guard.resolving_name(socket.gethostbyname_ex))
+    yield _looking_first(socket, "gethostbyaddr", guard.reverse)
+    yield _looking_first(socket, "getnameinfo", guard.getnameinfo)
+
+
+def _uvloop(guard: _Guard, loop: Any) -> Iterator[Patch]:
+    yield Patch(loop, "getaddrinfo", guard.resolving_async(loop.getaddrinfo))
+    for name, look in {
+        "create_connection": guard.loop_connection,
+        "create_datagram_endpoint": guard.loop_endpoint,
+        "sock_connect": guard.loop_sock_connect,
+        "getnameinfo": guard.loop_getnameinfo,
+    }.items():
+        yield _looking_first(loop, name, look)
 
 
 class _Guard:
@@ -137,12 +158,19 @@ class _Guard:
     def connection(self, address: Any, *_: Any, **__: Any) -> None:
         self.check(*address)
 
+    def send(self, sock: socket.socket, *_: Any, **__: Any) -> None:
+        if sock.family in INTERNET:
+            with suppress(OSError):  # not connected: the system says so better
+                self.check(*sock.getpeername()[:2])
+
     def sendto(self, sock: socket.socket, *arguments: Any) -> None:
         self.connect(sock, arguments[-1])
 
     def sendmsg(self, sock: socket.socket, *arguments: Any) -> None:
         if len(arguments) == 4:
             self.connect(sock, arguments[-1])
+        else:
+            self.send(sock)
 
     def look_up(self, host: Any, port: Any = None) -> None:
         if _address(_text(host)) is None:
@@ -165,12 +193,35 @@ class _Guard:
             if not flags & socket.AI_NUMERICHOST:
                 self.look_up(host, port)
             found = original(host, port, family, type, proto, flags)
-            allowed = self._rule()
-            if allowed is not None:
-                allowed.learn(_text(host), [str(address[0]) for *_, address in found])
+            self.learn(host, [address[0] for *_, address in found])
             return found
 
         return getaddrinfo
+
+    def resolving_async(self, original: Any) -> Any:
+        @functools.wraps(original)
+        async def getaddrinfo(loop: Any, host: Any, port: Any, **options: Any) -> Any:
+            self.look_up(host, port)
+            found = await original(loop, host, port, **options)
+            self.learn(host, [address[0] for *_, address in found])
+            return found
+
+        return getaddrinfo
+
+    def resolving_name(self, original: Any) -> Any:
+        @functools.wraps(original)
+        def gethostbyname(host: Any) -> Any:
+            self.look_up(host)
+            found = original(host)
+            self.learn(host, found[2] if isinstance(found, tuple) else [found])
+            return found
+
+        return gethostbyname
+
+    def learn(self, host: Any, addresses: Iterable[Any]) -> None:
+        allowed = self._rule()
+        if allowed is not None:
+            allowed.learn(_text(host), map(str, addresses))
 
     def loop_connection(
         self, _loop: Any, _factory: Any, host: Any = None, port: Any = None, **_: Any
@@ -185,9 +236,6 @@ class _Guard:
 
     def loop_sock_connect(self, _loop: Any, sock: socket.socket, address: Any) -> None:
         self.connect(sock, address)
-
-    def loop_look_up(self, _loop: Any, host: Any, port: Any, **_: Any) -> None:
-        self.look_up(host, port)
 
     def loop_getnameinfo(self, _loop: Any, sockaddr: Any, flags: int = 0) -> None:
         self.getnameinfo(sockaddr, flags)

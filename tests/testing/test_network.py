@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 import socket
+import ssl
 import threading
 import urllib.request
 from contextlib import closing, suppress
@@ -256,21 +257,93 @@ def test_another_port_of_an_allowed_place_is_not():
         reach(81)
 
 
-def test_an_allowed_name_allows_the_addresses_that_it_has(monkeypatch):
+@pytest.mark.parametrize(
+    "look_up",
+    [
+        lambda: socket.getaddrinfo("a.EXAMPLE", 443),
+        lambda: socket.gethostbyname("a.example"),
+        lambda: socket.gethostbyname_ex("a.example"),
+    ],
+    ids=["getaddrinfo", "gethostbyname", "gethostbyname_ex"],
+)
+def test_an_allowed_name_allows_the_addresses_that_it_has(monkeypatch, look_up):
     def resolve(host, port, *_):
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (OUTSIDE, port))]
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    monkeypatch.setattr(socket, "gethostbyname", lambda _: OUTSIDE)
+    monkeypatch.setattr(socket, "gethostbyname_ex", lambda _: ("a.example", [], [OUTSIDE]))
     with intercept(FakeBackend(), allow=["A.example:443"]):
         with pytest.raises(NetworkForbidden):
             reach(443)
-        assert socket.getaddrinfo("a.EXAMPLE", 443)
+        assert look_up()
         with let_through():
             reach(443)
         with pytest.raises(NetworkForbidden):
             reach(80)
         with pytest.raises(NetworkForbidden):
             socket.getaddrinfo("b.example", 443)
+
+
+def test_an_allowed_name_allows_its_addresses_on_uvloop_too(monkeypatch):
+    uvloop = pytest.importorskip("uvloop")
+
+    async def resolve(loop, host, port, **_):
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (OUTSIDE, port))]
+
+    async def look_up_and_reach():
+        await look_up("a.example", 443)
+        with let_through():
+            reach(443)
+
+    monkeypatch.setattr(uvloop.Loop, "getaddrinfo", resolve)
+    with (
+        intercept(FakeBackend(), allow=["a.example"]),
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        runner.run(look_up_and_reach())
+
+
+class Abroad(socket.socket):
+    """A socket that says it is connected to an address outside."""
+
+    def getpeername(self):
+        return OUTSIDE, 443
+
+
+@pytest.mark.parametrize(
+    "send",
+    [
+        lambda sock: sock.send(b"x"),
+        lambda sock: sock.sendall(b"x"),
+        lambda sock: sock.sendmsg([b"x"]),
+    ],
+    ids=["send", "sendall", "sendmsg"],
+)
+def test_a_connection_of_before_is_held_at_its_next_send(server, send):
+    with Abroad() as sock:
+        sock.connect(server)
+        with intercept(FakeBackend()), pytest.raises(NetworkForbidden, match=f"{OUTSIDE}:443"):
+            send(sock)
+        with intercept(FakeBackend(), allow=[OUTSIDE]):
+            send(sock)
+
+
+@pytest.mark.parametrize("name", ["send", "sendall", "write"])
+def test_an_encrypted_connection_of_before_is_held_too(monkeypatch, name):
+    with closing(socket.socket()) as sock:
+        wrapped = ssl.create_default_context().wrap_socket(
+            sock, server_hostname="a.example", do_handshake_on_connect=False
+        )
+    with closing(wrapped):
+        monkeypatch.setattr(ssl.SSLSocket, "getpeername", lambda _: (OUTSIDE, 443))
+        with intercept(FakeBackend()), pytest.raises(NetworkForbidden, match=f"{OUTSIDE}:443"):
+            getattr(wrapped, name)(b"x")
+
+
+def test_a_socket_that_is_not_connected_says_so_itself(inside):
+    with closing(socket.socket()) as sock, pytest.raises(BrokenPipeError):
+        sock.send(b"x")
 
 
 def test_the_innermost_block_says_what_is_allowed():
