@@ -20,7 +20,16 @@ from batchsim.responders.parameters import (
 )
 from batchsim.responders.replies import Reply, echo, reply
 
+
+def prompt_type(name: str, value: Any) -> Answer | None:
+    """A text, several, or their tokens (API reference)."""
+    if type(value) is str or type(value) is list:
+        return None
+    return errors.invalid_type(name, "one of a string or array", value)
+
+
 CHECKS = {
+    "prompt": prompt_type,
     "temperature": decimal(0, 2),
     "top_p": decimal(0, 1),
     "presence_penalty": decimal(-2, 2),

@@ -38,6 +38,9 @@ def respond(request: RequestLine, occasion: Occasion) -> Answer:
         return errors.empty_array("input")
     if type(value) is not str and type(value) is not list:
         return errors.invalid_type("input", "one of a string or array of objects", value)
+    for index, each in enumerate(value if type(value) is list else ()):
+        if type(each) is not type(value[0]) or type(each) not in (str, dict):
+            return errors.invalid_type(f"input[{index}]", "one of a string or object", each)
     return _moderation(request, occasion, frozenset())
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from batchsim.errors import AuthenticationFailed, Refused
 from batchsim.server.limits import ServerLimits
+from batchsim.wire.problem import MethodNotAllowed
 
 READING = frozenset({"GET", "HEAD"})
 METHODS = READING | {"POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
@@ -121,7 +122,8 @@ def _check_method(head: Head) -> None:
     if head.method == "OPTIONS":
         raise AuthenticationFailed("Requests from other origins are not allowed.", status=403)
     if head.method not in METHODS:
-        raise Refused("The server does not know the method of the request.", status=405)
+        message = "The server does not know the method of the request."
+        raise MethodNotAllowed(message, allowed=tuple(sorted(METHODS - {"OPTIONS"})))
 
 
 def _check_origin(head: Head) -> None:

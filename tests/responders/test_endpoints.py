@@ -266,6 +266,7 @@ def test_a_completion_can_begin_with_its_prompt(line, occasion):
     ("url", "body", "code"),
     [
         ("/v1/completions", {"model": "davinci-002", "prompt": []}, "empty_array"),
+        ("/v1/completions", {"model": "davinci-002", "prompt": {}}, "invalid_type"),
         (
             "/v1/completions",
             {"model": "davinci-002", "prompt": "a", "max_tokens": -1},
@@ -273,6 +274,8 @@ def test_a_completion_can_begin_with_its_prompt(line, occasion):
         ),
         ("/v1/moderations", {"input": []}, "empty_array"),
         ("/v1/moderations", {"input": 3}, "invalid_type"),
+        ("/v1/moderations", {"input": [None]}, "invalid_type"),
+        ("/v1/moderations", {"input": ["a", {"type": "text", "text": "a"}]}, "invalid_type"),
         (
             "/v1/images/generations",
             {"model": "gpt-image-1", "prompt": "a", "n": 11},
