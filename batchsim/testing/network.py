@@ -104,7 +104,7 @@ def patches(rule: Callable[[], Allowed | None]) -> Iterator[Patch]:
 
 
 def _sockets(guard: _Guard) -> Iterator[Patch]:
-    looks: tuple[tuple[type, str, Callable[..., None]], ...] = (
+    looks: list[tuple[type, str, Callable[..., None]]] = [
         (socket.socket, "connect", guard.connect),
         (socket.socket, "connect_ex", guard.connect),
         (socket.socket, "send", guard.send),
@@ -113,7 +113,7 @@ def _sockets(guard: _Guard) -> Iterator[Patch]:
         (socket.socket, "sendmsg", guard.sendmsg),
         (ssl.SSLSocket, "send", guard.send),
         (ssl.SSLSocket, "write", guard.send),
-    )
+    ]
     for owner, name, look in looks:
         if hasattr(owner, name):  # Windows has no sendmsg
             yield _looking_first(owner, name, look)
@@ -131,13 +131,10 @@ def _lookups(guard: _Guard) -> Iterator[Patch]:
 
 def _uvloop(guard: _Guard, loop: Any) -> Iterator[Patch]:
     yield Patch(loop, "getaddrinfo", guard.resolving_async(loop.getaddrinfo))
-    for name, look in {
-        "create_connection": guard.loop_connection,
-        "create_datagram_endpoint": guard.loop_endpoint,
-        "sock_connect": guard.loop_sock_connect,
-        "getnameinfo": guard.loop_getnameinfo,
-    }.items():
-        yield _looking_first(loop, name, look)
+    yield _looking_first(loop, "create_connection", guard.loop_connection)
+    yield _looking_first(loop, "create_datagram_endpoint", guard.loop_endpoint)
+    yield _looking_first(loop, "sock_connect", guard.loop_sock_connect)
+    yield _looking_first(loop, "getnameinfo", guard.loop_getnameinfo)
 
 
 class _Guard:

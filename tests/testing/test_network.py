@@ -31,15 +31,18 @@ def inside():
 def server():
     """The address of a server on this machine that greets."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(5)
 
         def greet():
-            connection, _ = listener.accept()
-            with connection:
-                connection.sendall(b"hello")
+            with suppress(OSError):  # a client may leave early
+                connection, _ = listener.accept()
+                with connection:
+                    connection.sendall(b"hello")
 
-        thread = threading.Thread(target=greet, daemon=True)
+        thread = threading.Thread(target=greet)
         thread.start()
         yield listener.getsockname()
+        thread.join()
 
 
 def with_socket(family, kind, call):
@@ -86,7 +89,8 @@ ROADS = {
 
 
 @pytest.mark.parametrize(("attempt", "place"), ROADS.values(), ids=ROADS)
-def test_no_road_leads_out(inside, attempt, place):
+@pytest.mark.usefixtures("inside")
+def test_no_road_leads_out(attempt, place):
     with pytest.raises(NetworkForbidden, match=place):
         attempt()
 
@@ -148,7 +152,8 @@ async def get_with_httpx(host, port):
     ],
     ids=lambda value: getattr(value, "__name__", value),
 )
-def test_no_event_loop_leads_out(inside, loop, attempt, host):
+@pytest.mark.usefixtures("inside")
+def test_no_event_loop_leads_out(loop, attempt, host):
     new_loop = importlib.import_module(loop).new_event_loop if loop == "asyncio" else None
     if loop == "uvloop":
         new_loop = pytest.importorskip("uvloop").new_event_loop
@@ -160,7 +165,8 @@ def test_no_event_loop_leads_out(inside, loop, attempt, host):
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-def test_loopback_is_open_to_event_loops(inside, server, loop):
+@pytest.mark.usefixtures("inside")
+def test_loopback_is_open_to_event_loops(server, loop):
     new_loop = None if loop == "asyncio" else pytest.importorskip("uvloop").new_event_loop
 
     async def greeting():
@@ -177,7 +183,8 @@ def test_loopback_is_open_to_event_loops(inside, server, loop):
         runner.run(send_datagram("127.0.0.1", 9))
 
 
-def test_loopback_is_open(inside, server):
+@pytest.mark.usefixtures("inside")
+def test_loopback_is_open(server):
     with socket.create_connection(server) as sock:
         assert sock.recv(5) == b"hello"
     assert socket.getaddrinfo("localhost", 80)
@@ -187,19 +194,22 @@ def test_loopback_is_open(inside, server):
         sock.sendto(b"", ("127.0.0.1", server[1]))
 
 
-def test_nothing_need_be_looked_up_for_an_address(inside):
+@pytest.mark.usefixtures("inside")
+def test_nothing_need_be_looked_up_for_an_address():
     assert socket.getaddrinfo(OUTSIDE, 80)[0][-1] == (OUTSIDE, 80)
     assert socket.getnameinfo((OUTSIDE, 80), socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)
     with pytest.raises(socket.gaierror):
         socket.getaddrinfo("a.example", 80, flags=socket.AI_NUMERICHOST)
 
 
-def test_a_server_may_ask_for_its_own_name(inside):
+@pytest.mark.usefixtures("inside")
+def test_a_server_may_ask_for_its_own_name():
     with suppress(OSError):  # a machine need not know itself
         socket.gethostbyaddr(socket.gethostname())
 
 
-def test_unix_sockets_are_open(inside, tmp_path):
+@pytest.mark.usefixtures("inside")
+def test_unix_sockets_are_open(tmp_path):
     path = str(tmp_path / "s")
     with (
         closing(socket.socket(socket.AF_UNIX)) as listener,
@@ -214,7 +224,8 @@ def test_unix_sockets_are_open(inside, tmp_path):
             assert connection.recv(5) == b"hello"
 
 
-def test_threads_are_held_too(inside):
+@pytest.mark.usefixtures("inside")
+def test_threads_are_held_too():
     errors = []
 
     def attempt():
@@ -229,7 +240,8 @@ def test_threads_are_held_too(inside):
     assert len(errors) == 1
 
 
-def test_the_error_says_what_was_tried_and_how_to_allow_it(inside):
+@pytest.mark.usefixtures("inside")
+def test_the_error_says_what_was_tried_and_how_to_allow_it():
     with pytest.raises(BatchsimError) as raised:
         socket.create_connection((OUTSIDE, 80))
     assert OUTSIDE + ":80" in str(raised.value)
@@ -341,7 +353,8 @@ def test_an_encrypted_connection_of_before_is_held_too(monkeypatch, name):
             getattr(wrapped, name)(b"x")
 
 
-def test_a_socket_that_is_not_connected_says_so_itself(inside):
+@pytest.mark.usefixtures("inside")
+def test_a_socket_that_is_not_connected_says_so_itself():
     with closing(socket.socket()) as sock, pytest.raises(BrokenPipeError):
         sock.send(b"x")
 
