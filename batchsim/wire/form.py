@@ -10,6 +10,7 @@ from typing import IO, Any, NamedTuple
 from batchsim.backends.fake import refusals
 from batchsim.errors import MissingExtra, Refused
 from batchsim.wire.message import Request
+from batchsim.wire.parse import check_uncompressed
 
 try:
     from multipart import (  # type: ignore[import-untyped]  # the library ships no types
@@ -61,6 +62,7 @@ def read_upload(
 
     Content beyond 1 MiB goes to a temporary file, which is gone when the block is left.
     """
+    check_uncompressed(request)
     parser = _parser(request)
     with tempfile.SpooledTemporaryFile(max_size=KEPT_IN_MEMORY) as content:
         parts = _Parts(content, name, largest)

@@ -48,7 +48,7 @@ def start(client):
 def test_files_are(client):
     files = [
         client.files.create(file=("a.jsonl", CONTENT), purpose="batch"),
-        client.files.create(file=("a.txt", b"Hi"), purpose="user_data"),
+        client.files.create(file=("a.txt", b"Hi"), purpose="assistants"),
     ]
     assert [client.files.retrieve(file.id) for file in files] == files
     assert list(client.files.list(order="asc")) == files
