@@ -183,6 +183,16 @@ def test_row_092_an_ended_batch_cannot_be_cancelled(backend, door, batch_of):
     }
 
 
+def test_row_148_a_batch_that_failed_cost_nothing(backend, door):
+    file_id = door.upload_input(b"{}\n").json["id"]
+    batch = door.post_json("/v1/batches", {**CREATION, "input_file_id": file_id}).json
+    usage = batch["usage"]
+    backend.clock.advance(3_600)
+    batch = door.send("GET", f"/v1/batches/{batch['id']}").json
+    assert (batch["status"], batch["usage"]) == ("failed", usage)
+    assert usage["total_tokens"] == 0
+
+
 @pytest.mark.parametrize("batch_id", ["batch_x", "batch-nonexistent-xyz", "batch"])
 def test_rows_094_and_096_an_unknown_batch_is_not_found(door, batch_id):
     for method, path in (("GET", ""), ("POST", "/cancel")):

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from batchsim.backends.fake import FakeBackend
+from batchsim.domain.limits import Limits
 from batchsim.errors import (
     BatchsimError,
     Conflict,
@@ -154,6 +155,11 @@ def test_row_010_without_a_key_nobody_is_let_in(door, authorization):
     }
 
 
+def test_row_010_two_keys_are_none(door):
+    for given in ("Bearer x", "Bearer sk-any"):
+        assert door.send("GET", "/v1/files", headers=[("authorization", given)]).status == 401
+
+
 @pytest.mark.parametrize("authorization", ["Bearer x", "bearer x", "Basic dTpw", "Bearer é\udce9"])
 def test_row_010_any_key_is_let_in(door, authorization):
     assert door.send("GET", "/v1/files", authorization=authorization).status == 200
@@ -210,9 +216,53 @@ def test_row_014_unknown_query_parameters_are_ignored(door):
     assert door.send("GET", "/v1/batches?status=failed&=&&x").status == 200
 
 
+def test_row_013_a_refused_upload_says_it_twice(door):
+    body = door.upload_input(b"x", "notes.txt").json
+    message = "Invalid file format for Batch API. Must be .jsonl"
+    assert list(body) == ["error", "detail"]
+    assert body["error"] == {
+        "message": message,
+        "type": "invalid_request_error",
+        "param": None,
+        "code": None,
+    }
+    assert body["detail"] == {"message": message, "code": None}
+
+
+def test_row_013_other_refusals_say_it_once(door):
+    for answer in (
+        door.upload_input(purpose="fun"),
+        door.send("GET", "/v1/files/x"),
+        door.send("POST", "/v1/batches", body=[b"{"]),
+        door.send("POST", "/v1/files", authorization=None),
+    ):
+        assert list(answer.json) == ["error"]
+
+
 def test_row_014_but_not_endlessly_many(door):
     answer = door.send("GET", "/v1/files?" + "&".join(f"a{n}=1" for n in range(1_000)))
     assert answer.status == 400
+
+
+@pytest.mark.parametrize(
+    ("limits", "target"),
+    [({"uploads_per_minute": 1}, "/v1/files"), ({"batches_per_hour": 1}, "/v1/batches")],
+)
+def test_rows_049_and_068_too_much_at_once_is_a_429(door_to, input_content, limits, target):
+    door = door_to(App(FakeBackend(limits=Limits(**limits))))
+    file_id = door.upload_input(input_content).json["id"]
+
+    def send():
+        if target == "/v1/files":
+            return door.upload_input(input_content)
+        creation = {"endpoint": "/v1/chat/completions", "completion_window": "24h"}
+        return door.post_json(target, {**creation, "input_file_id": file_id})
+
+    if target == "/v1/batches":
+        assert send().status == 200
+    answer = send()
+    assert (answer.status, answer.error["code"]) == (429, "rate_limit_exceeded")
+    assert int(answer.headers["retry-after"]) in (60, 3_600)
 
 
 def test_row_020_two_equal_posts_make_two_batches(door, batch_of):
@@ -226,6 +276,14 @@ def test_row_020_two_equal_posts_make_two_batches(door, batch_of):
         for _ in range(2)
     }
     assert len(ids) == 2
+
+
+@pytest.mark.parametrize("header", ["X-HTTP-Method-Override", "X-Method-Override", "X-HTTP-Method"])
+def test_case_103_a_header_changes_no_method(door, header):
+    file_id = door.upload_input().json["id"]
+    path = f"/v1/files/{file_id}"
+    assert door.send("GET", path, headers=[(header, "DELETE")]).json["id"] == file_id
+    assert door.send("GET", path).status == 200
 
 
 def test_a_bug_passes_through():
