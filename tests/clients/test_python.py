@@ -167,6 +167,7 @@ def test_a_file_comes_in_parts(client):
     assert client.files.content(upload.file.id).read() == content
 
 
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # the SDK's own, before 2.54
 def test_a_file_on_the_disk_comes_in_parts_and_becomes_a_batch(client, tmp_path, poll):
     path = tmp_path / "input.jsonl"
     path.write_bytes(input_file(50).getvalue())
@@ -253,7 +254,8 @@ def test_single_requests_are_answered_by_the_same_responder(client):
     vectors = client.embeddings.create(model="text-embedding-3-small", input=["a", "b"])
     assert len(vectors.data) == 2
     assert client.moderations.create(input="Hi").results[0].flagged is False
-    assert client.responses.create(model="gpt-4o-mini", input="Hi").output_text
+    if hasattr(client, "responses"):  # from 1.66 on
+        assert client.responses.create(model="gpt-4o-mini", input="Hi").output_text
 
 
 def test_models_are_listed(client):
