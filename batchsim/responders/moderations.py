@@ -9,6 +9,7 @@ from typing import Any
 from batchsim.domain.lines import RequestLine
 from batchsim.responders import Answer, Occasion, errors
 from batchsim.responders.entropy import base62
+from batchsim.responders.parameters import refusal, string
 
 CATEGORIES = (
     "harassment",
@@ -27,12 +28,18 @@ CATEGORIES = (
 )
 """The categories (API reference)."""
 
+CHECKS = {"model": string}
+"""The types of the parameters besides the input (API reference)."""
+
 DEFAULT_MODEL = "omni-moderation-latest"
 """The model that answers when the request names none (API reference)."""
 
 
 def respond(request: RequestLine, occasion: Occasion) -> Answer:
     """One result per input, nothing flagged; the scores depend on the input alone."""
+    refused = refusal(request.body, CHECKS)
+    if refused is not None:
+        return refused
     value = request.body.get("input")
     if type(value) is list and not value:
         return errors.empty_array("input")

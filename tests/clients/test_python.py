@@ -271,3 +271,31 @@ def test_a_thread_safe_client_is_shared_by_threads(client):
         batches = list(threads.map(lambda _: start(client).id, range(24)))
     assert len(set(batches)) == 24
     assert {each.id for each in client.batches.list(limit=100)} == set(batches)
+
+
+def test_the_async_client_streams_a_download(environment):
+    import openai
+
+    content = input_file(200).getvalue()
+
+    async def download():
+        async with openai.AsyncOpenAI(max_retries=0) as client:
+            file = await client.files.create(file=("a.jsonl", content), purpose="batch")
+            async with client.files.with_streaming_response.content(file.id) as answer:
+                return [piece async for piece in answer.iter_bytes(4_096)]
+
+    pieces = asyncio.run(download())
+    assert len(pieces) > 1
+    assert b"".join(pieces) == content
+
+
+def test_the_client_for_azure_finds_its_paths(server, poll):
+    import openai
+
+    with openai.AzureOpenAI(
+        azure_endpoint=server.address, api_key="sk-fake", api_version="2024-10-21", max_retries=0
+    ) as client:
+        batch = start(client)
+        done, _ = poll(lambda: client.batches.retrieve(batch.id).model_dump())
+        assert done["status"] == "completed"
+        assert client.files.content(done["output_file_id"]).read()

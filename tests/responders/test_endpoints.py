@@ -275,6 +275,7 @@ def test_a_completion_can_begin_with_its_prompt(line, occasion):
         ("/v1/moderations", {"input": []}, "empty_array"),
         ("/v1/moderations", {"input": 3}, "invalid_type"),
         ("/v1/moderations", {"input": [None]}, "invalid_type"),
+        ("/v1/moderations", {"input": "a", "model": 3}, "invalid_type"),
         ("/v1/moderations", {"input": ["a", {"type": "text", "text": "a"}]}, "invalid_type"),
         (
             "/v1/images/generations",
