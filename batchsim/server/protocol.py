@@ -2,14 +2,19 @@
 
 uvicorn bounds bodies, but not heads: a client could send headers without end, or none at all, and
 would be waited for. Here a head that grows beyond the limit is refused before it is complete, and
-a connection that says nothing for too long is closed, whatever it is in the middle of.
+a connection that says nothing for too long is closed, whatever it is in the middle of. And when
+the time for draining is over, uvicorn leaves connections to the loop's end, which can wait for
+them for ever: here they are cut.
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
 from typing import Any
 
+import uvicorn
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
@@ -71,6 +76,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stop_timer()
         if not self.url.startswith(b"/"):
             raise ValueError("the target must be a path: this is no proxy")
+        if self.parser.get_http_version() not in {"1.0", "1.1"}:
+            raise ValueError("only HTTP/1.x is spoken here")
         super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:
@@ -111,3 +118,23 @@ class BoundedProtocol(HttpToolsProtocol):
         lines += [b"content-length: %d\r\n" % len(content), b"connection: close\r\n\r\n"]
         self.transport.write(b"".join([STATUS_LINE[response.status], *lines, content]))
         self.transport.close()
+
+
+class BoundedServer(uvicorn.Server):
+    """A server that says when it has begun, and ends when it says so."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.has_begun = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer."""
+        await super().startup(sockets)
+        self.has_begun.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let requests under way end, then cut what is left."""
+        await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        await asyncio.gather(*self.server_state.tasks, return_exceptions=True)

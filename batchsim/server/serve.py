@@ -82,7 +82,7 @@ class _ServerThread:
 
         from batchsim.server.door import Door
         from batchsim.server.guard import Guard
-        from batchsim.server.protocol import BoundedProtocol
+        from batchsim.server.protocol import BoundedProtocol, BoundedServer
 
         guard = Guard(limits, allowed_hosts=allowed_hosts, any_address=any_address)
         self._door = Door(handler, guard, limits)
@@ -98,12 +98,13 @@ class _ServerThread:
             timeout_keep_alive=int(limits.idle_seconds),
             timeout_graceful_shutdown=int(limits.drain_seconds),
         )
-        self._server = uvicorn.Server(config)
+        self._server = BoundedServer(config)
         self._sockets = sockets
         self._thread = threading.Thread(target=self._run, name="batchsim-server", daemon=True)
 
     def __enter__(self) -> None:
         self._thread.start()
+        self._server.has_begun.wait()  # uvicorn does not end properly when told before it has begun
 
     def __exit__(self, *_: object) -> None:
         self._server.should_exit = True
@@ -111,7 +112,10 @@ class _ServerThread:
         self._door.close()
 
     def _run(self) -> None:
-        self._server.run(self._sockets)
+        try:
+            self._server.run(self._sockets)
+        finally:
+            self._server.has_begun.set()
 
 
 def _check_extra() -> None:

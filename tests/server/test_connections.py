@@ -232,16 +232,30 @@ def test_stopping_lets_a_request_under_way_end(client_of):
         assert not stopping.is_alive()
 
 
-def test_stopping_does_not_wait_for_a_client_that_sends_no_more(client_of):
-    handler = Handler()
+@pytest.mark.parametrize("sent", [10, 2 << 20])
+def test_stopping_does_not_wait_for_a_client_that_sends_no_more(client_of, sent):
+    begun, broken = threading.Event(), threading.Event()
+
+    class Reader:
+        def handle(self, request):
+            body = iter(request.body)
+            next(body)
+            begun.set()
+            try:
+                next(body)
+            finally:
+                broken.set()
+
     with ExitStack() as stack:
         server = ExitStack()
         limits = ServerLimits(drain_seconds=1)
-        client = client_of(server.enter_context(running(handler, limits=limits)))
+        client = client_of(server.enter_context(running(Reader(), limits=limits)))
         raw = stack.enter_context(client.socket())
-        raw.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % LARGE + b"x" * (2 << 20))
+        raw.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % LARGE + b"x" * sent)
+        if sent > 1 << 20:
+            assert begun.wait(10)
         server.close()
-        assert handler.left.wait(10)
+        assert broken.is_set() == begun.is_set()
     with pytest.raises(ConnectionRefusedError):
         client.send("GET", "/")
 
