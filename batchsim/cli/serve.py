@@ -138,12 +138,7 @@ def serve(
                 allowed_hosts=allowed_hosts,
             )
         )
-        if tokens and context.get_parameter_source("tokens") is ParameterSource.COMMANDLINE:
-            click.echo(
-                "note: others on this machine can see --auth-token in the list of processes;"
-                " BATCHSIM_AUTH_TOKEN they cannot",
-                err=True,
-            )
+        _warn_of_visible_keys(context)
         _tell(address, has_keys=bool(tokens))
         stopped.wait()
     return ALL_GOOD
@@ -188,6 +183,15 @@ def _until_stopped() -> Iterator[threading.Event]:
         yield stopped
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _warn_of_visible_keys(context: click.Context) -> None:
+    if context.get_parameter_source("tokens") is ParameterSource.COMMANDLINE:
+        click.echo(
+            "note: others on this machine can see --auth-token in the list of processes;"
+            " BATCHSIM_AUTH_TOKEN they cannot",
+            err=True,
+        )
 
 
 def _tell(address: str, *, has_keys: bool) -> None:
