@@ -1,15 +1,20 @@
 """The README runs: every command shows its true output, every Python example works.
 
 A `console` block holds commands after `$ ` with their output below; a `python` block is run as a
-script, and a `text` block right after it is what it prints. Only `sh` blocks are not run.
+script, and a `text` block right after it is what it prints. Only `sh` blocks are not run. The steps
+of a section run one after another in the same folder; a command that ends in ` &` stays while they do.
 """
 
 import os
 import re
+import shutil
+import socket
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import pytest
 
@@ -17,6 +22,7 @@ from batchsim.domain.lifecycle import diagram
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
+Shown = TypeVar("Shown", list[str] | str, str | None)
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -27,59 +33,100 @@ class Step(NamedTuple):
     command: list[str] | str
     output: str | None
 
+    @property
+    def stays(self) -> bool:
+        """Whether the command goes on in the background while the next ones run."""
+        return isinstance(self.command, str) and self.command.endswith(" &")
 
-def steps() -> list[Step]:
-    found = []
-    blocks = [
-        (README.count("\n", 0, match.start()) + 1, match[1], match[2])
-        for match in BLOCK.finditer(README)
-    ]
-    for (line, kind, body), after in zip(blocks, [*blocks[1:], (0, "", "")], strict=True):
+
+def steps() -> dict[str, list[Step]]:
+    """What each section shows, by its heading."""
+    found: dict[str, list[Step]] = {}
+    blocks = [(match.start(), match[1], match[2]) for match in BLOCK.finditer(README)]
+    for (start, kind, body), after in zip(blocks, [*blocks[1:], (0, "", "")], strict=True):
+        before = README[:start]
+        heading = re.findall(r"^#+ (.*)$", before, re.MULTILINE)[-1]
+        line = before.count("\n") + 1
+        section = found.setdefault(heading, [])
         if kind == "console":
             for part in re.split(r"^\$ ", body, flags=re.MULTILINE)[1:]:
                 command, _, output = part.partition("\n")
                 if command != "make test":  # it would run itself
-                    found.append(Step(line, command, output))
+                    section.append(Step(line, command, output))
         elif kind == "python":
             output = after[2] if after[1] == "text" else None
-            found.append(Step(line, [sys.executable, "-W", "error", "-c", body], output))
-    return found
+            section.append(Step(line, [sys.executable, "-W", "error", "-c", body], output))
+    return {heading: section for heading, section in found.items() if section}
 
 
-@pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def desk(tmp_path: Path) -> Path:
     """A folder that looks like a fresh clone, where the commands may leave files."""
-    folder = tmp_path_factory.mktemp("clone")
     for entry in ROOT.iterdir():
         if entry.name != ".git":
-            (folder / entry.name).symlink_to(entry)
-    return folder
+            (tmp_path / entry.name).symlink_to(entry)
+    return tmp_path
 
 
-@pytest.mark.parametrize("step", steps(), ids=lambda step: f"line {step.line}")
-def test_the_readme_shows_what_really_happens(step: Step, desk: Path) -> None:
-    environment = {
-        **{k: v for k, v in os.environ.items() if not k.startswith(("OPENAI_", "MAKE", "MFLAGS"))},
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "COLUMNS": "100",
-        "NO_COLOR": "1",
-    }
-    run = subprocess.run(
-        step.command,
-        shell=isinstance(step.command, str),
-        cwd=desk,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        stdin=subprocess.DEVNULL,
-        text=True,
-        encoding="utf-8",
-        timeout=120,
-    )
-    if step.output is not None:
-        assert run.stdout == step.output
-    else:
-        assert run.returncode == 0, run.stdout
+@pytest.fixture
+def start(desk: Path) -> Iterator[Callable[[Step], subprocess.Popen[str]]]:
+    """Starts a step as a user's shell would; what still runs at the end is stopped."""
+    keep = {k: v for k, v in os.environ.items() if not k.startswith(("OPENAI_", "MAKE", "MFLAGS"))}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**keep, "PATH": path, "COLUMNS": "100", "NO_COLOR": "1"}
+    with ExitStack() as stack:
+
+        def start_step(step: Step) -> subprocess.Popen[str]:
+            shown = step.command.removesuffix(" &") if isinstance(step.command, str) else None
+            process = subprocess.Popen(
+                f"exec {shown}" if step.stays else step.command,
+                shell=shown is not None,
+                cwd=desk,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                text=True,
+                encoding="utf-8",
+            )
+            stack.enter_context(process)
+            stack.callback(process.terminate)
+            return process
+
+        yield start_step
+
+
+@pytest.mark.parametrize("section", steps().values(), ids=steps())
+def test_the_readme_shows_what_really_happens(section, start, free_port) -> None:
+    if any("curl" in step.command for step in section) and not shutil.which("curl"):
+        assert "CI" not in os.environ, "CI must have curl"
+        pytest.skip("this section of the README needs curl")
+    for step in section:
+        command, output = free_port(step.command), free_port(step.output)
+        process = start(step._replace(command=command, output=output))
+        if step.stays:
+            printed = "".join(process.stdout.readline() for _ in output.splitlines())
+        else:
+            printed, _ = process.communicate(timeout=120)
+        if output is None:
+            assert process.returncode == 0, f"line {step.line}: {printed}"
+        else:
+            assert printed == output, f"line {step.line}"
+
+
+@pytest.fixture
+def free_port() -> Callable[[Shown], Shown]:
+    """Puts a port that is free here in place of the 8000 that the README names."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+
+    def put(shown: Shown) -> Shown:
+        if isinstance(shown, str):
+            shown = shown.replace("batchsim serve &", "batchsim serve --port 8000 &")
+            return shown.replace("8000", port)
+        return shown
+
+    return put
 
 
 def test_the_diagram_in_the_readme_is_the_table_in_the_code() -> None:
