@@ -1,12 +1,14 @@
 """Unchanged programs inside `intercept`: whatever client they make talks to the fake."""
 
 import asyncio
+import gc
 import importlib
 import io
 import json
 import os
 import threading
 import tracemalloc
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
@@ -59,11 +61,14 @@ def sdk_library():
 
 def azure(**options):
     return openai.AzureOpenAI(
-        api_key="k",
         api_version="2024-10-21",
         azure_endpoint="https://resource.openai.azure.com",
-        **options,
+        **{"api_key": "k", **options},
     )
+
+
+def azure_by_token():
+    return azure(api_key=None, azure_ad_token="token")
 
 
 CLIENTS = {
@@ -85,6 +90,7 @@ CLIENTS = {
     ),
     "the SDK's own HTTP client": lambda: openai.OpenAI(http_client=openai.DefaultHttpxClient()),
     "of Azure": azure,
+    "of Azure, by token": azure_by_token,
     "of a deployment of Azure": lambda: azure(azure_deployment="gpt-4o"),
     "of Azure, by its newer paths": lambda: openai.OpenAI(
         base_url="https://resource.openai.azure.com/openai/v1/"
@@ -276,10 +282,22 @@ def test_a_transport_that_reaches_no_network_is_left_alone(fake, library):
     assert "openai-version" not in raw.headers
 
 
-def test_a_client_that_leaves_its_base_url_is_refused(fake):
-    client = openai.OpenAI(max_retries=0)
+def test_other_mocks_of_the_network_work_inside(fake):
+    respx = pytest.importorskip("respx")
+    httpx = importlib.import_module("httpx")
+    with respx.mock:
+        respx.get("https://elsewhere.example/").respond(418)
+        assert httpx.get("https://elsewhere.example/").status_code == 418
+        assert openai.OpenAI().batches.list().data == []
+
+
+@pytest.mark.parametrize(
+    "url", ["https://elsewhere.example/v1/files", "https://gateway.example:8443/v1/files"]
+)
+def test_a_client_that_leaves_its_base_url_is_refused(fake, url):
+    client = openai.OpenAI(base_url="https://gateway.example/v1", max_retries=0)
     with pytest.raises((NetworkForbidden, openai.APIConnectionError)) as raised:
-        client.get("https://elsewhere.example/v1/files", cast_to=object)
+        client.get(url, cast_to=object)
     assert NetworkForbidden in (type(raised.value), type(raised.value.__cause__))
 
 
@@ -308,7 +326,11 @@ def test_every_key_may_have_a_backend_of_its_own(content):
     assert tenants.backend("sk-mine").list_files().data[0].id == mine.id
 
 
-@pytest.mark.parametrize("make", [openai.OpenAI, azure, lambda: azure(azure_deployment="gpt-4o")])
+@pytest.mark.parametrize(
+    "make",
+    [openai.OpenAI, azure, azure_by_token, lambda: azure(azure_deployment="gpt-4o")],
+    ids=["OpenAI", "Azure", "Azure by token", "Azure's deployment"],
+)
 def test_single_requests_are_answered_too(fake, make):
     answer = make().chat.completions.create(
         model="gpt-4o", messages=[{"role": "user", "content": "Hello"}]
@@ -377,6 +399,22 @@ class TestLeaving:
             fail()
         assert [dict(vars(home)) for home in homes] == before
         assert "OPENAI_API_KEY" not in os.environ
+
+    def test_an_inner_block_puts_nothing_in_place_again(self, backend):
+        import socket
+
+        with intercept(backend):
+            connect = socket.socket.connect
+            with intercept(backend):
+                assert socket.socket.connect is connect
+
+    def test_the_backend_is_let_go(self):
+        with intercept(FakeBackend()) as fake:
+            openai.OpenAI().batches.list()
+            kept = weakref.ref(fake)
+            del fake
+        gc.collect()
+        assert kept() is None
 
     def test_blocks_may_be_left_in_any_order(self, content):
         first, second = FakeBackend(seed=1), FakeBackend(seed=2)

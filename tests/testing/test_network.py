@@ -225,6 +225,15 @@ def test_unix_sockets_are_open(tmp_path):
 
 
 @pytest.mark.usefixtures("inside")
+def test_sockets_of_the_kernel_are_open():
+    family = getattr(socket, "AF_NETLINK", None)
+    if family is None:
+        pytest.skip("only Linux has netlink")
+    with closing(socket.socket(family, socket.SOCK_RAW)) as sock, suppress(OSError):
+        sock.sendto(b"", (0, 0))
+
+
+@pytest.mark.usefixtures("inside")
 def test_threads_are_held_too():
     errors = []
 

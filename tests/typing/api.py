@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import assert_type
 
+import openai
+
 import batchsim
 from batchsim.backends import Page
 from batchsim.domain.lifecycle import Status
@@ -26,3 +28,19 @@ def walk(backend: batchsim.Backend) -> None:
 def run(backend: batchsim.Backend) -> bool:
     report = batchsim.run(Path("input.jsonl"), backend, results=Path("results.jsonl"))
     return report.all_ok
+
+
+def test_suite() -> None:
+    with batchsim.intercept(batchsim.FakeBackend(), allow=["db.example:5432"]) as fake:
+        assert_type(fake, batchsim.FakeBackend)
+        assert_type(fake.openai_client(timeout=3), openai.OpenAI)
+        assert_type(fake.async_openai_client(), openai.AsyncOpenAI)
+
+
+@batchsim.intercept(batchsim.FakeBackend())
+async def decorated(name: str) -> int:
+    return len(name)
+
+
+async def decorated_all_the_same() -> None:
+    assert_type(await decorated("a"), int)
