@@ -58,6 +58,7 @@ def receive(content: BinaryIO, draft: Draft, most: int, purpose: str) -> int:
 class _InputCheck:
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._is_between_characters = True
         self._first_line: bytearray | None = bytearray()
 
     def see(self, block: bytes) -> None:
@@ -74,10 +75,14 @@ class _InputCheck:
             self._check_first_line()
 
     def _decode(self, block: bytes, *, final: bool = False) -> None:
+        # Telling that all is ASCII takes a tenth of the time of decoding it.
+        if self._is_between_characters and block.isascii():
+            return
         try:
             self._decoder.decode(block, final)
         except UnicodeDecodeError:
             raise refusals.not_utf8() from None
+        self._is_between_characters = not self._decoder.getstate()[0]
 
     def _check_first_line(self) -> None:
         # A byte order mark passes here and fails the batch in validation (observed).
