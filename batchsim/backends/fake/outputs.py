@@ -63,6 +63,7 @@ class Results:
         self._pace = (end - begin) / max(1, len(sequence))
         self._draws = draws
         self._faults = faults
+        self._spoils = bool(faults.lost_lines or faults.doubled_lines or faults.blank_lines)
         self._chance = draws.per_line("result id", number, size=9)
 
     def write(self, store: Store, output_key: str, error_key: str) -> tuple[Written, Written]:
@@ -77,9 +78,11 @@ class Results:
                 line = b'{"id": "batch_req_%b", %b' % (identity.encode(), outcome)
                 if not self._execution.is_good(index):
                     errors.add(line)
-                    continue
-                for each in self._spoilt(index, line):
-                    output.add(each)
+                elif self._spoils:
+                    for each in self._spoilt(index, line):
+                        output.add(each)
+                else:
+                    output.add(line)
             return output.keep(output_key), errors.keep(error_key)
 
     def _outcomes(self) -> Iterator[tuple[int, int, bytes]]:
@@ -98,8 +101,6 @@ class Results:
 
     def _spoilt(self, index: int, line: bytes) -> list[bytes]:
         faults = self._faults
-        if not (faults.lost_lines or faults.doubled_lines or faults.blank_lines):
-            return [line]
         if self._happens("lost line", index, faults.lost_lines):
             return []
         if self._happens("blank line", index, faults.blank_lines):
