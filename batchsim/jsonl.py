@@ -11,6 +11,7 @@ import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -66,7 +67,7 @@ def _too_long(number: int, longest: int) -> InputError:
     )
 
 
-def open_input(path: Path | str) -> BinaryIO:
+def open_input(path: Path | str) -> BufferedReader:
     """Open an input file for reading bytes, if it is an ordinary file.
 
     Raises InputError, with what to do, for anything that is missing, not allowed, or not an

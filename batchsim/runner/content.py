@@ -88,13 +88,13 @@ class ShardContent(io.RawIOBase):
         end = self._starts[run + 1] if run + 1 < len(self._starts) else self._size
         wanted = min(len(buffer), end - self._position)
         self._input.seek(self._begins[run] + self._position - self._starts[run])
-        piece = self._input.read(wanted)
-        if not piece and self._position == self._size - 1:
-            piece = b"\n"
-        count = len(piece)
-        buffer[:count] = piece
+        piece = memoryview(buffer)[:wanted]
+        count = self._input.readinto(piece)
+        if not count and self._position == self._size - 1:
+            piece[:1] = b"\n"
+            count = 1
         if self._position == self._hashed:
-            self._hash.update(piece)
+            self._hash.update(piece[:count])
             self._hashed += count
         self._position += count
         return count
