@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import orjson
@@ -54,8 +52,7 @@ def read_usual_line(content: bytes, nesting: int) -> tuple[str, str, dict[str, A
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(NamedTuple):
     """The HTTP answer that a line got. `body` is the parsed JSON (any type, as the service sent)."""
 
     status_code: int
@@ -63,16 +60,14 @@ class Response:
     body: Any
 
 
-@dataclass(frozen=True, slots=True)
-class LineError:
+class LineError(NamedTuple):
     """Why a line was never run, such as `batch_expired` or `batch_cancelled`."""
 
     code: str
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResultLine:
+class ResultLine(NamedTuple):
     """A line of an output or error file (API reference, "The request output object").
 
     A line that ran has a `response`, whatever its status code; one that never ran has an `error`
@@ -99,34 +94,26 @@ class ResultLine:
 
         Raises ValueError when it is not an object or has no custom_id to place it by.
         """
-        if not isinstance(value, Mapping):
+        if not isinstance(value, dict):
             raise ValueError("the result line is not a JSON object")
         custom_id = value.get("custom_id")
         if not isinstance(custom_id, str):
             raise ValueError("the result line has no custom_id")
-        return cls(
-            custom_id=custom_id,
-            id=text(value.get("id")),
-            response=_response(value.get("response")),
-            error=_error(value.get("error")),
-        )
+        response, error = _response(value.get("response")), _error(value.get("error"))
+        return cls(custom_id, text(value.get("id")), response, error)
 
 
 def _response(value: Any) -> Response | None:
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return None
     code = value.get("status_code")
     if isinstance(code, str) and code.isdecimal() and len(code) < 10:
         code = int(code)
-    return Response(
-        status_code=integer(code) or 0,
-        request_id=text(value.get("request_id")),
-        body=value.get("body"),
-    )
+    return Response(integer(code) or 0, text(value.get("request_id")), value.get("body"))
 
 
 def _error(value: Any) -> LineError | None:
-    if isinstance(value, Mapping) and value:
+    if isinstance(value, dict) and value:
         code, message = text(value.get("code")), text(value.get("message"))
         return LineError(code or "unknown", message or "")
     if isinstance(value, str) and value:

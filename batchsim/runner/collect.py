@@ -80,6 +80,7 @@ class _Sorter:
 
     def sort(self, stream: BinaryIO, source: Source) -> None:
         """Give every line of a result file its place, or put it into quarantine."""
+        file = SOURCES.index(source)
         for line in read_lines(stream):
             content, offset = line.content, line.offset
             if not offset and content.startswith(_MARK):
@@ -93,21 +94,21 @@ class _Sorter:
                 self._quarantine.write(content + b"\n")
                 self.quarantined += 1
                 continue
-            self._place(position, offset, len(content), source)
+            self._place(position, offset, len(content), file)
             self._count(result)
 
     def fill_gaps(self, shard: ShardState, records: BinaryIO) -> None:
         """Write a record for every line that has no place yet, and place it there."""
         named = _named_errors(shard)
         code, message, account = _explanation(shard)
-        offset = 0
+        offset, file = 0, SOURCES.index(Source.RECORDS)
         for custom_id, position in self._ids.items():
             if self._index[2 * position + 1]:
                 continue
             error = named.get(position + 1) or LineError(code, message)
             content = _record(custom_id, error)
             records.write(content + b"\n")
-            self._place(position, offset, len(content), Source.RECORDS)
+            self._place(position, offset, len(content), file)
             self._counts[account] += 1
             offset += len(content) + 1
 
@@ -115,9 +116,9 @@ class _Sorter:
         """What became of the lines so far."""
         return Tally(**self._counts, quarantined=self.quarantined, usage=Usage(**self._tokens))
 
-    def _place(self, position: int, offset: int, length: int, source: Source) -> None:
+    def _place(self, position: int, offset: int, length: int, file: int) -> None:
         self._index[2 * position] = offset
-        self._index[2 * position + 1] = length << 2 | SOURCES.index(source)
+        self._index[2 * position + 1] = length << 2 | file
 
     def _count(self, result: ResultLine) -> None:
         if result.is_ok:
@@ -133,7 +134,7 @@ class _Sorter:
 
     def _add_tokens(self, usage: Any) -> None:
         """Add what a body says; chat completions and responses name the same things differently."""
-        if not isinstance(usage, dict):
+        if type(usage) is not dict:
             return
         tokens = self._tokens
         tokens["input_tokens"] += _number(usage, "prompt_tokens", "input_tokens")
