@@ -55,6 +55,13 @@ PACINGS = ("2024", "2025", "today", "quick", "instant")
     help="How long batches take [default: quick, a few seconds; with --speed, today].",
 )
 @click.option(
+    "--scenario",
+    metavar="NAME",
+    default="completed",
+    show_default=True,
+    help="How the service behaves: slow, expired_partial, missing_lines, ...; `list` shows them all.",
+)
+@click.option(
     "--auth-token",
     "tokens",
     metavar="KEY",
@@ -97,6 +104,7 @@ def serve(
     seed: int,
     speed: float,
     pacing: str | None,
+    scenario: str,
     tokens: tuple[str, ...],
     allowed_hosts: tuple[str, ...],
     control: bool,
@@ -115,11 +123,14 @@ def serve(
     from batchsim.server.serve import running
     from batchsim.wire import App
 
+    if scenario == "list":
+        return _list_scenarios()
     prepare_process()
     fakes = Fakes(
         seed=seed,
         clock=_clock(speed),
         pacing=pacing or ("quick" if speed == 1 else "today"),
+        scenario=scenario,
         folder=data,
     )
     keys = tokens or None
@@ -141,6 +152,14 @@ def serve(
         _warn_of_visible_keys(context)
         _tell(address, has_keys=bool(tokens))
         stopped.wait()
+    return ALL_GOOD
+
+
+def _list_scenarios() -> int:
+    from batchsim.backends.fake.scenarios import SCENARIOS
+
+    for scenario in SCENARIOS.values():
+        click.echo(f"{scenario.name:<20}{scenario.description}")
     return ALL_GOOD
 
 

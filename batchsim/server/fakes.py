@@ -13,8 +13,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from batchsim.backends.fake import FakeBackend, Faults, Pacing
-from batchsim.backends.fake.faults import NO_FAULTS
 from batchsim.backends.fake.ids import derived_seed
+from batchsim.backends.fake.pacing import pacing_of
+from batchsim.backends.fake.scenarios import scenario_of
 from batchsim.clock import Clock, SystemClock
 from batchsim.errors import UsageError
 from batchsim.jsonl import replace_file
@@ -33,7 +34,8 @@ class Fakes:
 
     `folder` is where they rest (in memory when None). What it holds is opened at once, and time
     goes on from the latest moment that is noted in it. `clock` is the time of them all, the
-    machine's unless given. Raises UsageError when the folder cannot be used, or is in use.
+    machine's unless given. `scenario` names how they all behave. Raises UsageError for an unknown
+    scenario, and when the folder cannot be used, or is in use.
     """
 
     def __init__(
@@ -42,13 +44,15 @@ class Fakes:
         seed: int = 0,
         clock: Clock | None = None,
         pacing: Pacing | str | None = None,
+        scenario: str = "completed",
         folder: Path | None = None,
     ) -> None:
         self.clock = AdjustableClock(clock or SystemClock())
         self.tenants = Tenants(self._make)
-        self.faults = NO_FAULTS
+        self._scenario = scenario_of(scenario)
+        self.faults = self._scenario.faults
         self._seed = seed
-        self._pacing = pacing
+        self._pacing = self._scenario.paced(pacing_of(pacing))
         self._folder = None if folder is None else folder / "keys"
         self._owner: FileLock | None = None
         self._found: dict[str, Store] = {}
@@ -74,9 +78,12 @@ class Fakes:
             backend.set_faults(faults)
 
     def reset(self) -> None:
-        """Forget all files, batches and faults. Time goes on. Requests under way may crash."""
+        """Forget all files, batches and faults but the scenario's own. Time goes on.
+
+        Requests under way may crash.
+        """
         self._forget()
-        self.faults = NO_FAULTS
+        self.faults = self._scenario.faults
         if self._folder is not None:
             for path in self._folder.iterdir():
                 shutil.rmtree(path)

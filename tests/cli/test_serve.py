@@ -246,3 +246,17 @@ def batchsim_process(desk, *arguments, **environment):
         text=True,
         timeout=30,
     )
+
+
+def test_the_scenarios_can_be_listed(batchsim):
+    outcome = batchsim("serve", "--scenario", "list")
+    assert outcome.code == 0
+    assert (
+        "expired_partial     about half the lines have run when the window closes" in outcome.stdout
+    )
+
+
+def test_an_unknown_scenario_is_one_clear_error(batchsim):
+    outcome = batchsim("serve", "--scenario", "sunshine")
+    assert outcome.code == 2
+    assert "there is no scenario called 'sunshine'" in outcome.stderr

@@ -133,3 +133,18 @@ def test_an_adjustable_clock_does_not_go_back(seconds):
         with pytest.raises(ValueError, match="cannot go back"):
             move(seconds)
     assert clock.now() == VIRTUAL_START
+
+
+def test_a_scenario_holds_for_every_key_and_through_a_reset():
+    fakes = Fakes(scenario="missing_lines", clock=VirtualClock())
+    assert fakes.faults.lost_lines == 0.2
+    fakes.reset()
+    assert fakes.faults.lost_lines == 0.2
+
+
+def test_a_scenario_changes_the_pacing_that_was_chosen():
+    fakes = Fakes(scenario="stuck_validating", pacing="instant", clock=VirtualClock())
+    backend = fakes.tenants.backend("a")
+    batch = backend.create_batch(input_file_id=upload(fakes, "a"), endpoint="/v1/chat/completions")
+    fakes.clock.advance(3_600)
+    assert backend.retrieve_batch(batch.id).status == "validating"
