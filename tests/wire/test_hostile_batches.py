@@ -195,6 +195,15 @@ def test_case_083_a_body_that_is_no_request_is_refused(refused, body, kind, stat
     assert refused(body, headers=[("Content-Type", kind)]).status == status
 
 
+def test_case_083_a_body_may_nest_as_deep_as_a_line(door, refused):
+    def nested(depth):
+        return GOOD[:-1] + b', "metadata": ' + b'{"a": ' * depth + b"1" + b"}" * (depth + 1)
+
+    assert refused(nested(127)).error["param"] == "metadata.a"
+    message = "The JSON body is nested more than 128 levels deep."
+    assert refused(nested(128)).error["message"] == message
+
+
 def test_case_083_a_parameter_twice_is_named(refused):
     answer = refused(b'{"endpoint": "/v1/responses", ' + GOOD[1:])
     assert answer.error["message"] == "Duplicate parameter: 'endpoint'."

@@ -178,7 +178,7 @@ def test_case_067_a_compressed_body_is_refused(refused, send_form, forms, encodi
 def test_case_068_encoded_and_nested_parts_are_refused(send_form, forms):
     purpose = forms.field("purpose", "batch")
     head = b'Content-Disposition: form-data; name="file"; filename="a.jsonl"\r\n'
-    encoded = head + b"Content-Transfer-Encoding: base64\r\n\r\ne30K"
+    encoded = head + b"Content-Transfer-Encoding: base64\r\n\r\n1234"
     nested = (
         b'Content-Disposition: form-data; name="file"\r\n'
         b"Content-Type: multipart/mixed; boundary=inner\r\n\r\n--inner\r\n\r\n{}\r\n--inner--"

@@ -1,8 +1,11 @@
 """The Uploads API: one file in several parts."""
 
 import hashlib
+import io
 
 import pytest
+
+from batchsim.wire import pending
 
 CONTENT = b'{"custom_id": "1"}\n' * 100
 CREATION = {
@@ -246,6 +249,13 @@ def test_what_the_parts_make_is_checked_as_any_upload(begin, add_part, end):
     answer = end(upload_id, [add_part(upload_id, b"junk").json["id"]])
     assert answer.status == 400
     assert answer.error["message"] == "Invalid file format for Batch API. Must be .jsonl"
+
+
+@pytest.mark.parametrize("size", [1, 3, 4, 5, 100])
+def test_pieces_are_one_stream_however_it_is_read(size):
+    pieces = [b"abcdef", b"g", b"hijklmnopq"]
+    with io.BufferedReader(pending._Joined(iter(pieces)), size) as stream:
+        assert stream.read(7) + stream.read() == b"".join(pieces)
 
 
 def test_an_upload_is_its_key_s_own(door_to, forms):

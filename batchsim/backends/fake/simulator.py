@@ -284,7 +284,10 @@ class FakeBackend(Clients):
             self._progress.set_faults(faults)
 
     def answer(self, url: str, body: dict[str, Any]) -> Answer:
-        """See Answers. Whoever answers the lines answers, asked with an empty custom_id."""
+        """See Answers. Whoever answers the lines answers, asked with an empty custom_id.
+
+        A responder of one's own may be asked by several threads at once.
+        """
         if url not in ENDPOINTS:
             raise refusals.unknown_url("POST", url)
         with self._lock:
