@@ -3,14 +3,11 @@
 from urllib.parse import quote
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 
 from batchsim.backends.fake import FakeBackend
 from batchsim.wire import App, Request
 from batchsim.wire.app import ROUTES
-
-schemathesis = pytest.importorskip("schemathesis")
-jsonschema_rs = pytest.importorskip("jsonschema_rs")
 
 CHAT = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]}
 
@@ -35,22 +32,37 @@ def wsgi(environ, start_response):
 
 
 APP = App(FakeBackend(seed=1, pacing="instant"), api_keys=["sk-right"])
-SURFACE = schemathesis.openapi.from_wsgi("/openapi.json", wsgi)
 
 
-# A file must be JSONL, a query may hold more than is described: these two checks know too little.
-UNFIT = [
-    schemathesis.checks.positive_data_acceptance,
-    schemathesis.checks.negative_data_rejection,
-]
+@pytest.fixture(scope="module")
+def schemathesis():
+    return pytest.importorskip("schemathesis")
+
+
+@pytest.fixture(scope="module")
+def surface(schemathesis):
+    return schemathesis.openapi.from_wsgi("/openapi.json", wsgi)
 
 
 @pytest.mark.slow
-@SURFACE.parametrize()
-@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=[*HealthCheck])
-def test_no_request_gets_an_answer_that_is_not_described(case):
-    authorization = {"Authorization": "Bearer sk-right"}
-    case.call_and_validate(headers=authorization, excluded_checks=UNFIT)
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.operation.name)
+def test_no_request_gets_an_answer_that_is_not_described(schemathesis, surface, route):
+    operation = surface[route.path][route.method]
+    # A file must be JSONL, a query may hold more than is described: these two know too little.
+    checks = schemathesis.checks
+    unfit = [checks.positive_data_acceptance, checks.negative_data_rejection]
+
+    good, bad = (
+        operation.as_strategy(generation_mode=mode) for mode in schemathesis.GenerationMode
+    )
+
+    @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=HealthCheck)
+    @given(good | bad)
+    def check(case):
+        authorization = {"Authorization": "Bearer sk-right"}
+        case.call_and_validate(headers=authorization, excluded_checks=unfit)
+
+    check()
 
 
 @pytest.fixture
@@ -80,6 +92,7 @@ def test_every_operation_has_a_name_of_its_own(description):
 
 
 def test_every_schema_is_one_and_is_used(description):
+    jsonschema_rs = pytest.importorskip("jsonschema_rs")
     text = str(description)
     for name, schema in description["components"]["schemas"].items():
         jsonschema_rs.meta.validate(schema)
@@ -87,6 +100,8 @@ def test_every_schema_is_one_and_is_used(description):
 
 
 def test_every_answer_of_a_batch_s_life_is_as_described(description, backend, door, input_content):
+    jsonschema_rs = pytest.importorskip("jsonschema_rs")
+
     def check(name, answer):
         schema = {"$ref": f"#/components/schemas/{name}", **description}
         jsonschema_rs.validate(schema, answer.json)
