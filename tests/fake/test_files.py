@@ -58,8 +58,9 @@ def test_an_upload_that_breaks_off_leaves_nothing(user, store):
         b'{"a": 1}\n\xff\n',
         b'{"a": "\xed\xa0\x80"}\n',
         b'{"a": 1}\n' * 200_000 + b"\xe3\x81",
+        b" " * ((1 << 20) - 2) + b"\xe3\x81" + b"{}\n",
     ],
-    ids=["utf-16", "latin byte", "lone surrogate", "cut off at the end"],
+    ids=["utf-16", "latin byte", "lone surrogate", "cut off at the end", "cut off by a block"],
 )
 def test_row_025_what_is_not_utf_8_is_refused_and_not_kept(user, content):
     someone = user()
