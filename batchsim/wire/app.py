@@ -14,7 +14,7 @@ from collections.abc import Collection
 from weakref import WeakKeyDictionary
 
 from batchsim.backends import Backend
-from batchsim.backends.fake import refusals
+from batchsim.domain import refusals
 from batchsim.errors import BatchsimError
 from batchsim.wire import batches, files, models, openapi, problem, synchronous, uploads
 from batchsim.wire.auth import authenticate

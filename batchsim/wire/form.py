@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, Any, NamedTuple
 
-from batchsim.backends.fake import refusals
+from batchsim.domain import refusals
 from batchsim.errors import MissingExtra, Refused
 from batchsim.wire.message import Request
 from batchsim.wire.parse import check_uncompressed

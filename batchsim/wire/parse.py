@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from batchsim.backends.fake import refusals
+from batchsim.domain import refusals
 from batchsim.domain.json_objects import is_deeper, repeated_names
 from batchsim.domain.limits import OPENAI
 from batchsim.errors import Refused

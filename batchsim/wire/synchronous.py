@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from batchsim.backends import Answers
-from batchsim.backends.fake import refusals
+from batchsim.domain import refusals
 from batchsim.wire import parse, render
 from batchsim.wire.message import Response
 from batchsim.wire.routes import Call, Operation, Route

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any, BinaryIO
 
-from batchsim.backends.fake import refusals
 from batchsim.backends.fake.uploads import check_lifetime, check_purpose
+from batchsim.domain import refusals
 from batchsim.domain.files import File
 from batchsim.domain.limits import OPENAI
 from batchsim.errors import Refused

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from batchsim.backends.fake import refusals
+from batchsim.domain import refusals
 from batchsim.domain.endpoints import COMPLETION_WINDOW, ENDPOINTS
 from batchsim.domain.limits import Limits
 

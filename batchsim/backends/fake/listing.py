@@ -7,7 +7,7 @@ from itertools import dropwhile, islice
 from typing import Any, TypeVar
 
 from batchsim.backends import Listed, Page
-from batchsim.backends.fake import refusals
+from batchsim.domain import refusals
 
 Record = TypeVar("Record")
 

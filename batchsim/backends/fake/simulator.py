@@ -14,7 +14,6 @@ from dataclasses import replace
 from typing import Any, BinaryIO, Literal
 
 from batchsim.backends import Page
-from batchsim.backends.fake import refusals
 from batchsim.backends.fake.clients import Clients
 from batchsim.backends.fake.course import Behaviour
 from batchsim.backends.fake.creation import check_creation
@@ -28,6 +27,7 @@ from batchsim.backends.fake.records import BatchRecord, FileRecord, Records
 from batchsim.backends.fake.synchronous import Synchronous
 from batchsim.backends.fake.uploads import check_lifetime, check_purpose, receive
 from batchsim.clock import VIRTUAL_START, Clock, VirtualClock
+from batchsim.domain import refusals
 from batchsim.domain.batches import Batch
 from batchsim.domain.endpoints import ENDPOINTS, is_openai_model
 from batchsim.domain.files import File, Purpose

@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from batchsim.backends.fake import refusals
+from batchsim.domain import refusals
 from batchsim.domain.files import UPLOAD_PURPOSES, Purpose
 from batchsim.domain.limits import Limits
 from batchsim.jsonl import BLOCK
