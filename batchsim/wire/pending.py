@@ -17,11 +17,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import IO, Any, BinaryIO, Literal, NamedTuple, cast
 
-from batchsim.backends.fake.spool import Spool
 from batchsim.domain.files import File
 from batchsim.domain.limits import HOUR
 from batchsim.errors import NotFound, Refused
 from batchsim.jsonl import BLOCK
+from batchsim.stores.spool import Spool
 
 LIFETIME = HOUR
 """Seconds from an upload's creation until it is gone (API reference)."""

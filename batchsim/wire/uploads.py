@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any, BinaryIO
 
-from batchsim.backends.fake.uploads import check_lifetime, check_purpose
 from batchsim.domain import refusals
 from batchsim.domain.files import File
 from batchsim.domain.limits import OPENAI
+from batchsim.domain.parameters import check_lifetime, check_purpose
 from batchsim.errors import Refused
 from batchsim.wire import parse, render
 from batchsim.wire.form import LARGEST_PART, read_upload

@@ -21,10 +21,10 @@ import orjson
 
 from batchsim.backends.fake.faults import Faults
 from batchsim.backends.fake.ids import Draws, request_id
-from batchsim.backends.fake.spool import Spool
 from batchsim.domain.batches import Usage
 from batchsim.domain.lines import RequestLine
 from batchsim.responders import Answer, Occasion, Responder
+from batchsim.stores.spool import Spool
 
 QUOTA_EXCEEDED = Answer(
     429,

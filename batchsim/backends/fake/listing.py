@@ -4,22 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from itertools import dropwhile, islice
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from batchsim.backends import Listed, Page
-from batchsim.domain import refusals
 
 Record = TypeVar("Record")
-
-
-def check_limit(limit: Any, most: int) -> None:
-    """Refuse a page size that is no integer or not in 1 to `most`."""
-    if type(limit) is not int:
-        raise refusals.wrong_type("limit", "an integer", limit)
-    if limit < 1:
-        raise refusals.too_small("limit", limit, 1)
-    if limit > most:
-        raise refusals.too_large("limit", limit, most)
 
 
 def cut_page(

@@ -86,6 +86,16 @@ class Progress:
             self._records.save(now)  # what was seen must not be unseen after a restart
         return RequestCounts(batch.request_counts.total, execution.completed, execution.failed)
 
+    def shown(self, record: BatchRecord, now: float) -> Batch:
+        """The batch as a client sees it now."""
+        batch = replace(record.batch, request_counts=self.counts(record, now))
+        if (
+            batch.status.is_terminal
+            and now < record.since + self._behaviour.faults.result_ids_late_by
+        ):
+            return replace(batch, output_file_id=None, error_file_id=None)
+        return batch
+
     def set_faults(self, faults: Faults) -> None:
         """Let other things go wrong from the next event on."""
         self._behaviour = replace(self._behaviour, faults=faults)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from batchsim.domain import refusals
 from batchsim.domain.batches import Batch
 from batchsim.domain.files import File
 from batchsim.stores import Store, Value
@@ -84,6 +85,21 @@ class Records:
             else:
                 self.files[key] = FileRecord.from_value(value)
         self._sweep()
+
+    def file(self, identifier: str) -> FileRecord:
+        """The file of that id. Raises NotFound as the API does."""
+        record = self.files.get(identifier)
+        if record is None:
+            raise refusals.no_such_file(identifier)
+        return record
+
+    def batch(self, identifier: str) -> BatchRecord:
+        """The batch of that id. Raises NotFound as the API does, Refused for no batch's id."""
+        record = self.batches.get(identifier)
+        if record is None:
+            known_form = identifier.startswith("batch")
+            raise (refusals.no_such_batch if known_form else refusals.not_a_batch_id)(identifier)
+        return record
 
     def note_time(self, now: float) -> float:
         """`now`, or the latest time that was ever noted when that is later."""

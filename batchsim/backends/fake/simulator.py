@@ -10,22 +10,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any, BinaryIO, Literal
 
 from batchsim.backends import Page
 from batchsim.backends.fake.clients import Clients
 from batchsim.backends.fake.course import Behaviour
-from batchsim.backends.fake.creation import check_creation
 from batchsim.backends.fake.faults import NO_FAULTS, Faults
 from batchsim.backends.fake.ids import Draws, batch_id, file_id
-from batchsim.backends.fake.listing import check_limit, cut_page
+from batchsim.backends.fake.listing import cut_page
 from batchsim.backends.fake.pacing import Pacing, pacing_of
 from batchsim.backends.fake.progress import Progress
 from batchsim.backends.fake.rates import RateLimit
 from batchsim.backends.fake.records import BatchRecord, FileRecord, Records
 from batchsim.backends.fake.synchronous import Synchronous
-from batchsim.backends.fake.uploads import check_lifetime, check_purpose, receive
+from batchsim.backends.fake.uploads import receive
 from batchsim.clock import VIRTUAL_START, Clock, VirtualClock
 from batchsim.domain import refusals
 from batchsim.domain.batches import Batch
@@ -33,6 +31,12 @@ from batchsim.domain.endpoints import ENDPOINTS, is_openai_model
 from batchsim.domain.files import File, Purpose
 from batchsim.domain.lifecycle import Status
 from batchsim.domain.limits import HOUR, OPENAI, Limits
+from batchsim.domain.parameters import (
+    check_creation,
+    check_lifetime,
+    check_limit,
+    check_purpose,
+)
 from batchsim.errors import UsageError
 from batchsim.jsonl import BLOCK
 from batchsim.responders import Answer
@@ -160,7 +164,7 @@ class FakeBackend(Clients):
         """See Backend."""
         with self._lock:
             self._advance()
-            return self._file(file_id).file
+            return self._records.file(file_id).file
 
     def list_files(
         self,
@@ -177,7 +181,7 @@ class FakeBackend(Clients):
         with self._lock:
             self._advance()
             if after is not None:
-                self._file(after)
+                self._records.file(after)
             records = self._records.files
             entries = records.items() if order == "asc" else reversed(records.items())
             return cut_page(
@@ -192,14 +196,14 @@ class FakeBackend(Clients):
         """See Backend."""
         with self._lock:
             now = self._advance()
-            self._file(file_id)
+            self._records.file(file_id)
             self._progress.remove_file(file_id, now)
 
     def read_file(self, file_id: str) -> Iterator[bytes]:
         """See Backend. Files for assistants and of user data are refused (observed)."""
         with self._lock:
             self._advance()
-            record = self._file(file_id)
+            record = self._records.file(file_id)
             if record.file.purpose in UNREADABLE:
                 raise refusals.not_downloadable(record.file.purpose)
             stream = self._store.open_content(file_id)
@@ -248,19 +252,19 @@ class FakeBackend(Clients):
         """See Backend. An id that does not begin with `batch` is refused (observed)."""
         with self._lock:
             now = self._advance()
-            return self._show(self._batch(batch_id), now)
+            return self._progress.shown(self._records.batch(batch_id), now)
 
     def cancel_batch(self, batch_id: str) -> Batch:
         """See Backend. Cancelling while results are written is allowed (inferred)."""
         with self._lock:
             now = self._advance()
-            record = self._batch(batch_id)
+            record = self._records.batch(batch_id)
             status = record.batch.status
             if status in (Status.CANCELLING, Status.CANCELLED):
-                return self._show(record, now)
+                return self._progress.shown(record, now)
             if status.is_terminal:
                 raise refusals.cannot_cancel(status)
-            return self._show(self._progress.cancel(record, now), now)
+            return self._progress.shown(self._progress.cancel(record, now), now)
 
     def list_batches(self, *, limit: int = 20, after: str | None = None) -> Page[Batch]:
         """See Backend. Raises NotFound when there is no batch `after` (inferred)."""
@@ -271,7 +275,7 @@ class FakeBackend(Clients):
                 raise refusals.no_such_batch(after)
             return cut_page(
                 reversed(self._records.batches.items()),
-                lambda record: self._show(record, now),
+                lambda record: self._progress.shown(record, now),
                 limit=limit,
                 after=after,
             )
@@ -306,7 +310,9 @@ class FakeBackend(Clients):
         with self._lock:
             now = self._advance()
             ended = self._progress.take_ended()
-            return tuple(self._show(self._records.batches[identifier], now) for identifier in ended)
+            return tuple(
+                self._progress.shown(self._records.batches[identifier], now) for identifier in ended
+            )
 
     def close(self) -> None:
         """Forget what is running and close the store. A second call does nothing."""
@@ -338,23 +344,3 @@ class FakeBackend(Clients):
             raise refusals.cannot_find_file(identifier, self.project)
         if record is not None and record.file.purpose != Purpose.BATCH:
             raise refusals.wrong_input_purpose(identifier, record.file.purpose)
-
-    def _file(self, identifier: str) -> FileRecord:
-        record = self._records.files.get(identifier)
-        if record is None:
-            raise refusals.no_such_file(identifier)
-        return record
-
-    def _batch(self, identifier: str) -> BatchRecord:
-        record = self._records.batches.get(identifier)
-        if record is None:
-            known_form = identifier.startswith("batch")
-            raise (refusals.no_such_batch if known_form else refusals.not_a_batch_id)(identifier)
-        return record
-
-    def _show(self, record: BatchRecord, now: float) -> Batch:
-        """The batch as a client sees it now."""
-        batch = replace(record.batch, request_counts=self._progress.counts(record, now))
-        if batch.status.is_terminal and now < record.since + self._faults.result_ids_late_by:
-            return replace(batch, output_file_id=None, error_file_id=None)
-        return batch

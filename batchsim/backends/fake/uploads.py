@@ -3,36 +3,14 @@
 from __future__ import annotations
 
 import codecs
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import orjson
 
 from batchsim.domain import refusals
-from batchsim.domain.files import UPLOAD_PURPOSES, Purpose
-from batchsim.domain.limits import Limits
+from batchsim.domain.files import Purpose
 from batchsim.jsonl import BLOCK
 from batchsim.stores import Draft
-
-
-def check_purpose(purpose: Any, filename: str) -> None:
-    """Refuse what can be told before the first byte: the purpose, and the name for a batch."""
-    if purpose not in UPLOAD_PURPOSES:
-        raise refusals.unknown_purpose(purpose)
-    _, dot, extension = filename.rpartition("/")[2].rpartition(".")
-    if purpose == Purpose.BATCH and dot and extension.lower() != "jsonl":
-        raise refusals.wrong_file_format()
-
-
-def check_lifetime(name: str, seconds: Any, limits: Limits) -> None:
-    """Refuse a lifetime that is no integer or out of range; None is the default and passes."""
-    if seconds is None:
-        return
-    if type(seconds) is not int:
-        raise refusals.wrong_type(f"{name}.seconds", "an integer", seconds)
-    if seconds < limits.shortest_file_lifetime:
-        raise refusals.too_small(f"{name}.seconds", seconds, limits.shortest_file_lifetime)
-    if seconds > limits.longest_file_lifetime:
-        raise refusals.too_large(f"{name}.seconds", seconds, limits.longest_file_lifetime)
 
 
 def receive(content: BinaryIO, draft: Draft, most: int, purpose: str) -> int:

@@ -1,4 +1,4 @@
-"""What is refused at once when a batch is created; everything else is found in validation."""
+"""The parameters of requests about files and batches, and what of them is refused at once."""
 
 from __future__ import annotations
 
@@ -7,13 +7,48 @@ from typing import Any
 
 from batchsim.domain import refusals
 from batchsim.domain.endpoints import COMPLETION_WINDOW, ENDPOINTS
+from batchsim.domain.files import UPLOAD_PURPOSES, Purpose
 from batchsim.domain.limits import Limits
+
+
+def check_purpose(purpose: Any, filename: str) -> None:
+    """Refuse what can be told before the first byte: the purpose, and the name for a batch."""
+    if purpose not in UPLOAD_PURPOSES:
+        raise refusals.unknown_purpose(purpose)
+    _, dot, extension = filename.rpartition("/")[2].rpartition(".")
+    if purpose == Purpose.BATCH and dot and extension.lower() != "jsonl":
+        raise refusals.wrong_file_format()
+
+
+def check_lifetime(name: str, seconds: Any, limits: Limits) -> None:
+    """Refuse a lifetime that is no integer or out of range; None is the default and passes."""
+    if seconds is None:
+        return
+    if type(seconds) is not int:
+        raise refusals.wrong_type(f"{name}.seconds", "an integer", seconds)
+    if seconds < limits.shortest_file_lifetime:
+        raise refusals.too_small(f"{name}.seconds", seconds, limits.shortest_file_lifetime)
+    if seconds > limits.longest_file_lifetime:
+        raise refusals.too_large(f"{name}.seconds", seconds, limits.longest_file_lifetime)
+
+
+def check_limit(limit: Any, most: int) -> None:
+    """Refuse a page size that is no integer or not in 1 to `most`."""
+    if type(limit) is not int:
+        raise refusals.wrong_type("limit", "an integer", limit)
+    if limit < 1:
+        raise refusals.too_small("limit", limit, 1)
+    if limit > most:
+        raise refusals.too_large("limit", limit, most)
 
 
 def check_creation(
     input_file_id: Any, endpoint: Any, completion_window: Any, metadata: Any, limits: Limits
 ) -> None:
-    """Refuse parameters that are absent, of a wrong type, or not among the allowed values."""
+    """Refuse a batch whose parameters are absent, of a wrong type, or not among the allowed values.
+
+    What is wrong with the input file is found later, in validation.
+    """
     _check_text("input_file_id", input_file_id)
     _check_text("endpoint", endpoint)
     _check_text("completion_window", completion_window)
