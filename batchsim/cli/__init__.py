@@ -6,7 +6,6 @@ nothing was sent; 75 stopped, the same command continues; 130 interrupted.
 
 from __future__ import annotations
 
-import os
 import sys
 
 import click
@@ -15,6 +14,11 @@ from batchsim.cli.demo import demo
 from batchsim.cli.failures import INTERRUPTED, explain
 from batchsim.cli.run import run
 from batchsim.cli.serve import serve
+from batchsim.cli.surroundings import (
+    discard_output,
+    fill_closed_streams,
+    interrupted_by_any_signal,
+)
 from batchsim.cli.validate import validate
 from batchsim.errors import BatchsimError
 
@@ -41,11 +45,23 @@ commands.add_command(validate)
 
 def main() -> None:
     """Run the command line and exit with its code; a user's or a server's fault shows no traceback."""
+    fill_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = commands.main(standalone_mode=False) or 0
+        with interrupted_by_any_signal():
+            code = _run()
+    except OSError as error:
+        # Whoever read our output has gone, or its disk is full; Python would complain once more
+        # when it flushes at exit.
+        code = discard_output(error)
+    sys.exit(code)
+
+
+def _run() -> int:
+    try:
+        code = int(commands.main(standalone_mode=False) or 0)
         sys.stdout.flush()
     except click.ClickException as error:
         error.show()
@@ -53,10 +69,6 @@ def main() -> None:
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
         code = INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has gone; Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1
     except BatchsimError as error:
         code = explain(error)
-    sys.exit(code)
+    return code

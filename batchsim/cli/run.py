@@ -9,18 +9,21 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from batchsim.cli.backend import backend_options, real_backend, refuse_to_guess
 from batchsim.cli.failures import ALL_GOOD, INTERRUPTED, SOME_FAILED
+from batchsim.cli.standard_input import STANDARD_INPUT, keep_standard_input
 from batchsim.errors import AuthenticationFailed, InputError, UsageError
 
 if TYPE_CHECKING:
     from batchsim.backends import Backend
     from batchsim.runner.policy import Policy
     from batchsim.runner.report import Report
+
+STANDARD_OUTPUT = "-"
 
 
 @click.command()
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
     "-o",
     "--output",
     metavar="RESULTS",
-    help="Write the results to this file once they are complete (standard output unless given).",
+    help="Write the results to this file once they are complete (standard output unless given, or for -).",
 )
 @click.option(
     "--job",
@@ -61,10 +64,13 @@ def run(
     """
     if backend is None:
         raise refuse_to_guess("run")
-    source, job = _source_and_job(requests, output, job)
-    results = Path(output) if output else job / "results.jsonl"
+    if output == STANDARD_OUTPUT:
+        output = None
     try:
-        report = _run(backend, source, results, job, seed=seed, any_model=any_model)
+        with _kept_input(requests) as (kept, name):
+            job = job or Path(f"{output or name}.job")
+            results = Path(output) if output else job / "results.jsonl"
+            report = _run(backend, kept, results, job, seed=seed, any_model=any_model)
     except KeyboardInterrupt:
         _tell_interrupted(backend)
         return INTERRUPTED
@@ -74,7 +80,7 @@ def run(
 
 
 def _run(
-    backend: str, source: Path, results: Path, job: Path, *, seed: int, any_model: bool
+    backend: str, source: Path | _Spooled, results: Path, job: Path, *, seed: int, any_model: bool
 ) -> Report:
     from batchsim.cli.progress import Display
     from batchsim.domain.endpoints import is_openai_model
@@ -82,7 +88,7 @@ def _run(
 
     with _job_directory(job), Display() as display:
         report = run_job(
-            source,
+            _settled(source, job),
             _open_backend(backend, job, seed),
             results=results,
             job=job,
@@ -97,8 +103,8 @@ def _run(
 @contextmanager
 def _job_directory(job: Path) -> Iterator[None]:
     """Make the directory, and take it away again when the work was refused before it began."""
-    is_new = not job.exists()
     try:
+        is_new = not job.exists()
         job.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(
@@ -131,23 +137,35 @@ def _open_backend(backend: str, job: Path, seed: int) -> Backend:
     return FakeBackend(seed=seed, clock=clock, store=store)
 
 
-def _source_and_job(requests: str, output: str | None, job: Path | None) -> tuple[Path, Path]:
-    """The input as a file, and the job directory; standard input is kept in the latter."""
-    if requests != "-":
-        source = Path(requests)
-        return source, job or Path(f"{output or source}.job")
-    if sys.stdin.isatty():
-        click.echo("reading requests from the terminal; end them with Ctrl-D", err=True)
+@contextmanager
+def _kept_input(requests: str) -> Iterator[tuple[Path | _Spooled, str]]:
+    """The input, and what its job is named after; of standard input, that is its content."""
+    if requests != STANDARD_INPUT:
+        yield Path(requests), requests
+        return
     digest = hashlib.blake2b(digest_size=6)
-    with tempfile.NamedTemporaryFile(prefix="batchsim-", suffix=".jsonl", delete=False) as spool:
-        while block := sys.stdin.buffer.read(1 << 20):
-            digest.update(block)
-            spool.write(block)
-    job = job or Path(f"{output}.job" if output else f"batchsim-{digest.hexdigest()}.job")
-    job.mkdir(parents=True, exist_ok=True)
-    source = job / "stdin.jsonl"
-    shutil.move(spool.name, source)
-    return source, job
+    with tempfile.TemporaryDirectory(prefix="batchsim-") as folder:
+        spooled = _Spooled(Path(folder) / "stdin.jsonl")
+        with spooled.path.open("wb") as spool:
+            keep_standard_input(spool, observe=digest.update)
+        try:
+            yield spooled, f"batchsim-{digest.hexdigest()}"
+        except InputError as error:
+            error.path = "standard input"
+            raise
+
+
+class _Spooled(NamedTuple):
+    """Standard input in a file that does not outlive this process."""
+
+    path: Path
+
+
+def _settled(source: Path | _Spooled, job: Path) -> Path:
+    """The path of the input; standard input moves into the job directory, to be there next time."""
+    if isinstance(source, Path):
+        return source
+    return Path(shutil.move(source.path, job / source.path.name))
 
 
 def _copy_to_stdout(results: Path) -> None:

@@ -7,18 +7,19 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import click
 import orjson
 
 from batchsim.cli.failures import ALL_GOOD, BAD_INPUT
 from batchsim.cli.findings import Finding, findings
+from batchsim.cli.standard_input import STANDARD_INPUT, keep_standard_input
 from batchsim.domain.diagnosis import shown
 from batchsim.domain.endpoints import ENDPOINTS, is_openai_model
 from batchsim.domain.validation import InputRules
 from batchsim.errors import InputError
-from batchsim.jsonl import BLOCK, open_input
+from batchsim.jsonl import open_input
 
 SHOWN = 20
 """How many errors are printed without `--all`."""
@@ -50,7 +51,7 @@ def validate(
     Every error is counted and the first 20 are printed with what to do about each. Nothing is
     sent. Exits 0 when the input is valid and 2 when it is not.
     """
-    name = "standard input" if source == "-" else shown(source)
+    name = "standard input" if source == STANDARD_INPUT else shown(source)
     printer = _Printer(name, limit=None if show_all else SHOWN, as_json=as_json)
     rules = InputRules(
         endpoint=endpoint, supports=(lambda _: True) if any_model else is_openai_model
@@ -136,26 +137,13 @@ def _count(number: int, thing: str) -> str:
 @contextmanager
 def _opened(source: str) -> Iterator[BinaryIO]:
     """The input as a stream that can seek; standard input is copied to a temporary file."""
-    if source != "-":
+    if source != STANDARD_INPUT:
         with open_input(source) as stream:
             yield stream
         return
     with tempfile.TemporaryFile(prefix="batchsim-") as spool:
-        _copy_standard_input(spool)
+        keep_standard_input(spool)
         yield spool
-
-
-def _copy_standard_input(spool: IO[bytes]) -> None:
-    if sys.stdin is None:
-        raise InputError("standard input is closed", hint="pipe the lines in, or name a file")
-    if sys.stdin.isatty():
-        click.echo("reading requests from the terminal; end them with Ctrl-D", err=True)
-    try:
-        while block := sys.stdin.buffer.read(BLOCK):
-            spool.write(block)
-        spool.seek(0)
-    except OSError as error:
-        raise InputError(f"standard input cannot be kept: {error.strerror}") from None
 
 
 def _version(stream: BinaryIO) -> tuple[int, int]:

@@ -25,6 +25,10 @@ from batchsim.errors import InputError, JournalError
 from batchsim.jsonl import replace_file
 from batchsim.runner.entries import Source
 
+_LOCK = "lock"
+_HOLDER = "holder.json"
+_SHARDS = "shards"
+
 RequestLike = Mapping[str, Any] | str | bytes
 """A request line: its JSON as text or bytes, or the object itself."""
 
@@ -49,15 +53,22 @@ class JobDirectory:
         """Where result lines are kept that answer no line of the shard."""
         return self._shard_path(shard, "quarantine.jsonl")
 
+    def owns(self, path: Path) -> bool:
+        """Whether `path` is a file that makes the job what it is."""
+        own = {self.journal.name, self.requests.name, _LOCK, _HOLDER}
+        place = Path(os.path.realpath(path))
+        home = Path(os.path.realpath(self.path))
+        return (place.parent == home and place.name in own) or home / _SHARDS in place.parents
+
     def _shard_path(self, shard: int, name: str) -> Path:
-        return self.path / "shards" / f"{shard:04}.{name}"
+        return self.path / _SHARDS / f"{shard:04}.{name}"
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the directory against other runners. Raises JournalError when one is in it."""
-        (self.path / "shards").mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.path / "lock")
-        holder = self.path / "holder.json"
+        (self.path / _SHARDS).mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path / _LOCK)
+        holder = self.path / _HOLDER
         try:
             lock.acquire(timeout=0)
         except Timeout:

@@ -74,8 +74,9 @@ def run(
     results = Path(results)
     directory = JobDirectory(Path(job) if job is not None else Path(f"{results}.job"))
     own = _checked_metadata(metadata or {}, limits)
-    _refuse_to_overwrite(results, directory)
     source = Path(requests) if isinstance(requests, str | os.PathLike) else None
+    _refuse_to_overwrite(results, directory, source)
+    target = Path(os.path.realpath(results))  # a link stays, and what it points at is replaced
     plan = None
     if source is not None and not directory.journal.exists():
         plan = _plan(source, limits, supports)  # a bad input leaves no trace
@@ -84,9 +85,7 @@ def run(
             source = source or directory.spool(_lines(requests))
             with Journal(directory.journal) as journal:
                 state = fold(journal.entries())
-                performer = Performer(
-                    backend, directory, source, results, state, policy or Policy()
-                )
+                performer = Performer(backend, directory, source, target, state, policy or Policy())
                 loop = _Loop(journal, performer, limits, observe)
                 if state.started is None:
                     loop.begin(plan or _plan(source, limits, supports), own)
@@ -204,13 +203,26 @@ def _checked_metadata(metadata: Mapping[str, str], limits: Limits) -> dict[str, 
     return dict(metadata)
 
 
-def _refuse_to_overwrite(results: Path, directory: JobDirectory) -> None:
-    if results.is_dir():
-        raise UsageError(f"{results} is a directory", hint="name a file for the results")
-    if not results.parent.is_dir():
-        raise UsageError(f"the directory {results.parent} does not exist", hint="make it first")
-    if directory.journal.exists() or not results.exists() or not results.stat().st_size:
-        return
+def _refuse_to_overwrite(results: Path, directory: JobDirectory, source: Path | None) -> None:
+    """The results are renamed into place, which would destroy whatever has that name."""
+    hint = "name another file for the results"
+    try:
+        if results.is_dir():
+            raise UsageError(f"{results} is a directory", hint="name a file for the results")
+        if not results.parent.is_dir():
+            raise UsageError(f"the directory {results.parent} does not exist", hint="make it first")
+        if results.exists() and not results.is_file():
+            raise UsageError(f"{results} is not an ordinary file", hint=hint)
+        if not os.access(os.path.realpath(results.parent), os.W_OK | os.X_OK):
+            raise UsageError(f"nothing may be written into {results.parent}", hint=hint)
+        if directory.owns(results):
+            raise UsageError(f"{results} is the job's own file", hint=hint)
+        if source and source.exists() and results.exists() and source.samefile(results):
+            raise UsageError(f"{results} is the input itself", hint=hint)
+        if directory.journal.exists() or not results.exists() or not results.stat().st_size:
+            return
+    except OSError as error:
+        raise UsageError(f"{results}: {error.strerror}", hint=hint) from None
     raise UsageError(
         f"{results} exists and belongs to no job in {directory.path}",
         hint="name another file for the results, or move this one away",

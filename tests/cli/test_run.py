@@ -168,10 +168,76 @@ def test_a_reader_that_goes_away_is_no_traceback(desk, process) -> None:
 def test_results_over_the_input_are_refused(batchsim, desk) -> None:
     path = write_lines(desk / "input.jsonl", chat_line("a"))
     before = path.read_bytes()
-    outcome = batchsim("run", "--fake", "input.jsonl", "-o", "./input.jsonl")
-    assert outcome.code == 2
-    assert "exists and belongs to no job" in outcome.stderr
+    assert batchsim("run", "--fake", "input.jsonl", "--job", "job").code == 0
+    (desk / "link.jsonl").symlink_to(path)
+    (desk / "hard.jsonl").hardlink_to(path)
+    for output in ("./input.jsonl", "link.jsonl", "hard.jsonl"):
+        for job in ("job", "another"):
+            outcome = batchsim("run", "--fake", "input.jsonl", "-o", output, "--job", job)
+            assert outcome.code == 2
+            assert "is the input itself" in outcome.stderr
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["journal.db", "lock", "holder.json", "shards/0001.index"])
+def test_results_over_a_file_of_the_job_are_refused(batchsim, desk, name) -> None:
+    (desk / "job" / "shards").mkdir(parents=True)
+    outcome = batchsim("run", "--fake", str(INPUT), "-o", f"job/{name}", "--job", "job")
+    assert outcome.code == 2
+    assert "the job's own file" in outcome.stderr
+
+
+def test_results_over_what_is_no_file_are_refused(batchsim, desk) -> None:
+    os.mkfifo(desk / "pipe")
+    outcome = batchsim("run", "--fake", str(INPUT), "-o", "pipe")
+    assert outcome.code == 2
+    assert "is not an ordinary file" in outcome.stderr
+    assert (desk / "pipe").is_fifo()
+    assert not (desk / "pipe.job").exists()
+
+
+def test_results_through_a_link_leave_the_link_and_replace_its_target(batchsim, desk) -> None:
+    (desk / "elsewhere").mkdir()
+    (desk / "results.jsonl").symlink_to("elsewhere/results.jsonl")
+    assert batchsim("run", "--fake", str(INPUT), "-o", "results.jsonl").code == 0
+    assert (desk / "results.jsonl").is_symlink()
+    assert len((desk / "elsewhere" / "results.jsonl").read_bytes().splitlines()) == 3
+
+
+def test_a_folder_that_takes_no_results_is_told_before_anything_is_sent(
+    batchsim, desk, monkeypatch
+) -> None:
+    monkeypatch.setattr(FakeBackend, "upload_file", lambda *_, **__: pytest.fail("sent"))
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    outcome = batchsim("run", "--fake", str(INPUT), "-o", "results.jsonl", "--job", "job")
+    assert outcome.code == 2
+    assert "nothing may be written into" in outcome.stderr
+
+
+def test_a_job_folder_that_may_not_be_looked_at_is_told(batchsim, desk, monkeypatch) -> None:
+    def denied(self, *_, **__):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "exists", denied)
+        outcome = batchsim("run", "--fake", str(INPUT), "--job", "closed/job")
+    assert outcome.code == 2
+    assert "cannot make the job directory" in outcome.stderr
+    assert "hint: name another" in outcome.stderr
+
+
+def test_a_dash_as_the_output_is_standard_output(batchsim, desk) -> None:
+    outcome = batchsim("run", "--fake", str(INPUT), "-o", "-", "--job", "job")
+    assert custom_ids(outcome.stdout) == ["request-1", "request-2", "request-3"]
+    assert not (desk / "-").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"{not json\n"])
+def test_bad_standard_input_is_named_and_leaves_no_trace(batchsim, desk, content) -> None:
+    outcome = batchsim("run", "--fake", "-", stdin=content)
+    assert outcome.code == 2
+    assert "error: standard input:" in outcome.stderr
+    assert [path.name for path in desk.iterdir()] == [".stdin"]
 
 
 def test_a_results_path_that_is_a_folder_is_refused(batchsim, desk) -> None:

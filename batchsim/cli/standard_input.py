@@ -1,0 +1,35 @@
+"""Standard input, kept in a file, because the input is read more than once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import IO
+
+import click
+
+from batchsim.errors import InputError
+from batchsim.jsonl import BLOCK
+
+STANDARD_INPUT = "-"
+
+
+def keep_standard_input(
+    spool: IO[bytes], *, observe: Callable[[bytes], object] | None = None
+) -> None:
+    """Copy standard input to `spool` and go back to its start; `observe` sees every block.
+
+    Raises InputError when standard input is closed, or cannot be read or kept.
+    """
+    if sys.stdin is None:
+        raise InputError("standard input is closed", hint="pipe the lines in, or name a file")
+    if sys.stdin.isatty():
+        click.echo("reading requests from the terminal; end them with Ctrl-D", err=True)
+    try:
+        while block := sys.stdin.buffer.read(BLOCK):
+            if observe is not None:
+                observe(block)
+            spool.write(block)
+        spool.seek(0)
+    except OSError as error:
+        raise InputError(f"standard input cannot be kept: {error.strerror}") from None

@@ -1,0 +1,76 @@
+"""What a shell, a supervisor or a pipe may do to a process: closed streams, signals, no room left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from batchsim.cli.failures import INCOMPLETE, SOME_FAILED, exit_code
+from batchsim.errors import BatchsimError
+
+_SIGNALS = ("SIGTERM", "SIGHUP")
+
+
+def fill_closed_streams() -> None:
+    """Give a closed stdout or stderr the null device, for `>&-` means that nobody listens.
+
+    A file that is opened later would otherwise get its number, and what others print with it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False)
+
+
+@contextmanager
+def interrupted_by_any_signal() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end a command as Ctrl-C does: terminal clean, next step told.
+
+    A signal that is ignored, as `nohup` has it, or has a handler already is left alone.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
+    numbers = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def discard_output(error: OSError) -> int:
+    """Say why the output cannot be written, if anybody listens; the exit code to end with.
+
+    What is still to be written is dropped: Python would try, and complain, when it exits.
+    """
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    try:
+        if not isinstance(error, BrokenPipeError):
+            place = f"{error.filename}: " if error.filename else ""
+            click.echo(f"error: {place}{error.strerror or error}", err=True)
+            click.echo("hint: mend that, then give the same command again", err=True)
+        sys.stderr.flush()
+    except OSError:
+        os.dup2(null, sys.stderr.fileno())
+    if isinstance(error.__context__, BatchsimError):  # it was just being told
+        return exit_code(error.__context__)
+    return SOME_FAILED if isinstance(error, BrokenPipeError) else INCOMPLETE
