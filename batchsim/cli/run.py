@@ -16,7 +16,7 @@ import click
 from batchsim.cli.backend import backend_options, real_backend, refuse_to_guess
 from batchsim.cli.failures import ALL_GOOD, INTERRUPTED, SOME_FAILED
 from batchsim.cli.standard_input import STANDARD_INPUT, keep_standard_input
-from batchsim.errors import AuthenticationFailed, InputError, UsageError
+from batchsim.errors import AuthenticationFailed, InputError, JournalError, UsageError
 
 if TYPE_CHECKING:
     from batchsim.backends import Backend
@@ -103,9 +103,15 @@ def _run(
 @contextmanager
 def _job_directory(job: Path) -> Iterator[None]:
     """Make the directory, and take it away again when the work was refused before it began."""
+    is_new = True
     try:
-        is_new = not job.exists()
-        job.mkdir(parents=True, exist_ok=True)
+        job.mkdir(parents=True)
+    except FileExistsError as error:
+        if not job.is_dir():
+            raise UsageError(
+                f"the job directory {job} is a file", hint="name another: --job DIR"
+            ) from error
+        is_new = False
     except OSError as error:
         raise UsageError(
             f"cannot make the job directory {job}: {error.strerror}", hint="name another: --job DIR"
@@ -132,7 +138,14 @@ def _open_backend(backend: str, job: Path, seed: int) -> Backend:
     from batchsim.clock import VirtualClock
     from batchsim.stores.disk import DiskStore
 
-    store = DiskStore(job / "fake")
+    try:
+        store = DiskStore(job / "fake")
+    except UsageError as error:
+        raise JournalError(
+            f"the simulator of {job} cannot be opened: {error.message}",
+            hint="if another run of this job is at work, wait for it or stop it; "
+            "else name another job: --job DIR",
+        ) from None
     clock = VirtualClock(store.latest) if store.latest else VirtualClock()
     return FakeBackend(seed=seed, clock=clock, store=store)
 

@@ -8,13 +8,14 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 import click
 
 from batchsim.cli.failures import INCOMPLETE, SOME_FAILED, exit_code
 from batchsim.errors import BatchsimError
 
-_SIGNALS = ("SIGTERM", "SIGHUP")
+_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 def fill_closed_streams() -> None:
@@ -40,20 +41,32 @@ def fill_closed_streams() -> None:
 def interrupted_by_any_signal() -> Iterator[None]:
     """Let SIGTERM and SIGHUP end a command as Ctrl-C does: terminal clean, next step told.
 
-    A signal that is ignored, as `nohup` has it, or has a handler already is left alone.
+    The first signal counts. Those that follow are ignored, because cleaning up takes a moment and
+    nothing is left to be interrupted. A signal that is ignored, as `nohup` has it, or has a handler
+    already is left alone.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
-    numbers = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
-    for number in numbers:
-        signal.signal(number, signal.default_int_handler)
+    before = {
+        number: signal.getsignal(number)
+        for number in (getattr(signal, name) for name in _SIGNALS if hasattr(signal, name))
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler)
+    }
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)
+        before.clear()
+        raise KeyboardInterrupt
+
+    for number in before:
+        signal.signal(number, interrupt)
     try:
         yield
     finally:
-        for number in numbers:
-            signal.signal(number, signal.SIG_DFL)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def discard_output(error: OSError) -> int:

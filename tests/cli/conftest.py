@@ -1,13 +1,17 @@
 """The command line as a person uses it: separate output streams, an exit code, an own folder."""
 
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from batchsim.backends.fake import FakeBackend
+from batchsim.clock import VirtualClock
 
 
 @dataclass
@@ -34,11 +38,18 @@ def batchsim(desk: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary, request) 
     def command(*arguments: str, stdin: bytes = b"") -> Outcome:
         path = desk / ".stdin"
         path.write_bytes(stdin)
+        signals = [signal.SIGINT, signal.SIGTERM]
+        signals += [signal.SIGHUP] if hasattr(signal, "SIGHUP") else []
+        handlers = {number: signal.getsignal(number) for number in signals}
         with path.open("r") as stream:
             monkeypatch.setattr(sys, "stdin", stream)
             monkeypatch.setattr(sys, "argv", ["batchsim", *arguments])
-            with pytest.raises(SystemExit) as ended:
-                main()
+            try:
+                with pytest.raises(SystemExit) as ended:
+                    main()
+            finally:  # a process that was interrupted ends deaf to further signals
+                for number, handler in handlers.items():
+                    signal.signal(number, handler)
         out, err = capfdbinary.readouterr()
         return Outcome(ended.value.code, out.decode(), err.decode())
 
@@ -61,3 +72,17 @@ def process(desk: Path) -> Callable[..., subprocess.Popen[bytes]]:
         )
 
     return start
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeBackend]:
+    """The simulated service that `batches` and `files` reach through the real client."""
+    from batchsim.backends.openai import OpenAIBackend
+    from batchsim.testing.transport import openai_client
+
+    fake = FakeBackend(seed=1, clock=VirtualClock())
+    with openai_client(fake) as client:
+        backend = OpenAIBackend(client, clock=fake.clock)
+        monkeypatch.setattr("batchsim.cli.service.real_backend", lambda base_url: backend)
+        yield fake
+    fake.close()

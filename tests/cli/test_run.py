@@ -219,11 +219,30 @@ def test_a_job_folder_that_may_not_be_looked_at_is_told(batchsim, desk, monkeypa
         raise PermissionError(13, "Permission denied", str(self))
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "exists", denied)
+        patch.setattr(Path, "mkdir", denied)
         outcome = batchsim("run", "--fake", str(INPUT), "--job", "closed/job")
     assert outcome.code == 2
     assert "cannot make the job directory" in outcome.stderr
     assert "hint: name another" in outcome.stderr
+
+
+def test_a_job_folder_that_is_a_file_is_told(batchsim, desk) -> None:
+    (desk / "job").write_bytes(b"mine")
+    outcome = batchsim("run", "--fake", str(INPUT), "--job", "job")
+    assert outcome.code == 2
+    assert "the job directory job is a file" in outcome.stderr
+    assert (desk / "job").read_bytes() == b"mine"
+
+
+def test_a_second_run_of_a_job_is_told_of_the_first_and_leaves_it_alone(batchsim, desk) -> None:
+    from batchsim.stores.disk import DiskStore
+
+    store = DiskStore(desk / "job" / "fake")
+    outcome = batchsim("run", "--fake", str(INPUT), "--job", "job")
+    assert outcome.code == 2
+    assert "if another run of this job is at work, wait for it" in outcome.stderr
+    assert (desk / "job" / "fake").is_dir()
+    store.close()
 
 
 def test_a_dash_as_the_output_is_standard_output(batchsim, desk) -> None:

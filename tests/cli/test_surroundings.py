@@ -86,8 +86,6 @@ def test_closed_standard_input_is_told(batchsim, desk, monkeypatch) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_signal_ends_a_run_as_an_interrupt(batchsim, desk, monkeypatch, number) -> None:
-    before = signal.getsignal(number)
-
     def killed(*_, **__):
         signal.raise_signal(number)
         pytest.fail("went on")
@@ -97,8 +95,36 @@ def test_a_signal_ends_a_run_as_an_interrupt(batchsim, desk, monkeypatch, number
         outcome = batchsim("run", "--fake", str(INPUT), "-o", "results.jsonl")
     assert outcome.code == 130
     assert "the same command goes on where this one stopped" in outcome.stderr
-    assert signal.getsignal(number) == before
     assert batchsim("run", "--fake", str(INPUT), "-o", "results.jsonl").code == 0
+
+
+def test_an_impatient_second_signal_does_not_disturb_the_ending(
+    batchsim, desk, monkeypatch
+) -> None:
+    def killed_twice(*_, **__):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        finally:
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGINT)
+            cleaned_up.append(True)
+
+    cleaned_up: list[bool] = []
+    monkeypatch.setattr(FakeBackend, "create_batch", killed_twice)
+    outcome = batchsim("run", "--fake", str(INPUT), "-o", "results.jsonl")
+    assert outcome.code == 130
+    assert cleaned_up
+
+
+def test_a_command_that_ends_by_itself_leaves_the_signals_as_they_were(desk, monkeypatch) -> None:
+    from batchsim.cli import main
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.getsignal(number) for number in numbers]
+    monkeypatch.setattr(sys, "argv", ["batchsim", "validate", str(INPUT)])
+    with pytest.raises(SystemExit):
+        main()
+    assert [signal.getsignal(number) for number in numbers] == before
 
 
 def test_a_signal_that_is_ignored_stays_ignored(batchsim, desk, monkeypatch) -> None:

@@ -119,7 +119,7 @@ def test_a_missing_key_says_where_to_put_it(key):
     assert raised.value.hint == "export OPENAI_API_KEY=..."
 
 
-@pytest.mark.parametrize("key", ["sk-\u202fbad", "sk-a\nb", "sk-é"])
+@pytest.mark.parametrize("key", ["sk-\u202fbad", "sk-a\nb", "sk-a b", "sk-é"])
 def test_a_key_that_no_header_can_carry_is_refused_without_being_shown(key):
     with pytest.raises(AuthenticationFailed) as raised:
         OpenAIBackend(api_key=key)
@@ -128,11 +128,26 @@ def test_a_key_that_no_header_can_carry_is_refused_without_being_shown(key):
 
 @pytest.mark.parametrize(
     "base_url",
-    ["api.openai.com/v1", "ftp://x/v1", "https://", "http://[::1/v1", "http://x:99999/v1", "/v1"],
+    [
+        "api.openai.com/v1",
+        "ftp://x/v1",
+        "https://",
+        "http://[::1/v1",
+        "http://x:99999/v1",
+        "/v1",
+        "http://a b/v1",
+    ],
 )
 def test_a_base_url_that_is_none_is_refused(base_url):
     with pytest.raises(UsageError, match="base URL"):
         OpenAIBackend(base_url=base_url, api_key=KEY)
+
+
+def test_spaces_around_a_base_url_do_no_harm(monkeypatch):
+    monkeypatch.setenv("OPENAI_BASE_URL", " http://127.0.0.1:1/v1\n")
+    backend = OpenAIBackend(api_key=KEY)
+    assert backend.service == "http://127.0.0.1:1/v1/"
+    backend._client.close()
 
 
 def test_a_client_and_an_address_contradict_each_other():

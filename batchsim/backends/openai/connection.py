@@ -36,10 +36,11 @@ def connect(base_url: str | None, api_key: str | None) -> openai.OpenAI:
     if not key:
         hint = "export OPENAI_API_KEY=..."
         raise AuthenticationFailed("there is no API key", status=401, hint=hint)
-    if not (key.isascii() and key.isprintable()):
+    if not (key.isascii() and key.isprintable()) or " " in key:
         hint = "copy it again: it has letters, digits and hyphens only"
         raise AuthenticationFailed("the API key holds characters that no key has", hint=hint)
-    address = base_url or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
+    address = (base_url or os.environ.get("OPENAI_BASE_URL", "")).strip()
+    address = address or "https://api.openai.com/v1"
     if not _is_web_address(address):
         hint = "it looks like https://api.openai.com/v1"
         raise UsageError(f"the base URL is not a web address: {address}", hint=hint)
@@ -51,6 +52,8 @@ def connect(base_url: str | None, api_key: str | None) -> openai.OpenAI:
 
 
 def _is_web_address(address: str) -> bool:
+    if not address.isprintable() or " " in address:
+        return False
     try:
         parts = urlsplit(address)
         return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
