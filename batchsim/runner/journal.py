@@ -44,7 +44,13 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._database = sqlite3.connect(path, isolation_level=None)
+        try:
+            self._database = sqlite3.connect(path, isolation_level=None)
+        except sqlite3.OperationalError as error:
+            raise JournalError(
+                f"the journal {path} cannot be opened: {error}",
+                hint="see that the job directory is yours to read and write",
+            ) from error
         try:
             self._open()
         except sqlite3.DatabaseError as error:

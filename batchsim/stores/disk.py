@@ -84,9 +84,16 @@ class DiskStore(Store):
             ) from None
 
     def _open_database(self) -> sqlite3.Connection:
-        database = sqlite3.connect(
-            self.folder / "records.sqlite", isolation_level=None, check_same_thread=False
-        )
+        try:
+            database = sqlite3.connect(
+                self.folder / "records.sqlite", isolation_level=None, check_same_thread=False
+            )
+        except sqlite3.OperationalError as error:  # no permission, or too many open files
+            raise UsageError(
+                f"{self.folder} cannot be opened: {error}",
+                hint="see that it can be read and written, and that `ulimit -n` allows three open "
+                "files for each store",
+            ) from None
         try:
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = FULL")

@@ -143,3 +143,10 @@ def test_a_damaged_journal_stops_the_runner_before_it_asks_for_anything(build):
         run(source, silent, results=build.results)
     assert "bs_run" in caught.value.hint
     assert journal.read_bytes() == content
+
+
+def test_a_journal_that_cannot_be_opened_is_told(tmp_path):
+    (tmp_path / "journal.db").mkdir()
+    with pytest.raises(JournalError, match="cannot be opened") as raised:
+        Journal(tmp_path / "journal.db")
+    assert raised.value.hint == "see that the job directory is yours to read and write"

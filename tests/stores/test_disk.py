@@ -82,6 +82,14 @@ def test_a_save_that_fails_changes_nothing(tmp_path, wrong):
         store.save(3.0, {"a": {"n": 3}})
 
 
+def test_a_database_that_cannot_be_opened_is_told_and_keeps_nobody_out(tmp_path):
+    (tmp_path / "records.sqlite").mkdir()
+    with pytest.raises(UsageError, match="cannot be opened"):
+        DiskStore(tmp_path)
+    (tmp_path / "records.sqlite").rmdir()
+    DiskStore(tmp_path).close()
+
+
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(UsageError, match="cannot hold a store"):
