@@ -22,6 +22,7 @@ PROGRAMS = Path(__file__).parent / "node"
 CLIENTS = Path(__file__).parents[2] / ".node"
 RELEASES = ("4.36.0", "latest")
 SECONDS = 60
+NPM_OPTIONS = ("--prefix", ".", "--ignore-scripts", "--fetch-timeout=30000", "--fetch-retries=2")
 
 
 def lacking(reason):
@@ -43,7 +44,7 @@ def installed(release):
         if npm is None:
             lacking("there is no npm to fetch the Node client with")
         fetched = subprocess.run(
-            [npm, "install", "--prefix", ".", "--ignore-scripts", f"openai@{release}"],
+            [npm, "install", *NPM_OPTIONS, f"openai@{release}"],
             cwd=folder,
             capture_output=True,
             text=True,
