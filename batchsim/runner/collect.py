@@ -17,7 +17,7 @@ from __future__ import annotations
 import heapq
 import json
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
@@ -32,7 +32,7 @@ from batchsim.errors import JournalError
 from batchsim.jsonl import read_lines, replace_file
 from batchsim.runner.directory import JobDirectory
 from batchsim.runner.entries import Downloaded, FileGone, Planned, Source, Tally
-from batchsim.runner.plan import custom_id_of, runs
+from batchsim.runner.plan import runs
 from batchsim.runner.state import ShardState
 
 SOURCES = tuple(Source)
@@ -42,14 +42,14 @@ _MARK = b"\xef\xbb\xbf"
 """The byte order mark, with which some compatible services begin a file (observed)."""
 
 
-def collect(shard: ShardState, content: BinaryIO, directory: JobDirectory) -> Tally:
+def collect(shard: ShardState, custom_ids: Iterable[str], directory: JobDirectory) -> Tally:
     """Find the place of every line's result; what became of the lines.
 
-    `content` is the shard's input. Writes the shard's index, records and quarantine into the
+    `custom_ids` are those of the shard's lines, in order. Writes the shard's index, records and quarantine into the
     directory; doing so again gives the same bytes.
     """
     number = shard.plan.shard
-    ids = {custom_id_of(line.content): line.number - 1 for line in read_lines(content)}
+    ids = {custom_id: position for position, custom_id in enumerate(custom_ids)}
     index = array("Q", bytes(16 * len(ids)))
     with ExitStack() as stack:
         quarantine = stack.enter_context(replace_file(directory.quarantine(number)))

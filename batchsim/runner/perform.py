@@ -37,6 +37,7 @@ from batchsim.jsonl import replace_file
 from batchsim.runner import decide
 from batchsim.runner.collect import assemble, collect
 from batchsim.runner.content import ShardContent
+from batchsim.runner.custom_ids import CustomIdSpool
 from batchsim.runner.directory import JobDirectory
 from batchsim.runner.entries import (
     BatchGivenUp,
@@ -59,6 +60,7 @@ from batchsim.runner.entries import (
     Uploaded,
     UploadIntended,
 )
+from batchsim.runner.plan import custom_ids_in
 from batchsim.runner.policy import Policy, is_passing, misses_file
 from batchsim.runner.search import listed_since
 from batchsim.runner.state import ShardState, State
@@ -82,6 +84,7 @@ class Performer:
     """What actions need: where the job lies, whom it speaks to, and how patient it is.
 
     `state` is the driver's own: it has taken in every entry by the time the next is asked for.
+    `custom_ids` is None where the job was planned by another process; then the input tells them.
     """
 
     backend: Backend
@@ -90,6 +93,7 @@ class Performer:
     results: Path
     state: State
     policy: Policy
+    custom_ids: CustomIdSpool | None = None
 
     def perform(self, action: decide.Action) -> Iterator[Entry]:
         """Do `action`, telling what is about to happen and what did."""
@@ -242,8 +246,11 @@ class Performer:
         return size, digest.hexdigest()
 
     def _collect(self, number: int, shard: ShardState) -> Entry:
+        if self.custom_ids is not None:
+            tally = collect(shard, self.custom_ids.of_shard(number), self.directory)
+            return Collected(shard=number, tally=tally)
         with ShardContent(self.source, shard.plan) as content:
-            tally = collect(shard, content.buffered(), self.directory)
+            tally = collect(shard, custom_ids_in(content.buffered()), self.directory)
         return Collected(shard=number, tally=tally)
 
     def _files(self, after: str | None) -> Page[File]:

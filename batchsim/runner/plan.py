@@ -3,7 +3,8 @@
 Theory of operation. One pass over the lines checks each (batchsim.domain.validation) and puts it
 into the open shard of its group, the lines with the same url and model, since a batch runs one
 endpoint and one model. A shard is closed when the next line would take it over a limit. What is
-kept of a line is at most three numbers, and none at all while neighbours go to the same shard.
+kept of a line in memory is at most three numbers, and none at all while neighbours go to the same
+shard; its custom_id is put aside for collecting.
 The same input and limits always give the same plan.
 
 A line's index counts the lines that hold requests from 0; it is the line's place in the results.
@@ -15,7 +16,7 @@ import hashlib
 import re
 from array import array
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -30,6 +31,7 @@ from batchsim.errors import InputError
 from batchsim.jsonl import Line, read_lines
 from batchsim.pricing.tokens import estimate_prompt_tokens
 from batchsim.responders.models import alias
+from batchsim.runner.custom_ids import CustomIdSpool
 from batchsim.runner.entries import Planned
 
 ERRORS_KEPT = 1_000
@@ -68,6 +70,7 @@ class Plan:
     lines: int
     bytes: int
     shards: tuple[Planned, ...]
+    custom_ids: CustomIdSpool = field(compare=False)
 
 
 class Run(NamedTuple):
@@ -90,8 +93,11 @@ def make_plan(
     path: Path | str | None = None,
     limits: Limits = OPENAI,
     supports: Callable[[str], bool] = is_openai_model,
+    observe: Callable[[RequestLine], object] | None = None,
 ) -> Plan:
     """The plan for the input in `stream`, read from its start; `path` names it in errors.
+
+    `observe` sees each valid line on the way, so that who wants to know more reads nothing twice.
 
     Raises InvalidInput when any line is not valid or fits no batch, InputError when a line is too
     long to be read at all.
@@ -106,6 +112,8 @@ def make_plan(
                 wrong: BatchError | None = found
             else:
                 wrong = builder.add(line, found, rules.embedding_inputs - inputs)
+                if observe is not None:
+                    observe(found)
             inputs = rules.embedding_inputs
             if wrong is not None:
                 count += 1
@@ -137,6 +145,11 @@ def custom_id_of(content: bytes) -> str:
         return leading[1].decode()
     custom_id: str = orjson.loads(content)["custom_id"]
     return custom_id
+
+
+def custom_ids_in(content: BinaryIO) -> Iterator[str]:
+    """The custom_ids of a shard's lines, read from the shard's content."""
+    return (custom_id_of(line.content) for line in read_lines(content))
 
 
 class _Shard:
@@ -184,6 +197,7 @@ class _Builder:
         self._limits = limits
         self._growing: dict[tuple[str, str | None], _Shard] = {}
         self._closed: list[Planned] = []
+        self._custom_ids = CustomIdSpool()
         self._shards = 0
         self._lines = 0
 
@@ -207,20 +221,26 @@ class _Builder:
         ):
             shard = self._open(group)
         shard.add(self._lines, line, inputs, tokens)
+        self._custom_ids.add(shard.number, request.custom_id)
         self._lines += 1
         return None
 
     def _open(self, group: tuple[str, str | None]) -> _Shard:
         if group in self._growing:
-            self._closed.append(self._growing[group].planned())
+            self._close(self._growing.pop(group))
         self._shards += 1
         self._growing[group] = _Shard(self._shards, *group)
         return self._growing[group]
 
+    def _close(self, shard: _Shard) -> None:
+        self._closed.append(shard.planned())
+        self._custom_ids.finish(shard.number)
+
     def plan(self, size: int) -> Plan:
-        shards = self._closed + [shard.planned() for shard in self._growing.values()]
-        shards.sort(key=lambda shard: shard.shard)
-        return Plan(self._lines, size, tuple(shards))
+        for shard in self._growing.values():
+            self._close(shard)
+        shards = sorted(self._closed, key=lambda planned: planned.shard)
+        return Plan(self._lines, size, tuple(shards), self._custom_ids)
 
 
 def _line_too_long(number: int, size: int, limit: int) -> BatchError:

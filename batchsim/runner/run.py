@@ -85,13 +85,24 @@ def run(
             source = source or directory.spool(_lines(requests))
             with Journal(directory.journal) as journal:
                 state = fold(journal.entries())
-                performer = Performer(backend, directory, source, target, state, policy or Policy())
-                loop = _Loop(journal, performer, limits, observe)
                 if state.started is None:
-                    loop.begin(plan or _plan(source, limits, supports), own)
+                    plan = plan or _plan(source, limits, supports)
                 else:
+                    plan = None
                     _check_service(backend, state.started)
                     _check_input(source, state.started, state)
+                performer = Performer(
+                    backend,
+                    directory,
+                    source,
+                    target,
+                    state,
+                    policy or Policy(),
+                    plan.custom_ids if plan else None,
+                )
+                loop = _Loop(journal, performer, limits, observe)
+                if plan is not None:
+                    loop.begin(plan, own)
                 loop.run()
                 return report(state, results)
     except OSError as error:

@@ -59,8 +59,7 @@ def gather(build):
             errors=errors,
         )
         shard = ShardState(plan, batch=batch, files=tuple(files))
-        with build.source.open("rb") as content:
-            tally = collect(shard, content, directory)
+        tally = collect(shard, "abc", directory)
         size = assemble([plan], directory, build.results)
         lines = build.results.read_bytes().splitlines()
         assert size == build.results.stat().st_size

@@ -1,0 +1,56 @@
+"""The custom_ids of a job's lines, put aside while planning so that collecting reads no input again.
+
+Theory of operation. Planning parses every line anyway, and collecting needs nothing of them but
+their ids, in order. So planning puts them aside for the rest of the process, in pieces of JSON and
+beyond a few of them in a temporary file. They are no part of the job: a process that continues a
+job has none and reads the ids from the input, which is checked against the plan on the way.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import orjson
+
+from batchsim.stores.spool import Spool
+
+PIECE = 1_000
+"""So many ids of a shard wait in memory, if they are not unreasonably long."""
+
+LONG = 64
+"""An id of more characters waits for no others."""
+
+
+class _Piece(NamedTuple):
+    start: int
+    length: int
+
+
+class CustomIdSpool:
+    """The custom_ids of shards, each shard's in the order in which they were added."""
+
+    def __init__(self) -> None:
+        self._spool = Spool()
+        self._pieces: dict[int, list[_Piece]] = defaultdict(list)
+        self._waiting: dict[int, list[str]] = defaultdict(list)
+
+    def add(self, shard: int, custom_id: str) -> None:
+        """Put the id of the shard's next line aside."""
+        waiting = self._waiting[shard]
+        waiting.append(custom_id)
+        if len(waiting) == PIECE or len(custom_id) > LONG:
+            self.finish(shard)
+
+    def finish(self, shard: int) -> None:
+        """Let no id of the shard wait in memory: none will be added soon."""
+        waiting = self._waiting.pop(shard, None)
+        if waiting:
+            piece = orjson.dumps(waiting)
+            self._pieces[shard].append(_Piece(self._spool.append(piece), len(piece)))
+
+    def of_shard(self, shard: int) -> Iterator[str]:
+        """The ids of a finished shard."""
+        for piece in self._pieces[shard]:
+            yield from orjson.loads(self._spool.read(piece.start, piece.length))
