@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 OPEN_FILES = 65_536
-"""Three for each API key whose data are on the disk, and one for each connection."""
+"""Four for each API key whose data are on the disk, and one for each connection."""
 
 
 def prepare_process() -> None:

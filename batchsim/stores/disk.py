@@ -91,7 +91,7 @@ class DiskStore(Store):
         except sqlite3.OperationalError as error:  # no permission, or too many open files
             raise UsageError(
                 f"{self.folder} cannot be opened: {error}",
-                hint="see that it can be read and written, and that `ulimit -n` allows three open "
+                hint="see that it can be read and written, and that `ulimit -n` allows four open "
                 "files for each store",
             ) from None
         try:
