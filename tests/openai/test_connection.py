@@ -174,3 +174,14 @@ def test_the_time_outs_are_set():
     assert backend._client.timeout.read == 60.0
     assert backend._upload_timeout.read == 300.0
     backend._client.close()
+
+
+def test_closing_leaves_a_client_of_the_callers_open():
+    import openai
+
+    own = OpenAIBackend(base_url="https://service.invalid/v1", api_key=KEY)
+    own.close()
+    assert own._client.is_closed()
+    with openai.OpenAI(api_key=KEY, base_url="https://service.invalid/v1") as client:
+        OpenAIBackend(client).close()
+        assert not client.is_closed()

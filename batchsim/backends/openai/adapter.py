@@ -67,8 +67,14 @@ class OpenAIBackend(Backend):
         self.clock = clock or SystemClock()
         self.service = str(client.base_url)
         self._client: Any = client.with_options(max_retries=0)
+        self._owns_client = own
         self._response_class = http_library().Response
         self._upload_timeout = upload_timeout() if own else None
+
+    def close(self) -> None:
+        """Close the connections; a client that the caller made stays open."""
+        if self._owns_client:
+            self._client.close()
 
     def upload_file(
         self,
