@@ -1,0 +1,83 @@
+"""What an input will cost, as far as it can be told before anything is sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import NamedTuple
+
+from batchsim.domain.batches import Usage
+from batchsim.domain.lines import RequestLine
+from batchsim.pricing.bounds import most_output_tokens
+from batchsim.pricing.prices import cost
+from batchsim.pricing.tokens import estimate_prompt_tokens
+
+
+class Cost(NamedTuple):
+    """US dollars: for the estimated prompt tokens, and for output at most (None: unbounded)."""
+
+    input: Decimal
+    most_output: Decimal | None
+
+
+@dataclass(slots=True)
+class Demand:
+    """What the lines for one model at one endpoint ask for.
+
+    `prompt_tokens` is an estimate. `unbounded_lines` set no limit to their output tokens;
+    `bounded_tokens` is the sum of the limits of the others.
+    """
+
+    endpoint: str
+    model: str | None
+    lines: int = 0
+    prompt_tokens: int = 0
+    bounded_tokens: int = 0
+    unbounded_lines: int = 0
+
+    def add(self, request: RequestLine) -> None:
+        """Take in one more line."""
+        self.lines += 1
+        self.prompt_tokens += estimate_prompt_tokens(request)
+        most = most_output_tokens(request)
+        if most is None:
+            self.unbounded_lines += 1
+        else:
+            self.bounded_tokens += most
+
+    @property
+    def most_output_tokens(self) -> int | None:
+        """The most output tokens of all lines together; None when one of them sets no limit."""
+        return None if self.unbounded_lines else self.bounded_tokens
+
+    def cost(self, *, batch: bool) -> Cost | None:
+        """What this costs in a `batch` or outside; None when the model's price is unknown.
+
+        Cached input, which costs less, is not counted on.
+        """
+        model, most = self.model or "", self.most_output_tokens
+        read = cost(model, Usage(input_tokens=self.prompt_tokens), batch=batch)
+        if read is None:
+            return None
+        if most is None:
+            return Cost(read, None)
+        return Cost(read, cost(model, Usage(output_tokens=most), batch=batch))
+
+
+class Demands:
+    """The Demand of each endpoint and model of an input, in the order of their first lines."""
+
+    def __init__(self) -> None:
+        self._by_group: dict[tuple[str, str | None], Demand] = {}
+
+    def add(self, request: RequestLine) -> None:
+        """Take in one more line."""
+        group = (request.url, request.model)
+        demand = self._by_group.get(group)
+        if demand is None:
+            demand = self._by_group[group] = Demand(*group)
+        demand.add(request)
+
+    def all(self) -> tuple[Demand, ...]:
+        """What was taken in so far."""
+        return tuple(self._by_group.values())

@@ -1,0 +1,39 @@
+from decimal import Decimal
+
+from batchsim.domain.lines import RequestLine
+from batchsim.pricing.estimate import Cost, Demand, Demands
+
+CHAT = "/v1/chat/completions"
+
+
+def request(model="gpt-4o-mini", url=CHAT, **body):
+    body = {"messages": [{"role": "user", "content": "x" * 44}], **body}  # 3 + 3 + 10 tokens
+    return RequestLine(1, "a", url, model, body)
+
+
+def test_lines_add_up_by_endpoint_and_model_in_the_order_of_their_first():
+    demands = Demands()
+    for each in (request(), request("gpt-4o"), request(max_tokens=5), request(url="/v1/responses")):
+        demands.add(each)
+    assert demands.all() == (
+        Demand(CHAT, "gpt-4o-mini", 2, 32, 5, 1),
+        Demand(CHAT, "gpt-4o", 1, 16, 0, 1),
+        Demand("/v1/responses", "gpt-4o-mini", 1, 16, 0, 1),
+    )
+
+
+def test_prompts_and_bounds_cost_their_own_prices():
+    demand = Demand(CHAT, "gpt-4o-mini", 2, 1_000_000, 2_000_000)
+    assert demand.cost(batch=True) == Cost(Decimal("0.075"), Decimal("0.6"))
+    assert demand.cost(batch=False) == Cost(Decimal("0.15"), Decimal("1.2"))
+
+
+def test_output_without_a_bound_has_no_greatest_cost():
+    demand = Demand(CHAT, "gpt-4o-mini", 2, 1_000_000, 5, unbounded_lines=1)
+    assert demand.most_output_tokens is None
+    assert demand.cost(batch=True) == Cost(Decimal("0.075"), None)
+
+
+def test_an_unknown_model_costs_an_unknown_amount():
+    assert Demand(CHAT, "gpt-9-unheard-of", 1, 1, 1).cost(batch=True) is None
+    assert Demand("/v1/moderations", None, 1, 1, 0).cost(batch=False) is None
