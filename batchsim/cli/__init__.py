@@ -10,8 +10,11 @@ import sys
 
 import click
 
+from batchsim.cli.batches import batches
 from batchsim.cli.demo import demo
+from batchsim.cli.estimate import estimate
 from batchsim.cli.failures import INTERRUPTED, explain
+from batchsim.cli.files import files
 from batchsim.cli.run import run
 from batchsim.cli.serve import serve
 from batchsim.cli.surroundings import (
@@ -37,7 +40,10 @@ def commands() -> None:
     """
 
 
+commands.add_command(batches)
 commands.add_command(demo)
+commands.add_command(estimate)
+commands.add_command(files)
 commands.add_command(run)
 commands.add_command(serve)
 commands.add_command(validate)

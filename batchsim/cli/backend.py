@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from batchsim.backends import Backend
 from batchsim.errors import UsageError
+
+if TYPE_CHECKING:
+    from batchsim.backends.openai import OpenAIBackend
 
 
 def backend_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -38,11 +40,11 @@ def backend_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return fake_flag(real_flag(with_backend))
 
 
-def real_backend() -> Backend:
-    """The official API, or the compatible service that OPENAI_BASE_URL names."""
+def real_backend(base_url: str | None = None) -> OpenAIBackend:
+    """The official API, or the compatible service that `base_url` or OPENAI_BASE_URL names."""
     from batchsim.backends.openai import OpenAIBackend
 
-    return OpenAIBackend()
+    return OpenAIBackend(base_url=base_url)
 
 
 def refuse_to_guess(command: str) -> UsageError:

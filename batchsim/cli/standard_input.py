@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from typing import IO
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import IO, BinaryIO
 
 import click
 
 from batchsim.errors import InputError
-from batchsim.jsonl import BLOCK
+from batchsim.jsonl import BLOCK, open_input
 
 STANDARD_INPUT = "-"
 
@@ -33,3 +35,18 @@ def keep_standard_input(
         spool.seek(0)
     except OSError as error:
         raise InputError(f"standard input cannot be kept: {error.strerror}") from None
+
+
+@contextmanager
+def opened_input(source: str) -> Iterator[BinaryIO]:
+    """The input as a stream that can seek; standard input is copied to a temporary file.
+
+    Raises InputError for what cannot be read.
+    """
+    if source != STANDARD_INPUT:
+        with open_input(source) as stream:
+            yield stream
+        return
+    with tempfile.TemporaryFile(prefix="batchsim-") as spool:
+        keep_standard_input(spool)
+        yield spool

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 import click
@@ -14,12 +12,11 @@ import orjson
 
 from batchsim.cli.failures import ALL_GOOD, BAD_INPUT
 from batchsim.cli.findings import Finding, findings
-from batchsim.cli.standard_input import STANDARD_INPUT, keep_standard_input
+from batchsim.cli.standard_input import STANDARD_INPUT, opened_input
 from batchsim.domain.diagnosis import shown
 from batchsim.domain.endpoints import ENDPOINTS, is_openai_model
 from batchsim.domain.validation import InputRules
 from batchsim.errors import InputError
-from batchsim.jsonl import open_input
 
 SHOWN = 20
 """How many errors are printed without `--all`."""
@@ -56,7 +53,7 @@ def validate(
     rules = InputRules(
         endpoint=endpoint, supports=(lambda _: True) if any_model else is_openai_model
     )
-    with _opened(source) as stream:
+    with opened_input(source) as stream:
         version = _version(stream)
         progress = _progress(stream)
         printer.shares_line = progress is not None
@@ -132,18 +129,6 @@ class _Printer:
 
 def _count(number: int, thing: str) -> str:
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
-
-
-@contextmanager
-def _opened(source: str) -> Iterator[BinaryIO]:
-    """The input as a stream that can seek; standard input is copied to a temporary file."""
-    if source != STANDARD_INPUT:
-        with open_input(source) as stream:
-            yield stream
-        return
-    with tempfile.TemporaryFile(prefix="batchsim-") as spool:
-        keep_standard_input(spool)
-        yield spool
 
 
 def _version(stream: BinaryIO) -> tuple[int, int]:

@@ -1,0 +1,46 @@
+"""Money, sizes and times in the words of people."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from batchsim.cli.progress import duration
+
+_DAY = 86_400
+
+
+def money(amount: Decimal) -> str:
+    """US dollars: cents from ten cents on, two significant digits below."""
+    if not amount:
+        return "$0"
+    decimals = 2 if amount >= Decimal("0.1") else 1 - amount.adjusted()
+    return f"${amount:,.{decimals}f}"
+
+
+def size(count: int) -> str:
+    """A number of bytes in decimal units, as the limits of the API are."""
+    if count < 1_000:
+        return f"{count} B"
+    if count < 1_000_000:
+        return f"{count / 1_000:.1f} kB"
+    return f"{count / 1_000_000:,.1f} MB"
+
+
+def distance(moment: int, now: float) -> str:
+    """How far a moment lies from now (both unix seconds): `5 min ago`, `in 23.5 h`, `in 30 days`."""
+    seconds = now - moment
+    text = _days(abs(seconds)) or duration(abs(seconds))
+    return f"in {text}" if seconds < 0 else f"{text} ago"
+
+
+def instant(moment: int) -> str:
+    """Unix seconds as `2026-01-01T00:00:00Z`; as they are when no calendar holds them."""
+    try:
+        return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (OSError, OverflowError, ValueError):
+        return str(moment)
+
+
+def _days(seconds: float) -> str | None:
+    return f"{seconds / _DAY:.0f} days" if seconds >= 2 * _DAY else None

@@ -1,0 +1,194 @@
+"""`batchsim files`: look at the files of a service, download and delete them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path, PureWindowsPath
+from typing import TYPE_CHECKING
+
+import click
+import orjson
+
+from batchsim.cli.amounts import distance, instant, size
+from batchsim.cli.failures import SOME_FAILED
+from batchsim.cli.service import (
+    for_each,
+    json_option,
+    list_options,
+    listed,
+    print_list,
+    print_object,
+    with_service,
+)
+from batchsim.cli.table import Column, details
+from batchsim.domain.diagnosis import shown
+from batchsim.domain.limits import OPENAI
+from batchsim.errors import UsageError
+from batchsim.jsonl import replace_file
+
+if TYPE_CHECKING:
+    from batchsim.backends import Backend, Page
+    from batchsim.domain.files import File
+
+STANDARD_OUTPUT = "-"
+
+_COLUMNS = (
+    Column("ID"),
+    Column("PURPOSE"),
+    Column("SIZE", is_number=True),
+    Column("CREATED", is_number=True),
+    Column("EXPIRES", is_number=True),
+    Column("NAME"),
+)
+
+
+@click.group()
+def files() -> None:
+    """Look at the files of the OpenAI API or a compatible service, download and delete them.
+
+    OPENAI_API_KEY is the key, OPENAI_BASE_URL names another service, such as `batchsim serve`.
+    Nothing here costs money. Exits 1 when an id was refused; the others are done then.
+    """
+
+
+@files.command("list")
+@list_options
+@click.option("--purpose", help="Only files for this purpose: batch, batch_output, ...")
+@json_option
+@with_service
+def list_command(*, backend: Backend, limit: int | None, purpose: str | None, as_json: bool) -> int:
+    """List the files, the newest first."""
+
+    def read_page(*, limit: int, after: str | None) -> Page[File]:
+        return backend.list_files(purpose=purpose, limit=limit, after=after)
+
+    entries = listed(read_page, limit=limit, page_size=OPENAI.files_per_page)
+    now = backend.clock.now()
+    return print_list(entries, limit, _COLUMNS, lambda file: _row(file, now), as_json=as_json)
+
+
+@files.command("show")
+@click.argument("ids", metavar="FILE_ID...", nargs=-1, required=True)
+@json_option
+@with_service
+def show_command(*, backend: Backend, ids: tuple[str, ...], as_json: bool) -> int:
+    """Show all that is known of a file but its content."""
+
+    def show(identifier: str) -> None:
+        file = backend.retrieve_file(identifier)
+        if as_json:
+            return print_object(file)
+        for line in details(_description(file, backend.clock.now())):
+            click.echo(line)
+        return None
+
+    return for_each(ids, show)
+
+
+@files.command("download")
+@click.argument("identifier", metavar="FILE_ID")
+@click.option(
+    "-o",
+    "--output",
+    metavar="PATH",
+    help="Write to this file, or to standard output for - [default: the file's own name, here].",
+)
+@click.option("--force", is_flag=True, help="Replace the file if it exists.")
+@with_service
+def download_command(*, backend: Backend, identifier: str, output: str | None, force: bool) -> int:
+    """Download a file. It appears under its name only when it is whole."""
+
+    def download(identifier: str) -> None:
+        if output == STANDARD_OUTPUT:
+            for piece in backend.read_file(identifier):
+                sys.stdout.buffer.write(piece)
+            return
+        path = Path(output) if output else own_name(backend.retrieve_file(identifier))
+        _refuse_to_overwrite(path, force=force)
+        with replace_file(Path(os.path.realpath(path))) as stream:
+            for piece in backend.read_file(identifier):
+                stream.write(piece)
+            count = stream.tell()
+        click.echo(f"{shown(identifier)} is in {shown(str(path))}, {count:,} bytes", err=True)
+
+    return for_each([identifier], download)
+
+
+@files.command("delete")
+@click.argument("ids", metavar="FILE_ID...", nargs=-1, required=True)
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@json_option
+@with_service
+def delete_command(*, backend: Backend, ids: tuple[str, ...], yes: bool, as_json: bool) -> int:
+    """Delete files and their contents for good, after asking."""
+    if not (yes or _is_confirmed(len(set(ids)))):
+        click.echo("nothing was deleted", err=True)
+        return SOME_FAILED
+
+    def delete(identifier: str) -> None:
+        backend.delete_file(identifier)
+        if as_json:
+            answer = {"object": "file", "id": identifier, "deleted": True}
+            return click.echo(orjson.dumps(answer).decode())
+        return click.echo(f"{shown(identifier)} is deleted")
+
+    return for_each(ids, delete)
+
+
+def own_name(file: File) -> Path:
+    """A path in the present folder, named as the file is; after its id where that name is odd.
+
+    The name comes from outside: it must not lead into another folder or hide the file.
+    """
+    name = PureWindowsPath(file.filename).name  # which knows both separators, and drives
+    if name.startswith(".") or not name.isprintable() or not name:
+        name = f"{PureWindowsPath(file.id).name}.jsonl"
+    return Path(name)
+
+
+def _is_confirmed(count: int) -> bool:
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise UsageError("deleting asks first, and there is no terminal", hint="add --yes")
+    what = "this file" if count == 1 else f"these {count:,} files"
+    return click.confirm(f"Delete {what} for good?", err=True)
+
+
+def _refuse_to_overwrite(path: Path, *, force: bool) -> None:
+    if not path.parent.is_dir():
+        raise UsageError(f"the directory {path.parent} does not exist", hint="make it first")
+    if not path.exists():
+        return
+    if not path.is_file():
+        raise UsageError(f"{path} is not an ordinary file", hint="name a file: -o PATH")
+    if not force:
+        raise UsageError(f"{path} exists", hint="name another file, or replace it with --force")
+
+
+def _row(file: File, now: float) -> tuple[str, ...]:
+    return (
+        file.id,
+        file.purpose,
+        size(file.bytes),
+        distance(file.created_at, now) if file.created_at else "",
+        distance(file.expires_at, now) if file.expires_at else "",
+        file.filename,
+    )
+
+
+def _description(file: File, now: float) -> list[tuple[str, str]]:
+    moments = {"created_at": file.created_at, "expires_at": file.expires_at}
+    texts = {
+        "id": file.id,
+        "filename": file.filename,
+        "purpose": file.purpose,
+        "bytes": f"{file.bytes:,}",
+        **{
+            name: f"{instant(moment)}, {distance(moment, now)}"
+            for name, moment in moments.items()
+            if moment
+        },
+        "status": file.status,
+        "status_details": file.status_details,
+    }
+    return [(name, text) for name, text in texts.items() if text]
