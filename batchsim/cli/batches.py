@@ -126,7 +126,7 @@ def _description(batch: Batch, now: float) -> Iterator[str]:
         "output_file_id": batch.output_file_id,
         "error_file_id": batch.error_file_id,
         **_spending(batch),
-        **{f"metadata {key}": value for key, value in (batch.metadata or {}).items()},
+        **{f"metadata.{key}": value for key, value in (batch.metadata or {}).items()},
     }
     yield from details([(name, text) for name, text in texts.items() if text])
     for error in batch.errors:

@@ -184,10 +184,13 @@ def _notes(shares: Iterable[_Share]) -> Iterator[str]:
             yield f"the price of {name} is not known: what its lines cost is not counted as nothing"
         elif _is_half(demand):
             yield f"no batch price of {name} is listed: half of its ordinary price is taken"
+        some = f"of the {demand.lines:,} lines for {name} at {demand.endpoint}"
         if 0 < demand.unbounded_lines < demand.lines:
+            yield f"{demand.unbounded_lines:,} {some} set no limit to their output"
+        if demand.unseen_lines:
             yield (
-                f"{demand.unbounded_lines:,} of the {demand.lines:,} lines for {name} at "
-                f"{demand.endpoint} set no limit to their output"
+                f"{demand.unseen_lines:,} {some} name a stored prompt, a conversation or an earlier "
+                "response: its tokens cost money too and are not counted here"
             )
 
 
@@ -222,6 +225,7 @@ def _sums(shares: Sequence[_Share]) -> dict[str, Any]:
         "estimated_prompt_tokens": sum(share.demand.prompt_tokens for share in shares),
         "most_output_tokens": _most_output_tokens(shares),
         "unbounded_lines": sum(share.demand.unbounded_lines for share in shares),
+        "unseen_prompt_lines": sum(share.demand.unseen_lines for share in shares),
         "batch_usd": _cost_object([share.batch_cost for share in shares]),
         "ordinary_usd": _cost_object([share.ordinary_cost for share in shares]),
     }

@@ -12,6 +12,8 @@ from batchsim.pricing.bounds import most_output_tokens
 from batchsim.pricing.prices import cost
 from batchsim.pricing.tokens import estimate_prompt_tokens
 
+_ELSEWHERE = ("previous_response_id", "conversation")
+
 
 class Cost(NamedTuple):
     """US dollars: for the estimated prompt tokens, and for output at most (None: unbounded)."""
@@ -25,7 +27,8 @@ class Demand:
     """What the lines for one model at one endpoint ask for.
 
     `prompt_tokens` is an estimate. `unbounded_lines` set no limit to their output tokens;
-    `bounded_tokens` is the sum of the limits of the others.
+    `bounded_tokens` is the sum of the limits of the others. `unseen_lines` name a stored prompt, a
+    conversation or an earlier response, whose tokens are paid too but cannot be counted here.
     """
 
     endpoint: str
@@ -34,11 +37,13 @@ class Demand:
     prompt_tokens: int = 0
     bounded_tokens: int = 0
     unbounded_lines: int = 0
+    unseen_lines: int = 0
 
     def add(self, request: RequestLine) -> None:
         """Take in one more line."""
         self.lines += 1
         self.prompt_tokens += estimate_prompt_tokens(request)
+        self.unseen_lines += _names_what_is_unseen(request)
         most = most_output_tokens(request)
         if most is None:
             self.unbounded_lines += 1
@@ -81,3 +86,12 @@ class Demands:
     def all(self) -> tuple[Demand, ...]:
         """What was taken in so far."""
         return tuple(self._by_group.values())
+
+
+def _names_what_is_unseen(request: RequestLine) -> bool:
+    if request.url != "/v1/responses":
+        return False
+    body = request.body
+    return isinstance(body.get("prompt"), dict) or any(
+        body.get(name) is not None for name in _ELSEWHERE
+    )

@@ -93,7 +93,7 @@ def test_a_batch_is_shown_with_times_files_usage_and_cost(batchsim, create, serv
     assert shown["lines"] == "2: 2 ok, 0 failed"
     assert shown["created_at"] == "2026-01-01T00:00:00Z, 24.0 h ago"
     assert shown["output_file_id"] == batch.output_file_id
-    assert shown["metadata"] == "night  17"
+    assert shown["metadata.night"] == "17"
     usage = batch.usage
     assert shown["usage"].startswith(f"{usage.input_tokens} tokens in (0 cached)")
     dollars = (usage.input_tokens * 0.075 + usage.output_tokens * 0.3) / 1_000_000

@@ -62,6 +62,7 @@ def test_one_object_has_the_sums_and_the_groups(estimate) -> None:
         "estimated_prompt_tokens": 26,
         "most_output_tokens": 1_000_000,
         "unbounded_lines": 0,
+        "unseen_prompt_lines": 0,
         "batch_usd": {"estimated_input": 1.3e-06, "most_output": 0.3},
         "ordinary_usd": {"estimated_input": 2.6e-06, "most_output": 0.6},
     }
@@ -74,6 +75,7 @@ def test_one_object_has_the_sums_and_the_groups(estimate) -> None:
         "estimated_prompt_tokens": 16,
         "most_output_tokens": 1_000_000,
         "unbounded_lines": 0,
+        "unseen_prompt_lines": 0,
         "batch_usd": {"estimated_input": 1.2e-06, "most_output": 0.3},
         "ordinary_usd": {"estimated_input": 2.4e-06, "most_output": 0.6},
         "price_known": True,
@@ -112,6 +114,17 @@ def test_an_unknown_price_is_said_and_never_nothing(batchsim, desk, estimate, li
     rows = outcome.stdout.splitlines()[1:]
     assert [row.split()[-2:] for row in rows if "$" not in row] == [["unknown", "unknown"]] * 4
     assert "note: the price of gpt-9-unheard-of is not known" in outcome.stderr
+
+
+def test_prompts_that_lie_elsewhere_are_told(batchsim, desk, estimate) -> None:
+    body = {"model": "gpt-4o-mini", "input": "Hi"}
+    told = estimate(
+        line("a", "/v1/responses", **body, previous_response_id="resp_1"),
+        line("b", "/v1/responses", **body),
+    )
+    assert told["unseen_prompt_lines"] == 1
+    outcome = batchsim("estimate", "input.jsonl")
+    assert "note: 1 of the 2 lines for gpt-4o-mini at /v1/responses name a" in outcome.stderr
 
 
 def test_a_line_without_a_model_has_no_known_price(estimate) -> None:

@@ -1,5 +1,9 @@
+from contextlib import closing
+
 import pytest
 
+from batchsim.backends.fake import FakeBackend
+from batchsim.clock import VirtualClock
 from batchsim.domain.lines import RequestLine
 from batchsim.pricing.bounds import most_output_tokens
 
@@ -45,3 +49,25 @@ def bound(url, **body):
 )
 def test_output_is_bounded_by_what_the_body_says(url, body, most):
     assert bound(url, **body) == most
+
+
+LONG_TEXT = "word " * 200
+
+
+@pytest.mark.parametrize(
+    ("url", "body"),
+    [
+        (CHAT, {"messages": [{"role": "user", "content": LONG_TEXT}], "max_tokens": 9, "n": 3}),
+        (CHAT, {"messages": [{"role": "user", "content": LONG_TEXT}], "max_completion_tokens": 9}),
+        (TEXT, {"prompt": LONG_TEXT}),
+        (TEXT, {"prompt": [LONG_TEXT, LONG_TEXT], "max_tokens": 9, "n": 2}),
+        (RESPONSES, {"input": LONG_TEXT, "max_output_tokens": 20}),
+        ("/v1/embeddings", {"input": LONG_TEXT}),
+    ],
+    ids=str,
+)
+def test_the_simulated_answer_uses_up_the_bound_and_no_more(url, body):
+    with closing(FakeBackend(seed=1, clock=VirtualClock())) as fake:
+        answer = fake.answer(url, {"model": "gpt-4o-mini", **body})
+    assert answer.status_code == 200
+    assert answer.usage.output_tokens == bound(url, **body)

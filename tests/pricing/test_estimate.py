@@ -1,5 +1,7 @@
 from decimal import Decimal
 
+import pytest
+
 from batchsim.domain.lines import RequestLine
 from batchsim.pricing.estimate import Cost, Demand, Demands
 
@@ -37,3 +39,21 @@ def test_output_without_a_bound_has_no_greatest_cost():
 def test_an_unknown_model_costs_an_unknown_amount():
     assert Demand(CHAT, "gpt-9-unheard-of", 1, 1, 1).cost(batch=True) is None
     assert Demand("/v1/moderations", None, 1, 1, 0).cost(batch=False) is None
+
+
+@pytest.mark.parametrize(
+    ("url", "body", "unseen"),
+    [
+        ("/v1/responses", {"previous_response_id": "resp_1"}, 1),
+        ("/v1/responses", {"conversation": "conv_1"}, 1),
+        ("/v1/responses", {"conversation": {"id": "conv_1"}, "prompt": {"id": "pmpt_1"}}, 1),
+        ("/v1/responses", {"prompt": {"id": "pmpt_1"}}, 1),
+        ("/v1/responses", {"previous_response_id": None, "input": "a"}, 0),
+        ("/v1/completions", {"prompt": "a"}, 0),
+    ],
+    ids=str,
+)
+def test_prompts_that_lie_elsewhere_are_counted(url, body, unseen):
+    demand = Demand(url, "gpt-4o-mini")
+    demand.add(request(url=url, **body))
+    assert demand.unseen_lines == unseen
