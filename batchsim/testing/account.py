@@ -1,0 +1,133 @@
+"""Account: what a test sees of the simulated service that the code under test talks to."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from batchsim.backends import Page
+from batchsim.backends.fake import FakeBackend
+from batchsim.clock import VirtualClock
+from batchsim.domain.batches import Batch
+from batchsim.domain.files import File
+from batchsim.domain.lines import RequestLine
+from batchsim.stores.memory import MemoryStore
+from batchsim.testing.asking import Asked
+from batchsim.testing.history import History
+from batchsim.testing.submissions import Submissions
+
+Listed = TypeVar("Listed", Batch, File)
+
+MOST_NAMED = 10
+"""So many custom_ids are named in a failure; the rest is counted."""
+
+
+class Account:
+    """The files and batches of one simulated account, fresh for one test.
+
+    `backend` is the FakeBackend itself, for the nine methods of a Backend; `clock` its
+    VirtualClock, to `advance` or to ask. `seed` and `scenario` (a name) say how it behaves. What
+    the test looks up here is no part of the history that its `timeline` tells.
+    """
+
+    def __init__(self, asked: Asked) -> None:
+        store = MemoryStore()
+        self.seed = asked.seed
+        self.scenario = asked.scenario
+        self.clock = VirtualClock()
+        self.backend = FakeBackend(clock=self.clock, store=store, seed=asked.seed, **asked.options)
+        self._limits = asked.limits
+        self._submissions = Submissions(self.backend, store)
+        self._history = History(
+            self.backend,
+            before={"delete_file": self._submissions.before_deletion},
+            after={"create_batch": self._submissions.add},
+        )
+
+    @property
+    def batches(self) -> list[Batch]:
+        """All batches as they are now, oldest first."""
+        most = self._limits.batches_per_page
+        return _everything(
+            lambda after: FakeBackend.list_batches(self.backend, limit=most, after=after)
+        )
+
+    @property
+    def files(self) -> list[File]:
+        """All files as they are now, oldest first: inputs, outputs and errors."""
+        most = self._limits.files_per_page
+        return _everything(
+            lambda after: FakeBackend.list_files(self.backend, limit=most, after=after)
+        )
+
+    @property
+    def requests(self) -> list[RequestLine]:
+        """The request lines of all batches that were created, oldest batch first, in input order."""
+        return list(self._submissions.requests)
+
+    @property
+    def timeline(self) -> str:
+        """What was asked of the account and what came of it, one line each, in virtual seconds."""
+        return self._history.timeline()
+
+    def assert_submitted(self, *, custom_ids: Iterable[str]) -> None:
+        """Fail unless the lines of all batches have exactly these custom_ids.
+
+        In how many batches each of them is does not matter here, nor does the order.
+        """
+        __tracebackhide__ = True
+        wanted = Counter(custom_ids)
+        found = Counter(request.custom_id for request in self._submissions.requests)
+        problems = [
+            *_named("never submitted", wanted.keys() - found.keys(), wanted),
+            *_named("submitted, but not expected", found.keys() - wanted.keys(), found),
+        ]
+        if problems:
+            raise AssertionError("\n".join([*problems, self._batches_in_words()]))
+
+    def assert_no_double_submission(self) -> None:
+        """Fail when a request was submitted again although nothing had gone wrong with it.
+
+        A request is the same when its custom_id, url and body are. It may go again when its batch
+        failed, or ended without a good result for it; not while that batch lives, nor when it has
+        a good result: both are paid twice.
+        """
+        __tracebackhide__ = True
+        doubles = list(self._submissions.doubles)
+        if not doubles:
+            return
+        lines = [
+            f"  {each.custom_id!r} in {each.second}, after {each.first}, {each.state}"
+            for each in doubles[:MOST_NAMED]
+        ]
+        if len(doubles) > MOST_NAMED:
+            lines.append(f"  and {len(doubles) - MOST_NAMED:,} more")
+        raise AssertionError("\n".join([f"submitted again without need: {len(doubles)}", *lines]))
+
+    def _batches_in_words(self) -> str:
+        batches = self.batches
+        if not batches:
+            return "no batch was created"
+        states = Counter(str(batch.status) for batch in batches)
+        return "batches: " + ", ".join(f"{count} {status}" for status, count in states.items())
+
+
+def _everything(page_after: Callable[[str | None], Page[Listed]]) -> list[Listed]:
+    found: list[Listed] = []
+    page = page_after(None)
+    found += page.data
+    while page.has_more:
+        page = page_after(found[-1].id)
+        found += page.data
+    return found[::-1]
+
+
+def _named(what: str, custom_ids: Iterable[str], order: Iterable[str]) -> list[str]:
+    chosen = set(custom_ids)
+    if not chosen:
+        return []
+    names = [repr(each) for each in order if each in chosen]
+    if len(names) > MOST_NAMED:
+        names[MOST_NAMED:] = [f"and {len(names) - MOST_NAMED:,} more"]
+    return [f"{what}: {', '.join(names)}"]

@@ -1,0 +1,253 @@
+"""Sleep that costs no real time.
+
+Theory of operation. While `sleeping_on` is open, `time.sleep`, `asyncio.sleep`, `anyio.sleep` and
+`trio.sleep` are replaced wherever a loaded module has one under the name `sleep`, so that
+`from time import sleep` is met too. Who calls one falls asleep until a due time of the virtual
+clock. Others are given a turn first; then the sleeper that is due first of all moves the clock to
+its due time, and so the clock goes from one due time to the next, whoever sleeps how long. A
+sleeper that waits for an earlier one which never wakes (its event loop is blocked, say) loses
+patience and moves the clock itself: nothing here can wait for ever.
+
+The clock of an event loop in which somebody has slept goes as far as the virtual one besides its
+own pace. Time-outs of asyncio, anyio and trio therefore count virtual seconds and real ones.
+
+Not met: waiting for something that may happen earlier (`Event.wait(10)`, `Queue.get(timeout=10)`),
+functions kept under another name or as a default argument, `trio.sleep_until`, the time-outs of
+uvloop, and the time itself (`time.time`, `time.monotonic`), which goes on as ever. Sleeping for ever
+is left alone, as is whoever waits for another process (WAITING_FOR_PROCESSES).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import bisect
+import functools
+import math
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from batchsim.clock import VirtualClock
+
+MOST_SLEEPS = 100_000
+"""After so many sleeps in one test it fails: a poll every 10 s for eleven days, a real minute."""
+
+WAITING_FOR_PROCESSES = frozenset(
+    {"execnet", "filelock", "multiprocessing", "subprocess", "uvicorn", "xdist"}
+)
+"""Packages whose own sleeps are real: other processes do not share the virtual clock."""
+
+SETTLING = 10
+"""Turns that an async sleeper gives to the other tasks before the clock may move."""
+
+PATIENCE = 100
+"""Turns without a movement of the clock after which a sleeper no longer waits for earlier ones."""
+
+NAP = 0.001
+"""Real seconds that a thread gives to other threads of the test, as a turn."""
+
+Function = Callable[..., Any]
+
+
+@contextmanager
+def sleeping_on(clock: VirtualClock) -> Iterator[None]:
+    """While it is open, code of this process sleeps on `clock`, in any thread and event loop.
+
+    A test that sleeps more often than MOST_SLEEPS fails, by `pytest.fail` from the sleep.
+    """
+    sleepers = _Sleepers(clock)
+    pairs = list(_pairs(sleepers))
+    _swap({id(original): replacement for original, replacement in pairs})
+    try:
+        yield
+    finally:
+        sleepers.close()
+        _swap({id(replacement): original for original, replacement in pairs})
+
+
+def _pairs(sleepers: _Sleepers) -> Iterator[tuple[Function, Function]]:
+    for name, make in _MAKERS.items():
+        if module := sys.modules.get(name):
+            yield module.sleep, make(sleepers, module.sleep)
+
+
+def _swap(replacements: Mapping[int, Function]) -> None:
+    for module in tuple(sys.modules.values()):
+        names = getattr(module, "__dict__", None)  # a lazy module is not to be woken
+        if names is not None and (replacement := replacements.get(id(names.get("sleep")))):
+            names["sleep"] = replacement
+
+
+class _Sleeper:
+    def __init__(self, due: float) -> None:
+        self.due = due
+        self.patience = PATIENCE
+        self.last_seen = -math.inf
+
+
+class _Sleepers:
+    """Everybody who sleeps on one clock."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._due: list[float] = []
+        self._count = 0
+        self._is_open = True
+        self._loops = _LoopClocks(clock)
+        self._strangers = set(threading.enumerate()) - {threading.current_thread()}
+
+    def close(self) -> None:
+        """From now on, sleep is real for those who still hold a replacement."""
+        self._is_open = False
+        self._loops.close()
+
+    def meets(self, seconds: Any) -> bool:
+        """Whether the replacement that asks shall sleep virtually, by who called it for how long.
+
+        A duration that is none is left to the original, to refuse.
+        """
+        caller = sys._getframe(2)  # noqa: SLF001 - nothing else says who sleeps
+        package = caller.f_globals.get("__name__", "").partition(".")[0]
+        return self._is_open and package not in WAITING_FOR_PROCESSES and 0 < seconds < math.inf
+
+    def sleep(self, seconds: float, give_a_turn: Callable[[float], None]) -> None:
+        """Sleep in a thread."""
+        with self._asleep(seconds) as sleeper:
+            give_a_turn(NAP if self._has_company() else 0)
+            while not self._wakes(sleeper):
+                give_a_turn(NAP)
+
+    async def sleep_async(self, seconds: float, give_a_turn: Function) -> None:
+        """Sleep in a task."""
+        self._loops.follow(_loop_clock())
+        with self._asleep(seconds) as sleeper:
+            for _ in range(SETTLING):
+                await give_a_turn(0)
+            while not self._wakes(sleeper):
+                await give_a_turn(0)
+
+    def _has_company(self) -> bool:
+        """Whether the test has other threads, which may be about to sleep for a shorter time."""
+        strangers = self._strangers | {threading.current_thread()}
+        return any(thread not in strangers for thread in threading.enumerate())
+
+    @contextmanager
+    def _asleep(self, seconds: float) -> Iterator[_Sleeper]:
+        with self._lock:
+            self._count += 1
+            if self._count > MOST_SLEEPS:
+                pytest.fail(
+                    f"the code under test has slept {MOST_SLEEPS:,} times, "
+                    "and seems to wait for what never comes"
+                )
+            sleeper = _Sleeper(self._clock.now() + seconds)
+            bisect.insort(self._due, sleeper.due)
+        try:
+            yield sleeper
+        finally:
+            with self._lock:
+                self._due.remove(sleeper.due)
+
+    def _wakes(self, sleeper: _Sleeper) -> bool:
+        with self._lock:
+            now = self._clock.now()
+            if now < sleeper.due:
+                if now != sleeper.last_seen:
+                    sleeper.last_seen, sleeper.patience = now, PATIENCE
+                sleeper.patience -= 1
+                if self._due[0] < sleeper.due and sleeper.patience:
+                    return False
+                with suppress(ValueError):  # the test itself has just moved it further
+                    self._clock.advance_to(sleeper.due)
+            return True
+
+
+class _LoopClocks:
+    """Clocks of event loops that have been made to follow a virtual clock, from then on."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self._clock = clock
+        self._since: dict[int, tuple[Any, float]] = {}
+        self._patched: set[type] = set()
+        self._patches = ExitStack()
+
+    def follow(self, found: tuple[Any, str] | None) -> None:
+        """Make a loop's clock follow, named by the object and its method; None has none."""
+        if found is None or id(found[0]) in self._since:
+            return
+        loop, method = found
+        self._since[id(loop)] = loop, self._clock.now()
+        if type(loop) not in self._patched:
+            self._patched.add(type(loop))
+            self._patches.enter_context(
+                mock.patch.object(type(loop), method, self._following(getattr(type(loop), method)))
+            )
+
+    def close(self) -> None:
+        """Let them go at their own pace again."""
+        self._patches.close()
+
+    def _following(self, original: Function) -> Function:
+        @functools.wraps(original)
+        def time(loop: Any) -> Any:
+            _, since = self._since.get(id(loop), (loop, None))
+            ahead = 0.0 if since is None else self._clock.now() - since
+            return original(loop) + ahead
+
+        return time
+
+
+def _loop_clock() -> tuple[Any, str] | None:
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return sys.modules["trio"].lowlevel.current_clock(), "current_time"
+    return (loop, "time") if isinstance(loop, asyncio.BaseEventLoop) else None
+
+
+def _of_threads(sleepers: _Sleepers, original: Function) -> Function:
+    @functools.wraps(original)
+    def sleep(seconds: Any, /) -> None:
+        if sleepers.meets(seconds):
+            sleepers.sleep(seconds, original)
+        else:
+            original(seconds)
+
+    return sleep
+
+
+def _of_asyncio(sleepers: _Sleepers, original: Function) -> Function:
+    @functools.wraps(original)
+    async def sleep(delay: Any, result: Any = None) -> Any:
+        if sleepers.meets(delay):
+            await sleepers.sleep_async(delay, original)
+        else:
+            await original(delay)
+        return result
+
+    return sleep
+
+
+def _of_trio(sleepers: _Sleepers, original: Function) -> Function:
+    @functools.wraps(original)
+    async def sleep(seconds: Any) -> None:
+        if sleepers.meets(seconds):
+            await sleepers.sleep_async(seconds, original)
+        else:
+            await original(seconds)
+
+    return sleep
+
+
+_MAKERS: Mapping[str, Callable[[_Sleepers, Function], Function]] = {
+    "time": _of_threads,
+    "asyncio": _of_asyncio,
+    "anyio": _of_asyncio,
+    "trio": _of_trio,
+}
