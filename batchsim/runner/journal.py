@@ -138,8 +138,78 @@ class Journal:
             raise self._damaged(str(error)) from error
 
     def _damaged(self, reason: str) -> JournalError:
-        return JournalError(
-            f"the journal {self._path} is damaged: {reason}",
-            hint="keep it: its batches may be paid for. Restore a copy, or look for them in the "
-            "service's list of batches by their metadata key bs_run",
-        )
+        return _damaged(self._path, reason)
+
+
+class JournalReader:
+    """A journal that is only looked at: nobody's lock is needed, and its runner may be at work.
+
+    It is a context manager that closes the database. Raises JournalError when there is no readable
+    journal of this version at `path`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen = 0
+        if not path.is_file():
+            raise JournalError(f"there is no journal at {path}")
+        self._database = _opened_to_read(path)
+        try:
+            (application,) = self._database.execute("PRAGMA application_id").fetchone()
+            (version,) = self._database.execute("PRAGMA user_version").fetchone()
+            if application != APPLICATION or version > VERSION:
+                raise JournalError(f"{path} is no journal that this version of batchsim can read")
+        except sqlite3.DatabaseError as error:
+            self.close()
+            raise _damaged(path, str(error)) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()
+
+    def news(self) -> Iterator[tuple[float, Entry]]:
+        """The entries that were added since the last call, each with its time, from the first."""
+        try:
+            rows = self._database.execute(
+                "SELECT seq, at, kind, payload FROM entries WHERE seq > ? ORDER BY seq",
+                (self._seen,),
+            )
+            for seq, at, kind, payload in rows:
+                self._seen = seq
+                yield at, from_payload(kind, payload)
+        except (sqlite3.DatabaseError, ValueError) as error:
+            raise _damaged(self._path, str(error)) from error
+
+
+def _opened_to_read(path: Path) -> sqlite3.Connection:
+    """A connection that cannot write. In a folder that cannot either, the file is taken as it is."""
+    address = path.absolute().as_uri()
+    try:
+        database = sqlite3.connect(f"{address}?mode=ro", uri=True)
+        database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError:
+        log = path.with_name(f"{path.name}-wal")
+        if log.exists() and log.stat().st_size:
+            raise JournalError(
+                f"the journal {path} cannot be read without the right to write beside it",
+                hint="look at it as the user whose job it is",
+            ) from None
+        database = sqlite3.connect(f"{address}?immutable=1", uri=True)
+    return database
+
+
+def _damaged(path: Path, reason: str) -> JournalError:
+    return JournalError(
+        f"the journal {path} is damaged: {reason}",
+        hint="keep it: its batches may be paid for. Restore a copy, or look for them in the "
+        "service's list of batches by their metadata key bs_run",
+    )

@@ -5,30 +5,97 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from batchsim.domain.batches import Usage
 from batchsim.runner import entries
-from batchsim.runner.state import ShardState, State
+from batchsim.runner.state import ShardState, Stage, State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ShardProgress:
+    """Where one shard stands.
+
+    `status` is its batch's, as the service spells it, and before there is one its stage (waiting,
+    uploading, uploaded, creating). `done` and `failed` count lines as Progress does. `usage` is
+    what is known to be paid: the sum over the results, or what the batch says of itself. Times are
+    unix seconds, None when there is none: `created_at` and `expires_at` are the batch's own.
+    """
+
+    shard: int
+    batch_id: str | None
+    endpoint: str
+    model: str | None
+    stage: Stage
+    status: str
+    lines: int
+    done: int
+    failed: int
+    usage: Usage
+    created_at: int | None
+    expires_at: int | None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its batch is at the service and has not ended."""
+        return self.stage is Stage.LIVE
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it has no batch yet."""
+        return self.batch_id is None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Progress:
     """Where a job stands. Times are unix seconds on the backend's clock.
 
     `done` counts the lines that ran or were given their place in the results, `failed` those of
     them that did not run well. `batches` counts the batches by status. `message` is one line of
-    text about the latest thing that was new.
+    text about the latest thing that was new. What is not asked for is not worked out.
     """
 
     lines: int
-    done: int
-    failed: int
-    shards: int
-    batches: Mapping[str, int]
     started: float
     now: float
     message: str
+    states: tuple[ShardState, ...]
+    """The shards as the runner knows them."""
+
+    @property
+    def shards(self) -> int:
+        """How many shards the job has."""
+        return len(self.states)
+
+    @property
+    def done(self) -> int:
+        """Lines that ran, well or not, or have their place in the results."""
+        return self._counts[0]
+
+    @property
+    def failed(self) -> int:
+        """Lines of those done that did not run well."""
+        return self._counts[1]
+
+    @cached_property
+    def batches(self) -> Mapping[str, int]:
+        """How many batches have each status."""
+        return Counter(
+            shard.batch.unknown_status or str(shard.batch.status)
+            for shard in self.states
+            if shard.batch
+        )
+
+    @cached_property
+    def by_shard(self) -> tuple[ShardProgress, ...]:
+        """Where each shard stands, in their order."""
+        return tuple(map(_shard_progress, self.states))
+
+    @cached_property
+    def _counts(self) -> tuple[int, int]:
+        counts = [_counts(shard) for shard in self.states]
+        return sum(done for done, _ in counts), sum(failed for _, failed in counts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,21 +149,38 @@ def report(state: State, results: Path) -> Report:
 
 def progress(state: State, now: float, message: str) -> Progress:
     """Where the job stands `now` (unix seconds)."""
-    counts = [_counts(shard) for shard in state.shards.values()]
     return Progress(
-        lines=sum(shard.plan.lines for shard in state.shards.values()),
-        done=sum(done for done, _ in counts),
-        failed=sum(failed for _, failed in counts),
-        shards=len(state.shards),
-        batches=Counter(
-            shard.batch.unknown_status or str(shard.batch.status)
-            for shard in state.shards.values()
-            if shard.batch
-        ),
+        lines=state.started.lines if state.started else 0,
         started=state.started_at,
         now=now,
         message=message,
+        states=tuple(state.shards.values()),
     )
+
+
+def _shard_progress(shard: ShardState) -> ShardProgress:
+    batch, plan = shard.batch, shard.plan
+    done, failed = _counts(shard)
+    return ShardProgress(
+        shard=plan.shard,
+        batch_id=batch.id if batch else None,
+        endpoint=plan.endpoint,
+        model=plan.model,
+        stage=shard.stage,
+        status=(batch.unknown_status or str(batch.status)) if batch else str(shard.stage),
+        lines=plan.lines,
+        done=done,
+        failed=failed,
+        usage=_usage(shard),
+        created_at=batch.created_at if batch else None,
+        expires_at=batch.expires_at if batch else None,
+    )
+
+
+def _usage(shard: ShardState) -> Usage:
+    if shard.tally is not None:
+        return shard.tally.usage
+    return shard.batch.usage if shard.batch else Usage()
 
 
 def _counts(shard: ShardState) -> tuple[int, int]:
