@@ -28,12 +28,24 @@ class Clock(Protocol):
         ...
 
 
+def steady(clock: Clock) -> float:
+    """Seconds since some moment on `clock`, for measuring how much of its time has passed.
+
+    It is the clock's own `steady`, where it has one because people may set it, else its time.
+    """
+    return clock.steady() if isinstance(clock, SystemClock) else clock.now()
+
+
 class SystemClock:
     """The machine's own clock."""
 
     def now(self) -> float:
         """The wall-clock time in unix seconds."""
         return time.time()
+
+    def steady(self) -> float:
+        """Seconds since some moment, which setting the machine's clock does not touch."""
+        return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
         """Wait in real time."""

@@ -48,6 +48,10 @@ class Backend(ABC):
     """Whose files and batches these are, in words or as an address. A job stays with the service
     on which it began."""
 
+    account: str = ""
+    """Whose files and batches these are at that service: something that differs between accounts
+    and keys and tells nobody a key. A job stays with the account with which it began."""
+
     @abstractmethod
     def upload_file(
         self,
@@ -111,13 +115,16 @@ class Backend(ABC):
         completion_window: str = "24h",
         metadata: Mapping[str, str] | None = None,
         output_expires_after: int | None = None,
+        request_id: str | None = None,
     ) -> Batch:
         """Start a batch over an uploaded input file: this is what costs money.
 
         After success the batch exists, is `validating`, and is visible in `retrieve_batch` and
         `list_batches`. After a refusal none exists. After `OutcomeUnknown` one may exist or may
         still appear; the service knows no idempotency key, so calling again may pay twice.
-        `output_expires_after` is the life of the result files in seconds.
+        `output_expires_after` is the life of the result files in seconds. `request_id` names the
+        request: it is sent along where there are headers to send, so that a service which knows
+        idempotency keys makes no second batch and one which keeps logs can be asked about it.
         """
 
     @abstractmethod

@@ -45,6 +45,13 @@ STANDARD_OUTPUT = "-"
     "--seed", default=0, show_default=True, help="What the simulator's chance depends on."
 )
 @click.option("--any-model", is_flag=True, help="Accept models that are not OpenAI's.")
+@click.option(
+    "--on-unknown",
+    type=click.Choice(["stop", "wait", "fence"]),
+    help="When creating a batch got no answer and the batch cannot be found: stop and leave it to you, "
+    "wait until it would have ended, or fence it off by deleting its input file and create it again. "
+    "Only stop can never pay twice. [default: stop; with --fake, fence]",
+)
 def run(
     *,
     backend: str | None,
@@ -53,6 +60,7 @@ def run(
     job: Path | None,
     seed: int,
     any_model: bool,
+    on_unknown: str | None,
 ) -> int:
     """Run the requests of INPUT (a JSONL file, or - for standard input) and restore their order.
 
@@ -70,7 +78,8 @@ def run(
         with _kept_input(requests) as (kept, name):
             job = job or Path(f"{output or name}.job")
             results = Path(output) if output else job / "results.jsonl"
-            report = _run(backend, kept, results, job, seed=seed, any_model=any_model)
+            policy = _policy(backend, on_unknown)
+            report = _run(backend, kept, results, job, policy, seed=seed, any_model=any_model)
     except KeyboardInterrupt:
         _tell_interrupted(backend)
         return INTERRUPTED
@@ -80,7 +89,14 @@ def run(
 
 
 def _run(
-    backend: str, source: Path | _Spooled, results: Path, job: Path, *, seed: int, any_model: bool
+    backend: str,
+    source: Path | _Spooled,
+    results: Path,
+    job: Path,
+    policy: Policy,
+    *,
+    seed: int,
+    any_model: bool,
 ) -> Report:
     from batchsim.cli.progress import Display
     from batchsim.domain.endpoints import is_openai_model
@@ -93,7 +109,7 @@ def _run(
             results=results,
             job=job,
             supports=(lambda _: True) if any_model else is_openai_model,
-            policy=_policy(backend),
+            policy=policy,
             observe=display.show,
         )
     display.conclude(report)
@@ -124,11 +140,13 @@ def _job_directory(job: Path) -> Iterator[None]:
         raise
 
 
-def _policy(backend: str) -> Policy:
+def _policy(backend: str, on_unknown: str | None) -> Policy:
     """No request to the simulator outlives this process, so a lost one may be made again."""
-    from batchsim.runner.policy import Policy
+    from batchsim.runner.policy import OnUnknown, Policy
 
-    return Policy(create_again_after_unknown=backend == "fake")
+    if on_unknown is None:
+        on_unknown = "fence" if backend == "fake" else "stop"
+    return Policy(on_unknown=OnUnknown(on_unknown))
 
 
 def _open_backend(backend: str, job: Path, seed: int) -> Backend:

@@ -7,9 +7,12 @@ ends the loop. The cases of a shard, by its stage:
  1. WAITING    upload its lines, if there is room.
  2. UPLOADING  a request was sent and its outcome is not known: look for the file by its name.
  3. UPLOADED   create the batch, if its model's queue has room.
- 4. CREATING   a create was sent and its outcome is not known. Look for a batch over our file, at
-               once and again and again until the list has had time to settle. Not found by then:
-               the shard is stuck, for a person to judge, unless the policy says to create again.
+ 4. UNKNOWN    a create was sent and its outcome is not known. Look for its batch, at once and
+               again and again until the list has had time to settle. Not found by then:
+               a. the shard is stuck, for a person to judge, unless the policy says otherwise;
+               b. `wait` goes on looking until a batch would have ended;
+               c. `fence`, and `wait` after its time, have deleted the input file after the first
+                  look, and looked anew for as long: abandon the create and go back to 1.
  5. LIVE       look at the batch, the less often the older it is.
  6. ENDED      a. it failed for a passing reason: give it up after a wait, and go back to 1;
                b. its counts promise files that it does not name yet: look again for a while;
@@ -30,91 +33,34 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from batchsim.domain.limits import Limits
+from batchsim.runner.actions import (
+    AbandonCreate,
+    Action,
+    Assemble,
+    CancelTwin,
+    Collect,
+    Create,
+    Done,
+    Download,
+    FenceCreate,
+    FindBatch,
+    FindUpload,
+    GiveUpBatch,
+    Poll,
+    ShardAction,
+    Stop,
+    Upload,
+    Wait,
+)
 from batchsim.runner.entries import Source
 from batchsim.runner.plan import queue
-from batchsim.runner.policy import Policy, awaits_files, failed_in_passing
+from batchsim.runner.policy import OnUnknown, Policy, awaits_files, failed_in_passing, is_running
 from batchsim.runner.state import ShardState, Stage, State
 
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """Something to be done."""
-
-
-@dataclass(frozen=True, slots=True)
-class ShardAction(Action):
-    """Something to be done for one shard, named by its number."""
-
-    shard: int
-
-
-class Upload(ShardAction):
-    """Send the shard's lines as a file that was never sent before."""
-
-
-class FindUpload(ShardAction):
-    """Look in the list of files whether the intended upload took effect."""
-
-
-class Create(ShardAction):
-    """Ask for a batch over the uploaded file."""
-
-
-class FindBatch(ShardAction):
-    """Look in the list of batches for one over our file."""
-
-
-class AbandonCreate(ShardAction):
-    """Take the create of unknown outcome as lost, and start over with another file."""
-
-
-class Poll(ShardAction):
-    """Look at the batch."""
-
-
-class GiveUpBatch(ShardAction):
-    """Leave a batch that failed in passing, and start over with another file."""
-
-
-@dataclass(frozen=True, slots=True)
-class Download(ShardAction):
-    """Fetch a result file."""
-
-    source: Source
-    file_id: str
-
-
-class Collect(ShardAction):
-    """Give every line of the shard its place in the results."""
-
-
-class Assemble(Action):
-    """Write the results of all shards in input order."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wait(Action):
-    """Nothing is due before `until` (unix seconds)."""
-
-    until: float
-
-
-@dataclass(frozen=True, slots=True)
-class Stop(Action):
-    """Nothing can be done any more in this process, for `reasons`, each about one shard."""
-
-    reasons: tuple[str, ...]
-
-
-class Done(Action):
-    """The results are written."""
-
-
-_ON_THEIR_WAY = frozenset({Stage.UPLOADING, Stage.UPLOADED, Stage.CREATING, Stage.LIVE})
-_HOLDING_TOKENS = frozenset({Stage.CREATING, Stage.LIVE})
+_HOLDING_TOKENS = frozenset({Stage.CREATING, Stage.UNKNOWN, Stage.LIVE})
+_ON_THEIR_WAY = _HOLDING_TOKENS | {Stage.UPLOADING, Stage.UPLOADED}
 _SUBMITTING = frozenset({Stage.WAITING, Stage.UPLOADED})
 
 
@@ -150,10 +96,13 @@ def _steps(state: State, policy: Policy, limits: Limits) -> Iterator[tuple[float
             continue
         if shard.stage in _SUBMITTING and (is_refused or not room.admits(shard)):
             continue
+        held = shard.setback.until if shard.setback else 0.0
+        for twin in shard.twins:
+            if is_running(twin):
+                yield held, CancelTwin(number, twin.id)
         step = _step(number, shard, policy)
         if step is not None:
-            at, action = step
-            yield max(at, shard.setback.until if shard.setback else at), action
+            yield max(step[0], held), step[1]
 
 
 def _step(number: int, shard: ShardState, policy: Policy) -> tuple[float, ShardAction] | None:
@@ -164,20 +113,32 @@ def _step(number: int, shard: ShardState, policy: Policy) -> tuple[float, ShardA
             return shard.since, FindUpload(number)
         case Stage.UPLOADED:  # case 3
             return shard.since, Create(number)
-        case Stage.CREATING:  # case 4
-            if shard.looked is None:
-                return shard.since, FindBatch(number)
-            if _has_settled(shard, policy):
-                return shard.looked, AbandonCreate(number)
-            settled = shard.since + policy.settle
-            return min(shard.looked + policy.look_again, settled), FindBatch(number)
+        case Stage.UNKNOWN:  # case 4
+            return _unknown_step(number, shard, policy)
         case Stage.LIVE:  # case 5
             looked = shard.since if shard.looked is None else shard.looked
             return looked + policy.poll_interval(looked - shard.since), Poll(number)
         case Stage.ENDED:  # case 6
             return _ended_step(number, shard, policy)
-        case Stage.COLLECTED:  # case 7
+        case Stage.COLLECTED | Stage.CREATING:  # case 7, and a request that is under way
             return None
+
+
+def _unknown_step(number: int, shard: ShardState, policy: Policy) -> tuple[float, ShardAction]:
+    looked = shard.looked
+    if looked is None:
+        return shard.since, FindBatch(number)
+    waits = policy.on_unknown == OnUnknown.WAIT and not shard.is_fenced
+    if waits and looked < shard.since + policy.longest_window:  # case 4b
+        pause = policy.poll_interval(looked - shard.since) if shard.has_settled else 0.0
+        return looked + max(policy.look_again, pause), FindBatch(number)
+    if policy.on_unknown != OnUnknown.STOP and not shard.is_fenced:  # case 4c
+        return looked, FenceCreate(number)
+    if shard.has_settled:
+        return looked, AbandonCreate(number)
+    settles = shard.since + policy.settle
+    again = looked + policy.look_again
+    return min(again, settles) if looked < settles else again, FindBatch(number)
 
 
 def _ended_step(number: int, shard: ShardState, policy: Policy) -> tuple[float, ShardAction]:
@@ -226,10 +187,6 @@ class _Room:
         return True
 
 
-def _has_settled(shard: ShardState, policy: Policy) -> bool:
-    return shard.looked is not None and shard.looked >= shard.since + policy.settle
-
-
 def stuck(shard: ShardState, policy: Policy) -> str | None:
     """Why this process can do no more for the shard; None when it can."""
     if shard.blocked is not None:
@@ -237,11 +194,8 @@ def stuck(shard: ShardState, policy: Policy) -> str | None:
     setback = shard.setback
     if setback is not None and setback.last - setback.since >= policy.patience:
         return f"{setback.reason} (for {setback.last - setback.since:.0f} seconds)"
-    if (
-        shard.stage is Stage.CREATING
-        and _has_settled(shard, policy)
-        and not policy.create_again_after_unknown
-    ):
+    was_looked_for = shard.has_settled and shard.looked is not None
+    if shard.stage is Stage.UNKNOWN and was_looked_for and policy.on_unknown == OnUnknown.STOP:
         return (
             f"a batch over {shard.file_id} was asked for, no answer came and none is in the list: "
             "it may not exist, or appear later and cost money"

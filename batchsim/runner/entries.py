@@ -9,12 +9,10 @@ that the next one looks at once.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import Any, ClassVar
-
-import orjson
+from typing import ClassVar
 
 from batchsim.domain.batches import Batch, Usage
 
@@ -67,11 +65,15 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started(Entry):
-    """The job begins. `run` is 64 random bits in hex, minted once: the name of the job remotely."""
+    """The job begins. `run` is 128 random bits in hex, minted once: the name of the job remotely."""
 
     run: str
+    job: str = ""
+    """A hash of the run, of where it runs and of what it sends; file names begin with it."""
     service: str
     """On which service the job runs, as the backend names it."""
+    account: str = ""
+    """Whose files and batches these are there, as the backend tells accounts apart."""
     lines: int
     bytes: int
     """The size of the input."""
@@ -103,6 +105,7 @@ class Planned(ShardEntry):
     """Estimated prompt tokens; 0 where no limit on them is known."""
     fingerprint: str
     ranges: array[int]
+    round: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,9 +118,14 @@ class UploadIntended(ShardEntry):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Uploaded(ShardEntry):
-    """The input file is there; `adopted` when it was found and no answer had come."""
+    """The input file is there; `adopted` when it was found and no answer had come.
+
+    `created_at` is the service's own time of it (unix seconds, 0 when it did not say): no batch
+    over the file can be older.
+    """
 
     file_id: str
+    created_at: int = 0
     adopted: bool = False
 
 
@@ -130,16 +138,30 @@ class UploadDropped(ShardEntry):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateIntended(ShardEntry):
-    """A batch is about to be asked for. Until its outcome is recorded one may exist."""
+    """A batch is about to be asked for. Until its outcome is recorded one may exist.
+
+    `request_id` is the name under which the request is sent.
+    """
 
     file_id: str
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateUnknown(ShardEntry):
-    """The request was sent and no answer came: a batch may exist."""
+    """The request was sent, or may have been, and no answer came: a batch may exist."""
 
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateFenced(ShardEntry):
+    """The input file was deleted while the outcome was unknown: a late request finds no file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateSettled(ShardEntry):
+    """No batch of unknown outcome was in the list for as long as one may take to appear there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +182,13 @@ class Created(ShardEntry):
 
     batch: Batch
     adopted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TwinSeen(ShardEntry):
+    """The shard has this batch besides its own: new, or in another status than before."""
+
+    batch: Batch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,71 +261,3 @@ class Blocked(ShardEntry):
 
     durable: ClassVar[bool] = False
     reason: str
-
-
-KINDS: Mapping[str, type[Entry]] = {
-    kind.__name__: kind
-    for kind in (
-        Started,
-        Planned,
-        UploadIntended,
-        Uploaded,
-        UploadDropped,
-        CreateIntended,
-        CreateUnknown,
-        CreateRefused,
-        CreateAbandoned,
-        Created,
-        Observed,
-        BatchGivenUp,
-        Downloaded,
-        FileGone,
-        Collected,
-        Finished,
-    )
-}
-"""The durable entries by the name that the journal gives them."""
-
-
-def _tally(value: dict[str, Any]) -> Tally:
-    return Tally(**{**value, "usage": Usage(**value["usage"])})
-
-
-_READERS: Mapping[str, Callable[[Any], Any]] = {
-    "batch": Batch.from_object,
-    "ranges": lambda value: array("Q", value),
-    "source": Source,
-    "tally": _tally,
-}
-"""How the fields that JSON cannot hold are read, by name."""
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, array):
-        return value.tolist()
-    raise TypeError
-
-
-def to_payload(entry: Entry) -> str:
-    """The entry's fields as JSON text."""
-    values = {each.name: getattr(entry, each.name) for each in fields(entry)}
-    if "batch" in values:
-        values["batch"] = values["batch"].to_object()
-    return orjson.dumps(values, default=_plain).decode()
-
-
-def from_payload(kind: str, payload: str) -> Entry:
-    """The entry again. Raises ValueError when the kind is unknown or the payload is not its own."""
-    if kind not in KINDS:
-        raise ValueError(f"there is no entry of kind {kind!r}")
-    try:
-        values = orjson.loads(payload)
-        return KINDS[kind](
-            **{name: _READERS.get(name, _same)(value) for name, value in values.items()}
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"an entry of kind {kind!r} cannot be read: {error}") from error
-
-
-def _same(value: Any) -> Any:
-    return value

@@ -18,7 +18,8 @@ from typing import Self
 
 from batchsim.errors import JobIncomplete, JournalError
 from batchsim.jsonl import sync_folder
-from batchsim.runner.entries import Entry, ShardEntry, from_payload, to_payload
+from batchsim.runner.entries import Entry, ShardEntry
+from batchsim.runner.payloads import from_payload, to_payload
 
 APPLICATION = 0x62736A6C
 """What marks a SQLite file as a journal of ours: `bsjl` in ASCII."""

@@ -8,13 +8,33 @@ on the backend's clock.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
 
 from batchsim.domain.batches import Batch
 from batchsim.domain.lifecycle import Status
+from batchsim.domain.limits import HOUR
 from batchsim.errors import RateLimited, Refused
 
 HOPELESS_LIMITS = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 """Codes of a 429 that no waiting mends (observed)."""
+
+
+class OnUnknown(StrEnum):
+    """What may be done when a create got no answer and no batch of it is found.
+
+    No service can be asked to make a batch only once, so a request that was sent may still take
+    effect, and creating again may pay twice.
+    """
+
+    STOP = "stop"
+    """Leave the shard, finish the others, and let a person judge. Never pays twice."""
+    WAIT = "wait"
+    """Look until the batch would have ended if there were one; then do as `fence`."""
+    FENCE = "fence"
+    """Delete the input file, which a late request then lacks; look until the list has had time to
+    settle; then create again with a new file. Pays twice only if a batch was past `validating` when
+    its file was deleted and was absent from the list all that time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +59,10 @@ class Policy:
     longest_batch_wait: float = 1_800.0
     max_live: int = 50
     """How many shards may be on their way at once."""
-    create_again_after_unknown: bool = False
-    """Make another batch when one of unknown outcome is not found once it has settled. It may
-    still appear later, and both would be paid; False stops and leaves the choice to a person."""
+    on_unknown: OnUnknown | Literal["stop", "wait", "fence"] = OnUnknown.STOP
+    """What to do about a create whose outcome is not known and whose batch is not found."""
+    longest_window: float = 25 * HOUR
+    """How long `wait` looks for a batch: one that exists has ended by then."""
 
     def poll_interval(self, age: float) -> float:
         """The time between two looks at a batch of that age: a tenth of it, within bounds."""
@@ -92,6 +113,11 @@ def failed_in_passing(batch: Batch) -> bool:
         or (error.line is None and "Cannot find file" in error.message)
         for error in batch.errors
     )
+
+
+def is_running(batch: Batch) -> bool:
+    """Whether a batch may still run lines, unless it is cancelled."""
+    return not batch.status.is_terminal and batch.status is not Status.CANCELLING
 
 
 def awaits_files(batch: Batch) -> bool:

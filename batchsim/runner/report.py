@@ -228,6 +228,12 @@ def _describe_shard(entry: entries.ShardEntry) -> str:  # noqa: C901 - one case 
             return "creating a batch"
         case entries.CreateUnknown():
             return f"{entry.reason}; looking for the batch"
+        case entries.CreateFenced():
+            return "the input file was deleted, so that no late request can use it"
+        case entries.CreateSettled():
+            return "the batch is not in the list"
+        case entries.TwinSeen():
+            return f"{entry.batch.id} is there besides its own batch"
         case entries.CreateAbandoned():
             return "the batch was not found; creating another"
         case entries.Created():

@@ -13,7 +13,6 @@ the backend's clock is asked for the time and slept on.
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -22,16 +21,19 @@ from batchsim.domain.endpoints import is_openai_model
 from batchsim.domain.limits import OPENAI, Limits
 from batchsim.errors import JobIncomplete, JournalError, UsageError
 from batchsim.jsonl import open_input
+from batchsim.runner.actions import Done, Stop, Wait
 from batchsim.runner.content import ShardContent, changed_input
-from batchsim.runner.decide import Done, Stop, Wait, decide
+from batchsim.runner.decide import decide
 from batchsim.runner.directory import JobDirectory, RequestLike
-from batchsim.runner.entries import Entry, Looked, Started
+from batchsim.runner.entries import CreateUnknown, Entry, Looked, Started
 from batchsim.runner.journal import Journal
-from batchsim.runner.perform import OUR_METADATA, Performer
+from batchsim.runner.naming import OUR_METADATA, job_of, new_run
+from batchsim.runner.perform import perform, write_results
 from batchsim.runner.plan import Plan, make_plan
 from batchsim.runner.policy import Policy
 from batchsim.runner.report import Progress, Report, describe, progress, report
 from batchsim.runner.state import Stage, State, fold
+from batchsim.runner.workplace import Workplace
 
 __all__ = ["Policy", "Progress", "Report", "run"]
 
@@ -62,7 +64,7 @@ def run(
       Calling again with a finished job does nothing remotely and returns the same report.
     - `limits`: what one batch may hold, and the tokens that may be queued per model.
     - `supports`: which models are let through.
-    - `metadata`: up to 13 pairs for every batch; keys that begin with `bs_` are ours.
+    - `metadata`: up to 10 pairs for every batch; keys that begin with `bs_` are ours.
       Like the plan it is fixed when the job begins.
     - `policy`: how patient to be, how much at once, and what to do when in doubt.
     - `observe`: called with a Progress after every step, in this thread.
@@ -91,7 +93,7 @@ def run(
                     plan = None
                     _check_service(backend, state.started)
                     _check_input(source, state.started, state)
-                performer = Performer(
+                work = Workplace(
                     backend,
                     directory,
                     source,
@@ -100,7 +102,7 @@ def run(
                     policy or Policy(),
                     plan.custom_ids if plan else None,
                 )
-                loop = _Loop(journal, performer, limits, observe)
+                loop = _Loop(journal, work, limits, observe)
                 if plan is not None:
                     loop.begin(plan, own)
                 loop.run()
@@ -117,23 +119,26 @@ class _Loop:
     def __init__(
         self,
         journal: Journal,
-        performer: Performer,
+        work: Workplace,
         limits: Limits,
         observe: Callable[[Progress], None] | None,
     ) -> None:
         self._journal = journal
-        self._performer = performer
-        self._state = performer.state
-        self._clock = performer.backend.clock
+        self._work = work
+        self._state = work.state
+        self._clock = work.backend.clock
         self._limits = limits
         self._observe = observe
         self._message = ""
 
     def begin(self, plan: Plan, metadata: Mapping[str, str]) -> None:
         """Record how the job begins: all of it or nothing."""
+        run, backend = new_run(), self._work.backend
         started = Started(
-            run=secrets.token_hex(8),
-            service=self._performer.backend.service,
+            run=run,
+            job=job_of(run, backend.service, backend.account, plan.shards),
+            service=backend.service,
+            account=backend.account,
             lines=plan.lines,
             bytes=plan.bytes,
             metadata=metadata,
@@ -142,8 +147,9 @@ class _Loop:
 
     def run(self) -> None:
         """Go on until the results are written. Raises JobIncomplete when that cannot be now."""
+        self._take_over()
         while True:
-            actions = decide(self._state, self._performer.policy, self._limits, self._clock.now())
+            actions = decide(self._state, self._work.policy, self._limits, self._clock.now())
             for action in actions:
                 match action:
                     case Done():
@@ -153,8 +159,15 @@ class _Loop:
                     case Wait():
                         self._clock.sleep(max(0.0, action.until - self._clock.now()))
                     case _:
-                        for entry in self._performer.perform(action):
-                            self._record(entry)
+                        for entries in perform(self._work, action):
+                            self._record(*entries)
+
+    def _take_over(self) -> None:
+        """A request that another process had under way may have been sent, and has no answer."""
+        reason = "the process ended before an answer came"
+        for number, shard in self._state.shards.items():
+            if shard.stage is Stage.CREATING:
+                self._record(CreateUnknown(shard=number, reason=reason))
 
     def _record(self, *entries: Entry) -> None:
         now = self._clock.now()
@@ -170,9 +183,9 @@ class _Loop:
 
     def _restore_results(self) -> None:
         """Write the results of a finished job again if they are gone or cut short."""
-        finished, path = self._state.finished, self._performer.results
+        finished, path = self._state.finished, self._work.results
         if finished and not (path.is_file() and path.stat().st_size == finished.bytes):
-            self._performer.assemble()
+            write_results(self._work)
 
 
 def _plan(source: Path, limits: Limits, supports: Callable[[str], bool]) -> Plan:
@@ -186,6 +199,12 @@ def _check_service(backend: Backend, started: Started) -> None:
         raise JournalError(
             f"the job was begun on {started.service} and cannot go on at {backend.service}",
             hint="give the same backend as then, or another results file",
+        )
+    if started.account and backend.account != started.account:
+        raise JournalError(
+            f"the job was begun with another key, organization or project of {backend.service}",
+            hint="give the key with which it began: another may not see its batches, and what "
+            "cannot be seen might be paid for again",
         )
 
 
@@ -250,8 +269,8 @@ def _incomplete(stop: Stop, state: State) -> JobIncomplete:
     unfinished = sum(shard.tally is None for shard in state.shards.values())
     text = "; ".join(stop.reasons) or "there is no room for any shard"
     hint = "the same command looks again and goes on from here"
-    if any(shard.stage is Stage.CREATING for shard in state.shards.values()):
-        hint += "; Policy(create_again_after_unknown=True) makes another batch, at the risk of paying for both"
+    if any(shard.stage is Stage.UNKNOWN for shard in state.shards.values()):
+        hint += "; --on-unknown fence deletes the input file, which a late request then lacks, and creates again"
     return JobIncomplete(
         f"{unfinished} of {len(state.shards)} shards are not finished. {text}", hint=hint
     )

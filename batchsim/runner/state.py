@@ -20,8 +20,10 @@ from batchsim.runner.entries import (
     Collected,
     CreateAbandoned,
     Created,
+    CreateFenced,
     CreateIntended,
     CreateRefused,
+    CreateSettled,
     CreateUnknown,
     Downloaded,
     Entry,
@@ -35,10 +37,12 @@ from batchsim.runner.entries import (
     Source,
     Started,
     Tally,
+    TwinSeen,
     UploadDropped,
     Uploaded,
     UploadIntended,
 )
+from batchsim.runner.naming import attempt_of
 
 
 class Stage(StrEnum):
@@ -50,7 +54,9 @@ class Stage(StrEnum):
     """An upload was intended; what came of it is not recorded."""
     UPLOADED = "uploaded"
     CREATING = "creating"
-    """A create was intended; what came of it is not recorded."""
+    """A create was intended and its request is under way."""
+    UNKNOWN = "unknown"
+    """A create was sent, or may have been, and its outcome is not known: a batch may exist."""
     LIVE = "live"
     """The batch exists and has not ended."""
     ENDED = "ended"
@@ -75,14 +81,24 @@ class ShardState:
     plan: Planned
     stage: Stage = Stage.WAITING
     since: float = 0.0
-    """When the stage was entered; for CREATING, when a request was last known to be under way."""
+    """When the stage was entered; for UNKNOWN, when a request was last known to be under way."""
     attempt: int = 0
     """How many uploads were intended so far."""
     filename: str | None = None
     file_id: str | None = None
+    file_created: int = 0
+    """The service's time of the file; 0 when it is not known."""
+    sent: int = 0
+    """How many creates were intended so far."""
     was_refused: bool = False
-    """A create with this file was refused before: look for a batch before asking again."""
+    """A create with this file was refused before."""
+    is_fenced: bool = False
+    """While the outcome of a create is not known: its input file is deleted."""
+    has_settled: bool = False
+    """While the outcome of a create is not known: it was looked for long enough."""
     batch: Batch | None = None
+    twins: tuple[Batch, ...] = ()
+    """Other batches of the shard, as last seen; only one of all is wanted."""
     given_up: int = 0
     """How many batches failed in passing."""
     files: tuple[Downloaded | FileGone, ...] = ()
@@ -104,18 +120,36 @@ class ShardState:
                     Stage.UPLOADING, at, attempt=entry.attempt, filename=entry.filename
                 )
             case Uploaded():
-                return self._enter(Stage.UPLOADED, at, file_id=entry.file_id, setback=None)
+                return self._enter(
+                    Stage.UPLOADED,
+                    at,
+                    file_id=entry.file_id,
+                    file_created=entry.created_at,
+                    setback=None,
+                )
             case UploadDropped() | CreateAbandoned():
                 return self._start_over(at)
             case BatchGivenUp():
                 return replace(self._start_over(at), given_up=self.given_up + 1)
-            case CreateIntended() | CreateUnknown():
-                return self._enter(Stage.CREATING, at)
+            case CreateIntended():
+                return self._enter(Stage.CREATING, at, sent=self.sent + 1)
+            case CreateUnknown():
+                return self._enter(Stage.UNKNOWN, at, is_fenced=False, has_settled=False)
+            case CreateFenced():
+                return replace(self, since=at, is_fenced=True, has_settled=False, setback=None)
+            case CreateSettled():
+                return replace(self, looked=at, has_settled=True, setback=None)
             case CreateRefused():
                 return self._enter(Stage.UPLOADED, at, was_refused=True)
             case Created():
                 stage = Stage.ENDED if entry.batch.status.is_terminal else Stage.LIVE
-                return self._enter(stage, at, batch=entry.batch, looked=at, setback=None)
+                attempt = max(self.attempt, attempt_of(entry.batch.metadata))
+                return self._enter(
+                    stage, at, batch=entry.batch, attempt=attempt, looked=at, setback=None
+                )
+            case TwinSeen():
+                others = tuple(twin for twin in self.twins if twin.id != entry.batch.id)
+                return replace(self, twins=(*others, entry.batch))
             case Observed():
                 return self._observe(at, entry.batch)
             case Downloaded() | FileGone():
@@ -137,7 +171,13 @@ class ShardState:
 
     def _start_over(self, at: float) -> ShardState:
         return self._enter(
-            Stage.WAITING, at, filename=None, file_id=None, was_refused=False, batch=None
+            Stage.WAITING,
+            at,
+            filename=None,
+            file_id=None,
+            file_created=0,
+            was_refused=False,
+            batch=None,
         )
 
     def _observe(self, at: float, batch: Batch) -> ShardState:
@@ -168,6 +208,14 @@ class State:
     shards: dict[int, ShardState] = field(default_factory=dict)
     finished: Finished | None = None
     finished_at: float = 0.0
+    known: set[str] = field(default_factory=set)
+    """The ids of all batches that the journal speaks of."""
+    files: dict[str, int] = field(default_factory=dict)
+    """The number of the shard for which each input file was uploaded."""
+
+    def last_shard(self, round: int) -> int:
+        """The highest number of a shard of that round."""
+        return max(n for n, shard in self.shards.items() if shard.plan.round == round)
 
     def apply(self, at: float, entry: Entry) -> None:
         """Take in what happened `at` that time (unix seconds).
@@ -187,6 +235,10 @@ class State:
                         f"the journal speaks of a shard {entry.shard} that it never planned"
                     )
                 self.shards[entry.shard] = self.shards[entry.shard].after(at, entry)
+                if isinstance(entry, Created | TwinSeen):
+                    self.known.add(entry.batch.id)
+                elif isinstance(entry, Uploaded):
+                    self.files[entry.file_id] = entry.shard
 
     def tally(self) -> Tally:
         """What became of the lines of all shards collected so far."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from batchsim.backends.fake import FakeBackend
 from batchsim.domain.limits import Limits
-from batchsim.runner import content, perform
+from batchsim.runner import content, perform, submit
 from batchsim.runner.custom_ids import LONG, PIECE, CustomIdSpool
 from batchsim.runner.plan import custom_ids_in
 from batchsim.runner.run import run
@@ -68,7 +68,8 @@ class _Counted(content.ShardContent):
 def test_only_a_process_that_did_not_plan_reads_the_input_to_collect(build, monkeypatch, killed):
     """A run reads the shard to upload it; one that continues, to check it and to collect."""
     monkeypatch.setattr(_Counted, "opened", 0)
-    monkeypatch.setattr(perform, "ShardContent", _Counted)
+    for module in (perform, submit):
+        monkeypatch.setattr(module, "ShardContent", _Counted)
     build.source.write_bytes(build.jsonl([build.chat(name) for name in "abc"]))
     backend = FakeBackend()
     if killed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from dataclasses import replace
 
 import pytest
 
@@ -61,6 +62,7 @@ def at(state, now, policy=POLICY, limits=OPENAI):
 INTENDED = e.UploadIntended(shard=1, attempt=1, filename="name")
 UPLOADED = e.Uploaded(shard=1, file_id="file-1")
 ASKED = e.CreateIntended(shard=1, file_id="file-1")
+UNKNOWN = e.CreateUnknown(shard=1, reason="")
 CREATED = e.Created(shard=1, batch=batch())
 
 
@@ -85,15 +87,12 @@ LOST = BatchError("invalid_request", "Cannot find file file-1, or ...", "file_id
             d.Create(1),
             id="3 again",
         ),
-        pytest.param([INTENDED, UPLOADED, ASKED], 3, d.FindBatch(1), id="4"),
+        pytest.param([INTENDED, UPLOADED, ASKED, UNKNOWN], 4, d.FindBatch(1), id="4"),
         pytest.param(
-            [INTENDED, UPLOADED, ASKED, e.CreateUnknown(shard=1, reason="")],
-            4,
-            d.FindBatch(1),
-            id="4 unknown",
-        ),
-        pytest.param(
-            [INTENDED, UPLOADED, ASKED, e.Looked(shard=1)], 4, d.Wait(24.0), id="4 looks again"
+            [INTENDED, UPLOADED, ASKED, UNKNOWN, e.Looked(shard=1)],
+            5,
+            d.Wait(25.0),
+            id="4 looks again",
         ),
         pytest.param([INTENDED, UPLOADED, ASKED, CREATED], 4, d.Wait(14.0), id="5 waits"),
         pytest.param([INTENDED, UPLOADED, ASKED, CREATED], 14, d.Poll(1), id="5"),
@@ -170,24 +169,63 @@ def test_files_that_never_come_are_waited_for_only_so_long():
     assert at(state, 611.0) == [d.Collect(1)]
 
 
+def looked_for(policy, *, until=604.0):
+    """A create of unknown outcome at 4.0, looked for since, and settled `until`."""
+    state = after(INTENDED, UPLOADED, ASKED, UNKNOWN)
+    state.apply(until - 14, e.Looked(shard=1))
+    assert at(state, until - 14, policy) == [d.Wait(until)]
+    for entry in (e.CreateSettled(shard=1), e.Looked(shard=1)):
+        state.apply(until, entry)
+    return state
+
+
 def test_a_create_that_is_not_found_is_left_to_a_person():
-    state = after(INTENDED, UPLOADED, ASKED)
-    state.apply(590.0, e.Looked(shard=1))
-    assert at(state, 590.0) == [d.Wait(603.0)]
-    state.apply(603.0, e.Looked(shard=1))
-    (stop,) = at(state, 603.0)
+    (stop,) = at(looked_for(POLICY), 604.0)
     assert isinstance(stop, d.Stop)
     assert "file-1" in stop.reasons[0]
 
 
-def test_a_create_that_is_not_found_is_abandoned_if_the_policy_says_so():
-    state = after(INTENDED, UPLOADED, ASKED)
-    state.apply(603.0, e.Looked(shard=1))
-    policy = Policy(create_again_after_unknown=True)
-    assert at(state, 603.0, policy) == [d.AbandonCreate(1)]
-    state.apply(604.0, e.CreateAbandoned(shard=1))
-    assert at(state, 604.0, policy) == [d.Upload(1)]
+def test_fence_deletes_the_file_after_the_first_look_and_creates_again_once_it_settled():
+    policy = Policy(on_unknown="fence")
+    state = after(INTENDED, UPLOADED, ASKED, UNKNOWN)
+    assert at(state, 4.0, policy) == [d.FindBatch(1)]
+    state.apply(5.0, e.Looked(shard=1))
+    assert at(state, 5.0, policy) == [d.FenceCreate(1)]
+    for entry in (e.CreateFenced(shard=1), e.Looked(shard=1)):
+        state.apply(6.0, entry)
+    assert at(state, 6.0, policy) == [d.Wait(26.0)]
+    state.apply(606.0, e.Looked(shard=1))
+    assert at(state, 606.0, policy) == [d.Wait(626.0)], "looked at, but not by both clocks"
+    for entry in (e.CreateSettled(shard=1), e.Looked(shard=1)):
+        state.apply(607.0, entry)
+    assert at(state, 607.0, policy) == [d.AbandonCreate(1)]
+    state.apply(608.0, e.CreateAbandoned(shard=1))
+    assert at(state, 608.0, policy) == [d.Upload(1)]
     assert state.shards[1].file_id is None, "a file is used for one create only"
+
+
+def test_wait_looks_on_until_the_batch_would_have_ended_and_fences_then():
+    policy = Policy(on_unknown="wait")
+    state = looked_for(Policy())
+    (wait,) = at(state, 604.0, policy)
+    assert wait.until > 604.0
+    state.apply(25 * 3_600.0, e.Looked(shard=1))
+    (wait,) = at(state, 25 * 3_600.0, policy)
+    assert isinstance(wait, d.Wait)
+    state.apply(25 * 3_600.0 + 60, e.Looked(shard=1))
+    assert at(state, 25 * 3_600.0 + 60, policy) == [d.FenceCreate(1)]
+
+
+def test_a_request_that_is_under_way_is_not_asked_about():
+    assert isinstance(at(after(INTENDED, UPLOADED, ASKED), 9.0)[0], d.Stop)
+
+
+def test_a_twin_is_cancelled_until_it_no_longer_runs():
+    twin = replace(batch(), id="batch_2")
+    state = after(CREATED, e.TwinSeen(shard=1, batch=twin))
+    assert at(state, 2.0) == [d.CancelTwin(1, "batch_2")]
+    state.apply(3.0, e.TwinSeen(shard=1, batch=replace(twin, status=Status.CANCELLING)))
+    assert at(state, 3.0) == [d.Wait(11.0)]
 
 
 def test_batches_that_fail_in_passing_are_given_up_only_so_often():

@@ -13,6 +13,7 @@ from batchsim.domain.lifecycle import Status
 from batchsim.errors import JobIncomplete, JournalError
 from batchsim.runner import entries
 from batchsim.runner.journal import Journal
+from batchsim.runner.payloads import KINDS
 from batchsim.runner.run import run
 
 BATCH = Batch(
@@ -44,7 +45,10 @@ EVERY_KIND = [
     entries.CreateIntended(shard=1, file_id="file-1"),
     entries.CreateUnknown(shard=1, reason="lost"),
     entries.CreateRefused(shard=1, reason="no"),
+    entries.CreateFenced(shard=1),
+    entries.CreateSettled(shard=1),
     entries.CreateAbandoned(shard=1),
+    entries.TwinSeen(shard=1, batch=BATCH),
     entries.Created(shard=1, batch=BATCH),
     entries.Observed(shard=1, batch=BATCH),
     entries.BatchGivenUp(shard=1, reason="full"),
@@ -61,7 +65,7 @@ def path(tmp_path):
 
 
 def test_every_kind_of_entry_is_read_back_as_it_was_written(path):
-    assert {type(entry).__name__ for entry in EVERY_KIND} == set(entries.KINDS)
+    assert {type(entry).__name__ for entry in EVERY_KIND} == set(KINDS)
     with Journal(path) as journal:
         for at, entry in enumerate(EVERY_KIND):
             journal.append(at, entry)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import pytest
@@ -211,7 +212,7 @@ def test_results_of_something_else_are_not_overwritten(build, backend):
     ("metadata", "complaint"),
     [
         ({"bs_run": "x"}, "is ours"),
-        ({f"key{n}": "" for n in range(14)}, "room for 13"),
+        ({f"key{n}": "" for n in range(11)}, "room for 10"),
         ({"k" * 65: ""}, "too long"),
         ({"key": "v" * 513}, "too long"),
     ],
@@ -222,12 +223,19 @@ def test_metadata_that_does_not_fit_is_refused(build, backend, metadata, complai
 
 
 def test_metadata_of_the_user_and_of_the_job_reach_the_batch(build, backend):
-    metadata = {f"key{n}": "value" for n in range(13)}
+    metadata = {f"key{n}": "value" for n in range(10)}
     run(build.input([build.chat("a")]), backend, results=build.results, metadata=metadata)
     (batch,) = build.batches_of(backend)
     assert metadata.items() <= batch.metadata.items()
     assert batch.metadata["bs_shard"] == "1/1"
-    assert batch.metadata["bs_try"] == "1"
+    assert batch.metadata["bs_try"] == "0"
+    assert batch.metadata["bs_round"] == "0"
+    assert batch.metadata["bs_v"] == "1"
+    assert len(batch.metadata["bs_run"]) == 32
+    job = batch.metadata["bs_job"]
+    (file,) = backend.list_files(purpose="batch").data
+    content = hashlib.sha256(build.source.read_bytes()).hexdigest()
+    assert file.filename == f"bs-{job[:12]}-r0-s0001-t0-{content[:16]}.jsonl"
 
 
 def test_a_finished_job_run_again_does_nothing_remotely(build, backend):

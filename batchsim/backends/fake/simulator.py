@@ -221,6 +221,7 @@ class FakeBackend(Clients):
         completion_window: str = "24h",
         metadata: Mapping[str, str] | None = None,
         output_expires_after: int | None = None,
+        request_id: str | None = None,  # noqa: ARG002 - the service makes nothing of it
     ) -> Batch:
         """See Backend. An input file that does not exist fails the batch later (observed)."""
         check_creation(input_file_id, endpoint, completion_window, metadata, self._limits)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from batchsim.backends import Backend, Page
 from batchsim.backends.openai import answers, paths
-from batchsim.backends.openai.connection import connect, http_library, upload_timeout
+from batchsim.backends.openai.connection import account_of, connect, http_library, upload_timeout
 from batchsim.backends.openai.content import rest_of
 from batchsim.backends.openai.errors import Call, Effect, translate
 from batchsim.clock import Clock, SystemClock
@@ -66,6 +66,7 @@ class OpenAIBackend(Backend):
             )
         self.clock = clock or SystemClock()
         self.service = str(client.base_url)
+        self.account = account_of(client)
         self._client: Any = client.with_options(max_retries=0)
         self._owns_client = own
         self._response_class = http_library().Response
@@ -147,8 +148,9 @@ class OpenAIBackend(Backend):
         completion_window: str = "24h",
         metadata: Mapping[str, str] | None = None,
         output_expires_after: int | None = None,
+        request_id: str | None = None,
     ) -> Batch:
-        """`POST /batches`."""
+        """`POST /batches`; the request's id goes into two headers."""
         body: dict[str, Any] = {
             "input_file_id": input_file_id,
             "endpoint": endpoint,
@@ -158,8 +160,12 @@ class OpenAIBackend(Backend):
             body["metadata"] = dict(metadata)
         if output_expires_after is not None:
             body["output_expires_after"] = {"anchor": "created_at", "seconds": output_expires_after}
+        headers = None
+        if request_id is not None:
+            headers = {"Idempotency-Key": request_id, "X-Client-Request-Id": request_id}
         call = Call("create the batch", Effect.WRITE)
-        return answers.read_object(Batch, self._ask(call, "post", "/batches", body=body), call)
+        answer = self._ask(call, "post", "/batches", body=body, headers=headers)
+        return answers.read_object(Batch, answer, call)
 
     def retrieve_batch(self, batch_id: str) -> Batch:
         """`GET /batches/{id}`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,13 @@ def connect(base_url: str | None, api_key: str | None) -> openai.OpenAI:
     return openai.OpenAI(
         api_key=key, base_url=address, timeout=timeout, max_retries=0, http_client=http_client
     )
+
+
+def account_of(client: openai.OpenAI) -> str:
+    """What tells the client's account from others: a hash of its organization, project and key."""
+    names = (client.organization, client.project, client.api_key)
+    text = "\n".join(name if isinstance(name, str) else "" for name in names)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _is_web_address(address: str) -> bool:

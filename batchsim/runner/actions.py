@@ -1,0 +1,92 @@
+"""What can be done next: one frozen value per kind of action. Nothing is done here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from batchsim.runner.entries import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Something to be done."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardAction(Action):
+    """Something to be done for one shard, named by its number."""
+
+    shard: int
+
+
+class Upload(ShardAction):
+    """Send the shard's lines as a file that was never sent before."""
+
+
+class FindUpload(ShardAction):
+    """Look in the list of files whether the intended upload took effect."""
+
+
+class Create(ShardAction):
+    """Ask for a batch over the uploaded file, unless the list already shows one."""
+
+
+class FindBatch(ShardAction):
+    """Look in the list of batches for one of the shard's."""
+
+
+class FenceCreate(ShardAction):
+    """Delete the input file of a create of unknown outcome."""
+
+
+class AbandonCreate(ShardAction):
+    """Take the create of unknown outcome as lost, and start over with another file."""
+
+
+class Poll(ShardAction):
+    """Look at the batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTwin(ShardAction):
+    """Ask for a batch to be cancelled that the shard has besides its own."""
+
+    batch_id: str
+
+
+class GiveUpBatch(ShardAction):
+    """Leave a batch that failed in passing, and start over with another file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Download(ShardAction):
+    """Fetch a result file."""
+
+    source: Source
+    file_id: str
+
+
+class Collect(ShardAction):
+    """Give every line of the shard its place in the results."""
+
+
+class Assemble(Action):
+    """Write the results of all shards in input order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait(Action):
+    """Nothing is due before `until` (unix seconds)."""
+
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stop(Action):
+    """Nothing can be done any more in this process, for `reasons`, each about one shard."""
+
+    reasons: tuple[str, ...]
+
+
+class Done(Action):
+    """The results are written."""

@@ -1,0 +1,106 @@
+"""Journal entries as JSON text, and back: what a journal stores of each."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any
+
+import orjson
+
+from batchsim.domain.batches import Batch, Usage
+from batchsim.runner.entries import (
+    BatchGivenUp,
+    Collected,
+    CreateAbandoned,
+    Created,
+    CreateFenced,
+    CreateIntended,
+    CreateRefused,
+    CreateSettled,
+    CreateUnknown,
+    Downloaded,
+    Entry,
+    FileGone,
+    Finished,
+    Observed,
+    Planned,
+    Source,
+    Started,
+    Tally,
+    TwinSeen,
+    UploadDropped,
+    Uploaded,
+    UploadIntended,
+)
+
+KINDS: Mapping[str, type[Entry]] = {
+    kind.__name__: kind
+    for kind in (
+        Started,
+        Planned,
+        UploadIntended,
+        Uploaded,
+        UploadDropped,
+        CreateIntended,
+        CreateUnknown,
+        CreateRefused,
+        CreateFenced,
+        CreateSettled,
+        CreateAbandoned,
+        Created,
+        TwinSeen,
+        Observed,
+        BatchGivenUp,
+        Downloaded,
+        FileGone,
+        Collected,
+        Finished,
+    )
+}
+"""The durable entries by the name that the journal gives them."""
+
+
+def _tally(value: dict[str, Any]) -> Tally:
+    return Tally(**{**value, "usage": Usage(**value["usage"])})
+
+
+_READERS: Mapping[str, Callable[[Any], Any]] = {
+    "batch": Batch.from_object,
+    "ranges": lambda value: array("Q", value),
+    "source": Source,
+    "tally": _tally,
+}
+"""How the fields that JSON cannot hold are read, by name."""
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, array):
+        return value.tolist()
+    raise TypeError
+
+
+def to_payload(entry: Entry) -> str:
+    """The entry's fields as JSON text."""
+    values = {each.name: getattr(entry, each.name) for each in fields(entry)}
+    if "batch" in values:
+        values["batch"] = values["batch"].to_object()
+    return orjson.dumps(values, default=_plain).decode()
+
+
+def from_payload(kind: str, payload: str) -> Entry:
+    """The entry again. Raises ValueError when the kind is unknown or the payload is not its own."""
+    if kind not in KINDS:
+        raise ValueError(f"there is no entry of kind {kind!r}")
+    try:
+        values = orjson.loads(payload)
+        return KINDS[kind](
+            **{name: _READERS.get(name, _same)(value) for name, value in values.items()}
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"an entry of kind {kind!r} cannot be read: {error}") from error
+
+
+def _same(value: Any) -> Any:
+    return value

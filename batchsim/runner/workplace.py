@@ -1,0 +1,86 @@
+"""What every action needs: where the job lies, whom it speaks to, and how patient it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from batchsim.backends import Backend, Page
+from batchsim.domain.batches import Batch
+from batchsim.domain.files import File
+from batchsim.errors import BatchsimError, JournalError, RateLimited, Refused
+from batchsim.runner.custom_ids import CustomIdSpool
+from batchsim.runner.directory import JobDirectory
+from batchsim.runner.entries import Blocked, Entry, Postponed, Started
+from batchsim.runner.policy import Policy, is_passing
+from batchsim.runner.state import Setback, ShardState, State
+
+Step = Entry | tuple[Entry, ...]
+"""What an action tells at once: it is in the journal, all of it or nothing, before it goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """`state` is the driver's own: it has taken in every entry by the time the next is asked for.
+
+    `custom_ids` is None where the job was planned by another process; then the input tells them.
+    `seeking` remembers, on a clock that nobody sets, since when this process looks for a batch.
+    """
+
+    backend: Backend
+    directory: JobDirectory
+    source: Path
+    results: Path
+    state: State
+    policy: Policy
+    custom_ids: CustomIdSpool | None = None
+    seeking: dict[tuple[int, int, bool], float] = field(default_factory=dict)
+
+    @property
+    def started(self) -> Started:
+        """How the job began. Raises JournalError when the journal does not say."""
+        if self.state.started is None:
+            raise JournalError("the journal does not say how the job began")
+        return self.state.started
+
+    def files(self, after: str | None) -> Page[File]:
+        """A page of the input files."""
+        return self.backend.list_files(purpose="batch", after=after)
+
+    def batches(self, after: str | None) -> Page[Batch]:
+        """A page of the batches."""
+        return self.backend.list_batches(limit=100, after=after)
+
+    def failed(self, number: int, error: BatchsimError) -> Iterator[Entry]:
+        """What a request that had no effect means for its shard. Raises what is no such error."""
+        if isinstance(error, JournalError):
+            raise error
+        if isinstance(error, Refused) and not is_passing(error):
+            yield Blocked(shard=number, reason=words(error))
+        else:
+            yield self.postponed(number, error)
+
+    def postponed(self, number: int, error: BatchsimError) -> Postponed:
+        """The shard's next request comes later, the later the more have failed in a row."""
+        until = self.next_try(self.state.shards[number].setback, error)
+        return Postponed(shard=number, until=until, reason=words(error))
+
+    def next_try(self, setback: Setback | None, error: BatchsimError) -> float:
+        """When to ask again (unix seconds) after `error` and the failures before it."""
+        retry_after = error.retry_after if isinstance(error, RateLimited) else None
+        wait = self.policy.wait(setback.count + 1 if setback else 1, retry_after)
+        return self.backend.clock.now() + wait
+
+
+def batch_of(shard: ShardState) -> Batch:
+    """The shard's batch. Raises JournalError when the journal lacks it."""
+    if shard.batch is None:
+        raise JournalError(f"the journal lacks the batch of shard {shard.plan.shard}")
+    return shard.batch
+
+
+def words(error: BatchsimError) -> str:
+    """What an error says, with its code."""
+    code = error.code if isinstance(error, Refused) else None
+    return f"{error.message} ({code})" if code else error.message
