@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from batchsim.domain.limits import Limits as Limits
     from batchsim.domain.lines import RequestLine as RequestLine
     from batchsim.domain.lines import ResultLine as ResultLine
-    from batchsim.runner.run import run as run
+    from batchsim.library.requests import Request as Request
+    from batchsim.library.results import Result as Result
+    from batchsim.library.results import Results as Results
+    from batchsim.library.run import run as run
+    from batchsim.runner.policy import Policy as Policy
     from batchsim.testing.intercept import intercept as intercept
 
 __version__ = "0.1.0"
@@ -36,13 +40,17 @@ _HOMES = {
     "Limits": "batchsim.domain.limits",
     "OpenAIBackend": "batchsim.backends.openai",
     "Page": "batchsim.backends",
+    "Policy": "batchsim.runner.policy",
+    "Request": "batchsim.library.requests",
     "RequestLine": "batchsim.domain.lines",
+    "Result": "batchsim.library.results",
     "ResultLine": "batchsim.domain.lines",
+    "Results": "batchsim.library.results",
     "ScaledClock": "batchsim.clock",
     "SystemClock": "batchsim.clock",
     "VirtualClock": "batchsim.clock",
     "intercept": "batchsim.testing.intercept",
-    "run": "batchsim.runner.run",
+    "run": "batchsim.library.run",
 }
 
 __all__ = [  # noqa: PLE0604 - the table above is the one list of names

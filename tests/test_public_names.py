@@ -28,8 +28,12 @@ def test_the_public_names_are_these() -> None:
         "Limits",
         "OpenAIBackend",
         "Page",
+        "Policy",
+        "Request",
         "RequestLine",
+        "Result",
         "ResultLine",
+        "Results",
         "ScaledClock",
         "SystemClock",
         "VirtualClock",
@@ -63,6 +67,8 @@ def imported_by(statement: str) -> set[str]:
         ("import batchsim.cli", ("click", "orjson")),
         ("from batchsim import FakeBackend; FakeBackend()", ("orjson", "sqlite3")),
         ("from batchsim import intercept", ("orjson", "sqlite3")),
+        ("from batchsim import Request; Request.chat('a', model='b')", ("orjson",)),
+        ("from batchsim import run", ("orjson", "sqlite3")),
     ],
 )
 def test_heavy_packages_are_imported_late(statement: str, allowed: tuple[str, ...]) -> None:

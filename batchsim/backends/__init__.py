@@ -52,6 +52,10 @@ class Backend(ABC):
     """Whose files and batches these are at that service: something that differs between accounts
     and keys and tells nobody a key. A job stays with the account with which it began."""
 
+    lasts: bool = True
+    """Whether its files and batches outlive this object. Only what a simulated service holds in
+    memory does not, and need not be kept track of."""
+
     @abstractmethod
     def upload_file(
         self,

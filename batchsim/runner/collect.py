@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import BinaryIO, Self
 
 import orjson
 
@@ -75,7 +75,7 @@ class _Sorter:
         self._index = index
         self._quarantine = quarantine
         self._counts = dict.fromkeys(("ok", "failed", "expired", "cancelled", "missing"), 0)
-        self._tokens = dict.fromkeys(Usage.__dataclass_fields__, 0)
+        self._usage = Usage()
         self.quarantined = 0
 
     def sort(self, stream: BinaryIO, source: Source) -> None:
@@ -88,7 +88,7 @@ class _Sorter:
             content = content.rstrip()
             if not content:
                 continue
-            result = _read(content)
+            result = read_result(content)
             position = None if result is None else self._ids.get(result.custom_id)
             if result is None or position is None or self._index[2 * position + 1]:
                 self._quarantine.write(content + b"\n")
@@ -114,7 +114,7 @@ class _Sorter:
 
     def tally(self) -> Tally:
         """What became of the lines so far."""
-        return Tally(**self._counts, quarantined=self.quarantined, usage=Usage(**self._tokens))
+        return Tally(**self._counts, quarantined=self.quarantined, usage=self._usage)
 
     def _place(self, position: int, offset: int, length: int, file: int) -> None:
         self._index[2 * position] = offset
@@ -123,8 +123,7 @@ class _Sorter:
     def _count(self, result: ResultLine) -> None:
         if result.is_ok:
             self._counts["ok"] += 1
-            body = result.response.body if result.response else None
-            self._add_tokens(body.get("usage") if isinstance(body, dict) else None)
+            self._usage += result.usage
         elif result.error is not None and result.error.code == "batch_expired":
             self._counts["expired"] += 1
         elif result.error is not None and result.error.code == "batch_cancelled":
@@ -132,30 +131,8 @@ class _Sorter:
         else:
             self._counts["failed"] += 1
 
-    def _add_tokens(self, usage: Any) -> None:
-        """Add what a body says; chat completions and responses name the same things differently."""
-        if type(usage) is not dict:
-            return
-        tokens = self._tokens
-        tokens["input_tokens"] += _number(usage, "prompt_tokens", "input_tokens")
-        tokens["output_tokens"] += _number(usage, "completion_tokens", "output_tokens")
-        details = usage.get("prompt_tokens_details", usage.get("input_tokens_details"))
-        if type(details) is dict:
-            tokens["cached_tokens"] += _number(details, "cached_tokens")
-        details = usage.get("completion_tokens_details", usage.get("output_tokens_details"))
-        if type(details) is dict:
-            tokens["reasoning_tokens"] += _number(details, "reasoning_tokens")
 
-
-def _number(values: dict[str, Any], *names: str) -> int:
-    for name in names:
-        value = values.get(name)
-        if type(value) is int:
-            return value
-    return 0
-
-
-def _read(content: bytes) -> ResultLine | None:
+def read_result(content: bytes) -> ResultLine | None:
     """The result on a line; None when it is none that can be placed."""
     try:
         try:

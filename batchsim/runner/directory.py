@@ -90,7 +90,7 @@ class JobDirectory:
         """
         with replace_file(self.requests) as stream:
             for number, request in enumerate(requests, start=1):
-                stream.write(_line(number, request))
+                stream.write(as_line(number, request))
         return self.requests
 
 
@@ -102,7 +102,8 @@ def _holder(path: Path) -> str:
         return "it has not left its name"
 
 
-def _line(number: int, request: RequestLike) -> bytes:
+def as_line(number: int, request: RequestLike) -> bytes:
+    """`request` as the line `number` of an input file. Raises InputError when it is not one line."""
     if isinstance(request, str):
         content = request.encode("utf-8", "surrogatepass")
     elif isinstance(request, bytes):

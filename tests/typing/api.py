@@ -1,10 +1,13 @@
 """How a typed program uses batchsim; read by the type checker, never run."""
 
+import asyncio
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import assert_type
 
 import openai
+import pydantic
 
 import batchsim
 from batchsim.backends import Page
@@ -25,9 +28,41 @@ def walk(backend: batchsim.Backend) -> None:
     assert_type(backend.read_file("file-1"), Iterator[bytes])
 
 
+class Answer(pydantic.BaseModel):
+    value: int
+
+
 def run(backend: batchsim.Backend) -> bool:
-    report = batchsim.run(Path("input.jsonl"), backend, results=Path("results.jsonl"))
-    return report.all_ok
+    results = batchsim.run(Path("input.jsonl"), backend, results=Path("results.jsonl"))
+    assert_type(results, batchsim.Results[None])
+    assert_type(results.cost, Decimal | None)
+    assert_type(len(results.failed), int)
+    return results.all_ok
+
+
+def build() -> None:
+    assert_type(batchsim.Request.chat("a", model="b"), batchsim.Request[None])
+    assert_type(batchsim.Request.embedding("a", model="b"), batchsim.Request[None])
+    json = batchsim.Request.response("a", model="b", response_format={"type": "json_object"})
+    assert_type(json, batchsim.Request[None])
+    parsed = batchsim.Request.response("a", model="b", response_format=Answer)
+    assert_type(parsed, batchsim.Request[Answer])
+
+
+def parse(backend: batchsim.Backend) -> None:
+    lines = (batchsim.Request.chat("a", model="b", response_format=Answer) for _ in range(2))
+    for result in batchsim.run(lines, backend, policy=batchsim.Policy(max_live=3)):
+        assert_type(result, batchsim.Result[Answer])
+        assert_type(result.parsed, Answer | None)
+        assert_type(result.validation_error, pydantic.ValidationError | None)
+    same = batchsim.run("input.jsonl", backend, response_format=Answer)
+    assert_type(next(iter(same.failed)).parsed, Answer | None)
+    objects: list[dict[str, object]] = [{"custom_id": "a"}]
+    assert_type(batchsim.run(objects, backend), batchsim.Results[None])
+
+
+async def run_beside(backend: batchsim.Backend) -> batchsim.Results[None]:
+    return await asyncio.to_thread(batchsim.run, "input.jsonl", backend)
 
 
 def test_suite() -> None:

@@ -103,6 +103,7 @@ class FakeBackend(Clients):
         self._limits = limits
         self._draws = Draws(seed)
         self._store = MemoryStore() if store is None else store
+        self.lasts = not isinstance(self._store, MemoryStore)
         self._records = Records(self._store)
         self.clock = clock or VirtualClock(self._records.latest or VIRTUAL_START)
         self._supports = supports

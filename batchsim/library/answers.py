@@ -1,0 +1,59 @@
+"""The body of an answer -> its text, or the model's refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+
+class Answer(NamedTuple):
+    """What a model said. Both are None where it said nothing, or where there is no text at all."""
+
+    text: str | None = None
+    refusal: str | None = None
+
+
+def read_answer(body: Any) -> Answer:
+    """The first choice of a chat or older completion, or what a response says; never raises."""
+    if not isinstance(body, dict):
+        return Answer()
+    if isinstance(body.get("choices"), list):
+        return _of_choice(next(_objects(body["choices"]), {}))
+    return _of_output(body.get("output"))
+
+
+def _of_choice(choice: dict[str, Any]) -> Answer:
+    message = choice.get("message")
+    if not isinstance(message, dict):
+        return Answer(_text(choice.get("text")))
+    content = message.get("content")
+    return Answer(
+        content if isinstance(content, str) else _joined(content, "text"),
+        _text(message.get("refusal")) or None,
+    )
+
+
+def _of_output(output: Any) -> Answer:
+    """A response's messages; reasoning and calls of tools are no text."""
+    parts = [
+        part
+        for item in _objects(output)
+        if item.get("type") == "message"
+        for part in _objects(item.get("content"))
+    ]
+    return Answer(_joined(parts, "text"), _joined(parts, "refusal"))
+
+
+def _joined(parts: Any, name: str) -> str | None:
+    texts = [part[name] for part in _objects(parts) if isinstance(part.get(name), str)]
+    return "".join(texts) if texts else None
+
+
+def _objects(values: Any) -> Iterator[dict[str, Any]]:
+    for value in values if isinstance(values, list) else ():
+        if isinstance(value, dict):
+            yield value
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None

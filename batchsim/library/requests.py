@@ -1,0 +1,290 @@
+"""Request: a line of an input, as a value that is built, compared and written.
+
+    Request.chat("What is a batch?", model="gpt-5-nano")
+    Request.embedding(["a", "b"], model="text-embedding-3-small", custom_id="row-7")
+
+Parameters go to the body under the API's own names. Without a custom_id a request gets one that
+is derived from its url and body: the same request always has the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+
+import orjson
+
+from batchsim.errors import UsageError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    Parsed_co = TypeVar("Parsed_co", bound=BaseModel | None, covariant=True)
+    Model = TypeVar("Model", bound=BaseModel)
+else:  # pydantic is imported by who uses it
+    Parsed_co = TypeVar("Parsed_co", covariant=True)
+    Model = TypeVar("Model")
+
+Object = Mapping[str, Any]
+
+CHAT = "/v1/chat/completions"
+RESPONSES = "/v1/responses"
+
+
+@dataclass(frozen=True, slots=True)
+class Request(Generic[Parsed_co]):
+    """One line of an input (API reference, "The request input object").
+
+    `response_format` is the pydantic model that the answer is to be parsed as, if any; it does not
+    take part in comparing. `is_derived` tells whether the custom_id was derived from the content.
+    """
+
+    custom_id: str
+    url: str
+    body: Object
+    response_format: type[Parsed_co] | None = field(default=None, compare=False, repr=False)
+    is_derived: bool = field(default=False, compare=False, repr=False)
+
+    def to_object(self) -> dict[str, Any]:
+        """The line as the API's object."""
+        return {
+            "custom_id": self.custom_id,
+            "method": "POST",
+            "url": self.url,
+            "body": dict(self.body),
+        }
+
+    def to_line(self) -> bytes:
+        """The line as it stands in a file, its newline included."""
+        try:
+            return orjson.dumps(self.to_object(), default=_plain) + b"\n"
+        except TypeError as error:
+            raise _not_json(error) from None
+
+    @overload
+    @classmethod
+    def chat(
+        cls,
+        messages: str | Sequence[Any],
+        *,
+        model: str,
+        response_format: type[Model],
+        custom_id: str | None = None,
+        **parameters: Any,
+    ) -> Request[Model]: ...
+
+    @overload
+    @classmethod
+    def chat(
+        cls,
+        messages: str | Sequence[Any],
+        *,
+        model: str,
+        response_format: Object | None = None,
+        custom_id: str | None = None,
+        **parameters: Any,
+    ) -> Request[None]: ...
+
+    @classmethod
+    def chat(
+        cls,
+        messages: str | Sequence[Any],
+        *,
+        model: str,
+        response_format: Any = None,
+        custom_id: str | None = None,
+        **parameters: Any,
+    ) -> Request[Any]:
+        """A chat completion. A text stands for one message of the user.
+
+        `response_format` is what the API takes, or a pydantic model: then its strict JSON schema
+        is asked for and the result is parsed. Raises UsageError for what JSON cannot carry.
+        """
+        if isinstance(messages, str):
+            messages = [{"role": "user", "content": messages}]
+        parsed = _model(response_format)
+        if parsed is not None:
+            parameters["response_format"] = {
+                "type": "json_schema",
+                "json_schema": _strict_format(parsed),
+            }
+        elif response_format is not None:
+            parameters["response_format"] = response_format
+        body = {"model": model, "messages": messages, **parameters}
+        return _request(CHAT, body, custom_id, parsed)
+
+    @overload
+    @classmethod
+    def response(
+        cls,
+        input: str | Sequence[Any] | None = None,
+        *,
+        model: str,
+        response_format: type[Model],
+        custom_id: str | None = None,
+        **parameters: Any,
+    ) -> Request[Model]: ...
+
+    @overload
+    @classmethod
+    def response(
+        cls,
+        input: str | Sequence[Any] | None = None,
+        *,
+        model: str,
+        response_format: Object | None = None,
+        custom_id: str | None = None,
+        **parameters: Any,
+    ) -> Request[None]: ...
+
+    @classmethod
+    def response(
+        cls,
+        input: str | Sequence[Any] | None = None,
+        *,
+        model: str,
+        response_format: Any = None,
+        custom_id: str | None = None,
+        **parameters: Any,
+    ) -> Request[Any]:
+        """A response. `input` may be left out where a stored prompt or a conversation is named.
+
+        `response_format` becomes `text.format`; otherwise as in `chat`.
+        """
+        parsed = _model(response_format)
+        form = response_format
+        if parsed is not None:
+            form = {"type": "json_schema", **_strict_format(parsed)}
+        if form is not None:
+            parameters["text"] = {**(parameters.get("text") or {}), "format": form}
+        given = {} if input is None else {"input": input}
+        return _request(RESPONSES, {"model": model, **given, **parameters}, custom_id, parsed)
+
+    @classmethod
+    def completion(
+        cls,
+        prompt: str | Sequence[Any],
+        *,
+        model: str,
+        custom_id: str | None = None,
+        **parameters: Any,
+    ) -> Request[None]:
+        """A completion of the older kind."""
+        body = {"model": model, "prompt": prompt, **parameters}
+        return _request("/v1/completions", body, custom_id)
+
+    @classmethod
+    def embedding(
+        cls,
+        input: str | Sequence[Any],
+        *,
+        model: str,
+        custom_id: str | None = None,
+        **parameters: Any,
+    ) -> Request[None]:
+        """The embedding of a text, or one of each."""
+        body = {"model": model, "input": input, **parameters}
+        return _request("/v1/embeddings", body, custom_id)
+
+    @classmethod
+    def moderation(
+        cls,
+        input: str | Sequence[Any],
+        *,
+        model: str | None = None,
+        custom_id: str | None = None,
+        **parameters: Any,
+    ) -> Request[None]:
+        """A moderation; without a model the service chooses its own."""
+        given = {} if model is None else {"model": model}
+        body = {**given, "input": input, **parameters}
+        return _request("/v1/moderations", body, custom_id)
+
+    @classmethod
+    def image(
+        cls, prompt: str, *, model: str, custom_id: str | None = None, **parameters: Any
+    ) -> Request[None]:
+        """An image made from a text."""
+        body = {"model": model, "prompt": prompt, **parameters}
+        return _request("/v1/images/generations", body, custom_id)
+
+    @classmethod
+    def image_edit(
+        cls,
+        prompt: str,
+        *,
+        images: Sequence[Any],
+        model: str,
+        custom_id: str | None = None,
+        **parameters: Any,
+    ) -> Request[None]:
+        """An image made from others: each of `images` is an object with a `file_id` or an `image_url`."""
+        body = {"model": model, "prompt": prompt, "images": images, **parameters}
+        return _request("/v1/images/edits", body, custom_id)
+
+    @classmethod
+    def video(
+        cls, prompt: str, *, model: str, custom_id: str | None = None, **parameters: Any
+    ) -> Request[None]:
+        """A video made from a text."""
+        body = {"model": model, "prompt": prompt, **parameters}
+        return _request("/v1/videos", body, custom_id)
+
+    @classmethod
+    def from_line(cls, content: bytes | str) -> Request[None]:
+        """Read one line of an input. Raises UsageError when it is none."""
+        try:
+            value = orjson.loads(content)
+            return Request(value["custom_id"], value["url"], value["body"])
+        except (ValueError, KeyError, TypeError):
+            raise UsageError("the text is no line of an input") from None
+
+
+def _request(
+    url: str, body: Object, custom_id: str | None, response_format: Any = None
+) -> Request[Any]:
+    try:
+        content = orjson.dumps(
+            {"url": url, "body": body}, default=_plain, option=orjson.OPT_SORT_KEYS
+        )
+    except TypeError as error:
+        raise _not_json(error) from None
+    is_derived = custom_id is None
+    if custom_id is None:
+        custom_id = blake2b(content, digest_size=12).hexdigest()
+    elif type(custom_id) is not str or not custom_id:
+        raise UsageError(
+            f"a custom_id is a text, not {custom_id!r}", hint="leave it out to have it derived"
+        )
+    own = orjson.loads(orjson.dumps(body, default=_plain))  # what the caller changes later is his
+    return Request(custom_id, url, own, response_format, is_derived)
+
+
+def _not_json(error: TypeError) -> UsageError:
+    return UsageError(
+        f"the request is not JSON: {error}",
+        hint="a body holds dicts, lists, texts, numbers, true, false and None only",
+    )
+
+
+def _plain(value: Any) -> Any:
+    """What stands for a pydantic object, such as a message out of an earlier answer of the SDK."""
+    dump = getattr(value, "model_dump", None)
+    if dump is None or isinstance(value, type):
+        raise TypeError(f"{type(value).__name__} is not serialisable")
+    return dump(mode="json", exclude_unset=True)
+
+
+def _model(response_format: Any) -> Any:
+    """The pydantic model, or None for what goes to the API as it is. It is checked later."""
+    if response_format is None or isinstance(response_format, Mapping):
+        return None
+    return response_format
+
+
+def _strict_format(model: Any) -> dict[str, Any]:
+    from batchsim.backends.openai.structured import strict_format
+
+    return strict_format(model)

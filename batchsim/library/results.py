@@ -1,0 +1,246 @@
+"""Results: what a job brought, read from its files as often as it is asked for.
+
+Nothing of it is in memory: iterating reads the results file and the input side by side, a line of
+each at a time, since both have the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Self, TypeVar
+
+from batchsim.domain.batches import Usage
+from batchsim.domain.lines import LineError, Response, ResultLine
+from batchsim.errors import InputError, JournalError
+from batchsim.jsonl import open_input, read_lines
+from batchsim.library.answers import read_answer
+from batchsim.library.bill import Bill
+from batchsim.library.formats import Formats
+from batchsim.library.place import Place
+from batchsim.library.requests import Request
+from batchsim.runner.collect import read_result
+from batchsim.runner.report import Report
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
+
+    Parsed_co = TypeVar("Parsed_co", bound=BaseModel | None, covariant=True)
+else:
+    Parsed_co = TypeVar("Parsed_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Result(Generic[Parsed_co]):
+    """What became of one line.
+
+    `text` is what the model said: the first choice of a completion, the text of a response; None
+    at other endpoints. `refusal` is set instead when the model refused. `parsed` is the text as the
+    line's pydantic model, `validation_error` why it is none; both are None where no model was
+    given and where nothing was said. `content` is the line of the results file.
+    """
+
+    line: ResultLine
+    content: bytes
+    request_line: bytes
+    text: str | None = None
+    refusal: str | None = None
+    parsed: Parsed_co | None = None
+    validation_error: ValidationError | None = None
+
+    @property
+    def custom_id(self) -> str:
+        """The line's custom_id."""
+        return self.line.custom_id
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether the line ran and got a 2xx answer. A refusal by the model is one."""
+        return self.line.is_ok
+
+    @property
+    def response(self) -> Response | None:
+        """The HTTP answer; None when the line never ran."""
+        return self.line.response
+
+    @property
+    def body(self) -> Any:
+        """The parsed body of the answer, good or bad; None when the line never ran."""
+        return self.line.response.body if self.line.response else None
+
+    @property
+    def error(self) -> LineError | None:
+        """Why there is no good answer: the line's own error, or what the bad answer says."""
+        if self.is_ok or self.line.error:
+            return self.line.error
+        told = self.body.get("error") if isinstance(self.body, dict) else None
+        told = told if isinstance(told, dict) else {"message": told}
+        status = self.line.response.status_code if self.line.response else 0
+        code = told.get("code") or told.get("type") or f"http_{status}"
+        return LineError(str(code), str(told.get("message") or ""))
+
+    @property
+    def usage(self) -> Usage:
+        """The tokens that a good answer says it took."""
+        return self.line.usage
+
+    @property
+    def request(self) -> Request[None]:
+        """The line of the input."""
+        return Request.from_line(self.request_line)
+
+
+class Results(Generic[Parsed_co]):
+    """The results of a finished job, in input order; iterate over it as often as you like.
+
+    It tells what the job's `report` tells. `failed` holds the lines without a good result. `path` is the results file, `job` the job's directory; with a
+    simulated service in memory and no name given, both vanish with this object or with `close`.
+    """
+
+    def __init__(
+        self,
+        report: Report,
+        place: Place,
+        formats: Formats,
+    ) -> None:
+        self.report = report
+        self._place = place
+        self._formats = formats
+        self._known_bill: Bill | None = None
+
+    @property
+    def path(self) -> Path:
+        """The results file."""
+        return self._place.results
+
+    @property
+    def job(self) -> Path:
+        """The job's directory: a call that names it goes on from there."""
+        return self._place.job
+
+    @property
+    def lines(self) -> int:
+        """How many lines the input has."""
+        return self.report.lines
+
+    @property
+    def ok(self) -> int:
+        """How many of them have a good result."""
+        return self.report.ok
+
+    @property
+    def all_ok(self) -> bool:
+        """Whether every line has a good result."""
+        return self.report.all_ok
+
+    @property
+    def batches(self) -> tuple[str, ...]:
+        """The ids of the batches that were made."""
+        return self.report.batches
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens, summed over the good results."""
+        return self.report.usage
+
+    @property
+    def usage_by_model(self) -> Mapping[str, Usage]:
+        """The same by the name of the model that answered, or else was asked for."""
+        return self._bill().usage
+
+    @property
+    def cost(self) -> Decimal | None:
+        """What the good results cost in US dollars at batch prices, from the usage they tell.
+
+        None when that cannot be known: `unpriced_models` says for which models.
+        """
+        return self._bill().cost()
+
+    @property
+    def unpriced_models(self) -> tuple[str, ...]:
+        """The models whose price is not known, or whose answers do not tell what they took."""
+        return self._bill().unpriced()
+
+    @property
+    def failed(self) -> Failed[Parsed_co]:
+        """The lines without a good result, whatever the reason, in input order."""
+        return Failed(self)
+
+    def close(self) -> None:
+        """Remove a job that was kept only as long as this object; otherwise do nothing."""
+        if self._place.remove is not None:
+            self._place.remove()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        return self.lines
+
+    def __iter__(self) -> Iterator[Result[Parsed_co]]:
+        for line, content, request_line in self._read():
+            answer = read_answer(line.response.body if line.is_ok and line.response else None)
+            parsed, invalid = self._formats.parse(answer, request_line)
+            yield Result(line, content, request_line, answer.text, answer.refusal, parsed, invalid)
+
+    def __repr__(self) -> str:
+        return f"<Results: {self.ok:,} of {self.lines:,} lines ok, in {self.path}>"
+
+    def _read(self) -> Iterator[tuple[ResultLine, bytes, bytes]]:
+        with (
+            _opened(self.path, "results") as results,
+            _opened(self._place.source, "input") as source,
+        ):
+            answers = read_lines(results)
+            for request in islice(read_lines(source), self.lines):
+                line = next(answers, None)
+                if line is None:
+                    raise _spoilt(f"{self.path} has fewer lines than the input")
+                result = read_result(line.content)
+                if result is None:
+                    raise _spoilt(f"line {line.number} of {self.path} is no result")
+                yield result, line.content, request.content
+
+    def _bill(self) -> Bill:
+        if self._known_bill is None:
+            self._known_bill = Bill()
+            for line, _, request_line in self._read():
+                if line.is_ok:
+                    self._known_bill.add(line, request_line)
+        return self._known_bill
+
+
+class Failed(Generic[Parsed_co]):
+    """The results of a job that are not good; iterate over it as often as you like."""
+
+    def __init__(self, results: Results[Parsed_co]) -> None:
+        self._results = results
+
+    def __len__(self) -> int:
+        return self._results.lines - self._results.ok
+
+    def __iter__(self) -> Iterator[Result[Parsed_co]]:
+        return (result for result in self._results if not result.is_ok)
+
+    def __repr__(self) -> str:
+        return f"<{len(self):,} failed of {self._results.lines:,} lines>"
+
+
+def _opened(path: Path, what: str) -> BinaryIO:
+    try:
+        return open_input(path)
+    except InputError as error:
+        raise JournalError(
+            f"the {what} cannot be read: {path}: {error}",
+            hint="run the same job again: it writes its results again without sending anything",
+        ) from None
+
+
+def _spoilt(reason: str) -> JournalError:
+    return JournalError(reason, hint="remove the file and run the same job again: nothing is sent")
