@@ -6,6 +6,7 @@ falls due asks `now()` and does what is due, so one jump of a day equals many sm
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -88,6 +89,8 @@ class VirtualClock:
     """A clock that moves only when told to: sleeping and advancing cost no real time."""
 
     def __init__(self, start: float = VIRTUAL_START) -> None:
+        if not math.isfinite(start):
+            raise ValueError(f"a clock cannot start at {start}")
         self._now = float(start)
         self._lock = threading.Lock()
 
@@ -100,15 +103,22 @@ class VirtualClock:
         self.advance(max(0.0, seconds))
 
     def advance(self, seconds: float) -> None:
-        """Let `seconds` pass. Raises ValueError for a negative amount: time does not go back."""
+        """Let `seconds` pass. Raises ValueError for a negative amount: time does not go back.
+
+        Nor does it come to an end: an amount that is infinite or no number is refused too.
+        """
         if seconds < 0:
             raise ValueError(f"a clock cannot go back by {-seconds} seconds")
+        if not math.isfinite(seconds):
+            raise ValueError(f"a clock cannot go on by {seconds} seconds")
         with self._lock:
             self._now += seconds
 
     def advance_to(self, moment: float) -> None:
-        """Jump to `moment` (unix seconds). Raises ValueError when it lies in the past."""
+        """Jump to `moment` (unix seconds). Raises ValueError for the past, and for no moment."""
         with self._lock:
             if moment < self._now:
                 raise ValueError(f"a clock cannot go back from {self._now} to {moment}")
+            if not math.isfinite(moment):
+                raise ValueError(f"a clock cannot be put to {moment}")
             self._now = float(moment)

@@ -1,5 +1,6 @@
 """The clocks: two that follow the machine and one that is told."""
 
+import math
 import time
 
 import pytest
@@ -77,6 +78,18 @@ def test_a_virtual_clock_does_not_go_back():
         clock.advance(-1)
     with pytest.raises(ValueError, match=r"cannot go back from 100\.0 to 99"):
         clock.advance_to(99)
+    assert clock.now() == 100.0
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_virtual_clock_shows_a_time_whatever_is_asked_of_it(value):
+    clock = VirtualClock(start=100)
+    with pytest.raises(ValueError, match="cannot go on by"):
+        clock.advance(value)
+    with pytest.raises(ValueError, match="cannot be put to"):
+        clock.advance_to(value)
+    with pytest.raises(ValueError, match="cannot start at"):
+        VirtualClock(start=value)
     assert clock.now() == 100.0
 
 

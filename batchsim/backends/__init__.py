@@ -32,6 +32,8 @@ class Backend(ABC):
 
     Every method may raise, and each class says what the caller may do next:
 
+    - `UsageError`: an argument that no request can carry, such as text with half a surrogate pair;
+      nothing was sent.
     - `Refused` and its kinds: the service said no, nothing happened.
     - `Unavailable`: nothing was changed, a later try is safe.
     - `OutcomeUnknown` (only from methods that change something): the request was sent and no

@@ -1,7 +1,11 @@
-"""The parameters of requests about files and batches, and what of them is refused at once."""
+"""The parameters of requests about files and batches, and what of them is refused at once.
+
+What the API would refuse is Refused. What no request could carry to it is a UsageError.
+"""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,10 +13,30 @@ from batchsim.domain import refusals
 from batchsim.domain.endpoints import COMPLETION_WINDOW, ENDPOINTS
 from batchsim.domain.files import UPLOAD_PURPOSES, Purpose
 from batchsim.domain.limits import Limits
+from batchsim.errors import UsageError
+
+
+def is_text(value: object) -> bool:
+    """Whether `value` is a string that a request can carry: half a surrogate pair is not."""
+    try:
+        return isinstance(value, str) and value.encode() is not None
+    except UnicodeEncodeError:
+        return False
+
+
+def check_content(content: Any) -> None:
+    """Raise UsageError unless `content` looks like a file that is open for reading bytes."""
+    if isinstance(content, io.TextIOBase) or not hasattr(content, "read"):
+        raise UsageError(
+            f"the content is no file open for reading bytes, but a {type(content).__name__}",
+            hint='open the file with "rb", or put bytes into io.BytesIO',
+        )
 
 
 def check_purpose(purpose: Any, filename: str) -> None:
     """Refuse what can be told before the first byte: the purpose, and the name for a batch."""
+    if not is_text(filename):
+        raise UsageError(f"a file cannot be called {filename!r}", hint="give its name as text")
     if purpose not in UPLOAD_PURPOSES:
         raise refusals.unknown_purpose(purpose)
     _, dot, extension = filename.rpartition("/")[2].rpartition(".")
@@ -67,6 +91,8 @@ def _check_text(name: str, value: Any) -> None:
         raise refusals.missing_parameter(name)
     if not isinstance(value, str):
         raise refusals.wrong_type(name, "a string", value)
+    if not is_text(value):
+        raise UsageError(f"the {name} {value!r} is not text")
 
 
 def _check_metadata(metadata: Any, limits: Limits) -> None:
@@ -75,9 +101,13 @@ def _check_metadata(metadata: Any, limits: Limits) -> None:
     if len(metadata) > limits.metadata_pairs:
         raise refusals.too_many_metadata_pairs(len(metadata), limits.metadata_pairs)
     for key, value in metadata.items():
+        if not is_text(key):
+            raise UsageError(f"the metadata key {key!r} is not text")
         if len(key) > limits.metadata_key_characters:
             raise refusals.metadata_key_too_long(key, limits.metadata_key_characters)
         if not isinstance(value, str):
             raise refusals.wrong_type(f"metadata.{key}", "a string", value)
+        if not is_text(value):
+            raise UsageError(f"the metadata value {value!r} is not text")
         if len(value) > limits.metadata_value_characters:
             raise refusals.metadata_value_too_long(key, value, limits.metadata_value_characters)

@@ -10,6 +10,7 @@ shards/0001.quarantine.jsonl   result lines that answer no line
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import socket
@@ -111,8 +112,14 @@ def as_line(number: int, request: RequestLike) -> bytes:
     else:
         try:
             content = orjson.dumps(request)
-        except TypeError as error:
-            raise InputError(f"the request is not JSON: {error}", line=number) from error
+            if b"null" in content:  # so it writes a NaN, which would be another request
+                json.dumps(request, allow_nan=False, default=_plain)
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"the request is not JSON: {error}",
+                line=number,
+                hint="make it of dicts, lists, strings and finite numbers, or give it as text",
+            ) from error
     content = content.removesuffix(b"\n")
     if b"\n" in content:
         raise InputError(
@@ -121,3 +128,8 @@ def as_line(number: int, request: RequestLike) -> bytes:
             hint="JSON on one line is what json.dumps writes without `indent`",
         )
     return content + b"\n"
+
+
+def _plain(value: object) -> object:
+    """What orjson takes and json does not, as json takes it."""
+    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else str(value)  # type: ignore[arg-type] # no class is JSON

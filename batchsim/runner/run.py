@@ -19,6 +19,7 @@ from pathlib import Path
 from batchsim.backends import Backend
 from batchsim.domain.endpoints import is_openai_model
 from batchsim.domain.limits import OPENAI, Limits
+from batchsim.domain.parameters import is_text
 from batchsim.errors import JobIncomplete, JournalError, UsageError
 from batchsim.jsonl import open_input
 from batchsim.runner.actions import Done, Stop, Wait
@@ -224,6 +225,8 @@ def _checked_metadata(metadata: Mapping[str, str], limits: Limits) -> dict[str, 
     if len(metadata) > room:
         raise UsageError(f"a batch has room for {room} pairs of metadata, not {len(metadata)}")
     for key, value in metadata.items():
+        if not is_text(key) or not is_text(value):
+            raise UsageError(f"the metadata {key!r}: {value!r} is not text")
         if key.startswith("bs_"):
             raise UsageError(f"the metadata key {key!r} is ours", hint="do not begin it with bs_")
         if len(key) > limits.metadata_key_characters:
@@ -260,8 +263,11 @@ def _refuse_to_overwrite(results: Path, directory: JobDirectory, source: Path | 
 
 
 def _lines(requests: Requests) -> Iterator[RequestLike]:
-    if isinstance(requests, str | bytes | os.PathLike):
-        raise UsageError("the requests are neither a path nor an iterable of lines")
+    if isinstance(requests, bytes | Mapping) or not isinstance(requests, Iterable):
+        raise UsageError(
+            f"the requests are neither a path nor lines, but one {type(requests).__name__}",
+            hint="a single request is a list of one",
+        )
     yield from requests
 
 

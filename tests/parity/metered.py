@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -134,7 +135,7 @@ class _MeteredClock:
 
 def _lines_ahead(content):
     """How many lines `content` still holds, an unfinished last one too; None when it cannot seek."""
-    if not content.seekable():
+    if not isinstance(content, io.IOBase) or not content.seekable():
         return None
     start = content.tell()
     lines = sum(1 for _ in content)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import math
+
 import pytest
 
 from batchsim.errors import InputError, JournalError
@@ -15,17 +18,29 @@ def directory(tmp_path):
 
 
 def test_lines_are_spooled_as_they_come(directory):
-    path = directory.spool([{"a": "é"}, '{"b": "é"}\n', b"\xff", ""])
-    assert path.read_bytes() == '{"a":"é"}\n{"b": "é"}\n'.encode() + b"\xff\n\n"
+    day = dt.date(2026, 1, 1)
+    path = directory.spool([{"a": "é"}, '{"b": "é"}\n', b"\xff", "", {"a": None, "b": day}])
+    expected = '{"a":"é"}\n{"b": "é"}\n'.encode() + b'\xff\n\n{"a":null,"b":"2026-01-01"}\n'
+    assert path.read_bytes() == expected
 
 
 @pytest.mark.parametrize(
-    ("lines", "place"), [(["{}", {"a": {1, 2}}], "2"), (["{\n}"], "1"), ([b"{}\n{}\n"], "1")]
+    ("lines", "place"),
+    [
+        (["{}", {"a": {1, 2}}], "2"),
+        (["{\n}"], "1"),
+        ([b"{}\n{}\n"], "1"),
+        ([{"temperature": math.nan}], "1"),
+        ([{"a": None}, {"a": [{"b": -math.inf}]}], "2"),
+        ([{"seed": 10**30}], "1"),
+        ([{"custom_id": "\ud800"}], "1"),
+    ],
 )
 def test_what_is_not_one_line_of_json_is_refused_and_nothing_is_left(directory, lines, place):
     with pytest.raises(InputError) as caught:
         directory.spool(lines)
     assert caught.value.place == place
+    assert caught.value.hint
     assert not list(directory.path.iterdir())
 
 

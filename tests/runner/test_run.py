@@ -215,11 +215,20 @@ def test_results_of_something_else_are_not_overwritten(build, backend):
         ({f"key{n}": "" for n in range(11)}, "room for 10"),
         ({"k" * 65: ""}, "too long"),
         ({"key": "v" * 513}, "too long"),
+        ({"key": 5}, "is not text"),
+        ({5: "value"}, "is not text"),
+        ({"key": "\ud800"}, "is not text"),
     ],
 )
 def test_metadata_that_does_not_fit_is_refused(build, backend, metadata, complaint):
     with pytest.raises(UsageError, match=complaint):
         run(build.input([build.chat("a")]), backend, results=build.results, metadata=metadata)
+
+
+@pytest.mark.parametrize("requests", [{"custom_id": "a"}, b"{}", 5, None])
+def test_what_is_neither_a_path_nor_lines_is_refused(build, backend, requests):
+    with pytest.raises(UsageError, match=f"but one {type(requests).__name__}"):
+        run(requests, backend, results=build.results)
 
 
 def test_metadata_of_the_user_and_of_the_job_reach_the_batch(build, backend):

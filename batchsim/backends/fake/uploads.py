@@ -9,6 +9,7 @@ import orjson
 
 from batchsim.domain import refusals
 from batchsim.domain.files import Purpose
+from batchsim.domain.parameters import check_content
 from batchsim.jsonl import BLOCK
 from batchsim.stores import Draft
 
@@ -19,6 +20,7 @@ def receive(content: BinaryIO, draft: Draft, most: int, purpose: str) -> int:
     Reads at most one block more than `most` bytes. Only the first line of a batch's input has to
     be JSON here; the others are looked at when a batch is validated (observed).
     """
+    check_content(content)
     check = _InputCheck() if purpose == Purpose.BATCH else None
     size = 0
     while block := content.read(BLOCK):

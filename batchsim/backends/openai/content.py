@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
+from batchsim.domain.parameters import check_content
 from batchsim.jsonl import BLOCK
 
 
@@ -19,6 +20,7 @@ def rest_of(content: BinaryIO) -> Iterator[Rest]:
 
     What cannot seek is copied to a temporary file first: a request's length goes before it.
     """
+    check_content(content)
     if content.seekable():
         yield Rest(content)
         return

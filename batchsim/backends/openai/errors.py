@@ -94,6 +94,11 @@ def translate(error: Exception, call: Call, *, key: object, now: float) -> Batch
         )
     if names & NEVER_SENDABLE:
         return UsageError("the base URL is not a web address", hint="it begins with https://")
+    if "UnicodeEncodeError" in names:
+        return UsageError(
+            f"could not {call.words}: {_cause(error, key)}; nothing was sent",
+            hint="names, ids and metadata are text without halves of surrogate pairs",
+        )
     if names & NEVER_SENT or _failed_handshake(error):
         return call.unsent(_cause(error, key))
     if "APIResponseValidationError" in names:

@@ -11,7 +11,7 @@ import pytest
 from batchsim.backends import Backend
 from batchsim.domain.batches import Batch, RequestCounts
 from batchsim.domain.lifecycle import Status
-from batchsim.errors import Conflict, NotFound, Refused
+from batchsim.errors import Conflict, NotFound, Refused, UsageError
 from batchsim.testing.contract.inputs import (
     ENDPOINT,
     POLL_SECONDS,
@@ -58,6 +58,17 @@ class BatchContract:
         assert batch.metadata == metadata
         assert backend.retrieve_batch(batch.id).metadata == metadata
         assert backend.list_batches(limit=1).data[0].metadata == metadata
+
+    @pytest.mark.parametrize("metadata", [{"job": "\ud800"}, {"\ud800": ""}])
+    def test_metadata_that_is_no_text_is_not_sent(
+        self, backend: Backend, metadata: dict[str, str]
+    ) -> None:
+        """Half a surrogate pair cannot be sent, so the outcome is known."""
+        file = upload(backend, input_lines(1, model=self.model))
+        newest = backend.list_batches(limit=1)
+        with pytest.raises(UsageError):
+            backend.create_batch(input_file_id=file.id, endpoint=ENDPOINT, metadata=metadata)
+        assert backend.list_batches(limit=1) == newest
 
     def test_a_batch_completes_and_accounts_for_every_line(self, backend: Backend) -> None:
         """On the way its status and its counts only move forward."""

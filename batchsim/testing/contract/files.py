@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from batchsim.backends import Backend
-from batchsim.errors import NotFound, Refused
+from batchsim.errors import NotFound, Refused, UsageError
 from batchsim.testing.contract.inputs import OneWay, input_lines, upload
 
 CONTENTS = {
@@ -52,6 +52,27 @@ class FileContract:
         content = CONTENTS["CRLF"]
         file = backend.upload_file(OneWay(content, 7), filename="input.jsonl")  # type: ignore[arg-type]
         assert b"".join(backend.read_file(file.id)) == content
+
+    @pytest.mark.parametrize(
+        "content",
+        [SAMPLE, "input.jsonl", io.StringIO("{}"), None],
+        ids=["bytes", "path", "text", "nothing"],
+    )
+    def test_a_content_that_gives_no_bytes_is_not_sent(
+        self, backend: Backend, content: object
+    ) -> None:
+        """The usual slips: bytes, a path, and a file that is open for reading text."""
+        newest = backend.list_files(limit=1)
+        with pytest.raises(UsageError, match="no file open for reading bytes"):
+            backend.upload_file(content, filename="input.jsonl")  # type: ignore[arg-type]
+        assert backend.list_files(limit=1) == newest
+
+    def test_a_filename_that_is_no_text_is_not_sent(self, backend: Backend) -> None:
+        """Half a surrogate pair, as a file system's odd names become in Python."""
+        newest = backend.list_files(limit=1)
+        with pytest.raises(UsageError):
+            upload(backend, SAMPLE, "input\udcff.jsonl")
+        assert backend.list_files(limit=1) == newest
 
     def test_upload_answers_with_the_file(self, backend: Backend) -> None:
         """Complete, as `retrieve_file` shows it from then on."""
