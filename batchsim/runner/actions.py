@@ -70,6 +70,10 @@ class Collect(ShardAction):
     """Give every line of the shard its place in the results."""
 
 
+class PlanRound(Action):
+    """Plan which lines are sent again."""
+
+
 class Assemble(Action):
     """Write the results of all shards in input order."""
 

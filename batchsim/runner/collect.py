@@ -1,135 +1,255 @@
-"""Result files -> input order, with every line in exactly one account.
+"""Result files -> the index of a shard, with every line in exactly one account.
 
 Theory of operation. A shard has at most 50,000 lines, so restoring order is done per shard: the
-custom_ids of its lines in a dictionary, and for every line a place, which says in which file the
-line's result begins and how long it is. The result files are read once; each of their lines is
-parsed for its custom_id and its outcome, and what is kept of it is its place. The first result of
-a line wins, in the order output file, error file; others, and those that answer no line, go into
-quarantine. A line that ends up without a place gets a record of ours, in the API's own format.
+custom_ids of its lines in a dictionary, and for every line a place (batchsim.runner.places), which
+says in which file the line's result begins, how long it is, and what became of the line. The result
+files are read once, first the output file, then the error file; each of their lines is parsed for
+its custom_id and its outcome, and what is kept of it is its place.
 
-The places are the shard's index, a file of two 64-bit numbers per line in the machine's byte
-order: the offset, and the length times four plus the file. `assemble` follows the indexes of all
-shards in input order and copies the bytes; what a service wrote is never written anew.
+The first result of a line has its place, unless it is not good and a later one is. All others, and
+those that answer no line, go into quarantine. Where two results of a line differ in what they
+say, both go into the conflicts file too. A line that ends up without a place gets a record of ours.
+What is odd is counted and named, and so is what the service's own counts claim and the files lack.
 """
 
 from __future__ import annotations
 
-import heapq
 import json
-from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, NamedTuple
 
 import orjson
 
 from batchsim.domain.batches import Usage
 from batchsim.domain.lifecycle import Status
-from batchsim.domain.lines import LineError, ResultLine
-from batchsim.errors import JournalError
+from batchsim.domain.lines import ResultLine
+from batchsim.errors import BatchsimError
 from batchsim.jsonl import read_lines, replace_file
 from batchsim.runner.directory import JobDirectory
-from batchsim.runner.entries import Downloaded, FileGone, Planned, Source, Tally
-from batchsim.runner.plan import runs
+from batchsim.runner.entries import Claim, Difference, Downloaded, Source, Tally
+from batchsim.runner.outcomes import Outcome, Verdict, is_blank, judge
+from batchsim.runner.places import Index, Place
+from batchsim.runner.records import named_lines, record, unnamed_lines
 from batchsim.runner.state import ShardState
-
-SOURCES = tuple(Source)
-"""The files by the number that an index gives them."""
 
 _MARK = b"\xef\xbb\xbf"
 """The byte order mark, with which some compatible services begin a file (observed)."""
 
 
-def collect(shard: ShardState, custom_ids: Iterable[str], directory: JobDirectory) -> Tally:
+class ForeignResults(BatchsimError):
+    """A result file holds results, and none of them is for a line of the batch."""
+
+    def __init__(self, source: Source, path: Path, example: str) -> None:
+        super().__init__(
+            f"the {source} file holds results of another batch, such as {example!r}, and none of "
+            "this one",
+            hint=f"look at {path}; the same command downloads it again",
+        )
+        self.source = source
+
+
+class Gathered(NamedTuple):
+    """What became of a shard's lines; so many are worth another try."""
+
+    tally: Tally
+    again: int
+    differences: tuple[Difference, ...]
+
+
+def collect(shard: ShardState, custom_ids: Iterable[str], directory: JobDirectory) -> Gathered:
     """Find the place of every line's result; what became of the lines.
 
-    `custom_ids` are those of the shard's lines, in order. Writes the shard's index, records and quarantine into the
-    directory; doing so again gives the same bytes.
+    `custom_ids` are those of the shard's lines, in order. Writes the shard's index, records,
+    quarantine and conflicts into the directory; doing so again gives the same bytes.
+
+    Raises ForeignResults when a result file has nothing to do with the lines.
     """
     number = shard.plan.shard
     ids = {custom_id: position for position, custom_id in enumerate(custom_ids)}
-    index = array("Q", bytes(16 * len(ids)))
+    extras = [
+        directory.quarantine(number),
+        directory.conflicts(number),
+        directory.file(number, Source.RECORDS),
+    ]
     with ExitStack() as stack:
-        quarantine = stack.enter_context(replace_file(directory.quarantine(number)))
-        records = stack.enter_context(replace_file(directory.file(number, Source.RECORDS)))
-        sorter = _Sorter(ids, index, quarantine)
+        quarantine, conflicts, records = (
+            stack.enter_context(replace_file(path)) for path in extras
+        )
+        was_cancelled = shard.batch is not None and shard.batch.status is Status.CANCELLED
+        sorter = _Sorter(ids, quarantine, conflicts, was_cancelled=was_cancelled)
         for source in (Source.OUTPUT, Source.ERROR):
             if isinstance(shard.file(source), Downloaded):
-                stream = stack.enter_context(directory.file(number, source).open("rb"))
-                sorter.sort(stream, source)
+                path = directory.file(number, source)
+                example = sorter.sort(path, source)
+                if example is not None:
+                    raise ForeignResults(source, path, example)
+        claims = _false_claims(shard, sorter)
         sorter.fill_gaps(shard, records)
-        stack.enter_context(replace_file(directory.index(number))).write(index.tobytes())
-    for path in (directory.quarantine(number), directory.file(number, Source.RECORDS)):
+        stack.enter_context(replace_file(directory.index(number))).write(sorter.index.to_bytes())
+    for path in extras:
         if not path.stat().st_size:
             path.unlink()
-    return sorter.tally()
+    return Gathered(sorter.tally(), sorter.again(), (*claims, *sorter.oddities()))
+
+
+def _false_claims(shard: ShardState, sorter: _Sorter) -> Iterator[Difference]:
+    """Where the batch's counts are not what its files hold; a service may give no counts at all."""
+    batch = shard.batch
+    if batch is None or batch.status is Status.FAILED or not batch.request_counts.total:
+        return
+    counts = batch.request_counts
+    good, bad = sorter.ran()
+    for claim, claimed, found in (
+        (Claim.TOTAL, counts.total, shard.plan.lines),
+        (Claim.COMPLETED, counts.completed, good),
+        (Claim.FAILED, counts.failed, bad),
+    ):
+        if claimed != found:
+            yield Difference(claim=claim, claimed=claimed, found=found)
 
 
 class _Sorter:
-    """Gives result lines their places and counts the outcomes."""
+    """Gives result lines their places and counts what is odd."""
 
-    def __init__(self, ids: Mapping[str, int], index: array[int], quarantine: BinaryIO) -> None:
+    def __init__(
+        self,
+        ids: Mapping[str, int],
+        quarantine: BinaryIO,
+        conflicts: BinaryIO,
+        *,
+        was_cancelled: bool,
+    ) -> None:
+        self.index = Index.empty(len(ids))
         self._ids = ids
-        self._index = index
         self._quarantine = quarantine
-        self._counts = dict.fromkeys(("ok", "failed", "expired", "cancelled", "missing"), 0)
+        self._conflicts = conflicts
+        self._was_cancelled = was_cancelled
         self._usage = Usage()
-        self.quarantined = 0
+        self._odd: Counter[Claim] = Counter()
+        self._examples: dict[Claim, str] = {}
+        self._paths: dict[Source, Path] = {}
+        self._quarantined = 0
 
-    def sort(self, stream: BinaryIO, source: Source) -> None:
-        """Give every line of a result file its place, or put it into quarantine."""
-        file = SOURCES.index(source)
-        for line in read_lines(stream):
-            content, offset = line.content, line.offset
-            if not offset and content.startswith(_MARK):
-                content, offset = content[len(_MARK) :], len(_MARK)
-            content = content.rstrip()
-            if not content:
-                continue
-            result = read_result(content)
-            position = None if result is None else self._ids.get(result.custom_id)
-            if result is None or position is None or self._index[2 * position + 1]:
-                self._quarantine.write(content + b"\n")
-                self.quarantined += 1
-                continue
-            self._place(position, offset, len(content), file)
-            self._count(result)
+    def sort(self, path: Path, source: Source) -> str | None:
+        """Give every line of a result file its place, or put it into quarantine.
+
+        Returns the first custom_id when there are results and none of them is for a line of ours.
+        """
+        self._paths[source] = path
+        ours, foreign = 0, self._odd[Claim.FOREIGN]
+        example = None
+        with path.open("rb") as stream:
+            for content, offset in _contents(stream):
+                result = read_result(content)
+                if result is None:
+                    self._set_aside(content, Claim.UNREADABLE)
+                    continue
+                position = self._ids.get(result.custom_id)
+                if position is None:
+                    example = example or result.custom_id
+                    self._set_aside(content, Claim.FOREIGN, result.custom_id)
+                    continue
+                ours += 1
+                self._offer(position, content, offset, source, result)
+        return example if not ours and self._odd[Claim.FOREIGN] > foreign else None
 
     def fill_gaps(self, shard: ShardState, records: BinaryIO) -> None:
         """Write a record for every line that has no place yet, and place it there."""
-        named = _named_errors(shard)
-        code, message, account = _explanation(shard)
-        offset, file = 0, SOURCES.index(Source.RECORDS)
+        has_failed = shard.batch is not None and shard.batch.status is Status.FAILED
+        named = unnamed = None
+        offset = 0
         for custom_id, position in self._ids.items():
-            if self._index[2 * position + 1]:
+            if self.index.holds(position):
                 continue
-            error = named.get(position + 1) or LineError(code, message)
-            content = _record(custom_id, error)
+            if named is None or unnamed is None:
+                named, unnamed = named_lines(shard), unnamed_lines(shard)
+            error, verdict = named.get(position + 1, unnamed)
+            content = record(custom_id, error)
             records.write(content + b"\n")
-            self._place(position, offset, len(content), file)
-            self._counts[account] += 1
+            self.index.put(position, Place(offset, len(content), Source.RECORDS, verdict, None))
             offset += len(content) + 1
+            if not has_failed:
+                self._note(Claim.MISSING, custom_id)
 
     def tally(self) -> Tally:
-        """What became of the lines so far."""
-        return Tally(**self._counts, quarantined=self.quarantined, usage=self._usage)
+        """What became of the lines."""
+        counts = {outcome.word: 0 for outcome in Outcome}
+        for verdict, count in self.index.counts().items():
+            counts[verdict.outcome.word] += count
+        return Tally(
+            **counts,
+            quarantined=self._quarantined,
+            usage=self._usage,
+        )
 
-    def _place(self, position: int, offset: int, length: int, file: int) -> None:
-        self._index[2 * position] = offset
-        self._index[2 * position + 1] = length << 2 | file
+    def again(self) -> int:
+        """How many lines are worth another try."""
+        return sum(count for verdict, count in self.index.counts().items() if verdict.again)
 
-    def _count(self, result: ResultLine) -> None:
-        if result.is_ok:
-            self._counts["ok"] += 1
+    def ran(self) -> tuple[int, int]:
+        """How many lines so far ran well, and how many ran badly."""
+        return self.index.counts()[Verdict(Outcome.OK)], self.index.ran_badly()
+
+    def oddities(self) -> Iterator[Difference]:
+        """What was odd about the results, in a fixed order."""
+        for claim in Claim:
+            if self._odd[claim]:
+                example = self._examples.get(claim)
+                yield Difference(claim=claim, found=self._odd[claim], example=example)
+
+    def _offer(
+        self, position: int, content: bytes, offset: int, source: Source, result: ResultLine
+    ) -> None:
+        """Place the result; where the line has one, keep the better one and put away the other."""
+        code = result.response.status_code if result.response else None
+        verdict = judge(result, was_cancelled=self._was_cancelled)
+        place = Place(offset, len(content), source, verdict, code)
+        if is_blank(result):
+            self._note(Claim.BLANK, result.custom_id)
+        is_good = verdict.outcome is Outcome.OK
+        if self.index.holds(position):
+            before = self.index.at(position)
+            earlier = self._content(before)
+            differs = _says(read_result(earlier)) != _says(result)
+            if differs:
+                self._conflicts.write(earlier + b"\n" + content + b"\n")
+            loses = not is_good or before.verdict.outcome is Outcome.OK
+            claim = Claim.CONFLICTING if differs else Claim.DOUBLED
+            self._set_aside(content if loses else earlier, claim, result.custom_id)
+            if loses:
+                return
+        self.index.put(position, place)
+        if is_good:
             self._usage += result.usage
-        elif result.error is not None and result.error.code == "batch_expired":
-            self._counts["expired"] += 1
-        elif result.error is not None and result.error.code == "batch_cancelled":
-            self._counts["cancelled"] += 1
-        else:
-            self._counts["failed"] += 1
+
+    def _content(self, place: Place) -> bytes:
+        with self._paths[place.source].open("rb") as stream:
+            stream.seek(place.offset)
+            return stream.read(place.length)
+
+    def _set_aside(self, content: bytes, claim: Claim, custom_id: str | None = None) -> None:
+        self._quarantine.write(content + b"\n")
+        self._quarantined += 1
+        self._note(claim, custom_id)
+
+    def _note(self, claim: Claim, custom_id: str | None) -> None:
+        self._odd[claim] += 1
+        if custom_id is not None:
+            self._examples.setdefault(claim, custom_id)
+
+
+def _contents(stream: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """The lines of a result file that are not blank, each with the offset of its first byte."""
+    for line in read_lines(stream):
+        content, offset = line.content, line.offset
+        if not offset and content.startswith(_MARK):
+            content, offset = content[len(_MARK) :], len(_MARK)
+        content = content.rstrip()
+        if content:
+            yield content, offset
 
 
 def read_result(content: bytes) -> ResultLine | None:
@@ -144,126 +264,9 @@ def read_result(content: bytes) -> ResultLine | None:
         return None
 
 
-def _record(custom_id: str, error: LineError) -> bytes:
-    value = {
-        "id": None,
-        "custom_id": custom_id,
-        "response": None,
-        "error": {"code": error.code, "message": error.message},
-    }
-    return json.dumps(value).encode()
-
-
-def _named_errors(shard: ShardState) -> dict[int, LineError]:
-    """What the service said of single lines of a failed batch, by their numbers in its file."""
-    errors = shard.batch.errors if shard.batch else ()
-    return {
-        error.line: LineError(error.code, error.message)
-        for error in reversed(errors)
-        if error.line is not None
-    }
-
-
-def _explanation(shard: ShardState) -> tuple[str, str, str]:
-    """Code, message and account of the lines of which no result file says anything."""
-    batch = shard.batch
-    assert batch is not None, "a shard that ended has a batch"  # noqa: S101 - for the type checker
-    match batch.status:
-        case Status.FAILED:
-            reasons = "; ".join(f"{error.code}: {error.message}" for error in batch.errors[:3])
-            message = f"The batch failed. {reasons}" if reasons else "The batch failed."
-            return "batch_failed", message, "failed"
-        case Status.EXPIRED:
-            return (
-                "batch_expired",
-                "This request could not be executed before the completion window expired.",
-                "expired",
-            )
-        case Status.CANCELLED:
-            return (
-                "batch_cancelled",
-                "This request was not executed because the batch was cancelled.",
-                "cancelled",
-            )
-    gone = [each for each in shard.files if isinstance(each, FileGone)]
-    if gone:
-        return "result_missing", f"The result file is gone: {gone[0].reason}", "missing"
-    return "result_missing", f"The batch {batch.id} has no result for this request.", "missing"
-
-
-def assemble(plans: Sequence[Planned], directory: JobDirectory, results: Path) -> int:
-    """Write the results of all shards in input order; the size of the file.
-
-    Raises JournalError when a file that the job had collected is no longer there.
-    """
-    ordered = heapq.merge(*map(_firsts, plans))
-    lines = sum(plan.lines for plan in plans)
-    with ExitStack() as stack, replace_file(results) as stream:
-        shards = {plan.shard: stack.enter_context(_Places(plan, directory)) for plan in plans}
-        for (index, number), (after, _) in pairwise(_ended(ordered, lines)):
-            for content in shards[number].take(after - index):
-                stream.write(content + b"\n")
-        return stream.tell()
-
-
-def _firsts(plan: Planned) -> Iterator[tuple[int, int]]:
-    """The runs of the shard, each by the index of its first line."""
-    for run in runs(plan.ranges):
-        yield run.first, plan.shard
-
-
-def _ended(ordered: Iterator[tuple[int, int]], lines: int) -> Iterator[tuple[int, int]]:
-    yield from ordered
-    yield lines, 0
-
-
-class _Places:
-    """The results of one shard, in its order. Files are open while lines are taken from it."""
-
-    def __init__(self, plan: Planned, directory: JobDirectory) -> None:
-        self._directory = directory
-        self._number = plan.shard
-        self._lines = plan.lines
-        self._next = 0
-        self._index = array("Q")
-        self._streams: dict[int, BinaryIO] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._close()
-
-    def take(self, lines: int) -> Iterator[bytes]:
-        """The results of the next so many lines."""
-        try:
-            if not self._index:
-                self._index.frombytes(self._directory.index(self._number).read_bytes())
-            for position in range(self._next, self._next + lines):
-                yield self._read(self._index[2 * position], self._index[2 * position + 1])
-        except (OSError, IndexError, ValueError) as error:
-            raise JournalError(
-                f"the job directory lacks results of shard {self._number}: {error}",
-                hint="restore the files below 'shards' in the job directory",
-            ) from error
-        self._next += lines
-        if self._next == self._lines:
-            self._close()
-
-    def _read(self, offset: int, place: int) -> bytes:
-        length, number = place >> 2, place & 3
-        stream = self._streams.get(number)
-        if stream is None:
-            path = self._directory.file(self._number, SOURCES[number])
-            stream = self._streams[number] = path.open("rb", buffering=0)
-        stream.seek(offset)
-        content = stream.read(length)
-        if len(content) != length:
-            raise ValueError(f"{stream.name} ends early")
-        return content
-
-    def _close(self) -> None:
-        for stream in self._streams.values():
-            stream.close()
-        self._streams.clear()
-        self._index = array("Q")
+def _says(result: ResultLine | None) -> Any:
+    """What of a result makes it differ from another one: not its ids."""
+    if result is None:
+        return None
+    response = result.response
+    return result.error, response and (response.status_code, response.body)

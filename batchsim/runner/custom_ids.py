@@ -50,6 +50,10 @@ class CustomIdSpool:
             piece = orjson.dumps(waiting)
             self._pieces[shard].append(_Piece(self._spool.append(piece), len(piece)))
 
+    def holds(self, shard: int) -> bool:
+        """Whether ids of the shard were put aside."""
+        return shard in self._pieces
+
     def of_shard(self, shard: int) -> Iterator[str]:
         """The ids of a finished shard."""
         for piece in self._pieces[shard]:

@@ -18,7 +18,9 @@ ends the loop. The cases of a shard, by its stage:
                b. its counts promise files that it does not name yet: look again for a while;
                c. a result file is not here: download it;
                d. everything is here: collect.
- 7. COLLECTED  nothing. When all shards are here: assemble the results.
+ 7. COLLECTED  nothing. When all shards are here: send the lines again that are worth another
+               try, as shards of the next round, while rounds are left; then assemble the results.
+               A finished job is taken up again when the policy allows more rounds than before.
 
 A failed request moves the next step into the future (`Setback`). A shard is stuck when requests
 failed for longer than the policy is patient, or when one was refused for a reason that waiting
@@ -48,6 +50,7 @@ from batchsim.runner.actions import (
     FindBatch,
     FindUpload,
     GiveUpBatch,
+    PlanRound,
     Poll,
     ShardAction,
     Stop,
@@ -66,9 +69,12 @@ _SUBMITTING = frozenset({Stage.WAITING, Stage.UPLOADED})
 
 def decide(state: State, policy: Policy, limits: Limits, now: float) -> list[Action]:
     """What is to be done `now` (unix seconds): never empty, and at most one Upload or Create."""
+    is_collected = all(shard.stage is Stage.COLLECTED for shard in state.shards.values())
+    if is_collected and state.again and state.round < policy.retries:
+        return [PlanRound()]
     if state.finished:
         return [Done()]
-    if all(shard.stage is Stage.COLLECTED for shard in state.shards.values()):
+    if is_collected:
         return [Assemble()]
     due: list[Action] = []
     later: list[float] = []

@@ -5,7 +5,10 @@ lock, holder.json          the lock, and for people: whose it is
 requests.jsonl             the input, when it did not come as a file
 shards/0001.output.jsonl   a result file as downloaded; so `error`; `records` are ours
 shards/0001.index          where the result of each line of the shard lies
-shards/0001.quarantine.jsonl   result lines that answer no line
+shards/0001.quarantine.jsonl   result lines that have no place in the results
+shards/0001.conflicts.jsonl    pairs of results of one line that say different things
+ledger.jsonl               one line per input line: what became of it, and in which batch
+late.jsonl                 good results of lines that had a good one before
 """
 
 from __future__ import annotations
@@ -41,6 +44,8 @@ class JobDirectory:
         self.path = path
         self.journal = path / "journal.db"
         self.requests = path / "requests.jsonl"
+        self.ledger = path / "ledger.jsonl"
+        self.late = path / "late.jsonl"
 
     def file(self, shard: int, source: Source) -> Path:
         """Where lines of the results from `source` are kept."""
@@ -51,12 +56,17 @@ class JobDirectory:
         return self._shard_path(shard, "index")
 
     def quarantine(self, shard: int) -> Path:
-        """Where result lines are kept that answer no line of the shard."""
+        """Where result lines are kept that have no place in the results."""
         return self._shard_path(shard, "quarantine.jsonl")
+
+    def conflicts(self, shard: int) -> Path:
+        """Where pairs of results of one line are kept that say different things."""
+        return self._shard_path(shard, "conflicts.jsonl")
 
     def owns(self, path: Path) -> bool:
         """Whether `path` is a file that makes the job what it is."""
-        own = {self.journal.name, self.requests.name, _LOCK, _HOLDER}
+        kept = self.journal, self.requests, self.ledger, self.late
+        own = {_LOCK, _HOLDER, *(each.name for each in kept)}
         place = Path(os.path.realpath(path))
         home = Path(os.path.realpath(self.path))
         return (place.parent == home and place.name in own) or home / _SHARDS in place.parents

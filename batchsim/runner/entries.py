@@ -28,9 +28,9 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
-    """What became of lines: each is in exactly one of the first five.
+    """What became of lines: each is in exactly one of the first six.
 
-    `quarantined` counts result lines that answer no open line: doubled, foreign or unreadable.
+    `invalid` lines were refused before anything was sent. `quarantined` counts result lines that answer no open line: doubled, foreign or unreadable.
     `usage` is summed over the bodies of the lines that ran well.
     """
 
@@ -39,6 +39,7 @@ class Tally:
     expired: int = 0
     cancelled: int = 0
     missing: int = 0
+    invalid: int = 0
     quarantined: int = 0
     usage: Usage = field(default_factory=Usage)
 
@@ -53,7 +54,45 @@ class Tally:
     @property
     def lines(self) -> int:
         """How many lines were counted."""
-        return self.ok + self.failed + self.expired + self.cancelled + self.missing
+        unrun = self.expired + self.cancelled + self.missing + self.invalid
+        return self.ok + self.failed + unrun
+
+
+class Claim(StrEnum):
+    """In what the service's account of a batch and its result files differ."""
+
+    TOTAL = "total"
+    """`request_counts.total` is not the number of lines that were sent."""
+    COMPLETED = "completed"
+    """`request_counts.completed` is not the number of good results in the files."""
+    FAILED = "failed"
+    """`request_counts.failed` is not the number of lines that ran badly in the files."""
+    BLANK = "blank"
+    """Results without an answer: status code 0, or neither response nor error."""
+    DOUBLED = "doubled"
+    """A line has more than one result, and they say the same."""
+    CONFLICTING = "conflicting"
+    """A line has more than one result, and they differ; both lie in the conflicts file."""
+    FOREIGN = "foreign"
+    """Results for a custom_id that the batch does not have."""
+    UNREADABLE = "unreadable"
+    """Lines of a result file that are no results."""
+    MISSING = "missing"
+    """Lines of an ended batch of which its files say nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One way in which a batch's results are not as they should be; named, never silent.
+
+    `found` is how many there are, `claimed` what the service says of them where it says something,
+    `example` the custom_id of the first where there is one.
+    """
+
+    claim: Claim
+    found: int
+    claimed: int | None = None
+    example: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,9 +131,10 @@ class ShardEntry(Entry):
 class Planned(ShardEntry):
     """Which lines of the input go into one batch together.
 
-    `ranges` is flat, three numbers per run of neighbouring lines: the index of its first line
-    (from 0, blank lines not counted), the offset of its first byte, the offset after its last. A final newline that the
-    input lacks is counted as if it were there. `fingerprint` is the SHA-256 of the bytes as sent.
+    `ranges` is flat, four numbers per run of neighbouring lines: the index of its first line
+    (from 0), how many lines it has, the offset of its first byte, the offset after its last. A
+    final newline that the input lacks is counted as if it were there. `fingerprint` is the SHA-256
+    of the bytes as sent. `round` counts from 0; a later one holds lines of earlier ones again.
     """
 
     endpoint: str
@@ -106,6 +146,16 @@ class Planned(ShardEntry):
     fingerprint: str
     ranges: array[int]
     round: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundPlanned(Entry):
+    """Lines that are worth another try are sent again, in the shards planned with this: all of them.
+
+    `round` counts from 1.
+    """
+
+    round: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,6 +266,14 @@ class Downloaded(ShardEntry):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DownloadDropped(ShardEntry):
+    """The result file in the job directory is not what it should be; it is fetched again."""
+
+    source: Source
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FileGone(ShardEntry):
     """The service has the batch but no longer the result file."""
 
@@ -226,16 +284,24 @@ class FileGone(ShardEntry):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collected(ShardEntry):
-    """Every line of the shard has its place in the results."""
+    """Every line of the shard has its place. `again` of them are worth another try."""
 
     tally: Tally
+    again: int = 0
+    differences: tuple[Difference, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished(Entry):
-    """The results are whole and on the disk."""
+    """The results are whole and on the disk.
+
+    `tally` counts every line of the input once, by its last outcome; `quarantined` and `usage` are
+    over all rounds. `late` are good results for lines that already had one.
+    """
 
     bytes: int
+    tally: Tally
+    late: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ import orjson
 from batchsim.domain.batches import Batch, Usage
 from batchsim.runner.entries import (
     BatchGivenUp,
+    Claim,
     Collected,
     CreateAbandoned,
     Created,
@@ -20,12 +21,15 @@ from batchsim.runner.entries import (
     CreateRefused,
     CreateSettled,
     CreateUnknown,
+    Difference,
+    DownloadDropped,
     Downloaded,
     Entry,
     FileGone,
     Finished,
     Observed,
     Planned,
+    RoundPlanned,
     Source,
     Started,
     Tally,
@@ -40,6 +44,7 @@ KINDS: Mapping[str, type[Entry]] = {
     for kind in (
         Started,
         Planned,
+        RoundPlanned,
         UploadIntended,
         Uploaded,
         UploadDropped,
@@ -54,6 +59,7 @@ KINDS: Mapping[str, type[Entry]] = {
         Observed,
         BatchGivenUp,
         Downloaded,
+        DownloadDropped,
         FileGone,
         Collected,
         Finished,
@@ -66,8 +72,13 @@ def _tally(value: dict[str, Any]) -> Tally:
     return Tally(**{**value, "usage": Usage(**value["usage"])})
 
 
+def _differences(value: list[dict[str, Any]]) -> tuple[Difference, ...]:
+    return tuple(Difference(**{**each, "claim": Claim(each["claim"])}) for each in value)
+
+
 _READERS: Mapping[str, Callable[[Any], Any]] = {
     "batch": Batch.from_object,
+    "differences": _differences,
     "ranges": lambda value: array("Q", value),
     "source": Source,
     "tally": _tally,

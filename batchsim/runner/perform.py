@@ -30,23 +30,18 @@ from batchsim.errors import (
     Unavailable,
 )
 from batchsim.jsonl import replace_file
-from batchsim.runner import actions, submit
-from batchsim.runner.collect import assemble, collect
-from batchsim.runner.content import ShardContent
+from batchsim.runner import actions, settle, submit
 from batchsim.runner.entries import (
     BatchGivenUp,
     Blocked,
-    Collected,
     CreateAbandoned,
     Downloaded,
     Entry,
     FileGone,
-    Finished,
     Looked,
     Observed,
     TwinSeen,
 )
-from batchsim.runner.plan import custom_ids_in
 from batchsim.runner.state import ShardState
 from batchsim.runner.workplace import Step, Workplace, batch_of, words
 
@@ -60,15 +55,11 @@ def perform(work: Workplace, action: actions.Action) -> Iterator[tuple[Entry, ..
             yield step
 
 
-def write_results(work: Workplace) -> int:
-    """Write the results; the size of the file."""
-    plans = [shard.plan for shard in work.state.shards.values()]
-    return assemble(plans, work.directory, work.results)
-
-
 def _guarded(work: Workplace, action: actions.Action) -> Iterator[Step]:
     if isinstance(action, actions.Assemble):
-        yield Finished(bytes=write_results(work))
+        yield settle.write_results(work)
+    elif isinstance(action, actions.PlanRound):
+        yield settle.next_round(work)
     elif isinstance(action, actions.ShardAction):
         try:
             yield from _for_shard(work, action)
@@ -103,7 +94,7 @@ def _for_shard(work: Workplace, action: actions.ShardAction) -> Iterator[Step]: 
         case actions.Download():
             yield _download(work, action, shard)
         case actions.Collect():
-            yield _collect(work, number, shard)
+            yield from settle.gather(work, number, shard)
 
 
 def _poll(work: Workplace, number: int, shard: ShardState) -> Entry:
@@ -159,15 +150,6 @@ def _fetch(work: Workplace, file_id: str, path: Path) -> tuple[int, str]:
         if size < expected:
             raise TransferBroken(f"{file_id} ended after {size:,} of {expected:,} bytes")
     return size, digest.hexdigest()
-
-
-def _collect(work: Workplace, number: int, shard: ShardState) -> Entry:
-    if work.custom_ids is not None:
-        tally = collect(shard, work.custom_ids.of_shard(number), work.directory)
-        return Collected(shard=number, tally=tally)
-    with ShardContent(work.source, shard.plan) as content:
-        tally = collect(shard, custom_ids_in(content.buffered()), work.directory)
-    return Collected(shard=number, tally=tally)
 
 
 def _durable_part(batch: Batch) -> tuple[Any, ...]:

@@ -3,7 +3,7 @@
 Theory of operation. One pass over the lines checks each (batchsim.domain.validation) and puts it
 into the open shard of its group, the lines with the same url and model, since a batch runs one
 endpoint and one model. A shard is closed when the next line would take it over a limit. What is
-kept of a line in memory is at most three numbers, and none at all while neighbours go to the same
+kept of a line in memory is at most four numbers, and none at all while neighbours go to the same
 shard; its custom_id is put aside for collecting.
 The same input and limits always give the same plan.
 
@@ -37,7 +37,7 @@ from batchsim.runner.entries import Planned
 ERRORS_KEPT = 1_000
 """How many of an input's errors are remembered; all of them are counted."""
 
-RANGE = 3
+RANGE = 4
 """How many numbers describe one run of neighbouring lines in `Planned.ranges`."""
 
 _LEADING_ID = re.compile(rb'\s*\{\s*"custom_id"\s*:\s*"([^"\\]*)"')
@@ -74,9 +74,10 @@ class Plan:
 
 
 class Run(NamedTuple):
-    """Neighbouring lines of one shard: the index of the first, and their bytes in the input."""
+    """Neighbouring lines of one shard: the index of the first, how many, and their bytes in the input."""
 
     first: int
+    lines: int
     begin: int
     end: int
 
@@ -103,7 +104,7 @@ def make_plan(
     long to be read at all.
     """
     rules = InputRules(one_model=False, limits=limits, supports=supports)
-    builder = _Builder(limits)
+    builder = Builder(limits)
     errors: list[BatchError] = []
     count = inputs = 0
     try:
@@ -155,8 +156,9 @@ def custom_ids_in(content: BinaryIO) -> Iterator[str]:
 class _Shard:
     """A shard that is still growing."""
 
-    def __init__(self, number: int, endpoint: str, model: str | None) -> None:
+    def __init__(self, number: int, round: int, endpoint: str, model: str | None) -> None:
         self.number = number
+        self.round = round
         self.endpoint = endpoint
         self.model = model
         self.lines = self.bytes = self.inputs = self.tokens = 0
@@ -168,8 +170,9 @@ class _Shard:
         end = line.offset + len(line.content) + 1
         if ranges and ranges[-1] == line.offset:
             ranges[-1] = end
+            ranges[-3] += 1
         else:
-            ranges.extend((index, line.offset, end))
+            ranges.extend((index, 1, line.offset, end))
         self.lines += 1
         self.bytes += end - line.offset
         self.inputs += inputs
@@ -187,22 +190,27 @@ class _Shard:
             tokens=self.tokens,
             fingerprint=self.hash.hexdigest(),
             ranges=self.ranges,
+            round=self.round,
         )
 
 
-class _Builder:
-    """The shards so far: of each group one that grows, and those before it, closed."""
+class Builder:
+    """The shards so far: of each group one that grows, and those before it, closed.
 
-    def __init__(self, limits: Limits) -> None:
+    Their numbers begin after `shards`, and they belong to `round`.
+    """
+
+    def __init__(self, limits: Limits, *, shards: int = 0, round: int = 0) -> None:
         self._limits = limits
+        self._round = round
         self._growing: dict[tuple[str, str | None], _Shard] = {}
         self._closed: list[Planned] = []
         self._custom_ids = CustomIdSpool()
-        self._shards = 0
+        self._shards = shards
         self._lines = 0
 
     def add(self, line: Line, request: RequestLine, inputs: int) -> BatchError | None:
-        """Take in a valid line, or say why no batch can hold it."""
+        """Take in a valid line with so many embedding inputs, or say why no batch can hold it."""
         limits = self._limits
         size = len(line.content) + 1
         if size > limits.input_file_bytes:
@@ -220,7 +228,7 @@ class _Builder:
             or (name and shard.tokens + tokens > limits.enqueued_tokens[name])
         ):
             shard = self._open(group)
-        shard.add(self._lines, line, inputs, tokens)
+        shard.add(line.number - 1, line, inputs, tokens)
         self._custom_ids.add(shard.number, request.custom_id)
         self._lines += 1
         return None
@@ -229,7 +237,7 @@ class _Builder:
         if group in self._growing:
             self._close(self._growing.pop(group))
         self._shards += 1
-        self._growing[group] = _Shard(self._shards, *group)
+        self._growing[group] = _Shard(self._shards, self._round, *group)
         return self._growing[group]
 
     def _close(self, shard: _Shard) -> None:
@@ -237,6 +245,7 @@ class _Builder:
         self._custom_ids.finish(shard.number)
 
     def plan(self, size: int) -> Plan:
+        """The plan, for an input of `size` bytes."""
         for shard in self._growing.values():
             self._close(shard)
         shards = sorted(self._closed, key=lambda planned: planned.shard)

@@ -63,6 +63,8 @@ class Policy:
     """What to do about a create whose outcome is not known and whose batch is not found."""
     longest_window: float = 25 * HOUR
     """How long `wait` looks for a batch: one that exists has ended by then."""
+    retries: int = 2
+    """How often lines that are worth another try are sent again (batchsim.runner.outcomes)."""
 
     def poll_interval(self, age: float) -> float:
         """The time between two looks at a batch of that age: a tenth of it, within bounds."""

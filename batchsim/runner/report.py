@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from batchsim.domain.batches import Usage
+from batchsim.errors import JournalError
 from batchsim.runner import entries
 from batchsim.runner.state import ShardState, Stage, State
 
@@ -52,7 +53,7 @@ class Progress:
     """Where a job stands. Times are unix seconds on the backend's clock.
 
     `done` counts the lines that ran or were given their place in the results, `failed` those of
-    them that did not run well. `batches` counts the batches by status. `message` is one line of
+    them that did not run well; lines that are sent again are neither until they have run again. `batches` counts the batches by status. `message` is one line of
     text about the latest thing that was new. What is not asked for is not worked out.
     """
 
@@ -95,18 +96,25 @@ class Progress:
     @cached_property
     def _counts(self) -> tuple[int, int]:
         counts = [_counts(shard) for shard in self.states]
-        return sum(done for done, _ in counts), sum(failed for _, failed in counts)
+        resent = sum(shard.plan.lines for shard in self.states if shard.plan.round)
+        done, failed = sum(done for done, _ in counts), sum(failed for _, failed in counts)
+        return done - resent, failed - resent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """What became of a finished job.
 
-    `ok`, `failed`, `expired`, `cancelled` and `missing` add up to `lines`. `failed` ran and got no
-    2xx answer, or their batch failed; `missing` are those of which the service said nothing.
-    `usage` is summed over the bodies of the lines that ran well. `quarantined` counts result lines
-    that answer no line (doubled, foreign, unreadable); they lie in the job directory. `batches`
-    are the ids by shard. `seconds` have passed on the backend's clock from start to results.
+    `ok`, `failed`, `expired`, `cancelled`, `missing` and `invalid` add up to `lines`, each line in
+    the account of its last result. `failed` ran and got no 2xx answer, or their batch failed;
+    `missing` are those of which the service said nothing; `invalid` were never sent.
+    `usage` is summed over the bodies of all results that are good. `quarantined` counts result
+    lines that have no place (doubled, foreign, unreadable); they lie in the job directory.
+    `batches` are the ids by shard. `seconds` have passed on the backend's clock from start to
+    results. `rounds` counts the times that lines were sent again, `resent` those lines, each as
+    often as it was; `late` are good results for lines that had one. `differences` say in which
+    ways each shard's results were not as they should be. `ledger` is the file with one account per
+    line (batchsim.runner.assemble).
     """
 
     lines: int
@@ -115,12 +123,19 @@ class Report:
     expired: int
     cancelled: int
     missing: int
+    invalid: int
     quarantined: int
     usage: Usage
     batches: tuple[str, ...]
     shards: int
     results: Path
+    ledger: Path
     seconds: float
+    rounds: int
+    resent: int
+    late: int
+    differences: Mapping[int, tuple[entries.Difference, ...]]
+    """By shard; a shard without any is absent."""
 
     @property
     def all_ok(self) -> bool:
@@ -128,9 +143,12 @@ class Report:
         return self.ok == self.lines
 
 
-def report(state: State, results: Path) -> Report:
-    """The report of a job whose `state` is finished."""
-    tally = state.tally()
+def report(state: State, results: Path, ledger: Path) -> Report:
+    """The report of a job whose `state` is finished. Raises JournalError when it is not."""
+    if state.finished is None:
+        raise JournalError("the job is not finished, so there is no report of it")
+    tally = state.finished.tally
+    shards = state.shards
     return Report(
         lines=tally.lines,
         ok=tally.ok,
@@ -138,12 +156,20 @@ def report(state: State, results: Path) -> Report:
         expired=tally.expired,
         cancelled=tally.cancelled,
         missing=tally.missing,
+        invalid=tally.invalid,
         quarantined=tally.quarantined,
         usage=tally.usage,
-        batches=tuple(shard.batch.id for shard in state.shards.values() if shard.batch),
-        shards=len(state.shards),
+        batches=tuple(shard.batch.id for shard in shards.values() if shard.batch),
+        shards=len(shards),
         results=results,
+        ledger=ledger,
         seconds=state.finished_at - state.started_at,
+        rounds=state.round,
+        resent=sum(shard.plan.lines for shard in shards.values() if shard.plan.round),
+        late=state.finished.late,
+        differences={
+            number: shard.differences for number, shard in shards.items() if shard.differences
+        },
     )
 
 
@@ -205,6 +231,8 @@ def _describe_job(entry: entries.Entry) -> str:
     match entry:
         case entries.Started():
             return f"{entry.lines:,} lines are valid"
+        case entries.RoundPlanned():
+            return f"round {entry.round}: sending lines again"
         case entries.Finished():
             return "the results are written"
     return type(entry).__name__
@@ -242,6 +270,8 @@ def _describe_shard(entry: entries.ShardEntry) -> str:  # noqa: C901 - one case 
             return f"{entry.batch.id} is {entry.batch.unknown_status or entry.batch.status}"
         case entries.Downloaded():
             return f"downloaded {entry.file_id}, {entry.bytes:,} bytes"
+        case entries.DownloadDropped():
+            return entry.reason
         case entries.FileGone():
             return f"the {entry.source} file is gone: {entry.reason}"
         case entries.Collected():

@@ -22,6 +22,7 @@ from batchsim.domain.limits import OPENAI, Limits
 from batchsim.domain.parameters import is_text
 from batchsim.errors import JobIncomplete, JournalError, UsageError
 from batchsim.jsonl import open_input
+from batchsim.runner import settle
 from batchsim.runner.actions import Done, Stop, Wait
 from batchsim.runner.content import ShardContent, changed_input
 from batchsim.runner.decide import decide
@@ -29,7 +30,7 @@ from batchsim.runner.directory import JobDirectory, RequestLike
 from batchsim.runner.entries import CreateUnknown, Entry, Looked, Started
 from batchsim.runner.journal import Journal
 from batchsim.runner.naming import OUR_METADATA, job_of, new_run
-from batchsim.runner.perform import perform, write_results
+from batchsim.runner.perform import perform
 from batchsim.runner.plan import Plan, make_plan
 from batchsim.runner.policy import Policy
 from batchsim.runner.report import Progress, Report, describe, progress, report
@@ -101,13 +102,14 @@ def run(
                     target,
                     state,
                     policy or Policy(),
+                    limits,
                     plan.custom_ids if plan else None,
                 )
                 loop = _Loop(journal, work, limits, observe)
                 if plan is not None:
                     loop.begin(plan, own)
                 loop.run()
-                return report(state, results)
+                return report(state, results, directory.ledger)
     except OSError as error:
         raise JobIncomplete(
             f"the job stopped: {error}", hint="the same command goes on from here"
@@ -186,7 +188,7 @@ class _Loop:
         """Write the results of a finished job again if they are gone or cut short."""
         finished, path = self._state.finished, self._work.results
         if finished and not (path.is_file() and path.stat().st_size == finished.bytes):
-            write_results(self._work)
+            settle.write_results(self._work)
 
 
 def _plan(source: Path, limits: Limits, supports: Callable[[str], bool]) -> Plan:

@@ -25,6 +25,8 @@ from batchsim.runner.entries import (
     CreateRefused,
     CreateSettled,
     CreateUnknown,
+    Difference,
+    DownloadDropped,
     Downloaded,
     Entry,
     FileGone,
@@ -33,6 +35,7 @@ from batchsim.runner.entries import (
     Observed,
     Planned,
     Postponed,
+    RoundPlanned,
     ShardEntry,
     Source,
     Started,
@@ -103,6 +106,7 @@ class ShardState:
     """How many batches failed in passing."""
     files: tuple[Downloaded | FileGone, ...] = ()
     tally: Tally | None = None
+    differences: tuple[Difference, ...] = ()
     looked: float | None = None
     """When this process last looked at the batch, or for it."""
     setback: Setback | None = None
@@ -155,8 +159,13 @@ class ShardState:
             case Downloaded() | FileGone():
                 kept = tuple(each for each in self.files if each.source is not entry.source)
                 return replace(self, files=(*kept, entry), setback=None)
+            case DownloadDropped():
+                kept = tuple(each for each in self.files if each.source is not entry.source)
+                return replace(self, files=kept)
             case Collected():
-                return self._enter(Stage.COLLECTED, at, tally=entry.tally)
+                return self._enter(
+                    Stage.COLLECTED, at, tally=entry.tally, differences=entry.differences
+                )
             case Looked():
                 seen = entry.batch or self.batch
                 return replace(self, looked=at, batch=seen, setback=None)
@@ -206,6 +215,11 @@ class State:
     started: Started | None = None
     started_at: float = 0.0
     shards: dict[int, ShardState] = field(default_factory=dict)
+    """Those of later rounds come after those of earlier ones."""
+    round: int = 0
+    """The latest round that was planned."""
+    again: int = 0
+    """How many results of the shards collected since then are worth another try."""
     finished: Finished | None = None
     finished_at: float = 0.0
     known: set[str] = field(default_factory=set)
@@ -227,6 +241,8 @@ class State:
                 self.started, self.started_at = entry, at
             case Planned():
                 self.shards[entry.shard] = ShardState(entry, since=at)
+            case RoundPlanned():
+                self.round, self.again, self.finished = entry.round, 0, None
             case Finished():
                 self.finished, self.finished_at = entry, at
             case ShardEntry():
@@ -239,9 +255,11 @@ class State:
                     self.known.add(entry.batch.id)
                 elif isinstance(entry, Uploaded):
                     self.files[entry.file_id] = entry.shard
+                elif isinstance(entry, Collected):
+                    self.again += entry.again
 
     def tally(self) -> Tally:
-        """What became of the lines of all shards collected so far."""
+        """What became of the lines of all shards collected so far, each time that they were sent."""
         tallies = (shard.tally for shard in self.shards.values() if shard.tally is not None)
         return sum(tallies, start=Tally())
 

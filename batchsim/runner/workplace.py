@@ -9,6 +9,7 @@ from pathlib import Path
 from batchsim.backends import Backend, Page
 from batchsim.domain.batches import Batch
 from batchsim.domain.files import File
+from batchsim.domain.limits import OPENAI, Limits
 from batchsim.errors import BatchsimError, JournalError, RateLimited, Refused
 from batchsim.runner.custom_ids import CustomIdSpool
 from batchsim.runner.directory import JobDirectory
@@ -34,6 +35,7 @@ class Workplace:
     results: Path
     state: State
     policy: Policy
+    limits: Limits = OPENAI
     custom_ids: CustomIdSpool | None = None
     seeking: dict[tuple[int, int, bool], float] = field(default_factory=dict)
 

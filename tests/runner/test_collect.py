@@ -16,7 +16,8 @@ from batchsim.domain.batches import Batch, BatchError, Usage
 from batchsim.domain.lifecycle import Status
 from batchsim.domain.limits import HOUR, Limits
 from batchsim.errors import JournalError
-from batchsim.runner.collect import assemble, collect
+from batchsim.runner.assemble import assemble
+from batchsim.runner.collect import collect
 from batchsim.runner.directory import JobDirectory
 from batchsim.runner.entries import Downloaded, FileGone, Source, Tally
 from batchsim.runner.run import run
@@ -59,8 +60,9 @@ def gather(build):
             errors=errors,
         )
         shard = ShardState(plan, batch=batch, files=tuple(files))
-        tally = collect(shard, "abc", directory)
-        size = assemble([plan], directory, build.results)
+        tally = collect(shard, "abc", directory).tally
+        size, counted, _ = assemble([plan], directory, build.results, lines=3, batches={})
+        assert (counted.ok, counted.lines) == (tally.ok, 3)
         lines = build.results.read_bytes().splitlines()
         assert size == build.results.stat().st_size
         assert [json.loads(line)["custom_id"] for line in lines] == ["a", "b", "c"]
@@ -242,7 +244,7 @@ def test_a_job_directory_that_lost_its_results_says_so(gather, build):
         build.results.write_bytes(b"as it was")
         lost.unlink()
         with pytest.raises(JournalError, match="lacks results of shard 1"):
-            assemble([plan], directory, build.results)
+            assemble([plan], directory, build.results, lines=3, batches={})
         assert build.results.read_bytes() == b"as it was"
 
 

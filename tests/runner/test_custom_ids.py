@@ -68,7 +68,7 @@ class _Counted(content.ShardContent):
 def test_only_a_process_that_did_not_plan_reads_the_input_to_collect(build, monkeypatch, killed):
     """A run reads the shard to upload it; one that continues, to check it and to collect."""
     monkeypatch.setattr(_Counted, "opened", 0)
-    for module in (perform, submit):
+    for module in (settle, submit):
         monkeypatch.setattr(module, "ShardContent", _Counted)
     build.source.write_bytes(build.jsonl([build.chat(name) for name in "abc"]))
     backend = FakeBackend()

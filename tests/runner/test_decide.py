@@ -30,7 +30,7 @@ def planned(shard=1, model="gpt-4o", tokens=0):
         bytes=10,
         tokens=tokens,
         fingerprint="ff",
-        ranges=array("Q", [shard - 1, 0, 10]),
+        ranges=array("Q", [shard - 1, 1, 0, 10]),
     )
 
 
@@ -47,6 +47,9 @@ def batch(status=Status.IN_PROGRESS, *, errors=(), completed=0, failed=0, output
         output_file_id=output,
         error_file_id=error,
     )
+
+
+LEFT = e.Collected(shard=1, tally=TALLY, again=1)
 
 
 def after(*entries, shards=1):
@@ -151,8 +154,27 @@ LOST = BatchError("invalid_request", "Cannot find file file-1, or ...", "file_id
             id="6d gone",
         ),
         pytest.param([CREATED, e.Collected(shard=1, tally=TALLY)], 2, d.Assemble(), id="7"),
+        pytest.param([CREATED, LEFT], 2, d.PlanRound(), id="7 again"),
         pytest.param(
-            [CREATED, e.Collected(shard=1, tally=TALLY), e.Finished(bytes=1)], 3, d.Done(), id="end"
+            [CREATED, LEFT, e.RoundPlanned(round=2), LEFT],
+            4,
+            d.Assemble(),
+            id="7 no round is left",
+        ),
+        pytest.param(
+            [CREATED, LEFT, e.RoundPlanned(round=1)],
+            3,
+            d.Assemble(),
+            id="7 nothing is left",
+        ),
+        pytest.param(
+            [CREATED, LEFT, e.Finished(bytes=1, tally=TALLY)], 3, d.PlanRound(), id="7 reopened"
+        ),
+        pytest.param(
+            [CREATED, e.Collected(shard=1, tally=TALLY), e.Finished(bytes=1, tally=TALLY)],
+            3,
+            d.Done(),
+            id="end",
         ),
     ],
 )

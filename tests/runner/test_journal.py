@@ -27,18 +27,19 @@ BATCH = Batch(
     request_counts=RequestCounts(3, 2, 1),
     metadata={"bs_run": "x"},
 )
+PLANNED = entries.Planned(
+    shard=1,
+    endpoint="/v1/responses",
+    model=None,
+    lines=2,
+    bytes=9,
+    tokens=0,
+    fingerprint="ff",
+    ranges=array("Q", [0, 1, 0, 2**40]),
+)
 EVERY_KIND = [
     entries.Started(run="ab", service="x", lines=3, bytes=10, metadata={"key": "value"}),
-    entries.Planned(
-        shard=1,
-        endpoint="/v1/responses",
-        model=None,
-        lines=2,
-        bytes=9,
-        tokens=0,
-        fingerprint="ff",
-        ranges=array("Q", [0, 0, 2**40]),
-    ),
+    PLANNED,
     entries.UploadIntended(shard=1, attempt=1, filename="bs.jsonl"),
     entries.Uploaded(shard=1, file_id="file-1", adopted=True),
     entries.UploadDropped(shard=1, reason="no"),
@@ -55,7 +56,17 @@ EVERY_KIND = [
     entries.Downloaded(shard=1, source=entries.Source.ERROR, file_id="f", bytes=1, sha256="00"),
     entries.FileGone(shard=1, source=entries.Source.OUTPUT, file_id="f", reason="gone"),
     entries.Collected(shard=1, tally=entries.Tally(ok=1, missing=1, usage=Usage(1, 2, 3, 4))),
-    entries.Finished(bytes=12),
+    entries.Finished(bytes=12, tally=entries.Tally(ok=2), late=1),
+    entries.DownloadDropped(shard=1, source=entries.Source.OUTPUT, reason="words"),
+    entries.RoundPlanned(round=1),
+    entries.Collected(
+        shard=1,
+        tally=entries.Tally(invalid=1),
+        again=1,
+        differences=(
+            entries.Difference(claim=entries.Claim.BLANK, found=2, claimed=3, example="a"),
+        ),
+    ),
 ]
 
 

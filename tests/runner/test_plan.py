@@ -66,9 +66,9 @@ def test_neighbours_take_one_range_and_mixtures_one_per_run(build):
     assert [run.first for run in runs(second.ranges)] == [3]
 
 
-def test_a_single_group_needs_three_numbers_however_many_lines_it_has(build):
+def test_a_single_group_needs_four_numbers_however_many_lines_it_has(build):
     plan = build.plan_of([build.chat(f"id-{n}") for n in range(1000)], build.source)
-    assert len(plan.shards[0].ranges) == 3
+    assert len(plan.shards[0].ranges) == 4
 
 
 def test_the_same_input_gives_the_same_plan_and_another_byte_another_fingerprint(build):

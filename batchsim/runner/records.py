@@ -1,0 +1,85 @@
+"""The records that we write for lines of which the service says nothing, in the API's own format."""
+
+from __future__ import annotations
+
+import json
+from typing import NamedTuple
+
+from batchsim.domain.batches import Batch
+from batchsim.domain.lifecycle import Status
+from batchsim.domain.lines import LineError
+from batchsim.errors import JournalError
+from batchsim.runner.entries import Downloaded, FileGone
+from batchsim.runner.outcomes import Outcome, Verdict
+from batchsim.runner.policy import awaits_files
+from batchsim.runner.state import ShardState
+
+
+class Explanation(NamedTuple):
+    """What is said of a line without a result."""
+
+    error: LineError
+    verdict: Verdict
+
+
+def record(custom_id: str | None, error: LineError) -> bytes:
+    """The result line, without its newline. The custom_id is None where the line has none."""
+    value = {
+        "id": None,
+        "custom_id": custom_id,
+        "response": None,
+        "error": {"code": error.code, "message": error.message},
+    }
+    return json.dumps(value).encode()
+
+
+def batch_of(shard: ShardState) -> Batch:
+    """The batch of a shard that has ended. Raises JournalError when the journal lacks it."""
+    if shard.batch is None:
+        raise JournalError(f"the journal lacks the batch of shard {shard.plan.shard}")
+    return shard.batch
+
+
+def named_lines(shard: ShardState) -> dict[int, Explanation]:
+    """What the service said of single lines of a failed batch, by their numbers in its file."""
+    return {
+        error.line: Explanation(LineError(error.code, error.message), Verdict(Outcome.FAILED))
+        for error in reversed(batch_of(shard).errors)
+        if error.line is not None
+    }
+
+
+def unnamed_lines(shard: ShardState) -> Explanation:
+    """What is said of the other lines of which no result file says anything.
+
+    Lines of a batch that failed because of others are worth another try without those. A line that
+    a result file lacks is worth one too; when the file itself never came or is gone, its results
+    exist and are paid, so nothing is asked again.
+    """
+    batch = batch_of(shard)
+    gone = next((each for each in shard.files if isinstance(each, FileGone)), None)
+    is_lost = gone is not None or awaits_files(batch)
+    match batch.status:
+        case Status.FAILED:
+            reasons = "; ".join(f"{error.code}: {error.message}" for error in batch.errors[:3])
+            message = f"The batch failed. {reasons}" if reasons else "The batch failed."
+            others = bool(batch.errors) and all(error.line is not None for error in batch.errors)
+            return Explanation(
+                LineError("batch_failed", message), Verdict(Outcome.FAILED, again=others)
+            )
+        case Status.EXPIRED if not is_lost:
+            message = "This request could not be executed before the completion window expired."
+            return Explanation(
+                LineError("batch_expired", message), Verdict(Outcome.EXPIRED, again=True)
+            )
+        case Status.CANCELLED if not is_lost:
+            message = "This request was not executed because the batch was cancelled."
+            return Explanation(LineError("batch_cancelled", message), Verdict(Outcome.CANCELLED))
+    has_file = any(isinstance(each, Downloaded) for each in shard.files)
+    message = f"The batch {batch.id} has no result for this request."
+    if gone is not None:
+        message = f"The result file is gone: {gone.reason}"
+    return Explanation(
+        LineError("result_missing", message),
+        Verdict(Outcome.MISSING, again=has_file and not is_lost),
+    )

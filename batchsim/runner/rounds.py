@@ -1,0 +1,59 @@
+"""The next round: the lines whose last result is worth another try, as shards of their own.
+
+A pure function of the shards' indexes and the input: planned again after a crash it comes out the
+same. The lines are read where they lie in the input, in one pass, and are grouped and cut as all
+lines are (batchsim.runner.plan).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import orjson
+
+from batchsim.domain.limits import Limits
+from batchsim.domain.lines import RequestLine
+from batchsim.domain.validation import embedding_inputs
+from batchsim.jsonl import Line, open_input, read_lines
+from batchsim.runner.content import changed_input
+from batchsim.runner.directory import JobDirectory
+from batchsim.runner.entries import Planned
+from batchsim.runner.overlay import Overlay
+from batchsim.runner.plan import Builder
+
+
+def plan_round(
+    plans: Sequence[Planned],
+    directory: JobDirectory,
+    source: Path,
+    limits: Limits,
+    *,
+    round: int,
+) -> tuple[Planned, ...]:
+    """The shards of `round`, the one after `plans`; none when no line is worth another try.
+
+    Raises JournalError when the input has changed or the job directory lacks an index.
+    """
+    builder = Builder(limits, shards=max(plan.shard for plan in plans), round=round)
+    with open_input(source) as stream, Overlay(plans, directory) as overlay:
+        lines = read_lines(stream, longest=limits.line_bytes)
+        for (_, result), line in zip(overlay.results(), lines, strict=False):
+            if not result.place.verdict.again:
+                continue
+            request = _request(line, source)
+            inputs = 0
+            if request.url == "/v1/embeddings":
+                inputs = embedding_inputs(request.body["input"])
+            builder.add(line, request, inputs)
+        return builder.plan(0).shards
+
+
+def _request(line: Line, source: Path) -> RequestLine:
+    """The request on a line that was found valid when the job began."""
+    try:
+        value = orjson.loads(line.content)
+        body = value["body"]
+        return RequestLine(line.number, value["custom_id"], value["url"], body.get("model"), body)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise changed_input(source) from None

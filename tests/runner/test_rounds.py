@@ -1,0 +1,294 @@
+"""Rounds: what may go better is sent again, and only that; what is paid is never asked for twice."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batchsim.backends.fake import FakeBackend
+from batchsim.backends.fake.faults import Faults
+from batchsim.backends.fake.pacing import Pacing
+from batchsim.domain.batches import BatchError
+from batchsim.domain.lifecycle import Status
+from batchsim.domain.limits import HOUR, Limits
+from batchsim.runner.journal import Journal
+from batchsim.runner.run import Policy, run
+
+HALF_A_DAY_FOR_FIVE = Pacing(running=0, running_per_line=4.5 * HOUR, spread=0)
+"""Of ten lines five have run when the window closes; five are done in time."""
+
+
+def sent(backend, build):
+    """How often each line was sent in a batch, by its custom_id."""
+    counts = Counter()
+    for batch in build.batches_of(backend):
+        content = b"".join(backend.read_file(batch.input_file_id))
+        counts.update(json.loads(line)["custom_id"] for line in content.splitlines())
+    return counts
+
+
+def failing(statuses, bodies=None):
+    """Answers: a line gets its statuses one after another, then runs well."""
+    left = {custom_id: list(codes) for custom_id, codes in statuses.items()}
+
+    def answer(request):
+        codes = left.get(request.custom_id)
+        if not codes:
+            return f"answer of {request.custom_id}"
+        code = codes.pop(0)
+        return code, (bodies or {}).get(code, {"error": {"message": "no", "code": "some_code"}})
+
+    return answer
+
+
+def is_ordered(build, lines):
+    return build.ids() == [line["custom_id"] for line in lines]
+
+
+def test_an_expired_batch_keeps_its_half_and_only_the_rest_is_sent_again(build):
+    backend = FakeBackend(pacing=HALF_A_DAY_FOR_FIVE)
+    lines = [build.chat(f"id-{n}") for n in range(10)]
+    report = run(build.input(lines), backend, results=build.results)
+    assert (report.ok, report.all_ok, report.rounds, report.resent) == (10, True, 1, 5)
+    assert is_ordered(build, lines)
+    assert sorted(sent(backend, build).values()) == [1] * 5 + [2] * 5
+    assert [batch.request_counts.total for batch in build.batches_of(backend)] == [5, 10]
+
+
+def test_one_line_in_five_fails_and_only_those_are_sent_again(build):
+    backend = FakeBackend(pacing="quick", responder=failing({"id-3": [500], "id-8": [500]}))
+    lines = [build.chat(f"id-{n}") for n in range(10)]
+    report = run(build.input(lines), backend, results=build.results)
+    assert (report.ok, report.rounds, report.resent) == (10, 1, 2)
+    assert is_ordered(build, lines)
+    assert sent(backend, build) == Counter({line["custom_id"]: 1 for line in lines}) + Counter(
+        ["id-3", "id-8"]
+    )
+
+
+QUOTA = {"error": {"message": "no money", "type": "insufficient_quota", "code": None}}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "times"),
+    [
+        (408, None, 3),
+        (409, None, 3),
+        (429, None, 3),
+        (429, QUOTA, 1),
+        (500, None, 3),
+        (503, None, 3),
+        (400, None, 1),
+        (401, None, 1),
+        (403, None, 1),
+        (404, None, 1),
+        (413, None, 1),
+        (422, None, 1),
+    ],
+)
+def test_what_passes_is_tried_as_often_as_allowed_and_what_stays_is_not(build, status, body, times):
+    bodies = {status: body} if body else None
+    backend = FakeBackend(pacing="quick", responder=failing({"a": [status] * 9}, bodies))
+    report = run(
+        build.input([build.chat("a"), build.chat("b")]),
+        backend,
+        results=build.results,
+        policy=Policy(retries=2),
+    )
+    assert sent(backend, build) == {"a": times, "b": 1}
+    assert (report.ok, report.failed, report.rounds) == (1, 1, times - 1)
+    assert build.records()[0]["response"]["status_code"] == status
+
+
+def test_no_round_is_begun_without_leave(build):
+    backend = FakeBackend(pacing="quick", responder=failing({"a": [500]}))
+    report = run(
+        build.input([build.chat("a")]), backend, results=build.results, policy=Policy(retries=0)
+    )
+    assert (report.failed, report.rounds) == (1, 0)
+
+
+def test_a_finished_job_is_taken_up_again_when_more_rounds_are_allowed(build):
+    backend = FakeBackend(pacing="quick", responder=failing({"a": [500, 500]}))
+    source = build.input([build.chat("a"), build.chat("b")])
+    reports = [
+        run(source, backend, results=build.results, policy=Policy(retries=retries))
+        for retries in (0, 0, 1, 2, 9)
+    ]
+    assert [report.ok for report in reports] == [1, 1, 1, 2, 2]
+    assert [report.rounds for report in reports] == [0, 0, 1, 2, 2]
+    assert sent(backend, build) == {"a": 3, "b": 1}
+
+
+def test_a_result_that_got_worse_in_a_later_round_is_the_last_one(build):
+    backend = FakeBackend(pacing="quick", responder=failing({"a": [500, 400]}))
+    report = run(build.input([build.chat("a")]), backend, results=build.results)
+    assert (report.failed, report.rounds) == (1, 1)
+    assert build.records()[0]["response"]["status_code"] == 400
+
+
+def test_a_batch_that_somebody_cancelled_is_not_sent_again(build):
+    backend = FakeBackend(pacing=Pacing(running=1000, running_per_line=0))
+
+    def cancel_halfway(progress):
+        if progress.done >= 4 and progress.batches.get("in_progress"):
+            backend.cancel_batch(build.batches_of(backend)[0].id)
+
+    report = run(
+        build.input([build.chat(f"id-{n}") for n in range(10)]),
+        backend,
+        results=build.results,
+        observe=cancel_halfway,
+    )
+    assert report.cancelled
+    assert report.rounds == 0
+    assert len(build.batches_of(backend)) == 1
+
+
+def test_lines_that_a_failed_batch_does_not_name_run_without_those_that_it_names(build):
+    class Strict(FakeBackend):
+        """Refuses a line for a reason that no check of ours knows."""
+
+        def create_batch(self, **options):
+            content = b"".join(self.read_file(options["input_file_id"]))
+            self.hates = [b"hateful" in line for line in content.splitlines()]
+            return super().create_batch(**options)
+
+        def retrieve_batch(self, batch_id):
+            batch = super().retrieve_batch(batch_id)
+            if True not in self.hates:
+                return batch
+            error = BatchError("content_policy", "no", None, self.hates.index(True) + 1)
+            return replace(batch, status=Status.FAILED, errors=(error,), output_file_id=None)
+
+    backend = Strict(pacing="quick")
+    lines = [build.chat("a"), build.chat("b", text="hateful"), build.chat("c")]
+    report = run(build.input(lines), backend, results=build.results)
+    assert (report.ok, report.failed, report.rounds) == (2, 1, 1)
+    assert is_ordered(build, lines)
+    assert build.records()[1]["error"]["code"] == "content_policy"
+
+
+def test_lines_whose_results_are_paid_and_out_of_reach_are_not_asked_for_again(build):
+    backend = FakeBackend(pacing="quick", faults=Faults(result_ids_late_by=30 * HOUR))
+    report = run(build.input([build.chat("a")]), backend, results=build.results)
+    assert (report.missing, report.rounds) == (1, 0)
+
+
+def test_mixed_models_and_endpoints_come_back_as_one_ordered_result_over_rounds(build):
+    lines = []
+    for n in range(6):
+        lines += [
+            build.chat(f"mini-{n}"),
+            build.embedding(f"embedding-{n}", inputs=2),
+            build.chat(f"large-{n}", model="gpt-4o"),
+        ]
+    bad = {"mini-1": [500], "embedding-2": [503, 500], "large-5": [429], "large-0": [400]}
+    backend = FakeBackend(pacing="quick", responder=failing(bad))
+    report = run(
+        build.input(lines), backend, results=build.results, limits=Limits(requests_per_batch=4)
+    )
+    assert (report.ok, report.failed, report.rounds, report.resent) == (17, 1, 2, 4)
+    assert is_ordered(build, lines)
+    for batch in build.batches_of(backend):
+        content = b"".join(backend.read_file(batch.input_file_id)).splitlines()
+        bodies = [json.loads(line) for line in content]
+        assert {body["url"] for body in bodies} == {batch.endpoint}
+        assert len({body["body"]["model"] for body in bodies}) == 1
+        assert len(bodies) <= 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_rounds_survive_a_kill_at_every_write_of_the_journal(build, moment, monkeypatch):
+    lines = [build.chat(f"id-{n}") for n in range(4)]
+    source = build.input(lines)
+    bad = {"id-1": [500], "id-2": [500, 500]}
+    policy = Policy(on_unknown="fence", settle=30.0, look_again=10.0)
+    append = Journal.append
+    for n in itertools.count(1):
+        results = build.folder / f"results-{n}.jsonl"
+        backend = FakeBackend(seed=1, pacing="quick", responder=failing(bad))
+        writes = [0]
+
+        def write(self, at, *entries, n=n, writes=writes):
+            writes[0] += 1
+            if writes[0] == n and moment == "before":
+                raise build.Killed
+            append(self, at, *entries)
+            if writes[0] == n:
+                raise build.Killed
+
+        limits = Limits(requests_per_batch=2)
+        with monkeypatch.context() as patched:
+            patched.setattr(Journal, "append", write)
+            try:
+                run(source, backend, results=results, limits=limits, policy=policy)
+                break
+            except build.Killed:
+                pass
+        report = run(source, backend, results=results, limits=limits, policy=policy)
+        records = [json.loads(line) for line in results.read_bytes().splitlines()]
+        assert [record["custom_id"] for record in records] == [line["custom_id"] for line in lines]
+        assert (report.ok, report.rounds, report.resent) == (4, 2, 3)
+        assert sent(backend, build) == {"id-0": 1, "id-1": 2, "id-2": 3, "id-3": 1}
+    assert n > 20
+
+
+@settings(max_examples=15)
+@given(
+    lines=st.lists(
+        st.tuples(
+            st.sampled_from(["gpt-4o", "gpt-4o-mini", "o3"]),
+            st.lists(st.sampled_from([500, 429, 400]), max_size=4),
+        ),
+        min_size=1,
+        max_size=20,
+    ),
+    per_batch=st.integers(1, 6),
+    retries=st.integers(0, 3),
+    blank=st.sampled_from([0.0, 0.3]),
+    lost=st.sampled_from([0.0, 0.3]),
+)
+def test_any_course_gives_each_line_its_last_result_and_one_account(
+    build, lines, per_batch, retries, blank, lost
+):
+    requests = [build.chat(f"id-{n}", model=model) for n, (model, _) in enumerate(lines)]
+    backend = FakeBackend(
+        pacing="quick",
+        responder=failing({f"id-{n}": codes for n, (_, codes) in enumerate(lines)}),
+        faults=Faults(blank_lines=blank, lost_lines=lost),
+    )
+    results = build.folder / f"{len(list(build.folder.iterdir()))}.jsonl"
+    report = run(
+        build.input(requests),
+        backend,
+        results=results,
+        limits=Limits(requests_per_batch=per_batch),
+        policy=Policy(retries=retries),
+    )
+    records = [json.loads(line) for line in results.read_bytes().splitlines()]
+    assert [record["custom_id"] for record in records] == [each["custom_id"] for each in requests]
+    counts = sent(backend, build)
+    ledger = [json.loads(line) for line in report.ledger.read_bytes().splitlines()]
+    accounts = Counter(account["outcome"] for account in ledger)
+    for record, account, (_, codes) in zip(records, ledger, lines, strict=True):
+        response = record["response"]
+        status = response and response["status_code"]
+        assert (account["custom_id"], account["status_code"]) == (record["custom_id"], status)
+        assert (account["outcome"] == "ok") == (status == 200)
+        tries = counts[record["custom_id"]]
+        assert account["round"] == tries - 1
+        if not blank and not lost:
+            expected = [*codes, 200][: retries + 1]
+            stop = next((n for n, code in enumerate(expected) if code in (200, 400)), retries)
+            assert (tries, status) == (stop + 1, expected[stop])
+    names = ("ok", "failed", "expired", "cancelled", "missing", "invalid")
+    assert accounts == Counter({name: getattr(report, name) for name in names})
+    assert sum(accounts.values()) == report.lines == len(lines)
