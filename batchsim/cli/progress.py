@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Self
 
 import click
@@ -57,12 +58,8 @@ class Display:
     def conclude(self, report: Report) -> None:
         """Say how the job ended and where its results are."""
         click.echo(summary(report), err=True)
-        if report.quarantined:
-            click.echo(
-                f"{report.quarantined:,} result lines that answer no request of this job were set "
-                "aside in the job directory",
-                err=True,
-            )
+        for line in oddities(report):
+            click.echo(line, err=True)
 
 
 def plain_line(progress: Progress, text: str) -> str:
@@ -90,12 +87,34 @@ def time_left(progress: Progress) -> str:
 
 def summary(report: Report) -> str:
     """What became of the lines, in one line."""
-    names = ("ok", "failed", "expired", "cancelled", "missing")
+    names = ("ok", "failed", "expired", "cancelled", "missing", "invalid")
     counts = [(getattr(report, name), name) for name in names]
     told = ", ".join(f"{number:,} {name}" for number, name in counts if number or name == "ok")
     batches = f"{report.shards:,} batch{'es' if report.shards != 1 else ''}"
     took = duration(report.seconds)
-    return f"{report.lines:,} lines: {told}; {batches}, {took}; results in {report.results}"
+    resent = f", {report.resent:,} lines sent again" if report.resent else ""
+    return f"{report.lines:,} lines: {told}; {batches}{resent}, {took}; results in {report.results}"
+
+
+MOST_ODDITIES = 20
+"""So many differences are told one by one."""
+
+
+def oddities(report: Report) -> Iterator[str]:
+    """What was not as it should be, one line each."""
+    told = [
+        f"shard {number}: {difference.words}"
+        for number, differences in report.differences.items()
+        for difference in differences
+    ]
+    yield from told[:MOST_ODDITIES]
+    if len(told) > MOST_ODDITIES:
+        yield f"and {len(told) - MOST_ODDITIES:,} more differences, in the journal"
+    if report.quarantined:
+        yield (
+            f"{report.quarantined:,} result lines that have no place in the results were set aside "
+            f"in {report.ledger.parent / 'shards'}"
+        )
 
 
 def duration(seconds: float) -> str:

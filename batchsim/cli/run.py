@@ -15,6 +15,7 @@ import click
 
 from batchsim.cli.backend import backend_options, real_backend, refuse_to_guess
 from batchsim.cli.failures import ALL_GOOD, INTERRUPTED, SOME_FAILED
+from batchsim.cli.policy import policy_options
 from batchsim.cli.standard_input import STANDARD_INPUT, keep_standard_input
 from batchsim.errors import AuthenticationFailed, InputError, JournalError, UsageError
 
@@ -28,6 +29,7 @@ STANDARD_OUTPUT = "-"
 
 @click.command()
 @backend_options
+@policy_options
 @click.argument("requests", metavar="INPUT")
 @click.option(
     "-o",
@@ -45,13 +47,6 @@ STANDARD_OUTPUT = "-"
     "--seed", default=0, show_default=True, help="What the simulator's chance depends on."
 )
 @click.option("--any-model", is_flag=True, help="Accept models that are not OpenAI's.")
-@click.option(
-    "--on-unknown",
-    type=click.Choice(["stop", "wait", "fence"]),
-    help="When creating a batch got no answer and the batch cannot be found: stop and leave it to you, "
-    "wait until it would have ended, or fence it off by deleting its input file and create it again. "
-    "Only stop can never pay twice. [default: stop; with --fake, fence]",
-)
 def run(
     *,
     backend: str | None,
@@ -60,7 +55,7 @@ def run(
     job: Path | None,
     seed: int,
     any_model: bool,
-    on_unknown: str | None,
+    policy: Policy,
 ) -> int:
     """Run the requests of INPUT (a JSONL file, or - for standard input) and restore their order.
 
@@ -78,7 +73,6 @@ def run(
         with _kept_input(requests) as (kept, name):
             job = job or Path(f"{output or name}.job")
             results = Path(output) if output else job / "results.jsonl"
-            policy = _policy(backend, on_unknown)
             report = _run(backend, kept, results, job, policy, seed=seed, any_model=any_model)
     except KeyboardInterrupt:
         _tell_interrupted(backend)
@@ -138,15 +132,6 @@ def _job_directory(job: Path) -> Iterator[None]:
         if is_new:
             shutil.rmtree(job, ignore_errors=True)
         raise
-
-
-def _policy(backend: str, on_unknown: str | None) -> Policy:
-    """No request to the simulator outlives this process, so a lost one may be made again."""
-    from batchsim.runner.policy import OnUnknown, Policy
-
-    if on_unknown is None:
-        on_unknown = "fence" if backend == "fake" else "stop"
-    return Policy(on_unknown=OnUnknown(on_unknown))
 
 
 def _open_backend(backend: str, job: Path, seed: int) -> Backend:

@@ -28,8 +28,9 @@ from batchsim.domain.lifecycle import Status
 from batchsim.domain.lines import ResultLine
 from batchsim.errors import BatchsimError
 from batchsim.jsonl import read_lines, replace_file
+from batchsim.runner.differences import Claim, Difference
 from batchsim.runner.directory import JobDirectory
-from batchsim.runner.entries import Claim, Difference, Downloaded, Source, Tally
+from batchsim.runner.entries import Downloaded, Source, Tally
 from batchsim.runner.outcomes import Outcome, Verdict, is_blank, judge
 from batchsim.runner.places import Index, Place
 from batchsim.runner.records import named_lines, record, unnamed_lines

@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import ClassVar
 
 from batchsim.domain.batches import Batch, Usage
+from batchsim.runner.differences import Difference
 
 
 class Source(StrEnum):
@@ -56,43 +57,6 @@ class Tally:
         """How many lines were counted."""
         unrun = self.expired + self.cancelled + self.missing + self.invalid
         return self.ok + self.failed + unrun
-
-
-class Claim(StrEnum):
-    """In what the service's account of a batch and its result files differ."""
-
-    TOTAL = "total"
-    """`request_counts.total` is not the number of lines that were sent."""
-    COMPLETED = "completed"
-    """`request_counts.completed` is not the number of good results in the files."""
-    FAILED = "failed"
-    """`request_counts.failed` is not the number of lines that ran badly in the files."""
-    BLANK = "blank"
-    """Results without an answer: status code 0, or neither response nor error."""
-    DOUBLED = "doubled"
-    """A line has more than one result, and they say the same."""
-    CONFLICTING = "conflicting"
-    """A line has more than one result, and they differ; both lie in the conflicts file."""
-    FOREIGN = "foreign"
-    """Results for a custom_id that the batch does not have."""
-    UNREADABLE = "unreadable"
-    """Lines of a result file that are no results."""
-    MISSING = "missing"
-    """Lines of an ended batch of which its files say nothing."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """One way in which a batch's results are not as they should be; named, never silent.
-
-    `found` is how many there are, `claimed` what the service says of them where it says something,
-    `example` the custom_id of the first where there is one.
-    """
-
-    claim: Claim
-    found: int
-    claimed: int | None = None
-    example: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,9 +10,9 @@ from typing import Any
 import orjson
 
 from batchsim.domain.batches import Batch, Usage
+from batchsim.runner.differences import Claim, Difference
 from batchsim.runner.entries import (
     BatchGivenUp,
-    Claim,
     Collected,
     CreateAbandoned,
     Created,
@@ -21,7 +21,6 @@ from batchsim.runner.entries import (
     CreateRefused,
     CreateSettled,
     CreateUnknown,
-    Difference,
     DownloadDropped,
     Downloaded,
     Entry,

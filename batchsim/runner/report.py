@@ -11,6 +11,7 @@ from pathlib import Path
 from batchsim.domain.batches import Usage
 from batchsim.errors import JournalError
 from batchsim.runner import entries
+from batchsim.runner.differences import Difference
 from batchsim.runner.state import ShardState, Stage, State
 
 
@@ -134,7 +135,7 @@ class Report:
     rounds: int
     resent: int
     late: int
-    differences: Mapping[int, tuple[entries.Difference, ...]]
+    differences: Mapping[int, tuple[Difference, ...]]
     """By shard; a shard without any is absent."""
 
     @property

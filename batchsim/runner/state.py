@@ -14,6 +14,7 @@ from typing import Any
 
 from batchsim.domain.batches import Batch
 from batchsim.errors import JournalError
+from batchsim.runner.differences import Difference
 from batchsim.runner.entries import (
     BatchGivenUp,
     Blocked,
@@ -25,7 +26,6 @@ from batchsim.runner.entries import (
     CreateRefused,
     CreateSettled,
     CreateUnknown,
-    Difference,
     DownloadDropped,
     Downloaded,
     Entry,

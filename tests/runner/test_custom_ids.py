@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from batchsim.backends.fake import FakeBackend
 from batchsim.domain.limits import Limits
-from batchsim.runner import content, perform, submit
+from batchsim.runner import content, settle, submit
 from batchsim.runner.custom_ids import LONG, PIECE, CustomIdSpool
 from batchsim.runner.plan import custom_ids_in
 from batchsim.runner.run import run

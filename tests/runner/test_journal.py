@@ -12,6 +12,7 @@ from batchsim.domain.batches import Batch, BatchError, RequestCounts, Usage
 from batchsim.domain.lifecycle import Status
 from batchsim.errors import JobIncomplete, JournalError
 from batchsim.runner import entries
+from batchsim.runner.differences import Claim, Difference
 from batchsim.runner.journal import Journal
 from batchsim.runner.payloads import KINDS
 from batchsim.runner.run import run
@@ -63,9 +64,7 @@ EVERY_KIND = [
         shard=1,
         tally=entries.Tally(invalid=1),
         again=1,
-        differences=(
-            entries.Difference(claim=entries.Claim.BLANK, found=2, claimed=3, example="a"),
-        ),
+        differences=(Difference(claim=Claim.BLANK, found=2, claimed=3, example="a"),),
     ),
 ]
 
