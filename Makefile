@@ -38,8 +38,8 @@ clients: $(READY) ## Run programs on the official Node client, that of 2024 and 
 parity: $(READY) ## Compare the simulator with the real API: a few cents, only when asked for
 	@$(BIN)/python tests/parity
 
-bench: $(READY) ## Measure whole runs as multiples of one JSON pass over the same input
-	$(BIN)/python tests/benchmarks/whole_runs.py
+bench: $(READY) ## Measure everything beside its floor; the table, and a line for .bench.jsonl
+	@$(BIN)/batchsim bench --large --history .bench.jsonl
 
 fuzz: $(READY) ## Search for longer: the property tests with many more examples
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -q -n 2 tests/stateful tests/domain tests/runner -m "not sdk"

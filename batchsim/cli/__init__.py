@@ -11,6 +11,7 @@ import sys
 import click
 
 from batchsim.cli.batches import batches
+from batchsim.cli.bench import bench
 from batchsim.cli.demo import demo
 from batchsim.cli.estimate import estimate
 from batchsim.cli.failures import INTERRUPTED, explain
@@ -41,6 +42,7 @@ def commands() -> None:
 
 
 commands.add_command(batches)
+commands.add_command(bench)
 commands.add_command(demo)
 commands.add_command(estimate)
 commands.add_command(files)

@@ -1,0 +1,72 @@
+"""What a process costs: wall and CPU seconds, its children's included, and the memory at its peak."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from batchsim.bench import launcher
+from batchsim.errors import BatchsimError, UsageError
+
+_MEGABYTE = 1e6
+_UNIT = 1 if sys.platform == "darwin" else 1024
+_OUTPUT, _ERRORS = "printed.txt", "said.txt"
+
+
+class Cost(NamedTuple):
+    """Seconds, and the largest resident size in MB (of 1,000,000 bytes) of one process.
+
+    `facts` are what the program itself measured and printed.
+    """
+
+    wall: float
+    cpu: float
+    peak: float
+    facts: dict[str, float]
+
+
+class Failed(BatchsimError):
+    """A measured program ended with an error."""
+
+
+def check_system() -> None:
+    """Raises UsageError where a process's memory cannot be asked for."""
+    if not hasattr(os, "wait4"):
+        raise UsageError("this system does not tell what a process has cost: measuring needs Unix")
+
+
+def cost_of(command: Sequence[str], folder: Path) -> Cost:
+    """Run `command` in `folder` to its end. Raises Failed, with what it said, when it fails.
+
+    When the last line that it prints is its facts as JSON, `wall`, `cpu` and `peak` among them
+    replace those of the whole process: a program may want only a part of itself measured.
+    """
+    starter = [sys.executable, "-I", "-S", launcher.__file__, _OUTPUT, _ERRORS]
+    told = subprocess.run([*starter, *command], cwd=folder, capture_output=True, check=True)
+    code, wall, cpu, peak = told.stdout.split()
+    if int(code):
+        said = (folder / _ERRORS).read_text(errors="replace")[-2_000:]
+        raise Failed(f"{' '.join(command)} exited with {int(code)}\n{said}")
+    facts = _facts(folder / _OUTPUT)
+    return Cost(
+        facts.pop("wall", float(wall)),
+        facts.pop("cpu", float(cpu)),
+        facts.pop("peak", int(peak) * _UNIT / _MEGABYTE),
+        facts,
+    )
+
+
+def _facts(output: Path) -> dict[str, float]:
+    with output.open("rb") as stream:
+        size = stream.seek(0, os.SEEK_END)
+        stream.seek(max(0, size - 4_096))
+        last = stream.read().rstrip(b"\n").rpartition(b"\n")[2]
+    if not last.startswith(b'{"facts":'):
+        return {}
+    facts: dict[str, float] = json.loads(last)["facts"]
+    return facts

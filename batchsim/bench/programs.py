@@ -1,0 +1,210 @@
+"""The programs that are measured, each in a process of its own.
+
+Run as `python -m batchsim.bench NAME ARGUMENT...`. A program prints facts: numbers by name, of
+which `wall` and `cpu` say what the part of it cost that is to be measured (see measure.cost_of).
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+if TYPE_CHECKING:
+    from batchsim.backends import Backend
+    from batchsim.clock import VirtualClock
+
+Facts = dict[str, float]
+DAY = 86_400.0
+ENDPOINT = "/v1/chat/completions"
+
+
+@contextmanager
+def timed(facts: Facts) -> Iterator[None]:
+    """Add the wall and CPU seconds of the block, its children's included, to `facts`."""
+    cpu, wall = _cpu(), perf_counter()
+    yield
+    facts["wall"] = facts.get("wall", 0.0) + perf_counter() - wall
+    facts["cpu"] = facts.get("cpu", 0.0) + _cpu() - cpu
+
+
+def _cpu() -> float:
+    import resource
+
+    usages = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def parse(path: str) -> Facts:
+    """The floor of everything that reads lines: split them, parse each, and forget it."""
+    import orjson
+
+    facts: Facts = {}
+    with timed(facts), open(path, "rb") as stream:  # noqa: PTH123 - nothing else is imported
+        for line in stream:
+            orjson.loads(line)
+    return facts
+
+
+def copy(path: str) -> Facts:
+    """The floor of everything that moves bytes: copy them through memory in pieces of 1 MiB."""
+    facts: Facts = {}
+    with timed(facts), Path(path).open("rb") as source, Path(f"{path}.copy").open("wb") as target:
+        shutil.copyfileobj(source, target, 1 << 20)
+    Path(f"{path}.copy").unlink()
+    return facts
+
+
+def fake(path: str) -> Facts:
+    """The fake alone: from creating a batch to its output file, on virtual time."""
+    from batchsim.backends.fake import FakeBackend
+    from batchsim.clock import VirtualClock
+
+    facts: Facts = {}
+    clock = VirtualClock()
+    backend = FakeBackend(clock=clock)
+    with Path(path).open("rb") as stream:
+        file = backend.upload_file(stream, filename="input.jsonl")
+    with timed(facts):
+        _end_of_batch(backend, clock, file.id)
+    return facts
+
+
+def _end_of_batch(backend: Backend, clock: VirtualClock, file_id: str) -> str:
+    batch = backend.create_batch(input_file_id=file_id, endpoint=ENDPOINT)
+    clock.advance(DAY)
+    batch = backend.retrieve_batch(batch.id)
+    if batch.output_file_id is None or batch.request_counts.failed:
+        raise SystemExit(f"the batch is {batch.status} with {batch.request_counts}")
+    return batch.output_file_id
+
+
+def job_through_client(path: str) -> Facts:
+    """A job whose every request goes through the official client and a transport in the process."""
+    from batchsim.backends.fake import FakeBackend
+    from batchsim.backends.openai import OpenAIBackend
+    from batchsim.clock import VirtualClock
+    from batchsim.runner.run import run
+    from batchsim.testing.transport import openai_client
+
+    facts: Facts = {}
+    clock = VirtualClock()
+    with tempfile.TemporaryDirectory(dir=".") as folder:
+        backend = OpenAIBackend(openai_client(FakeBackend(clock=clock)), clock=clock)
+        with timed(facts):
+            report = run(path, backend, results=Path(folder) / "results.jsonl")
+    if not report.all_ok:
+        raise SystemExit(f"not every line is ok: {report}")
+    return facts
+
+
+def one_line(path: str, times: str = "200") -> Facts:
+    """A batch of one line in the process, from uploading to reading the result; the median."""
+    from batchsim.backends.fake import FakeBackend
+    from batchsim.clock import VirtualClock
+
+    content = Path(path).read_bytes()
+    seconds = []
+    clock = VirtualClock()
+    backend = FakeBackend(clock=clock)
+    for _ in range(int(times)):
+        started = perf_counter()
+        file = backend.upload_file(io.BytesIO(content), filename="input.jsonl")
+        output_id = _end_of_batch(backend, clock, file.id)
+        b"".join(backend.read_file(output_id))
+        seconds.append(perf_counter() - started)
+    return {"wall": median(seconds)}
+
+
+def client(path: str, answers: str) -> Facts:
+    """The official client takes a batch from upload to results, on `fake` or on `fixed` answers."""
+    from batchsim.backends.fake import FakeBackend
+    from batchsim.clock import VirtualClock
+    from batchsim.testing.transport import openai_client
+
+    clock = VirtualClock()
+    if answers == "fake":
+        official = openai_client(FakeBackend(clock=clock))
+    else:
+        official = _client_of_fixed_answers(path)
+    facts: Facts = {}
+    with official, timed(facts), Path(path).open("rb") as stream:
+        take_batch(official, stream, lambda: clock.advance(3_600))
+    return facts
+
+
+def _client_of_fixed_answers(path: str) -> Any:
+    import openai
+
+    from batchsim.backends.openai.connection import http_library
+    from batchsim.bench.fixed import FixedAnswers
+
+    library = http_library()
+    fixed = FixedAnswers(Path(path))
+
+    def answer(request: Any) -> Any:
+        request.read()
+        head, body = fixed.answer(request.method, request.url.path)
+        return library.Response(200, headers={"content-type": head}, content=b"".join(body))
+
+    transport = library.MockTransport(answer)
+    return openai.OpenAI(
+        api_key="sk-bench",
+        base_url="http://bench.invalid/v1",
+        http_client=library.Client(transport=transport),
+    )
+
+
+def take_batch(official: Any, stream: BinaryIO, wait: Callable[[], object]) -> int:
+    """What any program does with the official client; how many result lines came."""
+    file = official.files.create(file=stream, purpose="batch")
+    batch = official.batches.create(
+        input_file_id=file.id, endpoint=ENDPOINT, completion_window="24h"
+    )
+    while batch.status not in ("completed", "failed", "expired", "cancelled"):
+        wait()
+        batch = official.batches.retrieve(batch.id)
+    lines = 0
+    with official.files.with_streaming_response.content(batch.output_file_id) as response:
+        for piece in response.iter_bytes(1 << 20):
+            lines += piece.count(b"\n")
+    return lines
+
+
+def restore(path: str) -> Facts:
+    """Find the place of every result of a finished job again, and write them in input order.
+
+    `floor` are the CPU seconds of an orjson pass over the result files.
+    """
+    import subprocess
+
+    from batchsim.runner.collect import assemble, collect
+    from batchsim.runner.content import ShardContent
+    from batchsim.runner.directory import JobDirectory
+    from batchsim.runner.entries import Source
+    from batchsim.runner.journal import Journal
+    from batchsim.runner.plan import custom_ids_in
+    from batchsim.runner.state import fold
+
+    results = Path(f"{path}.restored")
+    directory = JobDirectory(Path(f"{results}.job"))
+    if not results.exists():
+        job = [sys.executable, "-m", "batchsim", "run", "--fake", path, "-o", str(results)]
+        subprocess.run(job, check=True, capture_output=True)
+    facts: Facts = {}
+    with Journal(directory.journal) as journal:
+        shards = fold(journal.entries()).shards.values()
+    with timed(facts):
+        for shard in shards:
+            with ShardContent(Path(path), shard.plan) as content:
+                collect(shard, custom_ids_in(content.buffered()), directory)
+        assemble([shard.plan for shard in shards], directory, results)
+    floors = [parse(str(directory.file(each.plan.shard, Source.OUTPUT))) for each in shards]
+    return {**facts, "floor": sum(each["cpu"] for each in floors)}

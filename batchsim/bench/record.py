@@ -1,0 +1,134 @@
+"""Results -> a table in Markdown, and an entry in a history that later runs compare themselves with."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from math import log
+from pathlib import Path
+from typing import Any
+
+from batchsim import __version__
+from batchsim.bench.bench import Result
+from batchsim.clock import Clock
+from batchsim.errors import InputError
+
+Entry = Mapping[str, Any]
+"""One run as JSON: when, where, how, and its rows."""
+
+
+def entry(results: Sequence[Result], clock: Clock, *, rounds: int, quick: bool) -> Entry:
+    """What is kept of a run."""
+    import orjson
+
+    return {
+        "at": datetime.fromtimestamp(clock.now(), UTC).isoformat(timespec="seconds"),
+        "batchsim": __version__,
+        "python": platform.python_version(),
+        "orjson": orjson.__version__,
+        "system": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
+        "rounds": rounds,
+        "quick": quick,
+        "rows": [_row(result) for result in results],
+        "slopes": slopes(results),
+    }
+
+
+def _row(result: Result) -> dict[str, Any]:
+    row = result.row
+    return {
+        "key": row.key,
+        "what": row.what,
+        "input": result.input,
+        "unit": row.unit,
+        "figure": result.figure,
+        "least": min(result.figures),
+        "most": max(result.figures),
+        "target": row.target,
+        "met": result.is_met,
+        "floor": row.floor,
+    }
+
+
+def slopes(results: Sequence[Result]) -> dict[str, float]:
+    """How multiples grow with the number of lines, by row: the power of lines; 0 is linear cost.
+
+    From the least to the most lines of 400 B that a row was measured with.
+    """
+    found: dict[str, float] = {}
+    for key in ("validate", "run"):
+        points = [
+            (int(result.input.split()[0].replace(",", "")), result.figure)
+            for result in results
+            if result.row.key == key and result.row.unit == "x" and result.input.endswith("400 B")
+        ]
+        (few, first), (many, last) = (min(points), max(points)) if points else ((1, 1.0), (1, 1.0))
+        if many > few and first > 0 < last:
+            found[f"{key}, {few:,} to {many:,} lines"] = log(last / first) / log(many / few)
+    return found
+
+
+def markdown(now: Entry, before: Entry | None) -> Iterator[str]:
+    """The lines of the table. `before` is an earlier run, whose figures stand beside those of now."""
+    past = {(row["what"], row["input"]): row["figure"] for row in before["rows"]} if before else {}
+    earlier = f" {before['at'][:10]} |" if before else ""
+    yield f"| what | input | figure | range | of | target | met |{earlier}"
+    yield "| --- | --- | --- | --- | --- | --- | --- |" + (" --- |" if before else "")
+    for row in now["rows"]:
+        target = "" if row["target"] is None else shown(row["target"], row["unit"])
+        spread = f"{number(row['least'])} to {number(row['most'])}"
+        met = {True: "yes", False: "no", None: ""}[row["met"]]
+        cells = [row["what"], row["input"], shown(row["figure"], row["unit"]), spread]
+        cells += [row["floor"], target, met]
+        if before:
+            figure = past.get((row["what"], row["input"]))
+            cells.append("" if figure is None else shown(figure, row["unit"]))
+        yield f"| {' | '.join(cells)} |"
+    yield ""
+    for name, power in now["slopes"].items():
+        yield f"{name}: cost per line grows as lines to the power of {power:+.3f}"
+    facts = ", ".join(str(now[name]) for name in ("at", "system"))
+    yield f"batchsim {now['batchsim']}, Python {now['python']}, orjson {now['orjson']}; {facts}"
+    yield f"median of {now['rounds']}{', quick' if now['quick'] else ''}"
+
+
+def shown(figure: float, unit: str) -> str:
+    """A figure with its unit."""
+    return f"{number(figure)}{'' if unit in ('x', '/s') else ' '}{unit}"
+
+
+def number(figure: float) -> str:
+    """A figure in three digits, or all of them before the point."""
+    return f"{figure:,.0f}" if abs(figure) >= 100 else f"{figure:#.3g}"
+
+
+def last_in(history: Path, like: Entry) -> Entry | None:
+    """The latest run in a history that can be compared with `like`; None when there is none.
+
+    Raises InputError when the file holds anything but runs.
+    """
+    if not history.exists():
+        return None
+    found: Entry | None = None
+    for place, line in enumerate(history.read_text("utf-8").splitlines(), start=1):
+        try:
+            value: Entry = json.loads(line)
+            if (value["quick"], value["system"]) == (like["quick"], like["system"]):
+                found = value
+        except (ValueError, KeyError, TypeError):
+            raise InputError(
+                "this line is no run of `batchsim bench`",
+                path=history,
+                line=place,
+                hint="name another file, or remove the line",
+            ) from None
+    return found
+
+
+def append_to(history: Path, now: Entry) -> None:
+    """Add a run to a history."""
+    with history.open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(now, ensure_ascii=False) + "\n")

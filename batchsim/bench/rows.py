@@ -1,0 +1,119 @@
+"""A row of the table: a figure made of what programs cost, and what it should be."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from batchsim.bench.measure import Cost
+
+
+class Program(NamedTuple):
+    """A Python command over an input of some shape; in `arguments`, `{}` stands for its path."""
+
+    shape: str
+    arguments: tuple[str, ...]
+
+    def command(self, path: str) -> list[str]:
+        """What to run when the input is at `path`."""
+        return [sys.executable, *(each.replace("{}", path) for each in self.arguments)]
+
+
+Costs = Mapping[Program, Cost]
+"""What each program has cost in one round."""
+
+
+class Row(NamedTuple):
+    """One figure. `take` makes it of what `programs` cost in one round, given in that order."""
+
+    key: str
+    """The name by which it is chosen, with others that belong together."""
+    what: str
+    programs: tuple[Program, ...]
+    """The first is what is measured; its shape is that of the row."""
+    take: Callable[..., float]
+    unit: str
+    """`x` for a multiple of the floor, or `ms`, `s`, `MB` (1,000,000 bytes), `/s`."""
+    target: float | None = None
+    """None where nothing is asked: the figure only explains another."""
+    floor: str = ""
+    """What the figure is a multiple of, or what was taken off it."""
+    needs: str = ""
+    """A package without which the row is left out."""
+
+    @property
+    def shape(self) -> str:
+        """The name of the input's shape; "" without an input."""
+        return self.programs[0].shape
+
+    def figure(self, costs: Costs) -> float:
+        """The figure of one round."""
+        return self.take(*(costs[program] for program in self.programs))
+
+    def is_met(self, figure: float) -> bool | None:
+        """Whether a figure is as good as it should be: a rate at least, all else at most."""
+        if self.target is None:
+            return None
+        return figure >= self.target if self.unit == "/s" else figure <= self.target
+
+
+def ours(shape: str, name: str, *more: str) -> Program:
+    """One of `programs` or `traffic`."""
+    return Program(shape, ("-m", "batchsim.bench", name, "{}", *more))
+
+
+def command(shape: str, *arguments: str) -> Program:
+    """A batchsim command."""
+    return Program(shape, ("-m", "batchsim", *arguments))
+
+
+BARE = Program("", ("-c", "pass"))
+"""The interpreter, doing nothing."""
+
+
+def wall(cost: Cost, floor: Cost) -> float:
+    """Wall time as a multiple."""
+    return cost.wall / floor.wall
+
+
+def cpu(cost: Cost, floor: Cost) -> float:
+    """CPU time as a multiple; other programs on the machine change it little."""
+    return cost.cpu / floor.cpu
+
+
+def wall_of_lines(cost: Cost, start: Cost, floor: Cost) -> float:
+    """Wall time without that of the same command over one line, as a multiple."""
+    return (cost.wall - start.wall) / floor.wall
+
+
+def cpu_of_lines(cost: Cost, start: Cost, floor: Cost) -> float:
+    """CPU time without that of the same command over one line, as a multiple."""
+    return (cost.cpu - start.cpu) / floor.cpu
+
+
+def memory(cost: Cost, other: Cost) -> float:
+    """MB at the peak, over those of the other program."""
+    return cost.peak - other.peak
+
+
+def seconds_beyond(cost: Cost, other: Cost) -> float:
+    """Wall seconds over those of the other program."""
+    return cost.wall - other.wall
+
+
+def cpu_milliseconds_beyond(cost: Cost, other: Cost) -> float:
+    """CPU milliseconds over those of the other program."""
+    return 1000 * (cost.cpu - other.cpu)
+
+
+def fact(name: str, of: str = "", times: float = 1.0) -> Callable[..., float]:
+    """What the program itself measured, as a multiple of the floor's `of` if that is named."""
+
+    def take(cost: Cost, floor: Cost | None = None) -> float:
+        value = times * {"wall": cost.wall, "cpu": cost.cpu, **cost.facts}[name]
+        if not of:
+            return value
+        return value / {"wall": (floor or cost).wall, **(floor or cost).facts}[of]
+
+    return take

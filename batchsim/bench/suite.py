@@ -1,0 +1,184 @@
+"""The rows of the table. Targets are the project's own, set in November 2026."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from batchsim.bench.rows import (
+    BARE,
+    Program,
+    Row,
+    command,
+    cpu,
+    cpu_milliseconds_beyond,
+    cpu_of_lines,
+    fact,
+    memory,
+    ours,
+    seconds_beyond,
+    wall,
+    wall_of_lines,
+)
+
+_PARSING = "one orjson pass"
+_INTERPRETER = "bare interpreter"
+
+
+def _of_lines(key: str, what: str, program: Callable[[str], Program], shape: str) -> Row:
+    """CPU time of a command's lines; the target is still to be set."""
+    measured = program(shape), program("one"), ours(shape, "parse")
+    return Row(key, f"{what}, CPU", measured, cpu_of_lines, "x", floor=_PARSING)
+
+
+def _validate(shape: str, most: float, megabytes: float) -> tuple[Row, ...]:
+    def program(shape: str) -> Program:
+        return command(shape, "validate", "{}")
+
+    peak = program(shape), BARE
+    return (
+        _of_lines("validate", "validate", program, shape)._replace(target=most),
+        Row("validate", "validate, memory", peak, memory, "MB", megabytes, _INTERPRETER),
+    )
+
+
+def _run(shape: str, most: float, megabytes: float, *, cores: int = 1) -> tuple[Row, ...]:
+    def program(shape: str) -> Program:
+        return command(shape, "run", "--fake", "{}", "-o", "results.jsonl")
+
+    row = _of_lines("run", "run --fake", program, shape)._replace(target=most)
+    if cores > 1:
+        row = row._replace(what="run --fake, wall", take=wall_of_lines)
+    peak = program(shape), BARE
+    return row, Row("run", "run --fake, memory", peak, memory, "MB", megabytes, _INTERPRETER)
+
+
+def _fake(shape: str, most: float) -> Row:
+    measured = ours(shape, "fake"), ours(shape, "parse")
+    return Row("fake", "the fake, create to output file, CPU", measured, cpu, "x", most, _PARSING)
+
+
+def _restore(shape: str) -> tuple[Row, ...]:
+    program = ours(shape, "restore")
+    what = "restoring the order of results"
+    take = fact("cpu", of="floor")
+    return (
+        Row("restore", f"{what}, CPU", (program,), take, "x", 1.5, "one orjson pass over them"),
+        Row("restore", f"{what}, memory", (program, BARE), memory, "MB", 33.0, _INTERPRETER),
+    )
+
+
+_CLIENT_JOB = ours("short", "job_through_client")
+_IN_PROCESS = (
+    Row(
+        "client",
+        "run through the official client in the process, CPU",
+        (_CLIENT_JOB, ours("short", "parse")),
+        cpu,
+        "x",
+        6.5,
+        _PARSING,
+    ),
+    Row(
+        "client",
+        "the same, memory",
+        (_CLIENT_JOB, ours("one", "job_through_client")),
+        memory,
+        "MB",
+        100.0,
+        "the same with 1 line",
+    ),
+    Row(
+        "client",
+        "a batch with the official client in the process",
+        (ours("thousand", "client", "fake"), ours("thousand", "client", "fixed")),
+        seconds_beyond,
+        "s",
+        0.2,
+        "less that client on fixed answers",
+    ),
+    Row(
+        "one-line",
+        "a batch of 1 line in the process",
+        (ours("one", "one_line"),),
+        fact("wall", times=1000),
+        "ms",
+        1.0,
+    ),
+)
+
+_START = ours("one", "start", "serve")
+_BATCH = ours("short", "round_trip", "serve"), ours("short", "round_trip", "fixed")
+_POLLS = ours("one", "polls", "serve"), ours("one", "polls", "fixed")
+_FILES = ours("long", "transfer", "serve"), ours("long", "copy")
+_FIXED = "server of fixed answers"
+
+_SERVE = tuple(
+    Row(key, f"serve, {what}", programs, take, unit, target, floor, needs="uvicorn")
+    for key, what, programs, take, unit, target, floor in (
+        ("serve", "start to first answer", (_START,), fact("wall"), "s", 0.3, ""),
+        ("serve", "idle memory", (_START,), fact("server"), "MB", 35.0, ""),
+        ("serve-batch", "a batch with the official client", _BATCH, fact("wall"), "s", 2.0, ""),
+        ("serve-batch", "the same, as a multiple", _BATCH, wall, "x", None, _FIXED),
+        ("serve-batch", "its memory", _BATCH, fact("server"), "MB", 80.0, ""),
+        ("serve-polls", "polls over 16 connections", _POLLS, fact("rate"), "/s", 8_000.0, ""),
+        ("serve-polls", "the same, as a share", _POLLS, fact("rate", of="rate"), "x", None, _FIXED),
+        (
+            "serve-polls",
+            "longest wait of a poll while a batch runs",
+            (ours("short", "waits"),),
+            fact("longest"),
+            "s",
+            0.1,
+            "",
+        ),
+        ("serve-files", "upload", _FILES, fact("up", of="wall"), "x", 3.0, "cp"),
+        ("serve-files", "download", _FILES, fact("down", of="wall"), "x", 1.5, "cp"),
+        ("serve-files", "growth meanwhile", _FILES, fact("growth"), "MB", 4.0, ""),
+    )
+)
+
+_HELP = command("", "--help"), BARE
+_IMPORT = Program("", ("-c", "import batchsim")), BARE
+_PLUGIN = (
+    Program("pytest", ("-m", "pytest", "-q", "{}")),
+    Program("pytest", ("-m", "pytest", "-q", "-p", "no:batchsim", "{}")),
+)
+_STARTS = (
+    Row("start", "batchsim --help, CPU", _HELP, cpu, "x", 4.0, _INTERPRETER),
+    Row("start", "import batchsim, CPU", _IMPORT, cpu, "x", 2.0, _INTERPRETER),
+    Row(
+        "plugin",
+        "the pytest plugin when nothing uses it, CPU",
+        _PLUGIN,
+        cpu_milliseconds_beyond,
+        "ms",
+        20.0,
+        "less that run without it",
+        needs="pytest",
+    ),
+)
+
+ROWS: tuple[Row, ...] = (
+    *_validate("short", 1.25, 40.0),
+    *_validate("long", 1.10, 40.0),
+    *_validate("japanese", 1.25, 40.0),
+    *_validate("million", 1.25, 40.0),
+    *_validate("ten-million", 1.25, 400.0),
+    _fake("short", 2.5),
+    _fake("long", 2.5),
+    _fake("japanese", 2.5),
+    *_run("short", 5.5, 64.0),
+    *_run("long", 4.5, 64.0),
+    *_run("japanese", 5.5, 64.0),
+    *_run("million", 3.0, 69.0, cores=2),
+    *_run("ten-million", 3.3, 69.0, cores=2),
+    *_restore("short"),
+    *_restore("million"),
+    *_IN_PROCESS,
+    *_SERVE,
+    *_STARTS,
+)
+"""All rows, in the order of the table."""
+
+KEYS = tuple(dict.fromkeys(row.key for row in ROWS))
+"""The names by which rows are chosen."""

@@ -1,0 +1,186 @@
+"""Measuring: figures are made of costs as the rows say, and runs can be compared."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from batchsim.bench.bench import Bench, Result, chosen
+from batchsim.bench.inputs import SHAPES, smaller
+from batchsim.bench.measure import Cost, Failed, cost_of
+from batchsim.bench.record import append_to, entry, last_in, markdown, number
+from batchsim.bench.rows import (
+    BARE,
+    Program,
+    Row,
+    cpu_of_lines,
+    fact,
+    memory,
+    ours,
+    seconds_beyond,
+    wall,
+)
+from batchsim.bench.suite import KEYS, ROWS
+from batchsim.clock import VirtualClock
+from batchsim.domain.validation import InputRules
+from batchsim.errors import InputError
+from batchsim.jsonl import read_lines
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_inputs_are_valid_and_of_their_size(name: str, tmp_path: Path) -> None:
+    shape = smaller(SHAPES[name], 300)
+    path = tmp_path / "input.jsonl"
+    shape.write(path)
+    with path.open("rb") as stream:
+        for line, found in InputRules().walk(read_lines(stream)):
+            assert found.custom_id == f"request-{line.number - 1}", found
+            assert 0.9 * shape.size < len(line.content) < shape.size
+    assert line.number == shape.lines
+
+
+def test_an_input_of_50_000_long_lines_fits_one_batch() -> None:
+    shape = SHAPES["long"]
+    assert shape.lines * shape.size < 200_000_000
+
+
+def test_a_figure_is_made_within_one_round() -> None:
+    one, two, three = (Program("short", (name,)) for name in "abc")
+    costs = {
+        one: Cost(6.0, 4.0, 50.0, {"up": 3.0}),
+        two: Cost(2.0, 1.0, 20.0, {}),
+        three: Cost(1.0, 0.5, 10.0, {}),
+    }
+
+    def figure(take, *programs: Program) -> float:
+        return Row("k", "what", programs, take, "x").figure(costs)
+
+    assert figure(wall, one, two) == 3.0
+    assert figure(cpu_of_lines, one, two, three) == 6.0
+    assert figure(memory, one, two) == 30.0
+    assert figure(seconds_beyond, one, two) == 4.0
+    assert figure(fact("up"), one) == 3.0
+    assert figure(fact("up", of="wall"), one, two) == 1.5
+    assert figure(fact("wall", times=1000), two) == 2000.0
+
+
+def test_a_rate_must_be_at_least_its_target_and_all_else_at_most() -> None:
+    row = Row("k", "what", (BARE,), wall, "x", 2.0)
+    assert row.is_met(2.0)
+    assert not row.is_met(2.1)
+    assert row._replace(unit="/s").is_met(2.1)
+    assert row._replace(unit="/s").is_met(1.9) is False
+    assert row._replace(target=None).is_met(1.0) is None
+
+
+def test_a_cost_is_that_of_the_process_or_of_the_part_that_it_names(tmp_path: Path) -> None:
+    hungry = "x = bytearray(40_000_000); x[::4096] = bytes(len(x[::4096])); print('{}')"
+    cost = cost_of([sys.executable, "-c", hungry], tmp_path)
+    assert cost.peak > 40
+    assert 0 < cost.cpu <= cost.wall + 0.1
+    bare = cost_of([sys.executable, "-c", "pass"], tmp_path)
+    assert 1 < bare.peak < 30  # not that of this process, which started it
+    told = 'print(\'talk\'); print(\'{"facts": {"wall": 7.0, "rate": 3.0}}\')'
+    cost = cost_of([sys.executable, "-c", told], tmp_path)
+    assert (cost.wall, cost.facts) == (7.0, {"rate": 3.0})
+
+
+def test_a_program_that_fails_says_why(tmp_path: Path) -> None:
+    with pytest.raises(Failed, match=r"exited with 1\n(.|\n)*no such thing"):
+        cost_of([sys.executable, "-c", "raise SystemExit('no such thing')"], tmp_path)
+
+
+def test_programs_take_turns_and_run_once_a_round(tmp_path: Path, monkeypatch) -> None:
+    ran: list[str] = []
+
+    def cost(command: list[str], folder: Path) -> Cost:
+        ran.append(command[-1])
+        return Cost(float(len(ran)), 1.0, 1.0, {})
+
+    monkeypatch.setattr("batchsim.bench.bench.cost_of", cost)
+    first, second = Program("thousand", ("first",)), Program("thousand", ("second",))
+    rows = [
+        Row("a", "a", (first, second), wall, "x"),
+        Row("b", "b", (second, first), seconds_beyond, "s"),
+    ]
+    a, b = Bench(rows, tmp_path, quick=True, tell=lambda _: None).run(3)
+    assert ran == ["first", "second"] * 3
+    assert a.figures == (1 / 2, 3 / 4, 5 / 6)
+    assert (a.figure, b.figure) == (3 / 4, 1.0)
+
+
+def test_the_table_says_figure_range_target_and_what_it_was_before() -> None:
+    row = Row("validate", "validate", (ours("short", "x"),), wall, "x", 1.5, "one pass")
+    results = [
+        Result(row, "50,000 of 400 B", (2.0, 1.0, 9.0)),
+        Result(row, "1,000,000 of 400 B", (4.0, 4.0, 4.0)),
+    ]
+    now = entry(results, VirtualClock(), rounds=3, quick=False)
+    before = {**now, "rows": [{**now["rows"][0], "figure": 30.0}]}
+    table = list(markdown(now, before))
+    assert table[2:5] == [
+        "| validate | 50,000 of 400 B | 2.00x | 1.00 to 9.00 | one pass | 1.50x | no | 30.0x |",
+        "| validate | 1,000,000 of 400 B | 4.00x | 4.00 to 4.00 | one pass | 1.50x | no |  |",
+        "",
+    ]
+    assert "validate, 50,000 to 1,000,000 lines: cost per line grows" in table[5]
+    assert table[5].endswith("to the power of +0.231")  # twice as much for 20 times the lines
+    assert json.loads(json.dumps(now)) == now
+    assert [number(each) for each in (1234.5, 0.0123, 7.0)] == ["1,234", "0.0123", "7.00"]
+
+
+def test_a_history_gives_the_last_run_of_the_same_kind(tmp_path: Path) -> None:
+    history = tmp_path / "history.jsonl"
+    quick = entry([], VirtualClock(), rounds=1, quick=True)
+    whole = entry([], VirtualClock(), rounds=5, quick=False)
+    assert last_in(history, quick) is None
+    for each in (quick, whole, {**quick, "rounds": 2}, {**whole, "system": "another machine"}):
+        append_to(history, each)
+    assert last_in(history, quick)["rounds"] == 2
+    assert last_in(history, whole)["rounds"] == 5
+    with history.open("a") as stream:
+        stream.write("[]\n")
+    with pytest.raises(InputError, match=r"no run of `batchsim bench`"):
+        last_in(history, quick)
+
+
+def test_rows_are_chosen_by_key_size_and_what_is_installed(monkeypatch) -> None:
+    usual, notes = chosen(ROWS, (), large=False, huge=False)
+    assert {row.key for row in usual} == set(KEYS)
+    assert not notes
+    assert {"million", "ten-million"}.isdisjoint(row.shape for row in usual)
+    large, _ = chosen(ROWS, ("run",), large=True, huge=False)
+    assert {row.shape for row in large} == {"short", "long", "japanese", "million"}
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    without, notes = chosen(ROWS, (), large=False, huge=False)
+    assert not any(row.needs for row in without)
+    assert notes[1] == "uvicorn is not installed: rows that need it are left out"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("fake", "thousand"),
+        ("copy", "thousand"),
+        ("restore", "thousand"),
+        ("job_through_client", "thousand"),
+        ("client", "thousand", "fake"),
+        ("client", "thousand", "fixed"),
+        ("start", "one", "serve"),
+        ("round_trip", "thousand", "serve"),
+        ("round_trip", "thousand", "fixed"),
+        ("transfer", "thousand", "serve"),
+        ("polls", "one", "serve", "0.2"),
+        ("polls", "one", "fixed", "0.2"),
+    ],
+    ids="-".join,
+)
+def test_every_program_does_its_work(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    name, shape, *more = arguments
+    path = tmp_path / "input.jsonl"
+    SHAPES[shape].write(path)
+    command = [sys.executable, "-m", "batchsim.bench", name, str(path), *more]
+    cost = cost_of(command, tmp_path)
+    assert min([cost.wall, *cost.facts.values()]) >= 0

@@ -1,0 +1,34 @@
+"""`batchsim bench`."""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+
+class Room(NamedTuple):
+    free: int
+
+
+@pytest.mark.slow
+def test_the_command_measures_and_remembers(batchsim) -> None:
+    asked = ("bench", "--quick", "--rounds", "1", "--only", "one-line", "--only", "start")
+    ran = batchsim(*asked, "--history", "history.jsonl")
+    assert ran.code == 0, ran.stderr
+    assert "| a batch of 1 line in the process | 1 line |" in ran.stdout
+    again = batchsim(*asked, "--history", "history.jsonl", "--json")
+    rows = json.loads(again.stdout)["rows"]
+    assert [row["what"] for row in rows] == [
+        "a batch of 1 line in the process",
+        "batchsim --help, CPU",
+        "import batchsim, CPU",
+    ]
+    assert len(Path("history.jsonl").read_text().splitlines()) == 2
+
+
+def test_too_little_room_is_told_before_anything_is_written(batchsim, monkeypatch) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda path: Room(free=1 << 20))
+    ran = batchsim("bench", "--quick")
+    assert ran.code == 2
+    assert "hint: name another folder with --folder, or measure less" in ran.stderr
