@@ -151,6 +151,16 @@ class Backend(ABC):
 
 
 @runtime_checkable
+class Disturbed(Protocol):
+    """What a backend may be besides: one whose requests can go wrong on their way, on purpose."""
+
+    @property
+    def undisturbed(self) -> Backend:
+        """The same service with nothing between: what is asked there counts as no request."""
+        ...
+
+
+@runtime_checkable
 class Answers(Protocol):
     """What a backend may be besides: someone who answers single requests at once, without a batch."""
 

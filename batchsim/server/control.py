@@ -106,7 +106,10 @@ class Control:
         return self._clock(request)
 
     def _snapshot(self, request: Request) -> dict[str, Any]:
-        keys = {digest: _contents(backend) for digest, backend in self._fakes.backends().items()}
+        keys = {
+            digest: _contents(backend.undisturbed)
+            for digest, backend in self._fakes.backends().items()
+        }
         return {**self._clock(request), "keys": keys}
 
 

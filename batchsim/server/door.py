@@ -14,15 +14,20 @@ import itertools
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from email.utils import formatdate
 from typing import Any, Protocol
 
-from batchsim.errors import Refused
+from batchsim.domain.mishaps import Unanswered
+from batchsim.errors import Refused, TransferBroken
 from batchsim.server.bodies import Disconnected, Receive, RequestBody
 from batchsim.server.guard import Guard, Head
 from batchsim.server.limits import ServerLimits
 from batchsim.wire import Request, Response, problem, render
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+BREAK = "batchsim.break"
+"""What ends the connection of a request, in its scope."""
 
 SMALL_REQUESTS = 32
 """How many requests are worked on at a time, besides the large uploads."""
@@ -34,7 +39,7 @@ class Handler(Protocol):
     """What answers requests: `wire.App`, or something in front of it."""
 
     def handle(self, request: Request) -> Response:
-        """Answer one request."""
+        """Answer one request. Raises Unanswered when the connection shall end instead."""
         ...
 
 
@@ -63,6 +68,10 @@ class Door:
             await self._send(response, head.method, send, receive, close=body.more)
         except Disconnected:
             return
+        except Unanswered as mishap:
+            await _break(scope, receive, reset=mishap.how in ("refused", "reset"))
+        except TransferBroken:
+            await _break(scope, receive, reset=False)
         finally:
             body.abandon()
 
@@ -90,7 +99,7 @@ class Door:
     def _handle(self, request: Request) -> Response:
         try:
             return self._handler.handle(request)
-        except Disconnected:
+        except (Disconnected, Unanswered):
             raise
         except Exception:
             number = hashlib.blake2b(f"crash {next(self._crashes)}".encode(), digest_size=16)
@@ -130,6 +139,12 @@ class Door:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
 
 
+async def _break(scope: dict[str, Any], receive: Receive, *, reset: bool) -> None:
+    scope[BREAK](reset=reset)
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
 def _head(scope: dict[str, Any]) -> Head:
     target = scope["raw_path"]
     if scope["query_string"]:
@@ -152,6 +167,8 @@ def _headers(response: Response, whole: bytes | None, *, close: bool) -> list[tu
         for name, value in response.headers
         if not name.startswith("access-control-")
     ]
+    if response.header("date") is None:
+        headers.append((b"date", formatdate(usegmt=True).encode("ascii")))
     if whole is not None and response.header("content-length") is None:
         headers.append((b"content-length", b"%d" % len(whole)))
     if close:

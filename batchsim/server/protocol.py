@@ -10,7 +10,9 @@ them for ever: here they are cut.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import struct
 import threading
 from typing import Any
 
@@ -22,6 +24,7 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from batchsim.errors import BatchsimError, Refused, Unavailable
+from batchsim.server.door import BREAK
 from batchsim.server.limits import ServerLimits
 from batchsim.wire import problem
 
@@ -66,6 +69,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """The first byte of a request."""
         super().on_message_begin()
+        self.scope[BREAK] = self._break  # type: ignore[literal-required]
         self._in_head = True
         self._head_bytes = 0
         self._expect_progress_within(self._limits.head_seconds)
@@ -83,6 +87,16 @@ class BoundedProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP."""
         self._refuse(Refused(msg))
+
+    def _break(self, *, reset: bool) -> None:
+        """End the connection: after what was written, or at once and with a reset."""
+        if not reset:
+            self.transport.close()
+            return
+        own: socket.socket = self.transport.get_extra_info("socket")
+        with socket.socket(fileno=os.dup(own.fileno())) as same:
+            same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
 
     def _is_busy(self) -> bool:
         cycle: RequestResponseCycle | None = self.cycle

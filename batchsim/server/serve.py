@@ -94,6 +94,7 @@ class _ServerThread:
             log_config=None,
             access_log=False,
             server_header=False,
+            date_header=False,  # the door's own: a simulated service may have another time
             proxy_headers=False,
             timeout_keep_alive=int(limits.idle_seconds),
             timeout_graceful_shutdown=int(limits.drain_seconds),

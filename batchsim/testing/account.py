@@ -39,10 +39,11 @@ class Account:
         self.backend = FakeBackend(clock=self.clock, store=store, seed=asked.seed, **asked.options)
         self._limits = asked.limits
         self._submissions = Submissions(self.backend, store)
+        self.backend.undisturbed.on_batch_created = self._submissions.add
         self._history = History(
             self.backend,
             before={"delete_file": self._submissions.before_deletion},
-            after={"create_batch": self._submissions.add},
+            after={},
         )
 
     @property
@@ -50,7 +51,7 @@ class Account:
         """All batches as they are now, oldest first."""
         most = self._limits.batches_per_page
         return _everything(
-            lambda after: FakeBackend.list_batches(self.backend, limit=most, after=after)
+            lambda after: self.backend.undisturbed.list_batches(limit=most, after=after)
         )
 
     @property
@@ -58,7 +59,7 @@ class Account:
         """All files as they are now, oldest first: inputs, outputs and errors."""
         most = self._limits.files_per_page
         return _everything(
-            lambda after: FakeBackend.list_files(self.backend, limit=most, after=after)
+            lambda after: self.backend.undisturbed.list_files(limit=most, after=after)
         )
 
     @property

@@ -86,12 +86,24 @@ class History:
             except BatchsimError as error:
                 self._note(request, f"{_kind(error)}: {error.message}")
                 raise
+            if isinstance(value, Iterator):
+                return self._read(request, value)
             self._note(request, _described(value, request))
             if after is not None:
                 after(value)
             return value
 
         return call
+
+    def _read(self, request: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        try:
+            first = next(pieces, b"")
+            self._note(request, "its content")
+            yield first
+            yield from pieces
+        except BatchsimError as error:
+            self._note(request, f"{_kind(error)}: {error.message}")
+            raise
 
     def _note(self, request: str, outcome: str) -> None:
         words = f"{request} -> {outcome}"
@@ -132,8 +144,6 @@ def _described(value: Any, request: str) -> str:
             return f"{len(value.data)} listed"
         case Answer():
             return f"status {value.status_code}"
-        case Iterator():
-            return "its content"
         case _:
             return "done"
     return words if value.id in request else f"{value.id}, {words}"

@@ -31,7 +31,7 @@ class Double(NamedTuple):
 class Submissions:
     """Told of each batch when it is created, since input files may be deleted afterwards.
 
-    `backend` is asked past whatever observes it; `store` is where its files rest.
+    `backend` is asked past whatever observes or disturbs it; `store` is where its files rest.
     """
 
     def __init__(self, backend: FakeBackend, store: Store) -> None:
@@ -62,12 +62,12 @@ class Submissions:
         """Take note of the results in a file that is about to be deleted."""
         with self._lock:
             for batch_id in self._good_results:
-                batch = FakeBackend.retrieve_batch(self._backend, batch_id)
+                batch = self._backend.undisturbed.retrieve_batch(batch_id)
                 if batch.output_file_id == file_id:
                     self._good_results[batch_id] = self._read_good_results(batch)
 
     def _state(self, batch_id: str, custom_id: str) -> str | None:
-        batch = FakeBackend.retrieve_batch(self._backend, batch_id)
+        batch = self._backend.undisturbed.retrieve_batch(batch_id)
         if not batch.status.is_terminal:
             return f"which was {batch.status}"
         if batch.output_file_id is None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchsim.backends import Backend
 from batchsim.backends.openai.connection import http_library
+from batchsim.domain.mishaps import Unanswered
 from batchsim.errors import BatchsimError
 from batchsim.jsonl import BLOCK
 from batchsim.wire import App, Request, Response, Tenants
@@ -78,7 +79,10 @@ def in_process_transport(backend: Service, library: Any) -> Any:
                 return self._answer(request, iter(lambda: body.read(BLOCK), b""))
 
         def _answer(self, request: Any, body: Iterable[bytes]) -> Any:
-            answer = app.handle(_request(request, body))
+            try:
+                answer = app.handle(_request(request, body))
+            except Unanswered as mishap:
+                raise _broken(mishap, library) from None
             return library.Response(
                 status_code=answer.status,
                 headers=list(answer.headers),
@@ -92,6 +96,20 @@ def in_process_transport(backend: Service, library: Any) -> Any:
 def app_of(backend: Service) -> App:
     """The API in front of `backend`."""
     return backend if isinstance(backend, App) else App(backend)
+
+
+def _broken(mishap: Unanswered, library: Any) -> Exception:
+    """What the library raises on a real connection that ends so."""
+    match mishap.how:
+        case "refused":
+            error: Exception = library.ConnectError("[Errno 111] Connection refused")
+        case "reset":
+            error = library.ReadError("[Errno 104] Connection reset by peer")
+        case "closed":
+            error = library.RemoteProtocolError("Server disconnected without sending a response.")
+        case _:
+            error = library.ReadTimeout("The read operation timed out")
+    return error
 
 
 def _content_class(library: Any) -> Any:

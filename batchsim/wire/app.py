@@ -15,11 +15,12 @@ from weakref import WeakKeyDictionary
 
 from batchsim.backends import Backend
 from batchsim.domain import refusals
+from batchsim.domain.mishaps import CutShort, Unanswered
 from batchsim.errors import BatchsimError
 from batchsim.wire import batches, files, models, openapi, problem, synchronous, uploads
 from batchsim.wire.auth import authenticate
 from batchsim.wire.azure import Place, locate
-from batchsim.wire.message import Headers, Request, Response
+from batchsim.wire.message import Cut, Headers, Request, Response
 from batchsim.wire.pending import PendingUploads
 from batchsim.wire.render import Profile
 from batchsim.wire.routes import Call, Route
@@ -63,12 +64,14 @@ class App:
         self._numbers = itertools.count(1)
 
     def handle(self, request: Request) -> Response:
-        """Answer one request."""
+        """Answer one request. Raises Unanswered when there shall be no answer at all."""
         number = next(self._numbers)
         place = locate(request.path)
         try:
             answer = self._answer(request, place)
         except BatchsimError as error:
+            if isinstance(error.__cause__, Unanswered):
+                raise error.__cause__ from None
             is_upload = (request.method, place.path) == ("POST", "/v1/files")
             answer = problem.render(error, twice=is_upload)
         headers = answer.headers + self._headers(request, place.path, number)
@@ -86,7 +89,8 @@ class App:
             raise refusals.unknown_url(request.method, request.path)
         for route, identifier in found:
             if route.method == request.method:
-                return route.handler(self._call(request, place, identifier))
+                call = self._call(request, place, identifier)
+                return _as_cut(route.handler(call), call.cut)
         raise problem.MethodNotAllowed(
             f"Not allowed to {request.method} on {request.path[: refusals.LONGEST_ECHO]}",
             allowed=tuple(route.method for route, _ in found),
@@ -127,3 +131,11 @@ class App:
         if path == "/v1/files" or path.startswith("/v1/files/"):
             headers += (("access-control-allow-origin", "*"),)
         return headers
+
+
+def _as_cut(response: Response, cut: CutShort | None) -> Response:
+    if cut is None:
+        return response
+    body = Cut(response.body, cut.at)
+    length = (("content-length", str(len(body))),)
+    return Response(response.status, response.headers + length, body)

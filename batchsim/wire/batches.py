@@ -20,7 +20,8 @@ def create(call: Call) -> Response:
     """`POST /v1/batches`."""
     body = parse.json_object(call.request)
     parse.only(body, REQUIRED + OPTIONAL)
-    batch = call.backend.create_batch(
+    batch = call.ask(
+        call.backend.create_batch,
         **{name: cast(str, body.get(name)) for name in REQUIRED},
         metadata=parse.json_object_in(body, "metadata"),
         output_expires_after=parse.lifetime_in(body, "output_expires_after"),
@@ -34,18 +35,19 @@ def list_(call: Call) -> Response:
     arguments: dict[str, Any] = {"after": query.get("after")}
     if "limit" in query:
         arguments["limit"] = parse.integer("limit", query["limit"])
-    return render.pretty(render.batch_list(call.backend.list_batches(**arguments), call.profile))
+    page = call.ask(call.backend.list_batches, **arguments)
+    return render.pretty(render.batch_list(page, call.profile))
 
 
 def retrieve(call: Call) -> Response:
     """`GET /v1/batches/{id}`."""
-    batch = call.backend.retrieve_batch(call.identifier)
+    batch = call.ask(call.backend.retrieve_batch, call.identifier)
     return render.pretty(render.batch_object(batch, call.profile))
 
 
 def cancel(call: Call) -> Response:
     """`POST /v1/batches/{id}/cancel`."""
-    batch = call.backend.cancel_batch(call.identifier)
+    batch = call.ask(call.backend.cancel_batch, call.identifier)
     return render.compact(render.batch_object(batch, call.profile))
 
 

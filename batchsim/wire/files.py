@@ -18,7 +18,8 @@ def upload(call: Call) -> Response:
         purpose = form.fields.get("purpose")
         if purpose is None:
             raise Refused("'purpose' is a required property", param="purpose")
-        file = call.backend.upload_file(
+        file = call.ask(
+            call.backend.upload_file,
             cast(BinaryIO, form.content),
             filename=form.filename,
             purpose=purpose,
@@ -35,26 +36,26 @@ def list_(call: Call) -> Response:
     }
     if "limit" in query:
         arguments["limit"] = parse.integer("limit", query["limit"])
-    page = call.backend.list_files(**arguments)
+    page = call.ask(call.backend.list_files, **arguments)
     return render.pretty_line(render.file_list(page, call.profile))
 
 
 def retrieve(call: Call) -> Response:
     """`GET /v1/files/{id}`."""
-    file = call.backend.retrieve_file(call.identifier)
+    file = call.ask(call.backend.retrieve_file, call.identifier)
     return render.pretty_line(render.file_object(file, call.profile))
 
 
 def delete(call: Call) -> Response:
     """`DELETE /v1/files/{id}`."""
-    call.backend.delete_file(call.identifier)
+    call.ask(call.backend.delete_file, call.identifier)
     return render.pretty_line({"object": "file", "id": call.identifier, "deleted": True})
 
 
 def content(call: Call) -> Response:
     """`GET /v1/files/{id}/content`. A Range is ignored, as there is no sign that the API heeds it."""
-    file = call.backend.retrieve_file(call.identifier)
-    return render.content(file, call.backend.read_file(call.identifier))
+    pieces = render.Begun(call.backend.read_file(call.identifier))
+    return render.content(call.aside.retrieve_file(call.identifier), pieces)
 
 
 def _lifetime(fields: Mapping[str, str]) -> int | None:

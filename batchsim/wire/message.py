@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+
+from batchsim.errors import TransferBroken
 
 Headers = tuple[tuple[str, str], ...]
 """Names and values in their order. Names are compared without regard to case."""
@@ -26,6 +28,23 @@ class Request:
     def header(self, name: str) -> str | None:
         """The first value of a header, None when it is absent."""
         return _first(self.headers, name)
+
+
+class Cut:
+    """A body that ends early: its first `at` bytes, half of it when that is None."""
+
+    def __init__(self, body: Iterable[bytes], at: int | None) -> None:
+        self._whole = b"".join(body)
+        self._at = len(self._whole) // 2 if at is None else at
+
+    def __len__(self) -> int:
+        """How many bytes it should have had."""
+        return len(self._whole)
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._whole[: self._at]
+        if self._at < len(self._whole):
+            raise TransferBroken(f"the answer ended after {self._at} bytes")
 
 
 @dataclass(frozen=True, slots=True)

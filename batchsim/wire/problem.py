@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from batchsim.domain.mishaps import Answered
 from batchsim.errors import (
     BatchsimError,
     InputError,
@@ -14,7 +15,7 @@ from batchsim.errors import (
     UsageError,
 )
 from batchsim.wire.message import Headers, Response
-from batchsim.wire.render import pretty
+from batchsim.wire.render import page, pretty
 
 
 class MethodNotAllowed(Refused):
@@ -33,12 +34,22 @@ def render(error: BatchsimError, *, twice: bool = False) -> Response:
     A client must be able to tell what may have happened: a refusal keeps the service's own status,
     503 says that nothing was changed, 500 leaves it open.
     """
+    if isinstance(error.__cause__, Answered):
+        return _instead(error.__cause__)
     status, type_, param, code = _envelope(error)
     envelope = {"message": error.message, "type": type_, "param": param, "code": code}
     body: dict[str, Any] = {"error": envelope}
     if twice and status == 400 and param is None:
         body["detail"] = {"message": error.message, "code": code}
     return pretty(body, status=status, headers=_headers(error))
+
+
+def _instead(answered: Answered) -> Response:
+    headers = tuple(answered.headers.items())
+    if isinstance(answered.body, str):
+        response = page(answered.body, status=answered.status)
+        return Response(response.status, response.headers + headers, response.body)
+    return pretty(dict(answered.body), status=answered.status, headers=headers)
 
 
 def _envelope(error: BatchsimError) -> tuple[int, str | None, str | None, str | None]:

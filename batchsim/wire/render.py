@@ -12,6 +12,7 @@ import orjson
 from batchsim.backends import Page
 from batchsim.domain.batches import Batch
 from batchsim.domain.files import File
+from batchsim.errors import TransferBroken
 from batchsim.wire.message import Headers, Response
 
 JSON: Headers = (("content-type", "application/json"),)
@@ -91,32 +92,45 @@ def json_text(text: str, *, status: int = 200) -> Response:
     return Response(status, JSON, (text.encode("ascii"),))
 
 
-def content(file: File, pieces: Iterator[bytes]) -> Response:
-    """A file's content as a download. Raises what asking for its first piece raises."""
-    headers = (
-        ("content-type", "application/octet-stream"),
-        ("content-disposition", _attachment(file.filename)),
-        ("content-length", str(file.bytes)),
-    )
-    return Response(200, headers, _Begun(next(pieces, b""), pieces))
+def page(text: str, *, status: int) -> Response:
+    """An answer that is a web page, as from what stands before the API."""
+    return Response(status, (("content-type", "text/html; charset=UTF-8"),), (text.encode(),))
 
 
-class _Begun:
-    """Pieces of which the first has been taken."""
+class Begun:
+    """A content of which the first piece has been asked for, so that it is known to come."""
 
-    def __init__(self, first: bytes, rest: Iterator[bytes]) -> None:
-        self._first = first
-        self._rest = rest
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._broken: TransferBroken | None = None
+        self._first = b""
+        self._rest = pieces
+        try:
+            self._first = next(pieces, b"")
+        except TransferBroken as error:  # it does come, but ends before its first piece
+            self._broken = error
 
     def __iter__(self) -> Iterator[bytes]:
+        if self._broken is not None:
+            raise self._broken
         if self._first:
             yield self._first
         yield from self._rest
 
     def close(self) -> None:
+        """Let go of it."""
         close = getattr(self._rest, "close", None)
         if close is not None:
             close()
+
+
+def content(file: File, body: Begun) -> Response:
+    """A file's content as a download."""
+    headers = (
+        ("content-type", "application/octet-stream"),
+        ("content-disposition", _attachment(file.filename)),
+        ("content-length", str(file.bytes)),
+    )
+    return Response(200, headers, body)
 
 
 def _ends(page: Page[Any]) -> tuple[str | None, str | None]:

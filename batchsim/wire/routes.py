@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar, cast
 from urllib.parse import unquote
 
-from batchsim.backends import Backend
+from batchsim.backends import Backend, Disturbed
+from batchsim.domain.mishaps import CutShort
+from batchsim.errors import BatchsimError
 from batchsim.wire.message import Request, Response
 from batchsim.wire.pending import PendingUploads
 from batchsim.wire.render import Profile
+
+Value = TypeVar("Value")
 
 Schema = Mapping[str, Any]
 """A JSON Schema (2020-12), as OpenAPI 3.1 uses it."""
 
 
-class Call(NamedTuple):
+@dataclass(slots=True, kw_only=True)
+class Call:
     """A request that has found its route.
 
     `path` is the request's, as the API has it; `identifier` is what stands for `{id}` in it,
-    unescaped; `deployment` is what Azure's path named instead of a model. `uploads` are those that the backend's key has begun.
+    unescaped; `deployment` is what Azure's path named instead of a model. `uploads` are those that
+    the backend's key has begun. `cut` says that the answer shall end early.
     """
 
     backend: Backend
@@ -29,6 +36,23 @@ class Call(NamedTuple):
     profile: Profile
     uploads: PendingUploads
     deployment: str
+    cut: CutShort | None = None
+
+    def ask(self, method: Callable[..., Value], *arguments: Any, **options: Any) -> Value:
+        """What a method of the backend returns, also when only a part of the answer shall go out."""
+        try:
+            return method(*arguments, **options)
+        except BatchsimError as error:
+            if not isinstance(error.__cause__, CutShort):
+                raise
+            self.cut = error.__cause__
+            return cast(Value, self.cut.reply)
+
+    @property
+    def aside(self) -> Backend:
+        """The backend for a look that is no part of the request."""
+        backend = self.backend
+        return backend.undisturbed if isinstance(backend, Disturbed) else backend
 
 
 class Operation(NamedTuple):

@@ -28,7 +28,7 @@ def answer(call: Call) -> Response:
     body = parse.json_object(call.request, longest=LONGEST_REQUEST)
     if call.deployment:
         body["model"] = call.deployment
-    answer = call.backend.answer(call.path, body)
+    answer = call.ask(call.backend.answer, call.path, body)
     return render.json_text(answer.body, status=answer.status_code)
 
 

@@ -78,7 +78,8 @@ def complete(call: Call) -> Response:
 
     def store(content: BinaryIO) -> File:
         upload = pending.upload
-        return call.backend.upload_file(
+        return call.ask(
+            call.backend.upload_file,
             content,
             filename=upload.filename,
             purpose=upload.purpose,

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from batchsim.backends.openai.errors import Call, Effect, retry_after, translate
+from batchsim.backends.calls import Call, Effect, retry_after
+from batchsim.backends.openai.errors import translate
 from batchsim.errors import (
     AuthenticationFailed,
     BatchsimError,

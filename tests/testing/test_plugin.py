@@ -372,7 +372,7 @@ def test_without_the_fixture():
             r" +60 s  retrieve_batch batch_\w+ -> in_progress, 0 of 1 lines done \(479 times, until 28,740 s\)",
             r" +28,800 s  retrieve_batch batch_\w+ -> completed, 1 of 1 lines done",
             r" +28,800 s  read_file file-\w+ -> its content",
-            r" +28,800 s  retrieve_file file-none -> refused with 404: No such File object: file-none",
+            r" +28,800 s  read_file file-none -> refused with 404: No such File object: file-none",
             r"again: pytest test_pipeline.py::test_it --batchsim-seed 3",
             r"-+ batchsim -+",
             r"seed 3, scenario completed",

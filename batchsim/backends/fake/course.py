@@ -27,6 +27,7 @@ class Behaviour:
     supports: Callable[[str], bool]
     shuffled: bool
     organization: str
+    project: str
 
 
 def next_event(record: BatchRecord, behaviour: Behaviour) -> tuple[Event, float]:

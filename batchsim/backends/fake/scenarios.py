@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from types import MappingProxyType
 
 from batchsim.backends.fake.faults import NO_FAULTS, Faults
 from batchsim.backends.fake.pacing import Pacing
+from batchsim.backends.fake.request_faults import RequestFault
 from batchsim.domain.limits import DAY
 from batchsim.errors import UsageError
 
@@ -26,9 +28,22 @@ class Scenario:
     durations: Mapping[str, float] = field(default_factory=dict)
     faults: Faults = NO_FAULTS
 
+    def __add__(self, other: Scenario) -> Scenario:
+        """Both at once; where both are about the same, the other's counts."""
+        return Scenario(
+            f"{self.name},{other.name}",
+            f"{self.description}; {other.description}",
+            {**self.durations, **other.durations},
+            self.faults + other.faults,
+        )
+
     def paced(self, pacing: Pacing) -> Pacing:
         """`pacing` as it is in this scenario."""
         return replace(pacing, **dict(self.durations))
+
+
+def _first_create(fault: str) -> Faults:
+    return Faults(requests=(RequestFault(fault, call="create_batch", nth=1),))
 
 
 SCENARIOS: Mapping[str, Scenario] = MappingProxyType(
@@ -92,14 +107,53 @@ SCENARIOS: Mapping[str, Scenario] = MappingProxyType(
                 "a fifth of the good lines has status code 0 and no body",
                 faults=Faults(blank_lines=0.2),
             ),
+            Scenario(
+                "reply_lost",
+                "the first batch is created, but its creator gets no answer",
+                faults=_first_create("reply_lost"),
+            ),
+            Scenario(
+                "error_after_effect",
+                "the first batch is created, but its creator gets a 500",
+                faults=_first_create("error_after_effect"),
+            ),
+            Scenario(
+                "late_create",
+                "the first creation gets no answer, and takes effect a minute later",
+                faults=_first_create("late"),
+            ),
+            Scenario(
+                "duplicate_create",
+                "the first creation makes two batches, and one is answered",
+                faults=_first_create("duplicated"),
+            ),
+            Scenario(
+                "stale_list",
+                "a batch is in the list only a minute after its creation",
+                faults=Faults(stale_list_for=60.0),
+            ),
+            Scenario(
+                "unsorted_list",
+                "batches are listed in no order",
+                faults=Faults(unsorted_list=True),
+            ),
         )
     }
 )
 """The scenarios by name."""
 
 
-def scenario_of(name: str) -> Scenario:
-    """The scenario of that name. Raises UsageError for other names."""
+def scenario_of(choice: Scenario | str) -> Scenario:
+    """The scenario itself, the one of that name, or several whose names have commas between them.
+
+    Raises UsageError for other names.
+    """
+    if isinstance(choice, Scenario):
+        return choice
+    return reduce(Scenario.__add__, (_named(name.strip()) for name in choice.split(",")))
+
+
+def _named(name: str) -> Scenario:
     try:
         return SCENARIOS[name]
     except KeyError:

@@ -1,4 +1,4 @@
-"""FakeBackend: the Batch API as methods.
+"""The service: the Batch API as methods, with nothing between it and who asks.
 
 Theory of operation. Nothing runs between calls. Every call first applies all that has become due
 by the clock's time (see progress), each thing stamped with the time at which it was due, and then
@@ -9,16 +9,16 @@ stand still until it has caught up.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, BinaryIO, Literal
 
-from batchsim.backends import Page
-from batchsim.backends.fake.clients import Clients
+from batchsim.backends import Backend, Page
 from batchsim.backends.fake.course import Behaviour
-from batchsim.backends.fake.faults import NO_FAULTS, Faults
-from batchsim.backends.fake.ids import Draws, batch_id, file_id
+from batchsim.backends.fake.faults import Faults
+from batchsim.backends.fake.ids import batch_id, file_id
+from batchsim.backends.fake.late import LateEffects
 from batchsim.backends.fake.listing import cut_page
-from batchsim.backends.fake.pacing import Pacing, pacing_of
 from batchsim.backends.fake.progress import Progress
 from batchsim.backends.fake.rates import RateLimit
 from batchsim.backends.fake.records import BatchRecord, FileRecord, Records
@@ -27,23 +27,19 @@ from batchsim.backends.fake.uploads import receive
 from batchsim.clock import VIRTUAL_START, Clock, VirtualClock
 from batchsim.domain import refusals
 from batchsim.domain.batches import Batch
-from batchsim.domain.endpoints import ENDPOINTS, is_openai_model
+from batchsim.domain.endpoints import ENDPOINTS
 from batchsim.domain.files import File, Purpose
 from batchsim.domain.lifecycle import Status
-from batchsim.domain.limits import HOUR, OPENAI, Limits
+from batchsim.domain.limits import HOUR
 from batchsim.domain.parameters import (
     check_creation,
     check_lifetime,
     check_limit,
     check_purpose,
 )
-from batchsim.errors import UsageError
 from batchsim.jsonl import BLOCK
 from batchsim.responders import Answer
-from batchsim.responders.scripted import Source, scripted
-from batchsim.responders.simulated import simulated
 from batchsim.stores import Store
-from batchsim.stores.memory import MemoryStore
 
 LARGEST_FILE = 512_000_000
 """The most bytes of a file that is no batch's input (API reference, 512 MB)."""
@@ -52,78 +48,32 @@ UNREADABLE = (Purpose.USER_DATA, Purpose.ASSISTANTS)
 """The purposes whose files cannot be read back (observed)."""
 
 
-class FakeBackend(Clients):
-    """The OpenAI Batch API, simulated in the process: deterministic, free, and as fast as you like.
+class Simulator(Backend):
+    """The service behind a FakeBackend: what is asked of it here never goes wrong on its way.
 
-    - `seed`: what all chance depends on. Same seed and same calls: the same bytes.
-    - `clock`: a VirtualClock unless given, which starts where `store` left off.
-    - `pacing`: how long things take; a Pacing or the name of one ("today", "2025", "2024",
-      "quick", "instant").
-    - `responder`: who answers the lines: a function of the request, a mapping by custom_id, or the
-      path of a JSONL file (see batchsim.responders.scripted); by default a simulated model. It is
-      asked about a line when the line's time has come, and at most once in a process.
-    - `limits`: what is allowed; OpenAI's limits by default.
-    - `store`: where files and batches rest; memory by default. Batches that were running when a
-      store was last open run on, and the lines that had run are run again: to the same results,
-      given the same seed, pacing and responder. `close` closes the store.
-    - `order`: "shuffled" (by default) writes results in the order in which their lines finished;
-      "input" in input order, as the service does in practice without promising it.
-    - `faults`: what goes wrong; nothing by default.
-    - `supports`: which models exist.
-    - `organization`, `project`: the names that appear in messages.
-
-    Raises UsageError for an unknown pacing or order, and what the responder's source raises.
+    `now` and what is stamped are the time of the service's own clock, which may be ahead of `clock`.
     """
 
     service = "the simulator"
 
-    def __init__(
-        self,
-        *,
-        seed: int = 0,
-        clock: Clock | None = None,
-        pacing: Pacing | str | None = None,
-        responder: Source | None = None,
-        limits: Limits = OPENAI,
-        store: Store | None = None,
-        order: Literal["shuffled", "input"] = "shuffled",
-        faults: Faults | None = None,
-        supports: Callable[[str], bool] = is_openai_model,
-        organization: str = "org-batchsim",
-        project: str = "proj_batchsim",
-    ) -> None:
-        if order not in ("shuffled", "input"):
-            raise UsageError(
-                f"results cannot be in {order!r} order", hint='choose "shuffled" or "input"'
-            )
-        self.organization = organization
-        self.project = project
-        self._pacing = pacing_of(pacing)
-        self._faults = faults or NO_FAULTS
-        self._limits = limits
-        self._draws = Draws(seed)
-        self._store = MemoryStore() if store is None else store
-        self.lasts = not isinstance(self._store, MemoryStore)
-        self._records = Records(self._store)
-        self.clock = clock or VirtualClock(self._records.latest or VIRTUAL_START)
-        self._supports = supports
+    def __init__(self, behaviour: Behaviour, store: Store, clock: Clock | None) -> None:
+        self._behaviour = behaviour
+        self._store = store
+        self._records = Records(store)
+        latest = self._records.latest
+        ahead = behaviour.faults.clock_ahead_by
+        self.clock = clock or VirtualClock(VIRTUAL_START if latest is None else latest - ahead)
         self._lock = threading.RLock()
+        limits = behaviour.limits
         self._uploads = RateLimit(limits.uploads_per_minute, 60)
         self._creations = RateLimit(limits.batches_per_hour, HOUR)
         for record in self._records.batches.values():
             self._creations.count(record.batch.created_at)
-        behaviour = Behaviour(
-            draws=self._draws,
-            pacing=self._pacing,
-            faults=self._faults,
-            limits=limits,
-            respond=simulated if responder is None else scripted(responder),
-            supports=supports,
-            shuffled=order == "shuffled",
-            organization=organization,
-        )
         self._progress = Progress(self._records, self._store, behaviour)
         self._synchronous = Synchronous(behaviour)
+        self._late = LateEffects()
+        self.on_batch_created: Callable[[Batch], object] | None = None
+        """Told of each batch when it comes into being, whether or not its client ever hears of it."""
 
     def upload_file(
         self,
@@ -135,19 +85,19 @@ class FakeBackend(Clients):
     ) -> File:
         """See Backend. Checked here: purpose, name, size, UTF-8, and JSON on the first line."""
         check_purpose(purpose, filename)
-        check_lifetime("expires_after", expires_after, self._limits)
+        check_lifetime("expires_after", expires_after, self._behaviour.limits)
         self._admit_upload()
         is_input = purpose == Purpose.BATCH
-        most = self._limits.input_file_bytes if is_input else LARGEST_FILE
+        most = self._behaviour.limits.input_file_bytes if is_input else LARGEST_FILE
         with self._store.draft() as draft:
             size = receive(content, draft, most, purpose)
-            self._keep_waiting(self._pacing.upload)
+            self._keep_waiting(self._behaviour.pacing.upload)
             with self._lock:
                 now = self._advance()
                 if expires_after is None and is_input:
-                    expires_after = self._limits.file_lifetime
+                    expires_after = self._behaviour.limits.file_lifetime
                 file = File(
-                    id=file_id(self._draws, "upload", self._records.uploads),
+                    id=file_id(self._behaviour.draws, "upload", self._records.uploads),
                     purpose=purpose,
                     filename=filename,
                     bytes=size,
@@ -164,8 +114,7 @@ class FakeBackend(Clients):
     def retrieve_file(self, file_id: str) -> File:
         """See Backend."""
         with self._lock:
-            self._advance()
-            return self._records.file(file_id).file
+            return self._seen_file(file_id, self._advance()).file
 
     def list_files(
         self,
@@ -176,11 +125,11 @@ class FakeBackend(Clients):
         order: Literal["asc", "desc"] = "desc",
     ) -> Page[File]:
         """See Backend. Raises NotFound when there is no file `after` (inferred)."""
-        check_limit(limit, self._limits.files_per_page)
+        check_limit(limit, self._behaviour.limits.files_per_page)
         if order not in ("asc", "desc"):
             raise refusals.unknown_order(order)
         with self._lock:
-            self._advance()
+            now = self._advance()
             if after is not None:
                 self._records.file(after)
             records = self._records.files
@@ -190,7 +139,10 @@ class FakeBackend(Clients):
                 lambda record: record.file,
                 limit=limit,
                 after=after,
-                matches=lambda record: purpose is None or record.file.purpose == purpose,
+                matches=lambda record: (
+                    (purpose is None or record.file.purpose == purpose)
+                    and self._is_seen(record, now)
+                ),
             )
 
     def delete_file(self, file_id: str) -> None:
@@ -203,14 +155,13 @@ class FakeBackend(Clients):
     def read_file(self, file_id: str) -> Iterator[bytes]:
         """See Backend. Files for assistants and of user data are refused (observed)."""
         with self._lock:
-            self._advance()
-            record = self._records.file(file_id)
+            record = self._seen_file(file_id, self._advance())
             if record.file.purpose in UNREADABLE:
                 raise refusals.not_downloadable(record.file.purpose)
             stream = self._store.open_content(file_id)
         with stream:
-            per_line = self._pacing.download_per_line * record.lines
-            self._keep_waiting(self._pacing.download + int(per_line))
+            per_line = self._behaviour.pacing.download_per_line * record.lines
+            self._keep_waiting(self._behaviour.pacing.download + int(per_line))
             while block := stream.read(BLOCK):
                 yield block
 
@@ -225,8 +176,8 @@ class FakeBackend(Clients):
         request_id: str | None = None,  # noqa: ARG002 - the service makes nothing of it
     ) -> Batch:
         """See Backend. An input file that does not exist fails the batch later (observed)."""
-        check_creation(input_file_id, endpoint, completion_window, metadata, self._limits)
-        check_lifetime("output_expires_after", output_expires_after, self._limits)
+        check_creation(input_file_id, endpoint, completion_window, metadata, self._behaviour.limits)
+        check_lifetime("output_expires_after", output_expires_after, self._behaviour.limits)
         with self._lock:
             now = self._advance()
             self._check_input_file(input_file_id, now)
@@ -235,12 +186,12 @@ class FakeBackend(Clients):
             self._creations.count(now)
             number = len(self._records.batches)
             batch = Batch(
-                id=batch_id(self._draws, number, now),
+                id=batch_id(self._behaviour.draws, number, now),
                 endpoint=endpoint,
                 input_file_id=input_file_id,
                 completion_window=completion_window,
                 created_at=int(now),
-                expires_at=int(now) + self._limits.completion_window,
+                expires_at=int(now) + self._behaviour.limits.completion_window,
                 metadata=None if metadata is None else dict(metadata),
             )
             record = BatchRecord(
@@ -248,6 +199,8 @@ class FakeBackend(Clients):
             )
             self._records.save(now, batch=record)
             self._progress.plan_batch(record)
+            if self.on_batch_created is not None:
+                self.on_batch_created(batch)
         return batch
 
     def retrieve_batch(self, batch_id: str) -> Batch:
@@ -270,39 +223,51 @@ class FakeBackend(Clients):
 
     def list_batches(self, *, limit: int = 20, after: str | None = None) -> Page[Batch]:
         """See Backend. Raises NotFound when there is no batch `after` (inferred)."""
-        check_limit(limit, self._limits.batches_per_page)
+        check_limit(limit, self._behaviour.limits.batches_per_page)
         with self._lock:
             now = self._advance()
             if after is not None and after not in self._records.batches:
                 raise refusals.no_such_batch(after)
+            stale_for = self._behaviour.faults.stale_list_for
             return cut_page(
-                reversed(self._records.batches.items()),
+                self._listed_batches(),
                 lambda record: self._progress.shown(record, now),
                 limit=limit,
                 after=after,
+                matches=lambda record: now >= record.batch.created_at + stale_for,
             )
+
+    def _listed_batches(self) -> Iterable[tuple[str, BatchRecord]]:
+        batches = self._records.batches.items()
+        if not self._behaviour.faults.unsorted_list:
+            return reversed(batches)
+        draws = self._behaviour.draws
+        return sorted(batches, key=lambda entry: draws.draw("place in the list", entry[1].number))
 
     def set_faults(self, faults: Faults) -> None:
         """Let other things go wrong from now on. A batch that is running its lines keeps its own."""
         with self._lock:
             self._advance()
-            self._faults = faults
+            self._behaviour = replace(self._behaviour, faults=faults)
             self._progress.set_faults(faults)
 
     def answer(self, url: str, body: dict[str, Any]) -> Answer:
-        """See Answers. Whoever answers the lines answers, asked with an empty custom_id.
-
-        A responder of one's own may be asked by several threads at once.
-        """
+        """See FakeBackend."""
         if url not in ENDPOINTS:
             raise refusals.unknown_url("POST", url)
         with self._lock:
             now = self._advance()
         return self._synchronous.answer(url, body, now)
 
-    def has_model(self, name: str) -> bool:
-        """See Answers."""
-        return self._supports(name)
+    def kind_of_file(self, identifier: str) -> str | None:
+        """Whether it is the "output" or "error" file of a batch, or another: "input"; None without one."""
+        with self._lock:
+            record = self._records.files.get(identifier)
+            if record is None:
+                return None
+            if record.file.purpose != Purpose.BATCH_OUTPUT:
+                return "input"
+            return "error" if record.file.filename.endswith("_error.jsonl") else "output"
 
     def take_ended(self) -> tuple[Batch, ...]:
         """The batches that have ended since the last call, in the order in which they ended.
@@ -322,11 +287,35 @@ class FakeBackend(Clients):
             self._progress.close()
             self._store.close()
 
+    def later(self, seconds: float, effect: Callable[[], object]) -> None:
+        """Have `effect`, a call of a method here, happen that many seconds from now.
+
+        What it raises is lost. It does not outlive the process.
+        """
+        with self._lock:
+            self._late.plan(self._advance() + seconds, effect)
+
+    def time(self) -> float:
+        """What the service's own clock says, in unix seconds."""
+        return self.clock.now() + self._behaviour.faults.clock_ahead_by
+
     def _advance(self) -> float:
         """Apply everything that is due; the time of this call."""
-        now = self._records.note_time(self.clock.now())
+        if self._late.moment is not None:
+            return self._late.moment
+        now = self._records.note_time(self.time())
+        self._late.apply(now, self._progress.advance)
         self._progress.advance(now)
         return now
+
+    def _seen_file(self, identifier: str, now: float) -> FileRecord:
+        record = self._records.file(identifier)
+        if not self._is_seen(record, now):
+            raise refusals.no_such_file(identifier)
+        return record
+
+    def _is_seen(self, record: FileRecord, now: float) -> bool:
+        return now >= record.created + self._behaviour.faults.file_unseen_for
 
     def _keep_waiting(self, seconds: float) -> None:
         if seconds:
@@ -341,8 +330,8 @@ class FakeBackend(Clients):
 
     def _check_input_file(self, identifier: str, now: float) -> None:
         record = self._records.files.get(identifier)
-        delay = self._faults.file_unknown_for
+        delay = self._behaviour.faults.file_unknown_for
         if delay and (record is None or now < record.created + delay):
-            raise refusals.cannot_find_file(identifier, self.project)
+            raise refusals.cannot_find_file(identifier, self._behaviour.project)
         if record is not None and record.file.purpose != Purpose.BATCH:
             raise refusals.wrong_input_purpose(identifier, record.file.purpose)

@@ -21,10 +21,11 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from batchsim.backends import Backend, Page
+from batchsim.backends.calls import CALLS, Call
 from batchsim.backends.openai import answers, paths
 from batchsim.backends.openai.connection import account_of, connect, http_library, upload_timeout
 from batchsim.backends.openai.content import rest_of
-from batchsim.backends.openai.errors import Call, Effect, translate
+from batchsim.backends.openai.errors import translate
 from batchsim.clock import Clock, SystemClock
 from batchsim.domain.batches import Batch
 from batchsim.domain.files import File
@@ -89,7 +90,7 @@ class OpenAIBackend(Backend):
         fields: dict[str, Any] = {"purpose": purpose}
         if expires_after is not None:
             fields["expires_after"] = {"anchor": "created_at", "seconds": expires_after}
-        call = Call("upload the file", Effect.WRITE)
+        call = CALLS["upload_file"]
         with rest_of(content) as rest:
             try:
                 answer = self._ask(
@@ -110,7 +111,7 @@ class OpenAIBackend(Backend):
 
     def retrieve_file(self, file_id: str) -> File:
         """`GET /files/{id}`."""
-        call = Call("retrieve the file", Effect.READ)
+        call = CALLS["retrieve_file"]
         return answers.read_object(File, self._ask(call, "get", paths.file(file_id)), call)
 
     def list_files(
@@ -122,20 +123,20 @@ class OpenAIBackend(Backend):
         order: Literal["asc", "desc"] = "desc",
     ) -> Page[File]:
         """`GET /files`."""
-        call = Call("list the files", Effect.READ)
+        call = CALLS["list_files"]
         query = {"purpose": purpose, "limit": limit, "after": after, "order": order}
         return answers.read_page(File, self._ask(call, "get", "/files", query=query), call)
 
     def delete_file(self, file_id: str) -> None:
         """`DELETE /files/{id}`."""
-        call = Call("delete the file", Effect.STATE_CHANGE)
+        call = CALLS["delete_file"]
         answer = self._ask(call, "delete", paths.file(file_id))
         if answer.get("deleted") is False:
             raise call.unanswered("the service answered that it was not deleted")
 
     def read_file(self, file_id: str) -> Iterator[bytes]:
         """`GET /files/{id}/content`, sent when the first piece is asked for."""
-        call = Call("read the file", Effect.READ)
+        call = CALLS["read_file"]
         path = f"{paths.file(file_id)}/content"
         with closing(self._send(call, "get", path, headers=_AS_BYTES)) as response:
             yield from answers.read_content(response, call)
@@ -163,24 +164,24 @@ class OpenAIBackend(Backend):
         headers = None
         if request_id is not None:
             headers = {"Idempotency-Key": request_id, "X-Client-Request-Id": request_id}
-        call = Call("create the batch", Effect.WRITE)
+        call = CALLS["create_batch"]
         answer = self._ask(call, "post", "/batches", body=body, headers=headers)
         return answers.read_object(Batch, answer, call)
 
     def retrieve_batch(self, batch_id: str) -> Batch:
         """`GET /batches/{id}`."""
-        call = Call("retrieve the batch", Effect.READ)
+        call = CALLS["retrieve_batch"]
         return answers.read_object(Batch, self._ask(call, "get", paths.batch(batch_id)), call)
 
     def cancel_batch(self, batch_id: str) -> Batch:
         """`POST /batches/{id}/cancel`."""
-        call = Call("cancel the batch", Effect.STATE_CHANGE)
+        call = CALLS["cancel_batch"]
         answer = self._ask(call, "post", f"{paths.batch(batch_id)}/cancel")
         return answers.read_object(Batch, answer, call)
 
     def list_batches(self, *, limit: int = 20, after: str | None = None) -> Page[Batch]:
         """`GET /batches`."""
-        call = Call("list the batches", Effect.READ)
+        call = CALLS["list_batches"]
         query = {"limit": limit, "after": after}
         return answers.read_page(Batch, self._ask(call, "get", "/batches", query=query), call)
 

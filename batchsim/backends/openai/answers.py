@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import orjson
 
 from batchsim.backends import Page
-from batchsim.backends.openai.errors import Call
+from batchsim.backends.calls import Call
 from batchsim.domain.batches import Batch
 from batchsim.domain.files import File
 from batchsim.errors import TransferBroken, Unavailable

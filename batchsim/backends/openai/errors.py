@@ -1,9 +1,6 @@
 """What the openai SDK raises -> what it means to the caller: refused, unavailable, or unknown.
 
-One question sorts everything: can the request have taken effect? An answer of the 4xx kind says
-no. A connection that was never made says no. Everything else (a time-out, a reset, a 5xx, an answer
-that cannot be read) leaves it open: for a write that is OutcomeUnknown, for a read it only means
-that there is no answer, so Unavailable.
+`calls` says what follows from what came of a request; here is found out what came of it.
 
 Errors of the HTTP library are told apart by the names of their classes, because httpx (openai 1.x
 and 2.x) and httpx2 (3.x) raise classes of the same names from different modules.
@@ -11,28 +8,13 @@ and 2.x) and httpx2 (3.x) raise classes of the same names from different modules
 
 from __future__ import annotations
 
-import email.utils
-import math
 import re
 from collections.abc import Iterator, Mapping
-from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any
 
+from batchsim.backends.calls import Call, retry_after
 from batchsim.domain.absent import text
-from batchsim.errors import (
-    AuthenticationFailed,
-    BatchsimError,
-    Conflict,
-    NotFound,
-    OutcomeUnknown,
-    RateLimited,
-    Refused,
-    Unavailable,
-    UsageError,
-)
-
-LONGEST_RETRY_AFTER = 3_600.0
-"""Seconds. A service that asks for a longer wait is asked again after this one."""
+from batchsim.errors import AuthenticationFailed, BatchsimError, Refused, UsageError
 
 LONGEST_PAGE = 20_000
 """Characters. An error page is looked at this far, so that a hostile one costs nothing."""
@@ -45,38 +27,6 @@ NEVER_SENDABLE = frozenset({"UnsupportedProtocol", "InvalidURL"})
 
 _SECRET = re.compile(r"\b(sk-|Bearer\s+)[^\s\"'<>,;]{4,}")
 _TAG = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
-
-
-class Effect(Enum):
-    """What the request was to do, as far as it matters when it goes wrong."""
-
-    READ = "read"
-    WRITE = "write"
-    STATE_CHANGE = "state change"
-    """A write to an object that exists: a 409 is about its state, not about a race."""
-
-
-class Call(NamedTuple):
-    """One request to the service, in words for messages ("create the batch"), and its effect."""
-
-    words: str
-    effect: Effect
-
-    def unanswered(self, what: str) -> BatchsimError:
-        """The error for a request after which nothing is known but `what` came instead."""
-        if self.effect is Effect.READ:
-            return Unavailable(f"could not {self.words}: {what}", hint="try again later")
-        return OutcomeUnknown(
-            f"asked to {self.words}, but {what}",
-            hint="it may have taken effect: look at the files and batches before trying again",
-        )
-
-    def unsent(self, why: str) -> Unavailable:
-        """The error for a request that never reached the service."""
-        return Unavailable(
-            f"could not {self.words}: {why}; nothing was sent",
-            hint="check the network and the base URL, then try again",
-        )
 
 
 def translate(error: Exception, call: Call, *, key: object, now: float) -> BatchsimError:
@@ -113,52 +63,22 @@ def redacted(message: str, key: object) -> str:
     return _SECRET.sub(r"\1[key]", message)
 
 
-def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """How long the service asks to wait: seconds in [0, 3600], None when it does not say.
-
-    Understands seconds, HTTP dates, and OpenAI's `retry-after-ms`; junk counts as silence.
-    """
-    for name, unit in (("retry-after-ms", 1_000), ("retry-after", 1)):
-        try:
-            seconds = float(headers[name]) / unit
-        except (KeyError, ValueError):
-            continue
-        if not math.isnan(seconds):
-            return min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
-    until = _date(headers.get("retry-after"))
-    if until is None:
-        return None
-    sent = _date(headers.get("date"))
-    return min(max(until - (now if sent is None else sent), 0.0), LONGEST_RETRY_AFTER)
-
-
 def _from_status(error: Any, call: Call, *, key: object, now: float) -> BatchsimError:
     status = int(error.status_code)
     envelope = _envelope(error.body)
     message = redacted(_message(envelope, error.body) or f"HTTP status {status}", key)
-    fields: dict[str, Any] = {
+    fields = {
         name: text(envelope.get(name)) for name in ("type", "param", "code") if name in envelope
     }
-    if status == 429:
-        wait = retry_after(error.response.headers, now)
-        return RateLimited(message, retry_after=wait, **fields)
-    if status in {401, 403}:
-        hint = "check the key: export OPENAI_API_KEY=..."
-        return AuthenticationFailed(message, status=status, hint=hint, **fields)
-    if status == 404:
-        return NotFound(message, status=status, **fields)
-    if status == 409 and call.effect is Effect.STATE_CHANGE:
-        return Conflict(message, status=status, **fields)
-    if status in {303, 408, 409} or status >= 500:
-        return call.unanswered(f"the service answered {status}: {message}")
-    if status < 400:
+    if status < 400 and status != 303:
         target = redacted(error.response.headers.get("location", "elsewhere"), key)
         return Refused(
             f"the service redirects to {target}",
             status=status,
             hint="redirects are not followed: if you trust the new address, make it the base URL",
         )
-    return Refused(message, status=status, **fields)
+    wait = retry_after(error.response.headers, now)
+    return call.answered(status, message, wait=wait, **fields)
 
 
 def _envelope(body: Any) -> Mapping[str, Any]:
@@ -202,10 +122,3 @@ def _cause(error: BaseException, key: object) -> str:
         return "the service did not answer in time"
     told = " ".join(str(root).split()) or type(root).__name__
     return redacted(told[:LONGEST_MESSAGE], key)
-
-
-def _date(value: str | None) -> float | None:
-    try:
-        return email.utils.parsedate_to_datetime(value or "").timestamp()
-    except (ValueError, OverflowError):
-        return None

@@ -1,0 +1,247 @@
+"""FakeBackend: the simulated service, reached by requests that can go wrong.
+
+Theory of operation. Every method is one request. Its fate is looked up first (see fates), and then
+the service behind, a Simulator, is asked, or not, or twice, or later. Without faults a method is
+the Simulator's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any, BinaryIO, Literal, TypeVar
+
+from batchsim.backends import Page
+from batchsim.backends.fake.clients import Clients
+from batchsim.backends.fake.course import Behaviour
+from batchsim.backends.fake.fates import Fates, Service, cut_off, meet
+from batchsim.backends.fake.faults import NO_FAULTS, Faults
+from batchsim.backends.fake.ids import Draws
+from batchsim.backends.fake.pacing import Pacing, pacing_of
+from batchsim.backends.fake.request_faults import RequestFault
+from batchsim.backends.fake.scenarios import Scenario, scenario_of
+from batchsim.backends.fake.simulator import Simulator
+from batchsim.clock import Clock
+from batchsim.domain.batches import Batch
+from batchsim.domain.endpoints import is_openai_model
+from batchsim.domain.files import File
+from batchsim.domain.limits import OPENAI, Limits
+from batchsim.errors import UsageError
+from batchsim.responders import Answer
+from batchsim.responders.scripted import Source, scripted
+from batchsim.responders.simulated import simulated
+from batchsim.stores import Store
+from batchsim.stores.memory import MemoryStore
+
+Value = TypeVar("Value")
+
+
+class FakeBackend(Clients):
+    """The OpenAI Batch API, simulated in the process: deterministic, free, and as fast as you like.
+
+    - `seed`: what all chance depends on. Same seed and same calls: the same bytes.
+    - `clock`: a VirtualClock unless given, which starts where `store` left off.
+    - `pacing`: how long things take; a Pacing or the name of one ("today", "2025", "2024",
+      "quick", "instant").
+    - `responder`: who answers the lines: a function of the request, a mapping by custom_id, or the
+      path of a JSONL file (see batchsim.responders.scripted); by default a simulated model. It is
+      asked about a line when the line's time has come, and at most once in a process.
+    - `limits`: what is allowed; OpenAI's limits by default.
+    - `store`: where files and batches rest; memory by default. Batches that were running when a
+      store was last open run on, and the lines that had run are run again: to the same results,
+      given the same seed, pacing and responder. `close` closes the store.
+    - `order`: "shuffled" (by default) writes results in the order in which their lines finished;
+      "input" in input order, as the service does in practice without promising it.
+    - `scenario`: how the service behaves; a Scenario or the names of some ("slow,rate_limited").
+      It changes the pacing as far as it is about time, and has faults of its own.
+    - `faults`: what goes wrong besides; nothing by default.
+    - `supports`: which models exist.
+    - `organization`, `project`: the names that appear in messages.
+
+    `undisturbed` is the same service with nothing between: what is asked there is no request, meets
+    no fault of requests and changes no other's fate.
+
+    Raises UsageError for an unknown pacing, scenario or order, and what the responder's source
+    raises.
+    """
+
+    service = "the simulator"
+
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        clock: Clock | None = None,
+        pacing: Pacing | str | None = None,
+        responder: Source | None = None,
+        limits: Limits = OPENAI,
+        store: Store | None = None,
+        order: Literal["shuffled", "input"] = "shuffled",
+        scenario: Scenario | str = "completed",
+        faults: Faults | None = None,
+        supports: Callable[[str], bool] = is_openai_model,
+        organization: str = "org-batchsim",
+        project: str = "proj_batchsim",
+    ) -> None:
+        if order not in ("shuffled", "input"):
+            raise UsageError(
+                f"results cannot be in {order!r} order", hint='choose "shuffled" or "input"'
+            )
+        self.organization = organization
+        self.project = project
+        scenario = scenario_of(scenario)
+        faults = scenario.faults + (faults or NO_FAULTS)
+        self._draws = Draws(seed)
+        behaviour = Behaviour(
+            draws=self._draws,
+            pacing=scenario.paced(pacing_of(pacing)),
+            faults=faults,
+            limits=limits,
+            respond=simulated if responder is None else scripted(responder),
+            supports=supports,
+            shuffled=order == "shuffled",
+            organization=organization,
+            project=project,
+        )
+        store = MemoryStore() if store is None else store
+        self.lasts = not isinstance(store, MemoryStore)
+        self.undisturbed = Simulator(behaviour, store, clock)
+        self.clock = self.undisturbed.clock
+        self._has_model = supports
+        self._service = Service(self.undisturbed.time, self.clock.sleep, self.undisturbed.later)
+        self._fates = self._fates_of(faults)
+
+    def upload_file(
+        self,
+        content: BinaryIO,
+        *,
+        filename: str,
+        purpose: str = "batch",
+        expires_after: int | None = None,
+    ) -> File:
+        """See Backend. Checked here: purpose, name, size, UTF-8, and JSON on the first line."""
+        return self._request(
+            "upload_file",
+            filename,
+            partial(
+                self.undisturbed.upload_file,
+                content,
+                filename=filename,
+                purpose=purpose,
+                expires_after=expires_after,
+            ),
+        )
+
+    def retrieve_file(self, file_id: str) -> File:
+        """See Backend."""
+        ask = partial(self.undisturbed.retrieve_file, file_id)
+        return self._request("retrieve_file", file_id, ask)
+
+    def list_files(
+        self,
+        *,
+        purpose: str | None = None,
+        limit: int = 10_000,
+        after: str | None = None,
+        order: Literal["asc", "desc"] = "desc",
+    ) -> Page[File]:
+        """See Backend. Raises NotFound when there is no file `after` (inferred)."""
+        ask = partial(
+            self.undisturbed.list_files, purpose=purpose, limit=limit, after=after, order=order
+        )
+        return self._request("list_files", after or "", ask)
+
+    def delete_file(self, file_id: str) -> None:
+        """See Backend."""
+        ask = partial(self.undisturbed.delete_file, file_id)
+        return self._request("delete_file", file_id, ask)
+
+    def read_file(self, file_id: str) -> Iterator[bytes]:
+        """See Backend. Files for assistants and of user data are refused (observed)."""
+        fault = self._fate("read_file", file_id)
+        pieces = self.undisturbed.read_file(file_id)
+        if fault is not None:
+            if fault.fault == "truncated":
+                at = fault.at_byte
+                size = self.undisturbed.retrieve_file(file_id).bytes
+                pieces = cut_off(pieces, size // 2 if at is None else at)
+            else:
+                meet(fault, "read_file", lambda: None, self._service)
+        yield from pieces
+
+    def create_batch(
+        self,
+        *,
+        input_file_id: str,
+        endpoint: str,
+        completion_window: str = "24h",
+        metadata: Mapping[str, str] | None = None,
+        output_expires_after: int | None = None,
+        request_id: str | None = None,
+    ) -> Batch:
+        """See Backend. An input file that does not exist fails the batch later (observed)."""
+        ask = partial(
+            self.undisturbed.create_batch,
+            input_file_id=input_file_id,
+            endpoint=endpoint,
+            completion_window=completion_window,
+            metadata=metadata,
+            output_expires_after=output_expires_after,
+            request_id=request_id,
+        )
+        return self._request("create_batch", input_file_id, ask)
+
+    def retrieve_batch(self, batch_id: str) -> Batch:
+        """See Backend. An id that does not begin with `batch` is refused (observed)."""
+        ask = partial(self.undisturbed.retrieve_batch, batch_id)
+        return self._request("retrieve_batch", batch_id, ask)
+
+    def cancel_batch(self, batch_id: str) -> Batch:
+        """See Backend. Cancelling while results are written is allowed (inferred)."""
+        ask = partial(self.undisturbed.cancel_batch, batch_id)
+        return self._request("cancel_batch", batch_id, ask)
+
+    def list_batches(self, *, limit: int = 20, after: str | None = None) -> Page[Batch]:
+        """See Backend. Raises NotFound when there is no batch `after` (inferred)."""
+        ask = partial(self.undisturbed.list_batches, limit=limit, after=after)
+        return self._request("list_batches", after or "", ask)
+
+    def answer(self, url: str, body: dict[str, Any]) -> Answer:
+        """See Answers. Whoever answers the lines answers, asked with an empty custom_id.
+
+        A responder of one's own may be asked by several threads at once.
+        """
+        return self._request("answer", url, partial(self.undisturbed.answer, url, body))
+
+    def has_model(self, name: str) -> bool:
+        """See Answers."""
+        return self._has_model(name)
+
+    def set_faults(self, faults: Faults) -> None:
+        """Let other things go wrong from now on, the scenario's own faults no longer among them.
+
+        Requests are counted anew. A batch that is running its lines keeps its faults.
+        """
+        self.undisturbed.set_faults(faults)
+        self._fates = self._fates_of(faults)
+
+    def take_ended(self) -> tuple[Batch, ...]:
+        """The batches that have ended since the last call, in the order in which they ended.
+
+        Only those that ended in this process: who must not miss any asks before it closes.
+        """
+        return self.undisturbed.take_ended()
+
+    def close(self) -> None:
+        """Forget what is running and close the store. A second call does nothing."""
+        self.undisturbed.close()
+
+    def _fates_of(self, faults: Faults) -> Fates:
+        return Fates(faults.requests, self._draws, self.clock.now())
+
+    def _fate(self, name: str, subject: str) -> RequestFault | None:
+        return self._fates.of(name, subject, self.clock.now(), self.undisturbed.kind_of_file)
+
+    def _request(self, name: str, subject: str, ask: Callable[[], Value]) -> Value:
+        fault = self._fate(name, subject)
+        return ask() if fault is None else meet(fault, name, ask, self._service)

@@ -1,0 +1,36 @@
+"""What was asked for and takes effect only later, when nobody waits for it any more."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable
+from contextlib import suppress
+
+from batchsim.errors import BatchsimError
+
+
+class LateEffects:
+    """Effects with their due times. One thread at a time."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[float, int, Callable[[], object]]] = []
+        self._numbers = itertools.count()
+        self.moment: float | None = None
+        """The due time of the effect that is taking place now."""
+
+    def plan(self, due: float, effect: Callable[[], object]) -> None:
+        """Have `effect` take place at `due`."""
+        heapq.heappush(self._waiting, (due, next(self._numbers), effect))
+
+    def apply(self, now: float, advance: Callable[[float], None]) -> None:
+        """Have all that is due by `now` take place, each at its due time, to which `advance` leads."""
+        while self._waiting and self._waiting[0][0] <= now:
+            due, _, effect = heapq.heappop(self._waiting)
+            advance(due)
+            self.moment = due
+            try:
+                with suppress(BatchsimError):  # a refusal has nobody to go to
+                    effect()
+            finally:
+                self.moment = None

@@ -1,0 +1,168 @@
+"""What can go wrong with a single request: a named fault, and which requests it hits.
+
+    RequestFault("reply_lost", call="create_batch", nth=1)
+    RequestFault("error", call="read", share=0.2, status=502, html=True)
+
+A fault is a value. It says nothing of how it is shown: in the process it is the error that the
+OpenAI adapter would raise, to a client it is what a connection would bring (see fates and
+batchsim.domain.mishaps).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from types import MappingProxyType
+from typing import NamedTuple
+
+from batchsim.backends.calls import CALLS, Effect
+from batchsim.errors import UsageError
+
+ANY, READ, WRITE = "any", "read", "write"
+EVERY_CALL = (*CALLS, ANY, READ, WRITE)
+FILES = ("input", "output", "error")
+
+
+class Kind(NamedTuple):
+    """What a fault does, the parameters that it has, and the calls that it can hit (all if none)."""
+
+    description: str
+    parameters: tuple[str, ...] = ()
+    calls: tuple[str, ...] = ()
+
+
+_AS_ERROR = ("status", "message", "code", "html", "retry_after")
+
+REQUEST_FAULTS: Mapping[str, Kind] = MappingProxyType(
+    {
+        "error": Kind("an error status comes, and nothing happened", _AS_ERROR),
+        "error_after_effect": Kind("an error status comes, but it happened", _AS_ERROR),
+        "unreachable": Kind("no connection can be made; nothing happened"),
+        "reset": Kind("the connection is reset before anything happened"),
+        "reply_lost": Kind("it happened, and the connection ends without an answer"),
+        "late": Kind(
+            "no answer comes, and it happens so many seconds later",
+            ("seconds",),
+            ("create_batch", "cancel_batch", "delete_file"),
+        ),
+        "duplicated": Kind("it happens twice, and one is answered", (), ("create_batch",)),
+        "delayed": Kind("the answer comes so many seconds late", ("seconds",)),
+        "truncated": Kind("it happened, and the answer ends at a byte (or half-way)", ("at_byte",)),
+        "garbled": Kind("it happened, and a web page comes with status 200"),
+    }
+)
+"""The faults of requests by name."""
+
+PARAMETERS = ("status", "message", "code", "html", "retry_after", "seconds", "at_byte")
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFault:
+    """One fault of REQUEST_FAULTS and the requests that it hits.
+
+    Which requests:
+      `call`: a method of Backend ("create_batch"), "answer", or "any", "read", "write".
+      `file`: only those about an "input", "output" or "error" file (read, retrieve, delete).
+      `nth`: only the so manieth of these, from 1 on, or several; counted since the faults were set.
+      `share`: the share of these, between 0 and 1, drawn by key: the seed, the method, the id that
+      it is about, and how often that was asked before. So one more request changes no other's fate.
+      `since`, `until`: only those that come so many seconds after the faults were set.
+
+    What happens, for the faults that have it:
+      `status`: 400 to 599 (500 unless given); `message` and `code` of its envelope; `html`: a web
+      page comes instead of an envelope, as from the edge.
+      `retry_after`: the Retry-After header: seconds, any text at all, or "date:30", which becomes
+      the date that is 30 seconds away.
+      `seconds`: how late (60 unless given).
+      `at_byte`: where the answer ends; half-way unless given.
+
+    Raises UsageError for what does not go together.
+    """
+
+    fault: str
+    call: str = ANY
+    file: str | None = None
+    nth: int | tuple[int, ...] | None = None
+    share: float = 1.0
+    since: float = 0.0
+    until: float = math.inf
+    status: int | None = None
+    message: str | None = None
+    code: str | None = None
+    html: bool = False
+    retry_after: float | str | None = None
+    seconds: float | None = None
+    at_byte: int | None = None
+
+    def __post_init__(self) -> None:
+        kind = REQUEST_FAULTS.get(self.fault)
+        if kind is None:
+            raise _unknown("request fault", self.fault, REQUEST_FAULTS)
+        if self.call not in EVERY_CALL:
+            raise _unknown("call", self.call, EVERY_CALL)
+        if self.file is not None and self.file not in FILES:
+            raise _unknown("file", self.file, FILES)
+        if kind.calls and self.call not in kind.calls:
+            raise UsageError(
+                f"{self.fault!r} cannot hit the call {self.call!r}",
+                hint=f"name one of {', '.join(kind.calls)}",
+            )
+        for name in PARAMETERS:
+            given = getattr(self, name)
+            if name not in kind.parameters and given is not None and given is not False:
+                raise UsageError(f"{self.fault!r} has no {name!r}", hint=_hint(kind))
+        self._check_numbers()
+
+    def _check_numbers(self) -> None:
+        if not 0 <= self.share <= 1:
+            raise UsageError(f"the share cannot be {self.share!r}: it is between 0 and 1")
+        if not self.places or min(self.places) < 1:
+            raise UsageError(f"nth cannot be {self.nth!r}: requests are counted from 1")
+        if not 0 <= self.since < self.until:
+            raise UsageError(f"no request comes from {self.since!r} until {self.until!r}")
+        if self.status is not None and not 400 <= self.status <= 599:
+            raise UsageError(f"the status cannot be {self.status!r}: it is between 400 and 599")
+        if self.seconds is not None and not 0 <= self.seconds < math.inf:
+            raise UsageError(f"seconds cannot be {self.seconds!r}")
+        if self.at_byte is not None and self.at_byte < 0:
+            raise UsageError(f"at_byte cannot be {self.at_byte!r}: bytes are counted from 0")
+        if isinstance(self.retry_after, str) and not _fits_a_header(self.retry_after):
+            raise UsageError("retry_after holds characters that no header can")
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """`nth` as several; (1,) when there is none."""
+        return (
+            self.nth
+            if isinstance(self.nth, tuple)
+            else (self.nth or (1 if self.nth is None else 0),)
+        )
+
+    @property
+    def label(self) -> str:
+        """What tells this fault from others in a draw, wherever in a plan it stands."""
+        return " ".join(
+            f"{each.name}={getattr(self, each.name)!r}"
+            for each in fields(self)
+            if each.name != "share" and getattr(self, each.name) != each.default
+        )
+
+    def concerns(self, call: str) -> bool:
+        """Whether it can hit requests of that method."""
+        if self.call in (READ, WRITE):
+            return (CALLS[call].effect is Effect.READ) is (self.call == READ)
+        return self.call in (ANY, call)
+
+
+def _fits_a_header(value: str) -> bool:
+    return value.isascii() and value.isprintable()
+
+
+def _hint(kind: Kind) -> str:
+    return f"it has {', '.join(kind.parameters)}" if kind.parameters else "it has no parameters"
+
+
+def _unknown(what: str, name: object, known: Iterable[str]) -> UsageError:
+    names = ", ".join(known)
+    return UsageError(f"there is no {what} called {name!r}", hint=f"choose one of {names}")
