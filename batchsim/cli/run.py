@@ -46,6 +46,11 @@ STANDARD_OUTPUT = "-"
 @click.option(
     "--seed", default=0, show_default=True, help="What the simulator's chance depends on."
 )
+@click.option(
+    "--skip-invalid",
+    is_flag=True,
+    help="Leave out invalid lines instead of refusing the input; each gets an error record.",
+)
 @click.option("--any-model", is_flag=True, help="Accept models that are not OpenAI's.")
 def run(
     *,
@@ -55,11 +60,12 @@ def run(
     job: Path | None,
     seed: int,
     any_model: bool,
+    skip_invalid: bool,
     policy: Policy,
 ) -> int:
     """Run the requests of INPUT (a JSONL file, or - for standard input) and restore their order.
 
-    The input is checked first; nothing is sent unless all of it is valid. It is cut into as many
+    The input is checked first; nothing is sent unless all of it is valid (or --skip-invalid). It is cut into as many
     batches as the limits ask for. Each line of the results is one line of the API's output or
     error file, in input order; lines that expired, were cancelled or got lost say so.
 
@@ -73,7 +79,16 @@ def run(
         with _kept_input(requests) as (kept, name):
             job = job or Path(f"{output or name}.job")
             results = Path(output) if output else job / "results.jsonl"
-            report = _run(backend, kept, results, job, policy, seed=seed, any_model=any_model)
+            report = _run(
+                backend,
+                kept,
+                results,
+                job,
+                policy,
+                seed=seed,
+                any_model=any_model,
+                skip_invalid=skip_invalid,
+            )
     except KeyboardInterrupt:
         _tell_interrupted(backend)
         return INTERRUPTED
@@ -91,6 +106,7 @@ def _run(
     *,
     seed: int,
     any_model: bool,
+    skip_invalid: bool,
 ) -> Report:
     from batchsim.cli.progress import Display
     from batchsim.domain.endpoints import is_openai_model
@@ -104,6 +120,7 @@ def _run(
             job=job,
             supports=(lambda _: True) if any_model else is_openai_model,
             policy=policy,
+            skip_invalid=skip_invalid,
             observe=display.show,
         )
     display.conclude(report)

@@ -44,6 +44,7 @@ class JobOptions(TypedDict, total=False):
     supports: Callable[[str], bool]
     metadata: Mapping[str, str] | None
     policy: Policy | None
+    skip_invalid: bool
     observe: Callable[[Progress], None] | None
 
 

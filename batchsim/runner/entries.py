@@ -113,6 +113,14 @@ class Planned(ShardEntry):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped(Entry):
+    """So many invalid lines of the input are left out; `ranges` as in Planned, without bytes."""
+
+    lines: int
+    ranges: array[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RoundPlanned(Entry):
     """Lines that are worth another try are sent again, in the shards planned with this: all of them.
 

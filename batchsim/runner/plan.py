@@ -33,6 +33,7 @@ from batchsim.pricing.tokens import estimate_prompt_tokens
 from batchsim.responders.models import alias
 from batchsim.runner.custom_ids import CustomIdSpool
 from batchsim.runner.entries import Planned
+from batchsim.runner.skipped import SkippedLines
 
 ERRORS_KEPT = 1_000
 """How many of an input's errors are remembered; all of them are counted."""
@@ -71,6 +72,8 @@ class Plan:
     bytes: int
     shards: tuple[Planned, ...]
     custom_ids: CustomIdSpool = field(compare=False)
+    skipped: SkippedLines | None = field(default=None, compare=False)
+    """The invalid lines, where they are left out and there are any; `lines` counts them too."""
 
 
 class Run(NamedTuple):
@@ -95,16 +98,18 @@ def make_plan(
     limits: Limits = OPENAI,
     supports: Callable[[str], bool] = is_openai_model,
     observe: Callable[[RequestLine], object] | None = None,
+    skip_invalid: bool = False,
 ) -> Plan:
     """The plan for the input in `stream`, read from its start; `path` names it in errors.
 
     `observe` sees each valid line on the way, so that who wants to know more reads nothing twice.
 
-    Raises InvalidInput when any line is not valid or fits no batch, InputError when a line is too
-    long to be read at all.
+    Raises InvalidInput when any line is not valid or fits no batch (with `skip_invalid`, when none
+    is and does), InputError when a line is too long to be read at all.
     """
     rules = InputRules(one_model=False, limits=limits, supports=supports)
     builder = Builder(limits)
+    skipped = SkippedLines()
     errors: list[BatchError] = []
     count = inputs = 0
     try:
@@ -120,15 +125,17 @@ def make_plan(
                 count += 1
                 if len(errors) < ERRORS_KEPT:
                     errors.append(wrong)
+                if skip_invalid:
+                    skipped.add(line, wrong)
     except InputError as error:
         error.path = path
         raise
     for wrong in rules.finish():
         count += 1
         errors.append(wrong)
-    if errors:
+    if errors and not (skip_invalid and builder.lines):
         raise InvalidInput(path, tuple(errors), count)
-    return builder.plan(stream.tell())
+    return builder.plan(stream.tell(), skipped if skipped else None)
 
 
 def queue(limits: Limits, model: str | None) -> str | None:
@@ -207,7 +214,8 @@ class Builder:
         self._closed: list[Planned] = []
         self._custom_ids = CustomIdSpool()
         self._shards = shards
-        self._lines = 0
+        self.lines = 0
+        """How many lines were taken in."""
 
     def add(self, line: Line, request: RequestLine, inputs: int) -> BatchError | None:
         """Take in a valid line with so many embedding inputs, or say why no batch can hold it."""
@@ -230,7 +238,7 @@ class Builder:
             shard = self._open(group)
         shard.add(line.number - 1, line, inputs, tokens)
         self._custom_ids.add(shard.number, request.custom_id)
-        self._lines += 1
+        self.lines += 1
         return None
 
     def _open(self, group: tuple[str, str | None]) -> _Shard:
@@ -244,12 +252,13 @@ class Builder:
         self._closed.append(shard.planned())
         self._custom_ids.finish(shard.number)
 
-    def plan(self, size: int) -> Plan:
-        """The plan, for an input of `size` bytes."""
+    def plan(self, size: int, skipped: SkippedLines | None = None) -> Plan:
+        """The plan, for an input of `size` bytes in which some lines were skipped."""
         for shard in self._growing.values():
             self._close(shard)
         shards = sorted(self._closed, key=lambda planned: planned.shard)
-        return Plan(self._lines, size, tuple(shards), self._custom_ids)
+        lines = self.lines + (len(skipped) if skipped else 0)
+        return Plan(lines, size, tuple(shards), self._custom_ids, skipped)
 
 
 def _line_too_long(number: int, size: int, limit: int) -> BatchError:

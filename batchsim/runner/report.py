@@ -62,6 +62,8 @@ class Progress:
     started: float
     now: float
     message: str
+    skipped: int
+    """Invalid lines that are left out; they are done, and failed."""
     states: tuple[ShardState, ...]
     """The shards as the runner knows them."""
 
@@ -99,7 +101,7 @@ class Progress:
         counts = [_counts(shard) for shard in self.states]
         resent = sum(shard.plan.lines for shard in self.states if shard.plan.round)
         done, failed = sum(done for done, _ in counts), sum(failed for _, failed in counts)
-        return done - resent, failed - resent
+        return done - resent + self.skipped, failed - resent + self.skipped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +183,7 @@ def progress(state: State, now: float, message: str) -> Progress:
         started=state.started_at,
         now=now,
         message=message,
+        skipped=state.skipped.lines if state.skipped else 0,
         states=tuple(state.shards.values()),
     )
 
@@ -223,15 +226,18 @@ def _counts(shard: ShardState) -> tuple[int, int]:
 def describe(entry: entries.Entry, state: State) -> str:
     """One line of text about what happened."""
     if not isinstance(entry, entries.ShardEntry):
-        return _describe_job(entry)
+        return _describe_job(entry, state)
     text = _describe_shard(entry)
     return f"shard {entry.shard} of {len(state.shards)}: {text}" if len(state.shards) > 1 else text
 
 
-def _describe_job(entry: entries.Entry) -> str:
+def _describe_job(entry: entries.Entry, state: State) -> str:
     match entry:
         case entries.Started():
-            return f"{entry.lines:,} lines are valid"
+            if state.skipped is None:
+                return f"{entry.lines:,} lines are valid"
+            left = state.skipped.lines
+            return f"{entry.lines - left:,} lines are valid, {left:,} are not and are left out"
         case entries.RoundPlanned():
             return f"round {entry.round}: sending lines again"
         case entries.Finished():

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from batchsim.backends import Backend
@@ -53,6 +54,7 @@ def run(
     supports: Callable[[str], bool] = is_openai_model,
     metadata: Mapping[str, str] | None = None,
     policy: Policy | None = None,
+    skip_invalid: bool = False,
     observe: Callable[[Progress], None] | None = None,
 ) -> Report:
     """Run every line of `requests` on `backend` and write one result per line, in input order.
@@ -69,6 +71,8 @@ def run(
     - `metadata`: up to 10 pairs for every batch; keys that begin with `bs_` are ours.
       Like the plan it is fixed when the job begins.
     - `policy`: how patient to be, how much at once, and what to do when in doubt.
+    - `skip_invalid`: leave out invalid lines instead of refusing the input. Each gets a record
+      whose `error.code` is what is wrong with it. Like the plan this is fixed when the job begins.
     - `observe`: called with a Progress after every step, in this thread.
 
     Raises InputError (InvalidInput, with all the errors counted) or UsageError when nothing was
@@ -81,16 +85,17 @@ def run(
     source = Path(requests) if isinstance(requests, str | os.PathLike) else None
     _refuse_to_overwrite(results, directory, source)
     target = Path(os.path.realpath(results))  # a link stays, and what it points at is replaced
+    planned = partial(_plan, limits=limits, supports=supports, skip_invalid=skip_invalid)
     plan = None
     if source is not None and not directory.journal.exists():
-        plan = _plan(source, limits, supports)  # a bad input leaves no trace
+        plan = planned(source)  # a bad input leaves no trace
     try:
         with directory.locked():
             source = source or directory.spool(_lines(requests))
             with Journal(directory.journal) as journal:
                 state = fold(journal.entries())
                 if state.started is None:
-                    plan = plan or _plan(source, limits, supports)
+                    plan = plan or planned(source)
                 else:
                     plan = None
                     _check_service(backend, state.started)
@@ -146,7 +151,10 @@ class _Loop:
             bytes=plan.bytes,
             metadata=metadata,
         )
-        self._record(started, *plan.shards)
+        if plan.skipped:
+            plan.skipped.write(self._work.directory)
+        skipped = [plan.skipped.entry()] if plan.skipped else []
+        self._record(started, *skipped, *plan.shards)
 
     def run(self) -> None:
         """Go on until the results are written. Raises JobIncomplete when that cannot be now."""
@@ -191,9 +199,13 @@ class _Loop:
             settle.write_results(self._work)
 
 
-def _plan(source: Path, limits: Limits, supports: Callable[[str], bool]) -> Plan:
+def _plan(
+    source: Path, *, limits: Limits, supports: Callable[[str], bool], skip_invalid: bool
+) -> Plan:
     with open_input(source) as stream:
-        return make_plan(stream, path=source, limits=limits, supports=supports)
+        return make_plan(
+            stream, path=source, limits=limits, supports=supports, skip_invalid=skip_invalid
+        )
 
 
 def _check_service(backend: Backend, started: Started) -> None:

@@ -22,6 +22,7 @@ from batchsim.runner.entries import (
 )
 from batchsim.runner.plan import custom_ids_in
 from batchsim.runner.rounds import plan_round
+from batchsim.runner.skipped import stand_in
 from batchsim.runner.state import ShardState
 from batchsim.runner.workplace import Workplace
 
@@ -67,4 +68,5 @@ def write_results(work: Workplace) -> Finished:
 
 
 def _plans(work: Workplace) -> list[Planned]:
-    return [shard.plan for shard in work.state.shards.values()]
+    skipped = [stand_in(work.state.skipped)] if work.state.skipped else []
+    return skipped + [shard.plan for shard in work.state.shards.values()]

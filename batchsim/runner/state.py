@@ -37,6 +37,7 @@ from batchsim.runner.entries import (
     Postponed,
     RoundPlanned,
     ShardEntry,
+    Skipped,
     Source,
     Started,
     Tally,
@@ -216,6 +217,7 @@ class State:
     started_at: float = 0.0
     shards: dict[int, ShardState] = field(default_factory=dict)
     """Those of later rounds come after those of earlier ones."""
+    skipped: Skipped | None = None
     round: int = 0
     """The latest round that was planned."""
     again: int = 0
@@ -231,7 +233,7 @@ class State:
         """The highest number of a shard of that round."""
         return max(n for n, shard in self.shards.items() if shard.plan.round == round)
 
-    def apply(self, at: float, entry: Entry) -> None:
+    def apply(self, at: float, entry: Entry) -> None:  # noqa: C901 - one case per kind of entry
         """Take in what happened `at` that time (unix seconds).
 
         Raises JournalError when the entry speaks of a shard that was never planned.
@@ -241,6 +243,8 @@ class State:
                 self.started, self.started_at = entry, at
             case Planned():
                 self.shards[entry.shard] = ShardState(entry, since=at)
+            case Skipped():
+                self.skipped = entry
             case RoundPlanned():
                 self.round, self.again, self.finished = entry.round, 0, None
             case Finished():
