@@ -185,7 +185,8 @@ def restore(path: str) -> Facts:
     """
     import subprocess
 
-    from batchsim.runner.collect import assemble, collect
+    from batchsim.runner.assemble import assemble
+    from batchsim.runner.collect import collect
     from batchsim.runner.content import ShardContent
     from batchsim.runner.directory import JobDirectory
     from batchsim.runner.entries import Source
@@ -205,6 +206,8 @@ def restore(path: str) -> Facts:
         for shard in shards:
             with ShardContent(Path(path), shard.plan) as content:
                 collect(shard, custom_ids_in(content.buffered()), directory)
-        assemble([shard.plan for shard in shards], directory, results)
+        plans = [shard.plan for shard in shards]
+        lines = sum(plan.lines for plan in plans)
+        assemble(plans, directory, results, lines=lines, batches={})
     floors = [parse(str(directory.file(each.plan.shard, Source.OUTPUT))) for each in shards]
     return {**facts, "floor": sum(each["cpu"] for each in floors)}
