@@ -10,6 +10,7 @@ import orjson
 from batchsim.domain.absent import integer, text
 from batchsim.domain.batches import Usage
 from batchsim.domain.json_objects import is_deeper
+from batchsim.domain.usage import usage_of
 
 
 class RequestLine(NamedTuple):
@@ -92,9 +93,7 @@ class ResultLine(NamedTuple):
     @property
     def usage(self) -> Usage:
         """The tokens that a good answer says it took; none for a line without a good answer."""
-        body = self.response.body if self.is_ok and self.response else None
-        usage = body.get("usage") if isinstance(body, dict) else None
-        return _usage(usage) if isinstance(usage, dict) else _NO_USAGE
+        return usage_of(self.response.body) if self.is_ok and self.response else _NO_USAGE
 
     @classmethod
     def from_object(cls, value: Any) -> ResultLine:
@@ -130,23 +129,3 @@ def _error(value: Any) -> LineError | None:
 
 
 _NO_USAGE = Usage()
-
-
-def _usage(usage: dict[str, Any]) -> Usage:
-    """Chat completions and responses name the same things differently."""
-    read = usage.get("prompt_tokens_details", usage.get("input_tokens_details"))
-    written = usage.get("completion_tokens_details", usage.get("output_tokens_details"))
-    return Usage(
-        _number(usage, "prompt_tokens", "input_tokens"),
-        _number(usage, "completion_tokens", "output_tokens"),
-        _number(read, "cached_tokens") if type(read) is dict else 0,
-        _number(written, "reasoning_tokens") if type(written) is dict else 0,
-    )
-
-
-def _number(values: dict[str, Any], *names: str) -> int:
-    for name in names:
-        value = values.get(name)
-        if type(value) is int:
-            return value
-    return 0

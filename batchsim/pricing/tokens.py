@@ -8,6 +8,7 @@ within a quarter for English, Japanese and code, and up to 1.8 times too high fo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from batchsim.domain.lines import RequestLine
@@ -38,6 +39,16 @@ def estimate_prompt_tokens(request: RequestLine) -> int:
 
     Token arrays count exactly. Parameters of an unexpected type count nothing.
     """
+    return prompt_tokens(request, estimate_tokens, MESSAGE_TOKENS)
+
+
+def prompt_tokens(
+    request: RequestLine, count_text: Callable[[str], int], message_tokens: int
+) -> int:
+    """The tokens of the request's prompt, its texts counted by `count_text`.
+
+    `message_tokens` is what a chat message counts besides its texts.
+    """
     body = request.body
     tokens = 0
     messages = body.get("messages")
@@ -46,21 +57,26 @@ def estimate_prompt_tokens(request: RequestLine) -> int:
         for message in messages:
             content = message.get("content") if type(message) is dict else None
             if type(content) is str and len(message) == 2:
-                tokens += MESSAGE_TOKENS + estimate_tokens(content)
+                tokens += message_tokens + count_text(content)
+            elif type(message) is dict:
+                tokens += message_tokens - MESSAGE_TOKENS + _nested_tokens(message, count_text)
+                tokens += (message_tokens - MESSAGE_TOKENS) * ("name" in message)
             else:
-                tokens += _nested_tokens(message)
+                tokens += _nested_tokens(message, count_text)
     if not _PROMPT_PARAMETERS.isdisjoint(body):
-        tokens += sum(_nested_tokens(body[name]) for name in _PROMPT_PARAMETERS & body.keys())
+        tokens += sum(
+            _nested_tokens(body[name], count_text) for name in _PROMPT_PARAMETERS & body.keys()
+        )
     return tokens
 
 
-def _nested_tokens(value: Any) -> int:
+def _nested_tokens(value: Any, count_text: Callable[[str], int]) -> int:
     tokens = 0
     pending = [value]
     while pending:
         item = pending.pop()
         if type(item) is str:
-            tokens += estimate_tokens(item)
+            tokens += count_text(item)
         elif type(item) is list:
             if item and type(item[0]) is int:
                 tokens += len(item)

@@ -19,11 +19,11 @@ import orjson
 
 from batchsim.domain.batches import Usage
 from batchsim.domain.lines import RequestLine
+from batchsim.domain.usage import usage_of
 from batchsim.errors import InputError, UsageError
 from batchsim.responders import Answer, Occasion, Responder, errors
 from batchsim.responders.recorded import RecordedAnswers
 from batchsim.responders.simulated import simulated, with_text
-from batchsim.responders.usage import usage_of
 
 Script: TypeAlias = "str | Mapping[str, Any] | tuple[int, Any] | Answer | None"
 """What a user may write for a line: a text, a whole body, a status code and a body, an Answer, or

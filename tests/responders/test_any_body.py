@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from batchsim.domain.endpoints import ENDPOINTS
 from batchsim.domain.lines import RequestLine
+from batchsim.domain.usage import usage_of
 from batchsim.responders import Occasion, chat, completions, embeddings, images, responses, videos
 from batchsim.responders.simulated import simulated, with_text
-from batchsim.responders.usage import usage_of
 
 CHECKS = {
     "/v1/chat/completions": chat.CHECKS,

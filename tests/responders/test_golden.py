@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from batchsim.domain.endpoints import ENDPOINTS
+from batchsim.domain.usage import usage_of
 from batchsim.responders.simulated import RESPONDERS, simulated
-from batchsim.responders.usage import usage_of
 
 GOLDEN = [
     json.loads(line)

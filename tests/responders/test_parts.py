@@ -5,10 +5,10 @@ import json
 import pytest
 
 from batchsim.domain.batches import Usage
+from batchsim.domain.usage import usage_of
 from batchsim.responders import errors
 from batchsim.responders.json_instances import DEEPEST, LONGEST, instance
 from batchsim.responders.models import is_reasoning, sizes, snapshot, takes_temperature
-from batchsim.responders.usage import usage_of
 
 
 @pytest.mark.parametrize(
