@@ -12,15 +12,18 @@ import orjson
 
 from batchsim.cli.amounts import money, size
 from batchsim.cli.failures import ALL_GOOD
+from batchsim.cli.progress import duration
 from batchsim.cli.standard_input import STANDARD_INPUT, opened_input
 from batchsim.cli.table import Column, table
 from batchsim.domain.diagnosis import shown
 from batchsim.domain.endpoints import is_openai_model
 from batchsim.errors import InputError
+from batchsim.pricing import tokenizer
 from batchsim.pricing.estimate import Cost, Demand, Demands
 from batchsim.pricing.prices import price
 
 if TYPE_CHECKING:
+    from batchsim.runner.expectation import Expectation
     from batchsim.runner.plan import Plan
 
 UNKNOWN = "unknown"
@@ -46,7 +49,8 @@ _COLUMNS = (
 def estimate(*, source: str, any_model: bool, as_json: bool) -> int:
     """Tell what INPUT (a JSONL file, or - for standard input) would take and cost, sending nothing.
 
-    It is checked and cut into batches as `batchsim run` would do it. Prompt tokens are estimated
+    It is checked and cut into batches as `batchsim run` would do it. Prompt tokens are
+    counted with the model's vocabulary if batchsim[tokens] is installed, and otherwise estimated
     from the lengths of the texts. Output is bounded only where every body sets its limit:
     max_tokens, max_completion_tokens or max_output_tokens. Exits 2 when the input is not valid.
     """
@@ -58,7 +62,7 @@ def estimate(*, source: str, any_model: bool, as_json: bool) -> int:
         return ALL_GOOD
     for line in table(_COLUMNS, _rows(shares)):
         click.echo(line)
-    for note in _notes(shares):
+    for note in (*_notes(shares), *_notes_on_counting(shares), _note_on_time(_expected(shares))):
         click.echo(f"note: {note}", err=True)
     return ALL_GOOD
 
@@ -72,6 +76,7 @@ class _Share:
     bytes: int
     batch_cost: Cost | None
     ordinary_cost: Cost | None
+    expected: Expectation
 
 
 def _plan(source: str, demands: Demands, *, any_model: bool) -> Plan:
@@ -91,14 +96,23 @@ def _plan(source: str, demands: Demands, *, any_model: bool) -> Plan:
 
 
 def _shares(plan: Plan, demands: Iterable[Demand]) -> list[_Share]:
+    from batchsim.runner.expectation import expect
+
     shares = []
     for demand in demands:
         group = (demand.endpoint, demand.model)
         shards = [each for each in plan.shards if (each.endpoint, each.model) == group]
         upload = sum(shard.bytes for shard in shards)
         costs = (demand.cost(batch=True), demand.cost(batch=False))
-        shares.append(_Share(demand, len(shards), upload, *costs))
+        expected = expect(demand.model, demand.lines, demand.prompt_tokens, len(shards))
+        shares.append(_Share(demand, len(shards), upload, *costs, expected))
     return shares
+
+
+def _expected(shares: Iterable[_Share]) -> Expectation:
+    from batchsim.runner.expectation import together
+
+    return together(share.expected for share in shares)
 
 
 def _rows(shares: Sequence[_Share]) -> Iterator[tuple[str, ...]]:
@@ -118,7 +132,7 @@ def _pair(model: str, endpoint: str, shares: Sequence[_Share]) -> Iterator[tuple
         f"{batches:,}",
         size(upload),
         f"{sum(share.demand.prompt_tokens for share in shares):,}",
-        "in, estimated",
+        _manner(shares),
         _money(_input_cost(share.batch_cost for share in shares)),
         _money(_input_cost(share.ordinary_cost for share in shares)),
     )
@@ -130,6 +144,11 @@ def _pair(model: str, endpoint: str, shares: Sequence[_Share]) -> Iterator[tuple
         _bound([share.batch_cost for share in shares]),
         _bound([share.ordinary_cost for share in shares]),
     )
+
+
+def _manner(shares: Iterable[_Share]) -> str:
+    counted = {share.demand.vocabulary is not None for share in shares}
+    return "in, counted" if counted == {True} else "in, estimated"
 
 
 def _money(amount: Decimal | None) -> str:
@@ -194,13 +213,37 @@ def _notes(shares: Iterable[_Share]) -> Iterator[str]:
             )
 
 
+def _notes_on_counting(shares: Iterable[_Share]) -> Iterator[str]:
+    estimated = [share.demand.model or "" for share in shares if not share.demand.vocabulary]
+    known = [model for model in estimated if tokenizer.vocabulary_of(model)]
+    if known and not tokenizer.has_vocabularies():
+        yield (
+            "prompt tokens are estimated from lengths, mostly within a quarter; "
+            "pip install 'batchsim[tokens]' to have them counted"
+        )
+
+
+def _note_on_time(expected: Expectation) -> str:
+    from batchsim.runner.expectation import SOURCE
+
+    turns = f" in {expected.turns:,} turns" if expected.turns and expected.turns > 1 else ""
+    return (
+        f"expect {duration(expected.usual)} to {duration(expected.slow)}{turns}, and "
+        f"{duration(expected.longest)} at most: {SOURCE}"
+    )
+
+
 def _is_half(demand: Demand) -> bool:
     known = price(demand.model or "", batch=True)
     return known is not None and not known.is_listed
 
 
 def _object(shares: Sequence[_Share]) -> dict[str, Any]:
-    """Dollars are numbers; null stands for an unknown price and for what nothing bounds."""
+    """Dollars are numbers; null stands for an unknown price and for what nothing bounds.
+
+    `counted_with` is the vocabulary, null for an estimate from lengths; `queue_turns` is how often
+    a new account's queue has to be filled, null where its limit is not known.
+    """
     return {
         **_sums(shares),
         "groups": [
@@ -208,6 +251,7 @@ def _object(shares: Sequence[_Share]) -> dict[str, Any]:
                 "model": share.demand.model,
                 "endpoint": share.demand.endpoint,
                 **_sums([share]),
+                "counted_with": share.demand.vocabulary,
                 "price_known": share.batch_cost is not None,
                 "batch_price_listed": share.batch_cost is not None and not _is_half(share.demand),
             }
@@ -218,22 +262,29 @@ def _object(shares: Sequence[_Share]) -> dict[str, Any]:
 
 def _sums(shares: Sequence[_Share]) -> dict[str, Any]:
     lines, batches, upload = _amounts(shares)
+    expected = _expected(shares)
     return {
         "lines": lines,
         "batches": batches,
         "upload_bytes": upload,
-        "estimated_prompt_tokens": sum(share.demand.prompt_tokens for share in shares),
+        "prompt_tokens": sum(share.demand.prompt_tokens for share in shares),
         "most_output_tokens": _most_output_tokens(shares),
         "unbounded_lines": sum(share.demand.unbounded_lines for share in shares),
         "unseen_prompt_lines": sum(share.demand.unseen_lines for share in shares),
         "batch_usd": _cost_object([share.batch_cost for share in shares]),
         "ordinary_usd": _cost_object([share.ordinary_cost for share in shares]),
+        "expected_seconds": {
+            "usual": round(expected.usual),
+            "slow": round(expected.slow),
+            "longest": round(expected.longest),
+        },
+        "queue_turns": expected.turns,
     }
 
 
 def _cost_object(costs: Sequence[Cost | None]) -> dict[str, float | None]:
     read, most = _input_cost(costs), _most_output_cost(costs)
     return {
-        "estimated_input": None if read is None else float(read),
+        "input": None if read is None else float(read),
         "most_output": None if most is None else float(most),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -10,13 +10,13 @@ from batchsim.domain.batches import Usage
 from batchsim.domain.lines import RequestLine
 from batchsim.pricing.bounds import most_output_tokens
 from batchsim.pricing.prices import cost
-from batchsim.pricing.tokens import estimate_prompt_tokens
+from batchsim.pricing.tokenizer import Counter, counter_for
 
 _ELSEWHERE = ("previous_response_id", "conversation")
 
 
 class Cost(NamedTuple):
-    """US dollars: for the estimated prompt tokens, and for output at most (None: unbounded)."""
+    """US dollars: for the prompt tokens, and for output at most (None: unbounded)."""
 
     input: Decimal
     most_output: Decimal | None
@@ -26,7 +26,8 @@ class Cost(NamedTuple):
 class Demand:
     """What the lines for one model at one endpoint ask for.
 
-    `prompt_tokens` is an estimate. `unbounded_lines` set no limit to their output tokens;
+    `prompt_tokens` is counted with the model's `vocabulary`, or estimated where that is None.
+    `unbounded_lines` set no limit to their output tokens;
     `bounded_tokens` is the sum of the limits of the others. `unseen_lines` name a stored prompt, a
     conversation or an earlier response, whose tokens are paid too but cannot be counted here.
     """
@@ -38,11 +39,20 @@ class Demand:
     bounded_tokens: int = 0
     unbounded_lines: int = 0
     unseen_lines: int = 0
+    _counter: Counter = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._counter = counter_for(self.model)
+
+    @property
+    def vocabulary(self) -> str | None:
+        """What the prompts were counted with; None when they were estimated from their lengths."""
+        return self._counter.vocabulary
 
     def add(self, request: RequestLine) -> None:
         """Take in one more line."""
         self.lines += 1
-        self.prompt_tokens += estimate_prompt_tokens(request)
+        self.prompt_tokens += self._counter.count(request)
         self.unseen_lines += _names_what_is_unseen(request)
         most = most_output_tokens(request)
         if most is None:

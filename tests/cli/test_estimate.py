@@ -19,6 +19,18 @@ def embedding(custom_id: str) -> str:
     return line(custom_id, "/v1/embeddings", model="text-embedding-3-small", input="x" * 44)
 
 
+@pytest.fixture(autouse=True)
+def no_vocabularies(monkeypatch, request):
+    """Estimate from lengths, as where batchsim[tokens] is not installed, unless a test counts."""
+    if "with_vocabularies" not in request.fixturenames:
+        monkeypatch.setattr("batchsim.pricing.tokenizer.has_vocabularies", lambda: False)
+
+
+@pytest.fixture
+def with_vocabularies():
+    """The vocabularies are installed."""
+
+
 @pytest.fixture
 def estimate(batchsim, desk):
     """`estimate(line, ...)` -> the outcome, and the object that it printed."""
@@ -49,6 +61,10 @@ def test_the_table_tells_work_and_money(batchsim, desk) -> None:
     assert outcome.stderr == (
         "note: no batch price of text-embedding-3-small is listed: "
         "half of its ordinary price is taken\n"
+        "note: prompt tokens are estimated from lengths, mostly within a quarter; "
+        "pip install 'batchsim[tokens]' to have them counted\n"
+        "note: expect 7 min to 60 min, and 24.0 h at most: half of all batches of 2026 took less "
+        "than 7 minutes, nine of ten less than an hour\n"
     )
 
 
@@ -59,12 +75,14 @@ def test_one_object_has_the_sums_and_the_groups(estimate) -> None:
         "lines": 2,
         "batches": 2,
         "upload_bytes": chat["upload_bytes"] + embeddings["upload_bytes"],
-        "estimated_prompt_tokens": 26,
+        "prompt_tokens": 26,
         "most_output_tokens": 1_000_000,
         "unbounded_lines": 0,
         "unseen_prompt_lines": 0,
-        "batch_usd": {"estimated_input": 1.3e-06, "most_output": 0.3},
-        "ordinary_usd": {"estimated_input": 2.6e-06, "most_output": 0.6},
+        "batch_usd": {"input": 1.3e-06, "most_output": 0.3},
+        "ordinary_usd": {"input": 2.6e-06, "most_output": 0.6},
+        "expected_seconds": {"usual": 420, "slow": 3600, "longest": 86400},
+        "queue_turns": 1,
     }
     assert chat == {
         "model": "gpt-4o-mini",
@@ -72,12 +90,15 @@ def test_one_object_has_the_sums_and_the_groups(estimate) -> None:
         "lines": 1,
         "batches": 1,
         "upload_bytes": len(line("a", max_tokens=1_000_000)),
-        "estimated_prompt_tokens": 16,
+        "prompt_tokens": 16,
         "most_output_tokens": 1_000_000,
         "unbounded_lines": 0,
         "unseen_prompt_lines": 0,
-        "batch_usd": {"estimated_input": 1.2e-06, "most_output": 0.3},
-        "ordinary_usd": {"estimated_input": 2.4e-06, "most_output": 0.6},
+        "batch_usd": {"input": 1.2e-06, "most_output": 0.3},
+        "ordinary_usd": {"input": 2.4e-06, "most_output": 0.6},
+        "expected_seconds": {"usual": 420, "slow": 3600, "longest": 86400},
+        "queue_turns": 1,
+        "counted_with": None,
         "price_known": True,
         "batch_price_listed": True,
     }
@@ -107,7 +128,7 @@ def test_one_line_without_a_limit_leaves_the_output_unbounded(batchsim, desk, es
 @pytest.mark.parametrize("limit", [{}, {"max_tokens": 5}], ids=["unbounded", "bounded"])
 def test_an_unknown_price_is_said_and_never_nothing(batchsim, desk, estimate, limit) -> None:
     told = estimate(line("a", model="gpt-9-unheard-of", **limit), line("b", max_tokens=1))
-    unknown = {"estimated_input": None, "most_output": None}
+    unknown = {"input": None, "most_output": None}
     assert told["batch_usd"] == told["ordinary_usd"] == unknown
     assert [group["price_known"] for group in told["groups"]] == [False, True]
     outcome = batchsim("estimate", "input.jsonl")
@@ -130,8 +151,8 @@ def test_prompts_that_lie_elsewhere_are_told(batchsim, desk, estimate) -> None:
 def test_a_line_without_a_model_has_no_known_price(estimate) -> None:
     told = estimate(line("a", "/v1/moderations", input="x" * 44))
     assert told["groups"][0]["model"] is None
-    assert told["batch_usd"]["estimated_input"] is None
-    assert told["estimated_prompt_tokens"] == 10
+    assert told["batch_usd"]["input"] is None
+    assert told["prompt_tokens"] == 10
 
 
 def test_the_input_may_be_standard_input(batchsim, desk) -> None:
@@ -187,3 +208,25 @@ def test_memory_does_not_grow_with_the_bodies(batchsim, desk) -> None:
     peak(500)  # what is imported and listed once
     small, large = peak(500), peak(10_000)
     assert large - small < 4_000_000  # of 19 MB more
+
+
+def test_prompts_are_counted_where_the_vocabulary_is_installed(batchsim, desk, with_vocabularies):
+    content = line("a", max_tokens=1) + line("b", model="gpt-6-luna", max_tokens=1)
+    (desk / "input.jsonl").write_text(content)
+    told = json.loads(batchsim("estimate", "input.jsonl", "--json").stdout)
+    assert [each["counted_with"] for each in told["groups"]] == ["o200k_base", None]
+    outcome = batchsim("estimate", "input.jsonl")
+    manners = [
+        row.split("in, ")[1].split()[0] for row in outcome.stdout.splitlines() if "in, " in row
+    ]
+    assert manners == ["counted", "estimated", "estimated"]
+    assert "pip install" not in outcome.stderr
+
+
+def test_more_than_the_queue_takes_waits_for_its_turn(batchsim, desk, estimate):
+    told = estimate(
+        *(line(f"{n}", messages=[{"role": "user", "content": "x" * 44_000}]) for n in range(201))
+    )
+    assert told["queue_turns"] == 2  # of 2,000,000 tokens for gpt-4o-mini
+    assert told["expected_seconds"]["longest"] == 2 * 86_400
+    assert "note: expect 14 min to 2.0 h in 2 turns" in batchsim("estimate", "input.jsonl").stderr

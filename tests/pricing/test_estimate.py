@@ -13,6 +13,12 @@ def request(model="gpt-4o-mini", url=CHAT, **body):
     return RequestLine(1, "a", url, model, body)
 
 
+@pytest.fixture(autouse=True)
+def no_vocabularies(monkeypatch):
+    """Estimate from lengths, as where batchsim[tokens] is not installed."""
+    monkeypatch.setattr("batchsim.pricing.tokenizer.has_vocabularies", lambda: False)
+
+
 def test_lines_add_up_by_endpoint_and_model_in_the_order_of_their_first():
     demands = Demands()
     for each in (request(), request("gpt-4o"), request(max_tokens=5), request(url="/v1/responses")):
