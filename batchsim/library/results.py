@@ -6,7 +6,7 @@ each at a time, since both have the same order.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import islice
@@ -96,7 +96,8 @@ class Result(Generic[Parsed_co]):
 class Results(Generic[Parsed_co]):
     """The results of a finished job, in input order; iterate over it as often as you like.
 
-    It tells what the job's `report` tells. `failed` holds the lines without a good result. `path` is the results file, `job` the job's directory; with a
+    It tells what the job's `report` tells. `failed` holds the lines without a good result, and
+    `retry` sends those again that may go better. `path` is the results file, `job` the job's directory; with a
     simulated service in memory and no name given, both vanish with this object or with `close`.
     """
 
@@ -105,10 +106,12 @@ class Results(Generic[Parsed_co]):
         report: Report,
         place: Place,
         formats: Formats,
+        again: Callable[[int], Report],
     ) -> None:
         self.report = report
         self._place = place
         self._formats = formats
+        self._again = again
         self._known_bill: Bill | None = None
 
     @property
@@ -168,6 +171,17 @@ class Results(Generic[Parsed_co]):
     def failed(self) -> Failed[Parsed_co]:
         """The lines without a good result, whatever the reason, in input order."""
         return Failed(self)
+
+    def retry(self) -> Results[Parsed_co]:
+        """Send the lines without a good result again, once, and return all results anew.
+
+        Only what another try may mend is sent: lines that expired, got lost or met a passing
+        error (`policy` already had that done `retries` times). Good results stay as they are and are not asked for again; the results file
+        then holds the new ones in their places. A retry that was stopped is continued by the next.
+        Raises what `run` raises; what had come before stays.
+        """
+        report = self._again(self.report.rounds + 1)
+        return Results(report, self._place, self._formats, self._again)
 
     def close(self) -> None:
         """Remove a job that was kept only as long as this object; otherwise do nothing."""

@@ -25,7 +25,7 @@ from batchsim.library.requests import Request
 from batchsim.library.results import Results
 from batchsim.runner.directory import RequestLike, as_line
 from batchsim.runner.policy import Policy
-from batchsim.runner.report import Progress
+from batchsim.runner.report import Progress, Report
 from batchsim.runner.run import run as run_job
 
 if TYPE_CHECKING:
@@ -121,9 +121,16 @@ def run(
         lines = _encoded(requests, formats)
     place, lines = find(lines, backend, results, job)
 
+    def again(retries: int) -> Report:
+        again_options: JobOptions = {
+            **options,
+            "policy": replace(options.get("policy") or Policy(), retries=retries),
+        }
+        return run_job(place.source, backend, results=place.results, job=place.job, **again_options)
+
     with place.prepared():
         report = run_job(lines, backend, results=place.results, job=place.job, **options)
-    return Results(report, place, formats)
+    return Results(report, place, formats, again)
 
 
 def _encoded(requests: Iterable[Any], formats: Formats) -> Iterator[bytes]:

@@ -1,11 +1,12 @@
 import asyncio
+import gc
 import json
 from decimal import Decimal
 
 import pytest
 from pydantic import BaseModel
 
-from batchsim import FakeBackend, Request, Results, run
+from batchsim import FakeBackend, Policy, Request, Results, run
 from batchsim.domain.batches import Usage
 from batchsim.domain.lines import LineError
 from batchsim.errors import JournalError, UsageError
@@ -223,3 +224,59 @@ def test_two_jobs_run_in_two_threads():
         )
 
     assert [len(each) for each in asyncio.run(both())] == [5, 7]
+
+
+class Moody:
+    """Answers the lines that it is asked about, each badly so many times before it is well."""
+
+    def __init__(self, bad, status=500):
+        self.bad = dict(bad)
+        self.status = status
+        self.asked = []
+
+    def __call__(self, line):
+        self.asked.append(line.custom_id)
+        left = self.bad.get(line.custom_id, 0)
+        self.bad[line.custom_id] = left - 1
+        return f"answer {len(self.asked)}" if left <= 0 else (self.status, {"error": {}})
+
+
+def test_retry_sends_again_what_failed_and_only_that(desk):
+    moody = Moody({"q-1": 2, "q-3": 1})
+    backend = FakeBackend(responder=moody)
+    first = run(ask(5), backend, results="r.jsonl", policy=Policy(retries=0))
+    good = {each.custom_id: each.content for each in first if each.is_ok}
+    assert [each.custom_id for each in first.failed] == ["q-1", "q-3"]
+    assert (first.ok, len(moody.asked)) == (3, 5)
+
+    second = first.retry()
+    assert [each.custom_id for each in second.failed] == ["q-1"]
+    assert sorted(moody.asked[5:]) == ["q-1", "q-3"]
+
+    third = second.retry()
+    assert third.all_ok
+    assert moody.asked[7:] == ["q-1"]
+    assert [each.custom_id for each in third] == [f"q-{n}" for n in range(5)]
+    assert good.items() <= {each.custom_id: each.content for each in third}.items()
+    assert third.usage == sum((each.usage for each in third), Usage())
+    assert third.path == first.path
+    assert len(third.batches) == 3
+
+    assert third.retry().batches == third.batches  # nothing is left to send
+    again = run(ask(5), backend, results="r.jsonl", policy=Policy(retries=0))
+    assert [each.content for each in again] == [each.content for each in third]
+    assert len(moody.asked) == 8
+
+
+def test_retry_does_not_send_what_no_try_mends():
+    moody = Moody({"q-0": 9}, status=400)
+    results = run(ask(2), FakeBackend(responder=moody))
+    assert len(results.retry().failed) == 1
+    assert len(moody.asked) == 2
+
+
+def test_a_retry_keeps_a_passing_job_as_long_as_it_is_known():
+    results = run(ask(2), FakeBackend(responder=Moody({"q-0": 1})), policy=Policy(retries=0))
+    results = results.retry()
+    gc.collect()
+    assert [each.is_ok for each in results] == [True, True]
