@@ -210,7 +210,8 @@ def test_memory_does_not_grow_with_the_bodies(batchsim, desk) -> None:
     assert large - small < 4_000_000  # of 19 MB more
 
 
-def test_prompts_are_counted_where_the_vocabulary_is_installed(batchsim, desk, with_vocabularies):
+@pytest.mark.usefixtures("with_vocabularies")
+def test_prompts_are_counted_where_the_vocabulary_is_installed(batchsim, desk):
     content = line("a", max_tokens=1) + line("b", model="gpt-6-luna", max_tokens=1)
     (desk / "input.jsonl").write_text(content)
     told = json.loads(batchsim("estimate", "input.jsonl", "--json").stdout)
