@@ -15,7 +15,8 @@
     ├── IllegalTransition     a batch was asked to do what its status forbids: a bug
     ├── NetworkForbidden      a connection out of an `intercept` block; nothing was sent: allow it
     ├── JournalError          the job's journal is damaged, locked or belongs to other work
-    └── JobIncomplete         the job stopped before its end; the same command continues it
+    ├── JobIncomplete         the job stopped before its end; the same command continues it
+    └── UnaccountedBatches    the job is done, and somebody else made batches in its name
 
 Every error carries a message for people and may carry a `hint`: the next thing to do.
 """
@@ -154,3 +155,10 @@ class JournalError(BatchsimError):
 
 class JobIncomplete(BatchsimError):
     """The job stopped before its end. Nothing is lost: the same command continues it."""
+
+
+class UnaccountedBatches(BatchsimError):
+    """The job is done, but the service has batches under its name that its journal did not know.
+
+    The results are whole. The batches may cost money; the message names them.
+    """

@@ -11,12 +11,14 @@ from batchsim.errors import (
     JobIncomplete,
     OutcomeUnknown,
     Refused,
+    UnaccountedBatches,
     Unavailable,
 )
 
 ALL_GOOD = 0
 SOME_FAILED = 1
 BAD_INPUT = 2
+UNACCOUNTED = 3
 INCOMPLETE = 75
 INTERRUPTED = 130
 
@@ -31,7 +33,13 @@ def explain(error: BatchsimError) -> int:
 
 
 def exit_code(error: BatchsimError) -> int:
-    """75 when the same command can go on, 2 when something must be mended first."""
+    """The exit code.
+
+    75 when the same command can go on, 3 when a job is done and has batches that it did not make,
+    2 when something must be mended first.
+    """
+    if isinstance(error, UnaccountedBatches):
+        return UNACCOUNTED
     if isinstance(error, AuthenticationFailed):
         return BAD_INPUT
     if isinstance(error, JobIncomplete | OutcomeUnknown | Refused | Unavailable):

@@ -132,7 +132,7 @@ def _job_directory(job: Path) -> Iterator[None]:
     """Make the directory, and take it away again when the work was refused before it began."""
     is_new = True
     try:
-        job.mkdir(parents=True)
+        job.mkdir(mode=0o700, parents=True)
     except FileExistsError as error:
         if not job.is_dir():
             raise UsageError(

@@ -43,6 +43,21 @@ class AbandonCreate(ShardAction):
     """Take the create of unknown outcome as lost, and start over with another file."""
 
 
+class Reconcile(Action):
+    """See that the lists may be read, and take over what they show of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Survey(Action):
+    """Read the page of the list of batches after that id (None: the first)."""
+
+    after: str | None
+
+
+class Audit(Action):
+    """Compare the batches of the job in the list with those in the journal."""
+
+
 class Poll(ShardAction):
     """Look at the batch."""
 

@@ -77,7 +77,7 @@ def collect(shard: ShardState, custom_ids: Iterable[str], directory: JobDirector
     ]
     with ExitStack() as stack:
         quarantine, conflicts, records = (
-            stack.enter_context(replace_file(path)) for path in extras
+            stack.enter_context(replace_file(path, private=True)) for path in extras
         )
         was_cancelled = shard.batch is not None and shard.batch.status is Status.CANCELLED
         sorter = _Sorter(ids, quarantine, conflicts, was_cancelled=was_cancelled)
@@ -89,7 +89,8 @@ def collect(shard: ShardState, custom_ids: Iterable[str], directory: JobDirector
                     raise ForeignResults(source, path, example)
         claims = _false_claims(shard, sorter)
         sorter.fill_gaps(shard, records)
-        stack.enter_context(replace_file(directory.index(number))).write(sorter.index.to_bytes())
+        index = stack.enter_context(replace_file(directory.index(number), private=True))
+        index.write(sorter.index.to_bytes())
     for path in extras:
         if not path.stat().st_size:
             path.unlink()

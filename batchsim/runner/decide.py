@@ -28,7 +28,11 @@ does not mend. Stuck shards do not hold up the others, except that after a refus
 no other is begun: what is refused to one would be refused to all. When nothing but stuck shards is
 left, the job stops with their reasons.
 
-Uploads and creates come one at a time, so that what one teaches is known before the next.
+Uploads and creates come one at a time, so that what one teaches is known before the next. So do
+looks, a second apart (see polling).
+
+Before all that, a process reads the lists once: what they show of ours and the journal lacks is
+taken over. At the end it lets twins end and audits the list, and only then writes the results.
 """
 
 from __future__ import annotations
@@ -41,6 +45,7 @@ from batchsim.runner.actions import (
     AbandonCreate,
     Action,
     Assemble,
+    Audit,
     CancelTwin,
     Collect,
     Create,
@@ -52,18 +57,22 @@ from batchsim.runner.actions import (
     GiveUpBatch,
     PlanRound,
     Poll,
+    Reconcile,
     ShardAction,
     Stop,
+    Survey,
     Upload,
     Wait,
 )
 from batchsim.runner.entries import Source
 from batchsim.runner.plan import queue
 from batchsim.runner.policy import OnUnknown, Policy, awaits_files, failed_in_passing, is_running
-from batchsim.runner.state import ShardState, Stage, State
+from batchsim.runner.polling import poll_steps
+from batchsim.runner.state import Setback, ShardState, Stage, State
 
 _HOLDING_TOKENS = frozenset({Stage.CREATING, Stage.UNKNOWN, Stage.LIVE})
 _ON_THEIR_WAY = _HOLDING_TOKENS | {Stage.UPLOADING, Stage.UPLOADED}
+_ONE_AT_A_TIME: dict[type, type] = {Upload: Upload, Create: Upload, Poll: Poll, Survey: Poll}
 _SUBMITTING = frozenset({Stage.WAITING, Stage.UPLOADED})
 
 
@@ -74,18 +83,19 @@ def decide(state: State, policy: Policy, limits: Limits, now: float) -> list[Act
         return [PlanRound()]
     if state.finished:
         return [Done()]
-    if is_collected:
-        return [Assemble()]
+    if state.halted is not None:
+        return [Stop((state.halted,))]
     due: list[Action] = []
     later: list[float] = []
-    has_submission = False
-    for at, action in _steps(state, policy, limits):
-        is_submission = isinstance(action, Upload | Create)
+    taken: set[type] = set()
+    for at, action in _all_steps(state, policy, limits):
+        kind = _ONE_AT_A_TIME.get(type(action))
         if at > now:
             later.append(at)
-        elif not (is_submission and has_submission):
+        elif kind is None or kind not in taken:
             due.append(action)
-        has_submission |= is_submission and at <= now
+            if kind is not None:
+                taken.add(kind)
     if due:
         return due
     if later:
@@ -93,8 +103,40 @@ def decide(state: State, policy: Policy, limits: Limits, now: float) -> list[Act
     return [Stop(tuple(_reasons(state, policy)))]
 
 
-def _steps(state: State, policy: Policy, limits: Limits) -> Iterator[tuple[float, ShardAction]]:
+def _all_steps(state: State, policy: Policy, limits: Limits) -> Iterator[tuple[float, Action]]:
+    held = state.setback.until if state.setback else 0.0
+    if state.setback is not None and _is_out_of_patience(state.setback, policy):
+        return
+    if not state.reconciled:
+        yield held, Reconcile()
+    elif all(shard.stage is Stage.COLLECTED for shard in state.shards.values()):
+        yield from _last_steps(state, policy, held)
+    else:
+        yield from _steps(state, policy, limits)
+
+
+def _last_steps(state: State, policy: Policy, held: float) -> Iterator[tuple[float, Action]]:
+    """When every line has its place: let the twins end, audit, and write the results."""
+    ended = max(shard.since for shard in state.shards.values())
+    twins = [(shard, twin) for shard in state.shards.values() for twin in shard.twins]
+    for shard, twin in twins:
+        if is_running(twin) and stuck(shard, policy) is None:
+            yield (
+                shard.setback.until if shard.setback else 0.0,
+                CancelTwin(shard.plan.shard, twin.id),
+            )
+    is_waiting = any(not twin.status.is_terminal for _, twin in twins)
+    if is_waiting and (state.surveyed or 0.0) < ended + policy.twins_end:
+        yield from poll_steps(state, [], policy)
+    elif not state.is_audited:
+        yield held, Audit()
+    else:
+        yield 0.0, Assemble()
+
+
+def _steps(state: State, policy: Policy, limits: Limits) -> Iterator[tuple[float, Action]]:
     """The next step of each shard that has one, with the moment at which it falls due."""
+    live: list[ShardState] = []
     room = _Room(state, policy, limits)
     is_refused = any(s.blocked and s.stage in _SUBMITTING for s in state.shards.values())
     for number, shard in state.shards.items():
@@ -109,6 +151,9 @@ def _steps(state: State, policy: Policy, limits: Limits) -> Iterator[tuple[float
         step = _step(number, shard, policy)
         if step is not None:
             yield max(step[0], held), step[1]
+        elif shard.stage is Stage.LIVE:  # case 5
+            live.append(shard)
+    yield from poll_steps(state, live, policy)
 
 
 def _step(number: int, shard: ShardState, policy: Policy) -> tuple[float, ShardAction] | None:
@@ -121,13 +166,10 @@ def _step(number: int, shard: ShardState, policy: Policy) -> tuple[float, ShardA
             return shard.since, Create(number)
         case Stage.UNKNOWN:  # case 4
             return _unknown_step(number, shard, policy)
-        case Stage.LIVE:  # case 5
-            looked = shard.since if shard.looked is None else shard.looked
-            return looked + policy.poll_interval(looked - shard.since), Poll(number)
         case Stage.ENDED:  # case 6
             return _ended_step(number, shard, policy)
-        case Stage.COLLECTED | Stage.CREATING:  # case 7, and a request that is under way
-            return None
+        case Stage.COLLECTED | Stage.LIVE | Stage.CREATING:
+            return None  # cases 7 and 5, which concern all at once, and a request under way
 
 
 def _unknown_step(number: int, shard: ShardState, policy: Policy) -> tuple[float, ShardAction]:
@@ -198,7 +240,7 @@ def stuck(shard: ShardState, policy: Policy) -> str | None:
     if shard.blocked is not None:
         return shard.blocked
     setback = shard.setback
-    if setback is not None and setback.last - setback.since >= policy.patience:
+    if setback is not None and _is_out_of_patience(setback, policy):
         return f"{setback.reason} (for {setback.last - setback.since:.0f} seconds)"
     was_looked_for = shard.has_settled and shard.looked is not None
     if shard.stage is Stage.UNKNOWN and was_looked_for and policy.on_unknown == OnUnknown.STOP:
@@ -209,8 +251,14 @@ def stuck(shard: ShardState, policy: Policy) -> str | None:
     return None
 
 
+def _is_out_of_patience(setback: Setback, policy: Policy) -> bool:
+    return setback.last - setback.since >= policy.patience
+
+
 def _reasons(state: State, policy: Policy) -> Iterator[str]:
     total = len(state.shards)
+    if state.setback is not None and _is_out_of_patience(state.setback, policy):
+        yield state.setback.reason
     for number, shard in state.shards.items():
         reason = stuck(shard, policy)
         if reason is not None:

@@ -28,6 +28,7 @@ from filelock import FileLock, Timeout
 from batchsim.errors import InputError, JournalError
 from batchsim.jsonl import replace_file
 from batchsim.runner.entries import Source
+from batchsim.runner.filesystem import check_private, network_type
 
 _LOCK = "lock"
 _HOLDER = "holder.json"
@@ -75,11 +76,30 @@ class JobDirectory:
         return self.path / _SHARDS / f"{shard:04}.{name}"
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the directory against other runners. Raises JournalError when one is in it."""
-        (self.path / _SHARDS).mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.path / _LOCK)
+    def locked(self, *, network_files: bool = False) -> Iterator[None]:
+        """Hold the directory against other runners; it is made for us alone to read.
+
+        Raises JournalError when a runner is in it, when somebody else could change what it holds,
+        and when it lies on a network file system, unless `network_files` are allowed.
+        """
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        check_private(self.path)
+        kind = network_type(self.path)
+        if kind is not None and not network_files:
+            raise JournalError(
+                f"the job directory {self.path} lies on a network file system ({kind}), where locks "
+                "and syncing may not hold",
+                hint="name one on a disk of this machine: --job DIR; or --network-files, at your own risk",
+            )
+        (self.path / _SHARDS).mkdir(mode=0o700, exist_ok=True)
+        lock = FileLock(self.path / _LOCK, mode=0o600)
         holder = self.path / _HOLDER
+        for path in (self.path / _LOCK, holder):
+            if path.is_symlink():
+                raise JournalError(
+                    f"{path} is a link, which no runner made",
+                    hint="see who could write there, then remove it",
+                )
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -99,7 +119,7 @@ class JobDirectory:
 
         Raises InputError when one is not a single line.
         """
-        with replace_file(self.requests) as stream:
+        with replace_file(self.requests, private=True) as stream:
             for number, request in enumerate(requests, start=1):
                 stream.write(as_line(number, request))
         return self.requests

@@ -277,6 +277,49 @@ class Finished(Entry):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Audited(Entry):
+    """The list was compared with the journal.
+
+    It has so many `batches` of the job; `strays` are the ids of those that the journal did not know.
+    """
+
+    batches: int
+    strays: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconciled(Entry):
+    """The lists were read by this process, and the journal has all that they show of ours."""
+
+    durable: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surveyed(Entry):
+    """A page of the list was taken in; the next comes after `cursor`, if there is one to read."""
+
+    durable: ClassVar[bool] = False
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delayed(Entry):
+    """A request for the job as a whole failed in a passing way: not again before `until`."""
+
+    durable: ClassVar[bool] = False
+    until: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Halted(Entry):
+    """A request for the job as a whole was refused: this process leaves the job."""
+
+    durable: ClassVar[bool] = False
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Looked(ShardEntry):
     """We looked and nothing durable is new; `batch` holds the counts, if it is one that we saw."""
 

@@ -4,13 +4,16 @@ Theory of operation. The journal is a SQLite database with one append-only table
 the disk (synchronous=FULL) when `append` returns, and several appended together are there all or
 not at all; nothing is ever changed or removed. What the job is at any moment is the fold of its
 entries (batchsim.runner.state), so a process that was killed is continued by simply reading them
-again. There is one writer: who opens a journal holds the lock of the job directory.
+again. There is one writer: who opens a journal holds the lock of the job directory. Should a lock
+fail (it was copied, or its holder was stopped and thawed), the epoch still holds: each opening
+takes the next number, and only the latest opening can append.
 
 A file that is damaged, foreign or of a newer version is reported and left as it is.
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,14 +43,17 @@ CREATE TABLE entries (
 class Journal:
     """An open journal. Raises JournalError when the file at `path` cannot be one of this version.
 
-    It is a context manager that closes the database. `path` is made when it does not exist.
+    It is a context manager that closes the database. `path` is made when it does not exist, for us
+    alone to read. `rolls_back` keeps SQLite from sharing memory, which no network file system has.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, rolls_back: bool = False) -> None:
         self._path = path
+        self._mode = "DELETE" if rolls_back else "WAL"
         try:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             self._database = sqlite3.connect(path, isolation_level=None)
-        except sqlite3.OperationalError as error:
+        except (sqlite3.OperationalError, IsADirectoryError, PermissionError) as error:
             raise JournalError(
                 f"the journal {path} cannot be opened: {error}",
                 hint="see that the job directory is yours to read and write",
@@ -76,7 +82,7 @@ class Journal:
                 f"{self._path} was written by a newer batchsim (journal version {version})",
                 hint="continue the job with that version",
             )
-        run("PRAGMA journal_mode = WAL")
+        run(f"PRAGMA journal_mode = {self._mode}")
         run("PRAGMA synchronous = FULL")
         run("PRAGMA fullfsync = ON")
         run("PRAGMA checkpoint_fullfsync = ON")
@@ -90,6 +96,11 @@ class Journal:
         (verdict,) = run("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
             raise self._damaged(verdict)
+        run("BEGIN IMMEDIATE")
+        run("CREATE TABLE IF NOT EXISTS holders (epoch INTEGER PRIMARY KEY)")
+        run("INSERT INTO holders DEFAULT VALUES")
+        (self._epoch,) = run("SELECT max(epoch) FROM holders").fetchone()
+        run("COMMIT")
 
     def __enter__(self) -> Self:
         return self
@@ -117,11 +128,13 @@ class Journal:
         ]
         try:
             self._database.execute("BEGIN IMMEDIATE")
+            self._check_epoch()
             self._database.executemany(
                 "INSERT INTO entries (at, kind, shard, payload) VALUES (?, ?, ?, ?)", rows
             )
             self._database.execute("COMMIT")
         except sqlite3.Error as error:
+            self._roll_back()
             raise JobIncomplete(
                 f"the journal {self._path} cannot be written: {error}",
                 hint="make room on the disk, then give the same command again",
@@ -137,6 +150,19 @@ class Journal:
             raise self._damaged(str(error)) from error
         except ValueError as error:
             raise self._damaged(str(error)) from error
+
+    def _check_epoch(self) -> None:
+        (epoch,) = self._database.execute("SELECT max(epoch) FROM holders").fetchone()
+        if epoch != self._epoch:
+            self._roll_back()
+            raise JournalError(
+                f"another runner has taken over the job of {self._path}",
+                hint="this one was stopped or its lock was copied; let the other go on",
+            )
+
+    def _roll_back(self) -> None:
+        if self._database.in_transaction:
+            self._database.execute("ROLLBACK")
 
     def _damaged(self, reason: str) -> JournalError:
         return _damaged(self._path, reason)

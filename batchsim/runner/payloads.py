@@ -12,6 +12,7 @@ import orjson
 from batchsim.domain.batches import Batch, Usage
 from batchsim.runner.differences import Claim, Difference
 from batchsim.runner.entries import (
+    Audited,
     BatchGivenUp,
     Collected,
     CreateAbandoned,
@@ -63,6 +64,7 @@ KINDS: Mapping[str, type[Entry]] = {
         DownloadDropped,
         FileGone,
         Collected,
+        Audited,
         Finished,
     )
 }
@@ -82,6 +84,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "differences": _differences,
     "ranges": lambda value: array("Q", value),
     "source": Source,
+    "strays": tuple,
     "tally": _tally,
 }
 """How the fields that JSON cannot hold are read, by name."""

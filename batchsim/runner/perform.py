@@ -17,10 +17,10 @@ import hashlib
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
-from batchsim.domain.batches import Batch
 from batchsim.errors import (
+    AuthenticationFailed,
     Conflict,
     NotFound,
     OutcomeUnknown,
@@ -30,16 +30,16 @@ from batchsim.errors import (
     Unavailable,
 )
 from batchsim.jsonl import replace_file
-from batchsim.runner import actions, settle, submit
+from batchsim.runner import actions, settle, submit, watch
 from batchsim.runner.entries import (
     BatchGivenUp,
     Blocked,
     CreateAbandoned,
+    Delayed,
     Downloaded,
     Entry,
     FileGone,
-    Looked,
-    Observed,
+    Halted,
     TwinSeen,
 )
 from batchsim.runner.state import ShardState
@@ -60,6 +60,16 @@ def _guarded(work: Workplace, action: actions.Action) -> Iterator[Step]:
         yield settle.write_results(work)
     elif isinstance(action, actions.PlanRound):
         yield settle.next_round(work)
+    elif isinstance(action, actions.Reconcile | actions.Survey | actions.Audit):
+        try:
+            yield from _for_job(work, action)
+        except (Unavailable, RateLimited) as error:
+            until = work.next_try(work.state.setback, error)
+            yield Delayed(until=until, reason=words(error))
+        except AuthenticationFailed:
+            raise
+        except Refused as error:
+            yield Halted(reason=f"the lists cannot be read: {words(error)}")
     elif isinstance(action, actions.ShardAction):
         try:
             yield from _for_shard(work, action)
@@ -67,6 +77,16 @@ def _guarded(work: Workplace, action: actions.Action) -> Iterator[Step]:
             yield work.postponed(action.shard, error)
         except Refused as error:
             yield Blocked(shard=action.shard, reason=words(error))
+
+
+def _for_job(work: Workplace, action: actions.Action) -> Iterator[Step]:
+    match action:
+        case actions.Reconcile():
+            yield from watch.reconcile(work)
+        case actions.Survey():
+            yield from watch.survey(work, action.after)
+        case actions.Audit():
+            yield from watch.audit(work)
 
 
 def _for_shard(work: Workplace, action: actions.ShardAction) -> Iterator[Step]:  # noqa: C901 - one case per kind of action
@@ -85,7 +105,7 @@ def _for_shard(work: Workplace, action: actions.ShardAction) -> Iterator[Step]: 
         case actions.AbandonCreate():
             yield CreateAbandoned(shard=number)
         case actions.Poll():
-            yield _poll(work, number, shard)
+            yield watch.poll(work, number, shard)
         case actions.CancelTwin():
             yield _cancel_twin(work, action)
         case actions.GiveUpBatch():
@@ -95,14 +115,6 @@ def _for_shard(work: Workplace, action: actions.ShardAction) -> Iterator[Step]: 
             yield _download(work, action, shard)
         case actions.Collect():
             yield from settle.gather(work, number, shard)
-
-
-def _poll(work: Workplace, number: int, shard: ShardState) -> Entry:
-    before = batch_of(shard)
-    batch = work.backend.retrieve_batch(before.id)
-    if _durable_part(batch) == _durable_part(before):
-        return Looked(shard=number, batch=batch)
-    return Observed(shard=number, batch=batch)
 
 
 def _cancel_twin(work: Workplace, action: actions.CancelTwin) -> Entry:
@@ -140,7 +152,7 @@ def _fetch(work: Workplace, file_id: str, path: Path) -> tuple[int, str]:
     expected = work.backend.retrieve_file(file_id).bytes
     digest = hashlib.sha256()
     size = 0
-    with replace_file(path) as stream:
+    with replace_file(path, private=True) as stream:
         content = cast(Generator[bytes, None, None], work.backend.read_file(file_id))
         with closing(content) as pieces:
             for piece in pieces:
@@ -150,9 +162,3 @@ def _fetch(work: Workplace, file_id: str, path: Path) -> tuple[int, str]:
         if size < expected:
             raise TransferBroken(f"{file_id} ended after {size:,} of {expected:,} bytes")
     return size, digest.hexdigest()
-
-
-def _durable_part(batch: Batch) -> tuple[Any, ...]:
-    """What of a batch is worth a journal entry; the counts in between are not."""
-    files = batch.output_file_id, batch.error_file_id
-    return batch.status, batch.unknown_status, files, batch.errors

@@ -59,6 +59,12 @@ class Policy:
     longest_batch_wait: float = 1_800.0
     max_live: int = 50
     """How many shards may be on their way at once."""
+    twins_end: float = 1_800.0
+    """How long a job waits at its end for twins to be cancelled (observed: ten minutes)."""
+    survey_from: int = 5
+    """From so many live batches on, the list is read instead of each of them."""
+    network_files: bool = False
+    """Let the job directory lie on a network file system, where locks and syncing may not hold."""
     on_unknown: OnUnknown | Literal["stop", "wait", "fence"] = OnUnknown.STOP
     """What to do about a create whose outcome is not known and whose batch is not found."""
     longest_window: float = 25 * HOUR

@@ -242,6 +242,12 @@ def _describe_job(entry: entries.Entry, state: State) -> str:
             return f"round {entry.round}: sending lines again"
         case entries.Finished():
             return "the results are written"
+        case entries.Audited():
+            return f"the service has {entry.batches:,} batches of this job"
+        case entries.Delayed():
+            return f"{entry.reason}; trying again"
+        case entries.Halted():
+            return entry.reason
     return type(entry).__name__
 
 

@@ -21,14 +21,22 @@ from batchsim.backends import Backend
 from batchsim.domain.endpoints import is_openai_model
 from batchsim.domain.limits import OPENAI, Limits
 from batchsim.domain.parameters import is_text
-from batchsim.errors import JobIncomplete, JournalError, UsageError
+from batchsim.errors import JobIncomplete, JournalError, UnaccountedBatches, UsageError
 from batchsim.jsonl import open_input
 from batchsim.runner import settle
 from batchsim.runner.actions import Done, Stop, Wait
 from batchsim.runner.content import ShardContent, changed_input
 from batchsim.runner.decide import decide
 from batchsim.runner.directory import JobDirectory, RequestLike
-from batchsim.runner.entries import CreateUnknown, Entry, Looked, Started
+from batchsim.runner.entries import (
+    Audited,
+    CreateUnknown,
+    Entry,
+    Looked,
+    Reconciled,
+    Started,
+    Surveyed,
+)
 from batchsim.runner.journal import Journal
 from batchsim.runner.naming import OUR_METADATA, job_of, new_run
 from batchsim.runner.perform import perform
@@ -77,7 +85,8 @@ def run(
 
     Raises InputError (InvalidInput, with all the errors counted) or UsageError when nothing was
     sent; JournalError when the job directory is in use, damaged or belongs to another input; and
-    JobIncomplete when the job stopped before its end, in which case the same call continues it.
+    JobIncomplete when the job stopped before its end, in which case the same call continues it;
+    UnaccountedBatches when it ended and the service has batches of the job that it did not make.
     """
     results = Path(results)
     directory = JobDirectory(Path(job) if job is not None else Path(f"{results}.job"))
@@ -90,9 +99,10 @@ def run(
     if source is not None and not directory.journal.exists():
         plan = planned(source)  # a bad input leaves no trace
     try:
-        with directory.locked():
+        policy = policy or Policy()
+        with directory.locked(network_files=policy.network_files):
             source = source or directory.spool(_lines(requests))
-            with Journal(directory.journal) as journal:
+            with Journal(directory.journal, rolls_back=policy.network_files) as journal:
                 state = fold(journal.entries())
                 if state.started is None:
                     plan = plan or planned(source)
@@ -106,7 +116,7 @@ def run(
                     source,
                     target,
                     state,
-                    policy or Policy(),
+                    policy,
                     limits,
                     plan.custom_ids if plan else None,
                 )
@@ -114,11 +124,16 @@ def run(
                 if plan is not None:
                     loop.begin(plan, own)
                 loop.run()
+                _check_audit(state, results)
                 return report(state, results, directory.ledger)
     except OSError as error:
         raise JobIncomplete(
             f"the job stopped: {error}", hint="the same command goes on from here"
         ) from error
+
+
+_QUIET = Looked | Reconciled | Surveyed | Audited
+"""Entries that are no news to people."""
 
 
 class _Loop:
@@ -187,8 +202,9 @@ class _Loop:
             self._journal.append(now, *durable)
         for entry in entries:
             self._state.apply(now, entry)
-        if not isinstance(entries[0], Looked):
-            self._message = describe(entries[0], self._state)
+        told = next((entry for entry in entries if not isinstance(entry, _QUIET)), None)
+        if told is not None:
+            self._message = describe(told, self._state)
         if self._observe is not None:
             self._observe(progress(self._state, now, self._message))
 
@@ -197,6 +213,29 @@ class _Loop:
         finished, path = self._state.finished, self._work.results
         if finished and not (path.is_file() and path.stat().st_size == finished.bytes):
             settle.write_results(self._work)
+
+
+def _check_audit(state: State, results: Path) -> None:
+    """Raises UnaccountedBatches when the service has batches of the job that it never asked for."""
+    if not state.strays:
+        return
+    told = "; ".join(_told(state, stray) for stray in state.strays)
+    raise UnaccountedBatches(
+        f"the results are whole, in {results}, but the service has batches of this job that its "
+        f"journal did not know, and they may cost money: {told}",
+        hint="another runner with a copy of the job directory makes such batches",
+    )
+
+
+def _told(state: State, stray: str) -> str:
+    twins = (twin for shard in state.shards.values() for twin in (*shard.twins, shard.batch))
+    for twin in twins:
+        if twin is not None and twin.id == stray:
+            tokens = (
+                f"{twin.usage.total_tokens:,} tokens" if twin.usage.total_tokens else "no usage"
+            )
+            return f"{stray} ({twin.unknown_status or twin.status}, {tokens})"
+    return stray
 
 
 def _plan(

@@ -16,6 +16,7 @@ from batchsim.domain.batches import Batch
 from batchsim.errors import JournalError
 from batchsim.runner.differences import Difference
 from batchsim.runner.entries import (
+    Audited,
     BatchGivenUp,
     Blocked,
     Collected,
@@ -26,20 +27,24 @@ from batchsim.runner.entries import (
     CreateRefused,
     CreateSettled,
     CreateUnknown,
+    Delayed,
     DownloadDropped,
     Downloaded,
     Entry,
     FileGone,
     Finished,
+    Halted,
     Looked,
     Observed,
     Planned,
     Postponed,
+    Reconciled,
     RoundPlanned,
     ShardEntry,
     Skipped,
     Source,
     Started,
+    Surveyed,
     Tally,
     TwinSeen,
     UploadDropped,
@@ -76,6 +81,17 @@ class Setback:
     last: float
     until: float
     reason: str
+
+
+def set_back(before: Setback | None, at: float, entry: Postponed | Delayed) -> Setback:
+    """The setback after one more failure."""
+    return Setback(
+        count=before.count + 1 if before else 1,
+        since=before.since if before else at,
+        last=at,
+        until=entry.until,
+        reason=entry.reason,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +187,7 @@ class ShardState:
                 seen = entry.batch or self.batch
                 return replace(self, looked=at, batch=seen, setback=None)
             case Postponed():
-                return replace(self, setback=self._set_back(at, entry))
+                return replace(self, setback=set_back(self.setback, at, entry))
             case Blocked():
                 return replace(self, blocked=entry.reason)
         raise JournalError(f"the journal holds an entry that is not known: {entry!r}")
@@ -198,16 +214,6 @@ class ShardState:
         since = at if stage is Stage.ENDED else self.since
         return replace(self, stage=stage, since=since, batch=batch, looked=at, setback=None)
 
-    def _set_back(self, at: float, entry: Postponed) -> Setback:
-        before = self.setback
-        return Setback(
-            count=before.count + 1 if before else 1,
-            since=before.since if before else at,
-            last=at,
-            until=entry.until,
-            reason=entry.reason,
-        )
-
 
 @dataclass(slots=True)
 class State:
@@ -229,11 +235,32 @@ class State:
     files: dict[str, int] = field(default_factory=dict)
     """The number of the shard for which each input file was uploaded."""
 
-    def last_shard(self, round: int) -> int:
-        """The highest number of a shard of that round."""
-        return max(n for n, shard in self.shards.items() if shard.plan.round == round)
+    last_shards: dict[int, int] = field(default_factory=dict)
+    """The highest number of a shard of each round."""
+    reconciled: bool = False
+    """Whether this process has read the lists."""
+    audited_at: float | None = None
+    strays: tuple[str, ...] = ()
+    """The ids of batches of the job that the journal did not know when it was audited."""
+    created: float = 0.0
+    """When the latest batch was entered."""
+    polled: float | None = None
+    """When this process last made a request that only looks."""
+    survey_cursor: str | None = None
+    """After which batch a survey goes on that has not reached its end."""
+    survey_begun: float = 0.0
+    surveyed: float | None = None
+    """When this process last ended a survey."""
+    setback: Setback | None = None
+    halted: str | None = None
 
-    def apply(self, at: float, entry: Entry) -> None:  # noqa: C901 - one case per kind of entry
+    @property
+    def is_audited(self) -> bool:
+        """Whether nothing has changed since the audit."""
+        latest = max((shard.since for shard in self.shards.values()), default=0.0)
+        return self.audited_at is not None and self.audited_at >= latest
+
+    def apply(self, at: float, entry: Entry) -> None:
         """Take in what happened `at` that time (unix seconds).
 
         Raises JournalError when the entry speaks of a shard that was never planned.
@@ -243,6 +270,7 @@ class State:
                 self.started, self.started_at = entry, at
             case Planned():
                 self.shards[entry.shard] = ShardState(entry, since=at)
+                self.last_shards[entry.round] = entry.shard
             case Skipped():
                 self.skipped = entry
             case RoundPlanned():
@@ -250,17 +278,45 @@ class State:
             case Finished():
                 self.finished, self.finished_at = entry, at
             case ShardEntry():
-                if entry.shard not in self.shards:
-                    raise JournalError(
-                        f"the journal speaks of a shard {entry.shard} that it never planned"
-                    )
-                self.shards[entry.shard] = self.shards[entry.shard].after(at, entry)
-                if isinstance(entry, Created | TwinSeen):
-                    self.known.add(entry.batch.id)
-                elif isinstance(entry, Uploaded):
-                    self.files[entry.file_id] = entry.shard
-                elif isinstance(entry, Collected):
-                    self.again += entry.again
+                self._apply_to_shard(at, entry)
+            case _:
+                self._apply_lists(at, entry)
+
+    def _apply_to_shard(self, at: float, entry: ShardEntry) -> None:
+        if entry.shard not in self.shards:
+            raise JournalError(f"the journal speaks of a shard {entry.shard} that it never planned")
+        self.shards[entry.shard] = self.shards[entry.shard].after(at, entry)
+        if isinstance(entry, Looked | Observed | Postponed):
+            self.polled = at
+        elif isinstance(entry, Created | TwinSeen):
+            self.known.add(entry.batch.id)
+            self.created = at
+        elif isinstance(entry, Uploaded):
+            self.files[entry.file_id] = entry.shard
+        elif isinstance(entry, Collected):
+            self.again += entry.again
+
+    def _apply_lists(self, at: float, entry: Entry) -> None:
+        match entry:
+            case Reconciled():
+                self.reconciled, self.setback = True, None
+            case Surveyed():
+                self._survey(at, entry)
+            case Audited():
+                self.audited_at, self.setback = at, None
+                self.strays = (*self.strays, *entry.strays)
+            case Delayed():
+                self.setback = set_back(self.setback, at, entry)
+            case Halted():
+                self.halted = entry.reason
+
+    def _survey(self, at: float, entry: Surveyed) -> None:
+        self.polled, self.setback = at, None
+        if self.survey_cursor is None:
+            self.survey_begun = at
+        self.survey_cursor = entry.cursor
+        if entry.cursor is None:
+            self.surveyed = at
 
     def tally(self) -> Tally:
         """What became of the lines of all shards collected so far, each time that they were sent."""

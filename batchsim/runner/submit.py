@@ -79,7 +79,7 @@ def create(work: Workplace, number: int, shard: ShardState) -> Iterator[Step]:
             input_file_id=shard.file_id,
             endpoint=shard.plan.endpoint,
             metadata=metadata_of(
-                work.started, shard.plan, shard.attempt, work.state.last_shard(shard.plan.round)
+                work.started, shard.plan, shard.attempt, work.state.last_shards[shard.plan.round]
             ),
             request_id=request_id,
         )

@@ -55,7 +55,16 @@ LEFT = e.Collected(shard=1, tally=TALLY, again=1)
 def after(*entries, shards=1):
     """The state after these entries, one a second, of a job with so many shards planned at 0."""
     plans = [(0.0, planned(number + 1)) for number in range(shards)]
-    return fold(plans + [(float(at), entry) for at, entry in enumerate(entries, start=1)])
+    state = fold(plans + [(float(at), entry) for at, entry in enumerate(entries, start=1)])
+    return looked_at(state, len(entries))
+
+
+def looked_at(state, now):
+    """The state once this process has read the lists."""
+    state.apply(now, e.Reconciled())
+    state.surveyed = 1e9  # surveys are tested by themselves
+    state.polled = None
+    return state
 
 
 def at(state, now, policy=POLICY, limits=OPENAI):
@@ -153,18 +162,24 @@ LOST = BatchError("invalid_request", "Cannot find file file-1, or ...", "file_id
             d.Collect(1),
             id="6d gone",
         ),
-        pytest.param([CREATED, e.Collected(shard=1, tally=TALLY)], 2, d.Assemble(), id="7"),
+        pytest.param([CREATED, e.Collected(shard=1, tally=TALLY)], 2, d.Audit(), id="7"),
+        pytest.param(
+            [CREATED, e.Collected(shard=1, tally=TALLY), e.Audited(batches=1)],
+            3,
+            d.Assemble(),
+            id="7 audited",
+        ),
         pytest.param([CREATED, LEFT], 2, d.PlanRound(), id="7 again"),
         pytest.param(
             [CREATED, LEFT, e.RoundPlanned(round=2), LEFT],
             4,
-            d.Assemble(),
+            d.Audit(),
             id="7 no round is left",
         ),
         pytest.param(
             [CREATED, LEFT, e.RoundPlanned(round=1)],
             3,
-            d.Assemble(),
+            d.Audit(),
             id="7 nothing is left",
         ),
         pytest.param(
@@ -277,9 +292,12 @@ def test_patience_counts_from_the_first_failure_and_starts_anew_after_a_success(
     assert isinstance(at(state, 3_800.0)[0], d.Wait)
 
 
-def test_only_one_submission_comes_at_a_time_and_looks_come_all_together():
+def test_submissions_come_one_at_a_time_and_looks_a_second_apart():
     state = after(CREATED, e.Created(shard=2, batch=batch()), shards=4)
-    assert at(state, 60.0) == [d.Poll(1), d.Poll(2), d.Upload(3)]
+    assert at(state, 60.0) == [d.Upload(3), d.Poll(1)]
+    state.apply(60.0, e.Looked(shard=1))
+    assert at(state, 60.5) == [d.Upload(3)]
+    assert at(state, 61.0) == [d.Upload(3), d.Poll(2)], "one look a second"
 
 
 def test_a_shard_is_created_before_the_next_is_uploaded():
@@ -311,27 +329,31 @@ def test_so_many_shards_are_on_their_way_as_the_policy_allows():
 @pytest.mark.parametrize(("limit", "sent"), [(9, False), (10, True)])
 def test_the_tokens_of_live_shards_are_kept_below_the_limit_of_their_queue(limit, sent):
     limits = Limits(enqueued_tokens={"gpt-4o": limit})
-    state = fold([(0.0, planned(1, tokens=5)), (0.0, planned(2, tokens=5)), (1.0, CREATED)])
+    state = looked_at(
+        fold([(0.0, planned(1, tokens=5)), (0.0, planned(2, tokens=5)), (1.0, CREATED)]), 1.0
+    )
     assert (at(state, 2.0, limits=limits) == [d.Upload(2)]) is sent
 
 
 def test_a_create_that_waits_keeps_its_place_in_the_queue():
     limits = Limits(enqueued_tokens={"gpt-4o": 9})
-    state = fold([(0.0, planned(1, tokens=5)), (0.0, planned(2, tokens=5)), (1.0, UPLOADED)])
+    state = looked_at(
+        fold([(0.0, planned(1, tokens=5)), (0.0, planned(2, tokens=5)), (1.0, UPLOADED)]), 1.0
+    )
     state.apply(2.0, e.Postponed(shard=1, until=100.0, reason="slow down"))
     assert at(state, 3.0, limits=limits) == [d.Wait(100.0)]
 
 
 def test_a_shard_larger_than_its_queue_is_sent_alone():
     limits = Limits(enqueued_tokens={"gpt-4o": 1})
-    state = fold([(0.0, planned(1, tokens=5)), (0.0, planned(2, tokens=5))])
+    state = looked_at(fold([(0.0, planned(1, tokens=5)), (0.0, planned(2, tokens=5))]), 1.0)
     assert at(state, 0.0, limits=limits) == [d.Upload(1)]
 
 
 def test_queues_of_other_models_do_not_count():
     limits = Limits(enqueued_tokens={"gpt-4o": 5, "gpt-4o-mini": 5})
     other = planned(2, model="gpt-4o-mini", tokens=5)
-    state = fold([(0.0, planned(1, tokens=5)), (0.0, other), (1.0, CREATED)])
+    state = looked_at(fold([(0.0, planned(1, tokens=5)), (0.0, other), (1.0, CREATED)]), 1.0)
     assert at(state, 2.0, limits=limits) == [d.Upload(2)]
 
 

@@ -1,0 +1,60 @@
+"""Whether a directory is a safe place for a job: ours alone, and on a disk of this machine."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from batchsim.errors import JournalError
+
+MOUNTS = Path("/proc/self/mountinfo")
+
+_NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "9p", "ceph", "glusterfs"})
+_NETWORK_PREFIXES = ("fuse.sshfs", "fuse.s3fs", "fuse.gcsfuse", "fuse.rclone", "fuse.glusterfs")
+
+
+def check_private(directory: Path) -> None:
+    """Raises JournalError when somebody else could change what the directory holds."""
+    if not hasattr(os, "geteuid"):
+        return
+    found = directory.stat()
+    user = os.geteuid()
+    if user not in (0, found.st_uid):
+        raise JournalError(
+            f"the job directory {directory} belongs to another user",
+            hint="name one of your own: --job DIR",
+        )
+    if found.st_mode & stat.S_IWOTH:
+        raise JournalError(
+            f"everybody may write into the job directory {directory}",
+            hint=f"chmod 700 {directory}, or name another: --job DIR",
+        )
+
+
+def network_type(directory: Path) -> str | None:
+    """The type of the file system that holds the directory, if it is one of the network.
+
+    Known on Linux only. Locks and syncing are not to be relied on there.
+    """
+    try:
+        mounts = MOUNTS.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return None
+    place = os.path.realpath(directory)
+    best, kind = "", ""
+    for line in mounts:
+        before, _, after = line.partition(" - ")
+        fields = before.split()
+        point = _unescaped(fields[4]) if len(fields) > 4 else ""
+        if len(point) >= len(best) and (place + "/").startswith(point.rstrip("/") + "/"):
+            best, kind = point, after.split(" ", 1)[0]
+    is_network = kind in _NETWORK or kind.startswith(_NETWORK_PREFIXES)
+    return kind if is_network else None
+
+
+def _unescaped(text: str) -> str:
+    """A path as mountinfo writes it: spaces, tabs, newlines and backslashes in octal."""
+    for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        text = text.replace(code, character)
+    return text
