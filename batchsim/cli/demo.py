@@ -91,6 +91,7 @@ def play(backend: Backend, work: list[Translation]) -> int:
 
     heading("\n6. The cost")
     tell_cost(batch)
+    clean_up(backend, batch)
     all_good = len(by_id) == len(work) and all(result.is_ok for result in results)
     return ALL_GOOD if all_good else SOME_FAILED
 
@@ -161,6 +162,23 @@ def tell_cost(batch: Batch) -> None:
         click.echo(f"{tokens}; the price of {MODEL} is not known")
     else:
         click.echo(f"{tokens}: ${half:f} as a batch, ${full:f} at the ordinary price of {MODEL}")
+
+
+def clean_up(backend: Backend, batch: Batch) -> None:
+    """Delete the files, and tell what the simulator, if it was one, has to say of its client."""
+    for file_id in (batch.input_file_id, batch.output_file_id, batch.error_file_id):
+        if file_id:
+            backend.delete_file(file_id)
+    tell_verdict(backend)
+
+
+def tell_verdict(backend: Backend) -> None:
+    """The verdict of a simulator on what it was asked."""
+    from batchsim.backends.fake import FakeBackend
+    from batchsim.verdict import judge
+
+    if isinstance(backend, FakeBackend):
+        click.echo(f"\n{judge(backend.history())}")
 
 
 def heading(text: str) -> None:

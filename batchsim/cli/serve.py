@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from itertools import islice
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -20,6 +21,9 @@ from batchsim.errors import UsageError
 if TYPE_CHECKING:
     from batchsim.domain.batches import Batch
     from batchsim.server.fakes import Fakes
+
+MOST_VERDICTS = 10
+"""So many keys get their verdict when the server stops."""
 
 PACINGS = ("2024", "2025", "today", "quick", "instant")
 
@@ -151,7 +155,10 @@ def serve(
         )
         _warn_of_visible_keys(context)
         _tell(address, has_keys=bool(tokens))
-        stopped.wait()
+        try:
+            stopped.wait()
+        finally:
+            _tell_verdicts(fakes)
     return ALL_GOOD
 
 
@@ -217,3 +224,20 @@ def _tell(address: str, *, has_keys: bool) -> None:
     click.echo(f"Serving the simulator on {address} until Ctrl-C. Point clients here:", err=True)
     click.echo(f"export OPENAI_BASE_URL={address}/v1")
     click.echo(f"export OPENAI_API_KEY={'YOUR_KEY' if has_keys else 'sk-fake'}")
+
+
+def _tell_verdicts(fakes: Fakes) -> None:
+    """A line for each key that was used, and one for each finding on its client."""
+    from batchsim.verdict import judge
+
+    used = {
+        digest: backend for digest, backend in fakes.backends().items() if backend.requests.count
+    }
+    for digest, backend in islice(used.items(), MOST_VERDICTS):
+        name = f"key {digest[:8]}: " if len(used) > 1 else ""
+        verdict = judge(backend.history())
+        click.echo(f"{name}{verdict.summary()}", err=True)
+        for each in verdict.findings:
+            click.echo(f"  {each.code}: {each.evidence[0]}", err=True)
+    if len(used) > MOST_VERDICTS:
+        click.echo(f"and {len(used) - MOST_VERDICTS:,} keys more", err=True)

@@ -186,6 +186,24 @@ def _bad_key(number: int, value: dict[str, Any]) -> BatchError:
     return invalid_type(number, "body", "an object", value["body"])
 
 
+INPUT_ERRORS = frozenset(
+    {
+        "duplicate_custom_id",
+        "empty_file",
+        "invalid_json_line",
+        "invalid_method",
+        "invalid_type",
+        "invalid_url",
+        "mismatched_model",
+        "missing_required_parameter",
+        "streaming_unsupported",
+        "too_many_inputs",
+        "too_many_tasks",
+    }
+)
+"""The codes of the errors that the input alone tells, before it is uploaded."""
+
+
 def invalid_json_line(number: int) -> BatchError:
     """The line is not JSON, or not an object (observed)."""
     return BatchError(

@@ -6,6 +6,7 @@
     PUT  /_batchsim/faults      those named have these values, all others go back to none
     POST /_batchsim/reset       forget all files, batches and faults, of every key
     GET  /_batchsim/snapshot    all files and batches, by the digest of their key
+    GET  /_batchsim/verdict     what is wrong with the client whose key the request bears
 
 They are there only when asked for, and only for this machine.
 """
@@ -18,10 +19,11 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from batchsim.backends import Backend
-from batchsim.backends.fake import Faults
+from batchsim.backends.fake import FakeBackend, Faults
 from batchsim.errors import BatchsimError, NotFound, Refused
 from batchsim.server.fakes import Fakes
 from batchsim.server.guard import CONTROL_PATH
+from batchsim.verdict import judge
 from batchsim.wire import App, Request, Response, parse, problem, render
 from batchsim.wire.auth import authenticate
 
@@ -46,6 +48,7 @@ class Control:
             ("PUT", "faults"): self._set_faults,
             ("POST", "reset"): self._reset,
             ("GET", "snapshot"): self._snapshot,
+            ("GET", "verdict"): self._verdict,
         }
 
     def handle(self, request: Request) -> Response:
@@ -111,6 +114,12 @@ class Control:
             for digest, backend in self._fakes.backends().items()
         }
         return {**self._clock(request), "keys": keys}
+
+    def _verdict(self, request: Request) -> dict[str, Any]:
+        backend = self._fakes.tenants.backend(authenticate(request, self._api_keys))
+        if not isinstance(backend, FakeBackend):
+            raise NotFound("There is nobody to judge.", status=404)
+        return judge(backend.history()).to_object()
 
 
 def _numbers(request: Request, known: Collection[str]) -> dict[str, float]:

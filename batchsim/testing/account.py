@@ -12,10 +12,9 @@ from batchsim.clock import VirtualClock
 from batchsim.domain.batches import Batch
 from batchsim.domain.files import File
 from batchsim.domain.lines import RequestLine
-from batchsim.stores.memory import MemoryStore
 from batchsim.testing.asking import Asked
-from batchsim.testing.history import History
-from batchsim.testing.submissions import Submissions
+from batchsim.verdict import Verdict, judge
+from batchsim.verdict.case import Case
 
 Listed = TypeVar("Listed", Batch, File)
 
@@ -32,19 +31,11 @@ class Account:
     """
 
     def __init__(self, asked: Asked) -> None:
-        store = MemoryStore()
         self.seed = asked.seed
         self.scenario = asked.scenario
         self.clock = VirtualClock()
-        self.backend = FakeBackend(clock=self.clock, store=store, seed=asked.seed, **asked.options)
+        self.backend = FakeBackend(clock=self.clock, seed=asked.seed, **asked.options)
         self._limits = asked.limits
-        self._submissions = Submissions(self.backend, store)
-        self.backend.undisturbed.on_batch_created = self._submissions.add
-        self._history = History(
-            self.backend,
-            before={"delete_file": self._submissions.before_deletion},
-            after={},
-        )
 
     @property
     def batches(self) -> list[Batch]:
@@ -65,12 +56,21 @@ class Account:
     @property
     def requests(self) -> list[RequestLine]:
         """The request lines of all batches that were created, oldest batch first, in input order."""
-        return list(self._submissions.requests)
+        case = Case(self.backend.history())
+        return [line for each in case.history.batches for line in case.lines.get(each.batch.id, ())]
 
     @property
     def timeline(self) -> str:
         """What was asked of the account and what came of it, one line each, in virtual seconds."""
-        return self._history.timeline()
+        return self.backend.requests.timeline()
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the code under test does wrong, by its requests so far: see batchsim.verdict.
+
+        `verdict.is_clean` says whether there is nothing, `verdict.assert_clean()` fails otherwise.
+        """
+        return judge(self.backend.history())
 
     def assert_submitted(self, *, custom_ids: Iterable[str]) -> None:
         """Fail unless the lines of all batches have exactly these custom_ids.
@@ -79,7 +79,7 @@ class Account:
         """
         __tracebackhide__ = True
         wanted = Counter(custom_ids)
-        found = Counter(request.custom_id for request in self._submissions.requests)
+        found = Counter(request.custom_id for request in self.requests)
         problems = [
             *_named("never submitted", wanted.keys() - found.keys(), wanted),
             *_named("submitted, but not expected", found.keys() - wanted.keys(), found),
@@ -95,11 +95,11 @@ class Account:
         a good result: both are paid twice.
         """
         __tracebackhide__ = True
-        doubles = list(self._submissions.doubles)
+        doubles = Case(self.backend.history()).doubles
         if not doubles:
             return
         lines = [
-            f"  {each.custom_id!r} in {each.second}, after {each.first}, {each.state}"
+            f"  {each.custom_id!r} in {each.second.id}, after {each.first.id}, {each.state}"
             for each in doubles[:MOST_NAMED]
         ]
         if len(doubles) > MOST_NAMED:

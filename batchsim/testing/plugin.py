@@ -104,6 +104,12 @@ def _story(item: pytest.Item, account: Account) -> str:
         [
             f"seed {account.seed}, scenario {account.scenario}",
             account.timeline or "no request was made",
+            *_verdict(account),
             f"again: {again}",
         ]
     )
+
+
+def _verdict(account: Account) -> list[str]:
+    verdict = account.verdict
+    return [] if verdict.is_clean else [str(verdict)]

@@ -69,3 +69,7 @@ def test_the_cost_is_half_the_ordinary_price(batchsim) -> None:
     ).groups()
     assert float(half) > 0
     assert float(full) == pytest.approx(2 * float(half))
+
+
+def test_it_ends_with_a_verdict_on_itself(batchsim) -> None:
+    assert re.search(r"\n\nverdict on \d+ requests: clean\n$", batchsim("demo").stdout)

@@ -4,6 +4,7 @@ import http.client
 import io
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -104,7 +105,19 @@ def test_it_prints_what_a_shell_needs_and_nothing_else_on_stdout(serve):
     said = server.process.stderr.read().decode()
     assert said == (
         f"Serving the simulator on http://127.0.0.1:{server.port} until Ctrl-C. Point clients here:\n"
+        "verdict on 1 requests: clean\n"
     )
+
+
+def test_it_ends_with_a_verdict_for_each_key(serve):
+    server = serve()
+    server.upload()
+    server.send("GET", "/v1/files", key="sk-other")
+    assert server.stop(signal.SIGTERM) == 0
+    _, first, finding, second = server.process.stderr.read().decode().splitlines()
+    assert re.fullmatch(r"key \w{8}: verdict on 1 requests: 1 finding: leaves_files", first)
+    assert re.fullmatch(r"  leaves_files: 1 with purpose batch, such as file-\w+", finding)
+    assert re.fullmatch(r"key \w{8}: verdict on 1 requests: clean", second)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])

@@ -183,3 +183,14 @@ def test_the_levers_work_over_the_port_and_not_for_other_origins(client_of):
         }
         foreign = client.send("POST", "/_batchsim/reset", origin="http://localhost:3000")
         assert foreign.status == 403
+
+
+def test_the_verdict_is_on_the_client_whose_key_asks(levers):
+    levers.create("sk-one")
+    status, verdict = levers.send("GET", "/_batchsim/verdict", key="sk-one")
+    assert (status, verdict["requests"], verdict["is_clean"]) == (200, 1, False)
+    assert [each["code"] for each in verdict["findings"]] == ["leaves_batches"]
+    levers.send("GET", "/_batchsim/snapshot")
+    _, other = levers.send("GET", "/_batchsim/verdict", key="sk-other")
+    assert (other["requests"], other["is_clean"]) == (0, True)
+    assert levers.send("GET", "/_batchsim/verdict", key="")[0] == 401

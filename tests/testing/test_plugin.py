@@ -309,7 +309,7 @@ def test_double_submissions_are_named(run):
             r"E       AssertionError: submitted again without need: 1",
             r"E         'b' in batch_\w+, after batch_\w+, which was validating",
             r"E         'a' in batch_\w+, after batch_\w+, which has a good result for it",
-            r"E         'a' in batch_\w+, after batch_\w+, whose results were on their way",
+            r"E         'a' in batch_\w+, after batch_\w+, which has a good result for it",
         ]
     )
 

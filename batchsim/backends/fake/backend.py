@@ -16,9 +16,11 @@ from batchsim.backends.fake.clients import Clients
 from batchsim.backends.fake.course import Behaviour
 from batchsim.backends.fake.fates import Fates, Service, cut_off, meet
 from batchsim.backends.fake.faults import NO_FAULTS, Faults
+from batchsim.backends.fake.history import History
 from batchsim.backends.fake.ids import Draws
 from batchsim.backends.fake.pacing import Pacing, pacing_of
 from batchsim.backends.fake.request_faults import RequestFault
+from batchsim.backends.fake.requests import RequestJournal, noted, noted_reading
 from batchsim.backends.fake.scenarios import Scenario, scenario_of
 from batchsim.backends.fake.simulator import Simulator
 from batchsim.clock import Clock
@@ -107,10 +109,13 @@ class FakeBackend(Clients):
         self.lasts = not isinstance(store, MemoryStore)
         self.undisturbed = Simulator(behaviour, store, clock)
         self.clock = self.undisturbed.clock
+        self.requests = RequestJournal(self.undisturbed.time)
+        """What was asked of this backend, and what came of it."""
         self._has_model = supports
         self._service = Service(self.undisturbed.time, self.clock.sleep, self.undisturbed.later)
         self._fates = self._fates_of(faults)
 
+    @noted
     def upload_file(
         self,
         content: BinaryIO,
@@ -132,11 +137,13 @@ class FakeBackend(Clients):
             ),
         )
 
+    @noted
     def retrieve_file(self, file_id: str) -> File:
         """See Backend."""
         ask = partial(self.undisturbed.retrieve_file, file_id)
         return self._request("retrieve_file", file_id, ask)
 
+    @noted
     def list_files(
         self,
         *,
@@ -151,11 +158,13 @@ class FakeBackend(Clients):
         )
         return self._request("list_files", after or "", ask)
 
+    @noted
     def delete_file(self, file_id: str) -> None:
         """See Backend."""
         ask = partial(self.undisturbed.delete_file, file_id)
         return self._request("delete_file", file_id, ask)
 
+    @noted_reading
     def read_file(self, file_id: str) -> Iterator[bytes]:
         """See Backend. Files for assistants and of user data are refused (observed)."""
         fault = self._fate("read_file", file_id)
@@ -169,6 +178,7 @@ class FakeBackend(Clients):
                 meet(fault, "read_file", lambda: None, self._service)
         yield from pieces
 
+    @noted
     def create_batch(
         self,
         *,
@@ -191,21 +201,25 @@ class FakeBackend(Clients):
         )
         return self._request("create_batch", input_file_id, ask)
 
+    @noted
     def retrieve_batch(self, batch_id: str) -> Batch:
         """See Backend. An id that does not begin with `batch` is refused (observed)."""
         ask = partial(self.undisturbed.retrieve_batch, batch_id)
         return self._request("retrieve_batch", batch_id, ask)
 
+    @noted
     def cancel_batch(self, batch_id: str) -> Batch:
         """See Backend. Cancelling while results are written is allowed (inferred)."""
         ask = partial(self.undisturbed.cancel_batch, batch_id)
         return self._request("cancel_batch", batch_id, ask)
 
+    @noted
     def list_batches(self, *, limit: int = 20, after: str | None = None) -> Page[Batch]:
         """See Backend. Raises NotFound when there is no batch `after` (inferred)."""
         ask = partial(self.undisturbed.list_batches, limit=limit, after=after)
         return self._request("list_batches", after or "", ask)
 
+    @noted
     def answer(self, url: str, body: dict[str, Any]) -> Answer:
         """See Answers. Whoever answers the lines answers, asked with an empty custom_id.
 
@@ -231,6 +245,10 @@ class FakeBackend(Clients):
         Only those that ended in this process: who must not miss any asks before it closes.
         """
         return self.undisturbed.take_ended()
+
+    def history(self) -> History:
+        """All that was asked of this backend so far and what came of it: see batchsim.verdict."""
+        return self.undisturbed.history(self.requests)
 
     def close(self) -> None:
         """Forget what is running and close the store. A second call does nothing."""

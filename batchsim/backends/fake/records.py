@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from batchsim.backends.fake.history import RememberedContents
 from batchsim.domain import refusals
 from batchsim.domain.batches import Batch
 from batchsim.domain.files import File
@@ -71,6 +72,7 @@ class Records:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.remembered = RememberedContents(store)
         self.files: dict[str, FileRecord] = {}
         self.batches: dict[str, BatchRecord] = {}
         self.uploads = 0
@@ -126,10 +128,12 @@ class Records:
             self.batches[batch.batch.id] = batch
         if removed:
             del self.files[removed]
+            self.remembered.note_removal(removed, at)
 
     def drop_if_unused(self, file_id: str) -> None:
         """Forget the content of a removed file, unless a batch that has not ended reads it."""
         if file_id not in self.files and not self._is_input(file_id):
+            self.remembered.before_drop(file_id)
             self._store.drop_content(file_id)
 
     def _is_input(self, file_id: str) -> bool:

@@ -16,12 +16,14 @@ from typing import Any, BinaryIO, Literal
 from batchsim.backends import Backend, Page
 from batchsim.backends.fake.course import Behaviour
 from batchsim.backends.fake.faults import Faults
+from batchsim.backends.fake.history import History, batch_histories
 from batchsim.backends.fake.ids import batch_id, file_id
 from batchsim.backends.fake.late import LateEffects
 from batchsim.backends.fake.listing import cut_page
 from batchsim.backends.fake.progress import Progress
 from batchsim.backends.fake.rates import RateLimit
 from batchsim.backends.fake.records import BatchRecord, FileRecord, Records
+from batchsim.backends.fake.requests import RequestJournal
 from batchsim.backends.fake.synchronous import Synchronous
 from batchsim.backends.fake.uploads import receive
 from batchsim.clock import VIRTUAL_START, Clock, VirtualClock
@@ -72,8 +74,6 @@ class Simulator(Backend):
         self._progress = Progress(self._records, self._store, behaviour)
         self._synchronous = Synchronous(behaviour)
         self._late = LateEffects()
-        self.on_batch_created: Callable[[Batch], object] | None = None
-        """Told of each batch when it comes into being, whether or not its client ever hears of it."""
 
     def upload_file(
         self,
@@ -199,8 +199,6 @@ class Simulator(Backend):
             )
             self._records.save(now, batch=record)
             self._progress.plan_batch(record)
-            if self.on_batch_created is not None:
-                self.on_batch_created(batch)
         return batch
 
     def retrieve_batch(self, batch_id: str) -> Batch:
@@ -279,6 +277,25 @@ class Simulator(Backend):
             ended = self._progress.take_ended()
             return tuple(
                 self._progress.shown(self._records.batches[identifier], now) for identifier in ended
+            )
+
+    def history(self, requests: RequestJournal) -> History:
+        """What came of those requests by now."""
+        with self._lock:
+            now = self._advance()
+            records, entries = self._records, requests.entries()
+            return History(
+                start=requests.start,
+                now=now,
+                requests=requests.count,
+                forgotten=requests.forgotten,
+                entries=entries,
+                batches=batch_histories(
+                    [(each.batch, each.since) for each in records.batches.values()], entries
+                ),
+                files={identifier: each.file for identifier, each in records.files.items()},
+                limits=self._behaviour.limits,
+                contents=records.remembered,
             )
 
     def close(self) -> None:

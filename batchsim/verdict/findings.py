@@ -1,0 +1,99 @@
+"""Finding and Verdict: what is told to who wrote the client."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+MOST_EVIDENCE = 5
+"""So many pieces of evidence are kept for a finding; the rest is counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that the client does wrong.
+
+    `code` is its stable name, one of batchsim.verdict.CODES; `what` says it in a sentence;
+    `evidence` holds the places in the request journal, by number and time; `remedy` what to do.
+    """
+
+    code: str
+    what: str
+    evidence: tuple[str, ...]
+    remedy: str
+
+    def __str__(self) -> str:
+        lines = [f"{self.code}: {self.what}", *(f"  - {each}" for each in self.evidence)]
+        return "\n".join([*lines, f"  remedy: {self.remedy}"])
+
+
+def finding(code: str, what: str, evidence: Iterable[str], remedy: str) -> Finding | None:
+    """A finding of that evidence; None when there is none."""
+    found = list(evidence)
+    if not found:
+        return None
+    kept = found[:MOST_EVIDENCE]
+    if len(found) > MOST_EVIDENCE:
+        kept.append(f"and {len(found) - MOST_EVIDENCE:,} more")
+    return Finding(code, what, tuple(kept), remedy)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What can be said of a client by its requests: `requests` of them so far.
+
+    `unjudged` says what could not be judged, and why.
+    """
+
+    findings: tuple[Finding, ...]
+    requests: int
+    unjudged: tuple[str, ...] = ()
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether there is no finding."""
+        return not self.findings
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """The codes of the findings."""
+        return tuple(each.code for each in self.findings)
+
+    def assert_clean(self, *, allow: Collection[str] = ()) -> None:
+        """Fail, with all of it in words, when there is a finding whose code is not in `allow`."""
+        __tracebackhide__ = True
+        if isinstance(allow, str):
+            allow = (allow,)
+        if any(each.code not in allow for each in self.findings):
+            raise AssertionError(str(self))
+
+    def summary(self) -> str:
+        """One line."""
+        number = len(self.findings)
+        if not number:
+            return f"verdict on {self.requests:,} requests: clean"
+        words = "1 finding" if number == 1 else f"{number} findings"
+        return f"verdict on {self.requests:,} requests: {words}: {', '.join(self.codes)}"
+
+    def to_object(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {
+            "object": "batchsim.verdict",
+            "requests": self.requests,
+            "is_clean": self.is_clean,
+            "findings": [
+                {
+                    "code": each.code,
+                    "what": each.what,
+                    "evidence": list(each.evidence),
+                    "remedy": each.remedy,
+                }
+                for each in self.findings
+            ],
+            "unjudged": list(self.unjudged),
+        }
+
+    def __str__(self) -> str:
+        notes = [f"not judged: {each}" for each in self.unjudged]
+        return "\n".join([self.summary(), *map(str, self.findings), *notes])
