@@ -185,7 +185,11 @@ def takes_it_in_one_piece(client):
         ),
         (["sends_good_lines_again"], sends_all_of_it_again, {}),
         (["sends_running_lines_again"], sends_while_it_runs, {}),
-        (["creates_twice", "drops_results"], creates_after_a_lost_reply, {"scenario": "reply_lost"}),
+        (
+            ["creates_twice", "drops_results"],
+            creates_after_a_lost_reply,
+            {"scenario": "reply_lost"},
+        ),
         (["leaves_files"], leaves_what_it_uploaded, {}),
         (["leaves_files"], leaves_the_results, {}),
         (["leaves_batches"], goes_away, {}),
