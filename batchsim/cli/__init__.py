@@ -16,8 +16,11 @@ from batchsim.cli.demo import demo
 from batchsim.cli.estimate import estimate
 from batchsim.cli.failures import INTERRUPTED, explain
 from batchsim.cli.files import files
+from batchsim.cli.jobs import jobs
+from batchsim.cli.results import results
 from batchsim.cli.run import run
 from batchsim.cli.serve import serve
+from batchsim.cli.status import status
 from batchsim.cli.surroundings import (
     discard_output,
     fill_closed_streams,
@@ -41,14 +44,20 @@ def commands() -> None:
     """
 
 
-commands.add_command(batches)
-commands.add_command(bench)
-commands.add_command(demo)
-commands.add_command(estimate)
-commands.add_command(files)
-commands.add_command(run)
-commands.add_command(serve)
-commands.add_command(validate)
+for command in (
+    batches,
+    bench,
+    demo,
+    estimate,
+    files,
+    jobs,
+    results,
+    run,
+    serve,
+    status,
+    validate,
+):
+    commands.add_command(command)
 
 
 def main() -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from batchsim.cli.progress import duration
-
 _DAY = 86_400
 
 
@@ -25,6 +23,14 @@ def size(count: int) -> str:
     if count < 1_000_000:
         return f"{count / 1_000:.1f} kB"
     return f"{count / 1_000_000:,.1f} MB"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    whole = round(seconds)
+    if whole < 120:
+        return f"{whole} s"
+    return f"{whole / 60:.0f} min" if whole < 7200 else f"{whole / 3600:.1f} h"
 
 
 def distance(moment: int, now: float) -> str:

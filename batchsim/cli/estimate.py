@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 import orjson
 
-from batchsim.cli.amounts import money, size
+from batchsim.cli.amounts import duration, money, size
 from batchsim.cli.failures import ALL_GOOD
-from batchsim.cli.progress import duration
 from batchsim.cli.standard_input import STANDARD_INPUT, opened_input
 from batchsim.cli.table import Column, table
 from batchsim.domain.diagnosis import shown

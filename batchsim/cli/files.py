@@ -12,6 +12,7 @@ import orjson
 
 from batchsim.cli.amounts import distance, instant, size
 from batchsim.cli.failures import SOME_FAILED
+from batchsim.cli.output import STANDARD_OUTPUT, refuse_to_overwrite
 from batchsim.cli.service import (
     for_each,
     json_option,
@@ -30,8 +31,6 @@ from batchsim.jsonl import replace_file
 if TYPE_CHECKING:
     from batchsim.backends import Backend, Page
     from batchsim.domain.files import File
-
-STANDARD_OUTPUT = "-"
 
 _COLUMNS = (
     Column("ID"),
@@ -105,7 +104,7 @@ def download_command(*, backend: Backend, identifier: str, output: str | None, f
                 sys.stdout.buffer.write(piece)
             return
         path = Path(output) if output else own_name(backend.retrieve_file(identifier))
-        _refuse_to_overwrite(path, force=force)
+        refuse_to_overwrite(path, force=force)
         with replace_file(Path(os.path.realpath(path))) as stream:
             for piece in backend.read_file(identifier):
                 stream.write(piece)
@@ -152,17 +151,6 @@ def _is_confirmed(count: int) -> bool:
         raise UsageError("deleting asks first, and there is no terminal", hint="add --yes")
     what = "this file" if count == 1 else f"these {count:,} files"
     return click.confirm(f"Delete {what} for good?", err=True)
-
-
-def _refuse_to_overwrite(path: Path, *, force: bool) -> None:
-    if not path.parent.is_dir():
-        raise UsageError(f"the directory {path.parent} does not exist", hint="make it first")
-    if not path.exists():
-        return
-    if not path.is_file():
-        raise UsageError(f"{path} is not an ordinary file", hint="name a file: -o PATH")
-    if not force:
-        raise UsageError(f"{path} exists", hint="name another file, or replace it with --force")
 
 
 def _row(file: File, now: float) -> tuple[str, ...]:

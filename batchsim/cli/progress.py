@@ -1,4 +1,4 @@
-"""How a running job looks: a live bar on a terminal, plain lines elsewhere; all on stderr."""
+"""How a running job looks: a live table on a terminal, plain lines elsewhere; all on stderr."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Self
 
 import click
 
-if TYPE_CHECKING:
-    from rich.progress import Progress as Bar
+from batchsim.cli.amounts import duration
 
+if TYPE_CHECKING:
+    from batchsim.cli.live import LiveDisplay
+    from batchsim.cli.shards import Outlook
     from batchsim.runner.report import Progress, Report
 
 QUIET_SECONDS = 60.0
@@ -18,41 +20,36 @@ QUIET_SECONDS = 60.0
 
 
 class Display:
-    """Shows each Progress of one job; a context manager, because a live bar must be taken down."""
+    """Shows each Progress of one job; a context manager, because a live table must be taken down."""
 
-    def __init__(self) -> None:
-        self._bar = _live_bar() if sys.stderr.isatty() else None
+    def __init__(self, outlook: Outlook | None = None) -> None:
+        from batchsim.cli.shards import Outlook
+
+        self._outlook = outlook or Outlook()
+        self._live = _live(self._outlook) if sys.stderr.isatty() else None
         self._told: tuple[str, float] = ("", float("-inf"))
 
     def __enter__(self) -> Self:
-        if self._bar:
-            self._bar.start()
+        if self._live:
+            self._live.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._bar:
-            self._bar.stop()
+        if self._live:
+            self._live.__exit__()
 
     def show(self, progress: Progress) -> None:
         """Bring the display up to date."""
-        if self._bar:
-            if not self._bar.tasks:
-                self._bar.add_task("", total=progress.lines, time_left="")
-            self._bar.update(
-                self._bar.tasks[0].id,
-                completed=progress.done,
-                total=progress.lines,
-                description=batches_by_status(progress) or progress.message,
-                time_left=time_left(progress),
-            )
+        if self._live:
+            self._live.show(progress)
             return
         told, at = self._told
-        if progress.message != told:
-            click.echo(plain_line(progress, progress.message), err=True)
-        elif progress.now - at >= QUIET_SECONDS:
-            click.echo(plain_line(progress, batches_by_status(progress)), err=True)
-        else:
+        is_new = progress.message != told
+        if not is_new and progress.now - at < QUIET_SECONDS:
             return
+        self._outlook.pace.observe(progress)
+        text = progress.message if is_new else batches_by_status(progress)
+        click.echo(plain_line(progress, text, self._outlook.left(progress)), err=True)
         self._told = (progress.message, progress.now)
 
     def conclude(self, report: Report) -> None:
@@ -62,27 +59,17 @@ class Display:
             click.echo(line, err=True)
 
 
-def plain_line(progress: Progress, text: str) -> str:
-    """One line: the time since the start, what `text` says, and how far the lines are."""
+def plain_line(progress: Progress, text: str, left: str) -> str:
+    """One line: the time since the start, what `text` says, how far the lines are, what is left."""
     elapsed = f"{progress.now - progress.started:6.0f} s  "
     counts = f"{progress.done:,} of {progress.lines:,} lines done"
     failed = f", {progress.failed:,} failed" if progress.failed else ""
-    left = time_left(progress)
     return f"{elapsed}{text}; {counts}{failed}{f', {left}' if left else ''}"
 
 
 def batches_by_status(progress: Progress) -> str:
     """Such as `2 in_progress, 1 completed`."""
     return ", ".join(f"{number} {status}" for status, number in sorted(progress.batches.items()))
-
-
-def time_left(progress: Progress) -> str:
-    """A guess from the lines done so far, or nothing when there is nothing to guess from."""
-    if not 0 < progress.done < progress.lines:
-        return ""
-    rate = progress.done / max(1.0, progress.now - progress.started)
-    seconds = (progress.lines - progress.done) / rate
-    return f"about {duration(seconds)} left"
 
 
 def summary(report: Report) -> str:
@@ -117,23 +104,7 @@ def oddities(report: Report) -> Iterator[str]:
         )
 
 
-def duration(seconds: float) -> str:
-    """Seconds as people say them."""
-    whole = round(seconds)
-    if whole < 120:
-        return f"{whole} s"
-    return f"{whole / 60:.0f} min" if whole < 7200 else f"{whole / 3600:.1f} h"
+def _live(outlook: Outlook) -> LiveDisplay:
+    from batchsim.cli.live import LiveDisplay
 
-
-def _live_bar() -> Bar:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
-
-    return Progress(
-        SpinnerColumn(),
-        MofNCompleteColumn(),
-        BarColumn(),
-        TextColumn("{task.description}"),
-        TextColumn("{task.fields[time_left]}"),
-        console=Console(stderr=True),
-    )
+    return LiveDisplay(outlook)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
+import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,16 +14,22 @@ import click
 
 from batchsim.cli.backend import backend_options, real_backend, refuse_to_guess
 from batchsim.cli.failures import ALL_GOOD, INTERRUPTED, SOME_FAILED
+from batchsim.cli.interrupted import tell_interrupted
+from batchsim.cli.output import STANDARD_OUTPUT
 from batchsim.cli.policy import policy_options
-from batchsim.cli.standard_input import STANDARD_INPUT, keep_standard_input
-from batchsim.errors import AuthenticationFailed, InputError, JournalError, UsageError
+from batchsim.cli.standard_input import Spooled, kept_input, settled
+from batchsim.errors import (
+    AuthenticationFailed,
+    InputError,
+    JobIncomplete,
+    JournalError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from batchsim.backends import Backend
+    from batchsim.cli.job import Begun
     from batchsim.runner.policy import Policy
-    from batchsim.runner.report import Report
-
-STANDARD_OUTPUT = "-"
 
 
 @click.command()
@@ -52,6 +57,9 @@ STANDARD_OUTPUT = "-"
     help="Leave out invalid lines instead of refusing the input; each gets an error record.",
 )
 @click.option("--any-model", is_flag=True, help="Accept models that are not OpenAI's.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object about the job; needs -o."
+)
 def run(
     *,
     backend: str | None,
@@ -62,74 +70,108 @@ def run(
     any_model: bool,
     skip_invalid: bool,
     policy: Policy,
+    as_json: bool,
 ) -> int:
     """Run the requests of INPUT (a JSONL file, or - for standard input) and restore their order.
 
-    The input is checked first; nothing is sent unless all of it is valid (or --skip-invalid). It is cut into as many
-    batches as the limits ask for. Each line of the results is one line of the API's output or
-    error file, in input order; lines that expired, were cancelled or got lost say so.
+    The input is checked first; nothing is sent unless all of it is valid (or --skip-invalid).
+    It is cut into as many batches as the limits ask for. Each line of the results is one line of
+    the API's output or error file, in input order; lines that expired, were cancelled or got lost
+    say so.
 
     Every step is journalled: if this stops for any reason, the same command goes on where it was.
+    Ctrl-C and SIGTERM let a create under way finish first; a second one stops at once.
     """
     if backend is None:
         raise refuse_to_guess("run")
     if output == STANDARD_OUTPUT:
         output = None
-    try:
-        with _kept_input(requests) as (kept, name):
-            job = job or Path(f"{output or name}.job")
-            results = Path(output) if output else job / "results.jsonl"
-            report = _run(
-                backend,
-                kept,
-                results,
-                job,
-                policy,
-                seed=seed,
-                any_model=any_model,
-                skip_invalid=skip_invalid,
-            )
-    except KeyboardInterrupt:
-        _tell_interrupted(backend)
-        return INTERRUPTED
-    if not output:
+    if as_json and not output:
+        raise UsageError(
+            "--json prints on standard output, where the results would go",
+            hint="name a file for the results: -o RESULTS",
+        )
+    with kept_input(requests) as (kept, name):
+        job = job or Path(f"{output or name}.job")
+        results = Path(output) if output else job / "results.jsonl"
+        settings = _Settings(backend, policy, seed, any_model, skip_invalid)
+        code = _run(settings, kept, results, job, as_json=as_json)
+    if not output and code in (ALL_GOOD, SOME_FAILED):
         _copy_to_stdout(results)
-    return ALL_GOOD if report.all_ok else SOME_FAILED
+    return code
+
+
+class _Settings(NamedTuple):
+    backend: str
+    policy: Policy
+    seed: int
+    any_model: bool
+    skip_invalid: bool
 
 
 def _run(
-    backend: str,
-    source: Path | _Spooled,
-    results: Path,
-    job: Path,
-    policy: Policy,
-    *,
-    seed: int,
-    any_model: bool,
-    skip_invalid: bool,
-) -> Report:
+    settings: _Settings, source: Path | Spooled, results: Path, job: Path, *, as_json: bool
+) -> int:
+    """Run the job and tell of it; the exit code. Raises what ends it before it is finished."""
+    from batchsim.cli.job import Job
+    from batchsim.cli.observer import Observer
     from batchsim.cli.progress import Display
+    from batchsim.cli.shards import Outlook
+    from batchsim.cli.standing import print_job
+    from batchsim.cli.stopping import Stopping
     from batchsim.domain.endpoints import is_openai_model
     from batchsim.runner.run import run as run_job
 
-    with _job_directory(job), Display() as display:
-        report = run_job(
-            _settled(source, job),
-            _open_backend(backend, job, seed),
-            results=results,
-            job=job,
-            supports=(lambda _: True) if any_model else is_openai_model,
-            policy=policy,
-            skip_invalid=skip_invalid,
-            observe=display.show,
-        )
-    display.conclude(report)
-    return report
+    stopping, outlook = Stopping(), Outlook()
+    observer = None
+    try:
+        with _job_directory(job), stopping.on_signals(), Display(outlook) as display:
+            service = _open_backend(settings, job)
+            account = service if settings.backend == "real" else None
+            begun = _begun(source, results)
+            observer = Observer(Job(job), begun, display, outlook, stopping, account)
+            report = run_job(
+                settled(source, job),
+                stopping.guarded(service),
+                results=results,
+                job=job,
+                supports=(lambda _: True) if settings.any_model else is_openai_model,
+                policy=settings.policy,
+                skip_invalid=settings.skip_invalid,
+                observe=observer.observe,
+            )
+    except KeyboardInterrupt:
+        tell_interrupted(settings.backend, job, observer.latest if observer else None)
+        code = INTERRUPTED
+    except JobIncomplete:
+        if as_json:
+            print_job(Job(job))
+        raise
+    else:
+        display.conclude(report)
+        code = ALL_GOOD if report.all_ok else SOME_FAILED
+    if as_json and Job(job).exists:
+        print_job(Job(job))
+    return code
+
+
+def _begun(source: Path | Spooled, results: Path) -> Begun:
+    """How this run was started, for `status` and others to tell."""
+    from batchsim.cli.job import Begun
+
+    return Begun(
+        input=os.path.realpath(source) if isinstance(source, Path) else None,
+        results=os.path.realpath(results),
+        folder=os.path.realpath(Path.cwd()),
+        arguments=tuple(sys.argv[1:]),
+    )
 
 
 @contextmanager
 def _job_directory(job: Path) -> Iterator[None]:
     """Make the directory, and take it away again when the work was refused before it began."""
+    from batchsim.cli.job import Job
+
     is_new = True
     try:
         job.mkdir(mode=0o700, parents=True)
@@ -146,13 +188,13 @@ def _job_directory(job: Path) -> Iterator[None]:
     try:
         yield
     except (InputError, UsageError, AuthenticationFailed):
-        if is_new:
+        if is_new and not Job(job).exists:
             shutil.rmtree(job, ignore_errors=True)
         raise
 
 
-def _open_backend(backend: str, job: Path, seed: int) -> Backend:
-    if backend == "real":
+def _open_backend(settings: _Settings, job: Path) -> Backend:
+    if settings.backend == "real":
         return real_backend()
     from batchsim.backends.fake import FakeBackend
     from batchsim.clock import VirtualClock
@@ -167,48 +209,10 @@ def _open_backend(backend: str, job: Path, seed: int) -> Backend:
             "else name another job: --job DIR",
         ) from None
     clock = VirtualClock(store.latest) if store.latest else VirtualClock()
-    return FakeBackend(seed=seed, clock=clock, store=store)
-
-
-@contextmanager
-def _kept_input(requests: str) -> Iterator[tuple[Path | _Spooled, str]]:
-    """The input, and what its job is named after; of standard input, that is its content."""
-    if requests != STANDARD_INPUT:
-        yield Path(requests), requests
-        return
-    digest = hashlib.blake2b(digest_size=6)
-    with tempfile.TemporaryDirectory(prefix="batchsim-") as folder:
-        spooled = _Spooled(Path(folder) / "stdin.jsonl")
-        with spooled.path.open("wb") as spool:
-            keep_standard_input(spool, observe=digest.update)
-        try:
-            yield spooled, f"batchsim-{digest.hexdigest()}"
-        except InputError as error:
-            error.path = "standard input"
-            raise
-
-
-class _Spooled(NamedTuple):
-    """Standard input in a file that does not outlive this process."""
-
-    path: Path
-
-
-def _settled(source: Path | _Spooled, job: Path) -> Path:
-    """The path of the input; standard input moves into the job directory, to be there next time."""
-    if isinstance(source, Path):
-        return source
-    return Path(shutil.move(source.path, job / source.path.name))
+    return FakeBackend(seed=settings.seed, clock=clock, store=store)
 
 
 def _copy_to_stdout(results: Path) -> None:
     with results.open("rb") as stream:
         shutil.copyfileobj(stream, sys.stdout.buffer, 1 << 20)
     sys.stdout.buffer.flush()
-
-
-def _tell_interrupted(backend: str) -> None:
-    click.echo("interrupted; everything so far is in the journal", err=True)
-    if backend == "real":
-        click.echo("batches that were created go on running at the service", err=True)
-    click.echo("hint: the same command goes on where this one stopped", err=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import IO, BinaryIO
+from pathlib import Path
+from typing import IO, BinaryIO, NamedTuple
 
 import click
 
@@ -50,3 +53,34 @@ def opened_input(source: str) -> Iterator[BinaryIO]:
     with tempfile.TemporaryFile(prefix="batchsim-") as spool:
         keep_standard_input(spool)
         yield spool
+
+
+class Spooled(NamedTuple):
+    """Standard input in a file that does not outlive this process."""
+
+    path: Path
+
+
+@contextmanager
+def kept_input(requests: str) -> Iterator[tuple[Path | Spooled, str]]:
+    """The input, and what its job is named after; of standard input, that is its content."""
+    if requests != STANDARD_INPUT:
+        yield Path(requests), requests
+        return
+    digest = hashlib.blake2b(digest_size=6)
+    with tempfile.TemporaryDirectory(prefix="batchsim-") as folder:
+        spooled = Spooled(Path(folder) / "stdin.jsonl")
+        with spooled.path.open("wb") as spool:
+            keep_standard_input(spool, observe=digest.update)
+        try:
+            yield spooled, f"batchsim-{digest.hexdigest()}"
+        except InputError as error:
+            error.path = "standard input"
+            raise
+
+
+def settled(source: Path | Spooled, job: Path) -> Path:
+    """The path of the input; standard input moves into the job directory, to be there next time."""
+    if isinstance(source, Path):
+        return source
+    return Path(shutil.move(source.path, job / source.path.name))

@@ -15,7 +15,7 @@ import click
 from batchsim.cli.failures import INCOMPLETE, SOME_FAILED, exit_code
 from batchsim.errors import BatchsimError
 
-_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 def fill_closed_streams() -> None:
@@ -50,7 +50,7 @@ def interrupted_by_any_signal() -> Iterator[None]:
         return
     before = {
         number: signal.getsignal(number)
-        for number in (getattr(signal, name) for name in _SIGNALS if hasattr(signal, name))
+        for number in (getattr(signal, name) for name in SIGNALS if hasattr(signal, name))
         if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler)
     }
 

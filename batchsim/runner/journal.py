@@ -180,7 +180,10 @@ class JournalReader:
         self._seen = 0
         if not path.is_file():
             raise JournalError(f"there is no journal at {path}")
-        self._database = _opened_to_read(path)
+        try:
+            self._database = _opened_to_read(path)
+        except sqlite3.DatabaseError as error:
+            raise _damaged(path, str(error)) from error
         try:
             (application,) = self._database.execute("PRAGMA application_id").fetchone()
             (version,) = self._database.execute("PRAGMA user_version").fetchone()

@@ -91,29 +91,11 @@ def test_a_signal_ends_a_run_as_an_interrupt(batchsim, desk, monkeypatch, number
         pytest.fail("went on")
 
     with monkeypatch.context() as patch:
-        patch.setattr(FakeBackend, "create_batch", killed)
+        patch.setattr(FakeBackend, "upload_file", killed)
         outcome = batchsim("run", "--fake", str(INPUT), "-o", "results.jsonl")
     assert outcome.code == 130
     assert "the same command goes on where this one stopped" in outcome.stderr
     assert batchsim("run", "--fake", str(INPUT), "-o", "results.jsonl").code == 0
-
-
-def test_an_impatient_second_signal_does_not_disturb_the_ending(
-    batchsim, desk, monkeypatch
-) -> None:
-    def killed_twice(*_, **__):
-        try:
-            signal.raise_signal(signal.SIGINT)
-        finally:
-            signal.raise_signal(signal.SIGTERM)
-            signal.raise_signal(signal.SIGINT)
-            cleaned_up.append(True)
-
-    cleaned_up: list[bool] = []
-    monkeypatch.setattr(FakeBackend, "create_batch", killed_twice)
-    outcome = batchsim("run", "--fake", str(INPUT), "-o", "results.jsonl")
-    assert outcome.code == 130
-    assert cleaned_up
 
 
 def test_a_command_that_ends_by_itself_leaves_the_signals_as_they_were(desk, monkeypatch) -> None:

@@ -74,6 +74,7 @@ def start(desk: Path) -> Iterator[Callable[[Step], subprocess.Popen[str]]]:
     keep = {k: v for k, v in os.environ.items() if not k.startswith(("OPENAI_", "MAKE", "MFLAGS"))}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**keep, "PATH": path, "COLUMNS": "100", "NO_COLOR": "1"}
+    environment["XDG_STATE_HOME"] = str(desk / ".state")
     with ExitStack() as stack:
 
         def start_step(step: Step) -> subprocess.Popen[str]:

@@ -1,0 +1,251 @@
+"""A job as commands other than `run` see it: found by its name, read without its lock.
+
+A job is named by its results file or by its job directory; a job whose results went to standard
+output is named by its input. `command.json` in the job directory says how it was begun, for those
+who want to continue it; `counts.json` is what its runner saw last of batches under way, which is
+no part of the journal, because losing it costs nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from batchsim.cli.registry import registered
+from batchsim.domain.batches import RequestCounts
+from batchsim.errors import UsageError
+from batchsim.jsonl import replace_file
+from batchsim.runner.journal import JournalReader
+from batchsim.runner.report import Progress, progress
+from batchsim.runner.state import State
+
+RESULTS = "results.jsonl"
+"""The results of a job without a results file of its own, in its directory."""
+
+_JOURNAL = "journal.db"
+_COMMAND = "command.json"
+_COUNTS = "counts.json"
+_HOLDER = "holder.json"
+
+
+class Begun(NamedTuple):
+    """How a job was begun: its input and results (absolute paths), and the command in its folder."""
+
+    input: str | None = None
+    results: str | None = None
+    folder: str = ""
+    arguments: tuple[str, ...] = ()
+
+    @property
+    def command(self) -> str | None:
+        """What to give a shell to continue the job; None when that is not known."""
+        if not self.arguments:
+            return None
+        command = shlex.join(("batchsim", *self.arguments))
+        is_here = not self.folder or self.folder == os.path.realpath(Path.cwd())
+        return command if is_here else f"cd {shlex.quote(self.folder)} && {command}"
+
+
+class Runner(NamedTuple):
+    """The process that holds a job, by its own word."""
+
+    pid: int
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job directory that was found."""
+
+    path: Path
+
+    @property
+    def begun(self) -> Begun:
+        """How the job was begun, as far as its directory tells."""
+        return Begun(**_read_begun(self.path / _COMMAND))
+
+    @property
+    def results(self) -> Path:
+        """Where the results are or will be."""
+        told = self.begun.results
+        if told is not None:
+            return Path(told)
+        beside = self.path.name.removesuffix(".job")
+        return self.path.with_name(beside) if beside != self.path.name else self.path / RESULTS
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a job in the directory."""
+        try:
+            return (self.path / _JOURNAL).is_file()
+        except (OSError, ValueError):  # a name that no file can have
+            return False
+
+    @contextmanager
+    def reading(self) -> Iterator[Follower]:
+        """Read the journal while the block runs."""
+        with JournalReader(self.path / _JOURNAL) as reader:
+            follower = Follower(self, reader)
+            follower.refresh()
+            yield follower
+
+    def runner(self) -> Runner | None:
+        """Whoever is at work on the job, by its own word; None when nobody is.
+
+        The lock is not tried, since trying it could turn a runner away that starts just then. A
+        process on another host is believed to be alive.
+        """
+        try:
+            holder = json.loads((self.path / _HOLDER).read_bytes())
+            runner = Runner(int(holder["pid"]), str(holder["host"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        if runner.host == socket.gethostname() and not _is_alive(runner.pid):
+            return None
+        return runner
+
+    def write_begun(self, begun: Begun) -> None:
+        """Note how the job was begun or continued."""
+        with replace_file(self.path / _COMMAND) as stream:
+            stream.write(json.dumps(begun._asdict()).encode())
+
+    def write_counts(self, counts: Mapping[str, RequestCounts]) -> None:
+        """Note the counts of batches under way, by their ids, for other commands to see.
+
+        It need not survive anything, so it is not synced, and a full disk is no reason to stop.
+        """
+        temporary = self.path / f".{_COUNTS}.tmp"
+        values = {key: (each.total, each.completed, each.failed) for key, each in counts.items()}
+        try:
+            temporary.write_text(json.dumps(values))
+            temporary.replace(self.path / _COUNTS)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+
+    def read_counts(self) -> dict[str, RequestCounts]:
+        """The counts that the runner noted last."""
+        try:
+            values = json.loads((self.path / _COUNTS).read_bytes())
+            return {str(key): RequestCounts(*map(int, each)) for key, each in values.items()}
+        except (OSError, ValueError, TypeError, AttributeError):
+            return {}
+
+
+class Follower:
+    """The state of a job, brought up to date from its journal again and again."""
+
+    def __init__(self, job: Job, reader: JournalReader) -> None:
+        self.job = job
+        self.state = State()
+        self._reader = reader
+        self.latest = 0.0
+        """When the last entry was written, in unix seconds on the job's own clock."""
+
+    @property
+    def service(self) -> str:
+        """The service on which the job runs."""
+        return self.state.started.service if self.state.started else ""
+
+    def refresh(self) -> None:
+        """Take in what is new. Raises JournalError when the journal cannot be read."""
+        for at, entry in self._reader.news():
+            self.state.apply(at, entry)
+            self.latest = at
+
+    def progress(self, now: float | None = None) -> Progress:
+        """Where the job stands, with the counts that its runner noted last.
+
+        `now` is the time of the last entry unless given.
+        """
+        counts = self.job.read_counts()
+        seen = progress(self.state, self.latest if now is None else now, "")
+        states = tuple(
+            replace(shard, batch=replace(shard.batch, request_counts=counts[shard.batch.id]))
+            if shard.batch and shard.batch.id in counts and shard.tally is None
+            else shard
+            for shard in seen.states
+        )
+        return replace(seen, states=states)
+
+
+def find_job(name: str | None) -> Job:
+    """The job that `name` stands for; the one begun or continued last when it is None.
+
+    Raises UsageError when there is none, or more than one.
+    """
+    if name is None:
+        return _latest()
+    path = Path(name)
+    candidates = (path, Path(f"{name}.job"))
+    found = next((each for each in candidates if Job(each).exists), None)
+    if found is not None:
+        return Job(found)
+    named = list(_jobs_with_file(path))
+    if len(named) == 1:
+        return named[0]
+    if named:
+        places = ", ".join(str(each.path) for each in named)
+        raise UsageError(f"several jobs belong to {name}: {places}", hint="name one of these")
+    raise UsageError(
+        f"there is no job of {name}",
+        hint="name its results file or its job directory; `batchsim jobs` lists those begun here",
+    )
+
+
+def _latest() -> Job:
+    for entry in registered():
+        if Job(entry.path).exists:
+            return Job(entry.path)
+    raise UsageError(
+        "no job was begun by this user on this machine",
+        hint="name one by its results file or its job directory",
+    )
+
+
+def _jobs_with_file(path: Path) -> Iterator[Job]:
+    """The jobs of the index whose results or input `path` is."""
+    try:
+        wanted = os.path.realpath(path)
+    except (OSError, ValueError):
+        return
+    for entry in registered():
+        job = Job(entry.path)
+        if job.exists and wanted in (job.begun.results, job.begun.input):
+            yield job
+
+
+def _is_alive(pid: int) -> bool:
+    if os.name == "nt":
+        return True  # asking costs a signal there
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
+def _read_begun(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_bytes())
+        arguments: Sequence[Any] = value["arguments"]
+        return {
+            "input": _text(value["input"]),
+            "results": _text(value["results"]),
+            "folder": str(value["folder"]),
+            "arguments": tuple(map(str, arguments)),
+        }
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)

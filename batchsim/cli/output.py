@@ -1,0 +1,31 @@
+"""Where a command writes what it was asked for: a file of the user's, or standard output."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from batchsim.errors import UsageError
+
+STANDARD_OUTPUT = "-"
+
+
+def refuse_to_overwrite(path: Path, *, force: bool) -> None:
+    """Raises UsageError when `path` cannot be a new file; `force` allows an existing one."""
+    if not path.parent.is_dir():
+        raise UsageError(f"the directory {path.parent} does not exist", hint="make it first")
+    if not path.exists():
+        return
+    if not path.is_file():
+        raise UsageError(f"{path} is not an ordinary file", hint="name a file: -o PATH")
+    if not force:
+        raise UsageError(f"{path} exists", hint="name another file, or replace it with --force")
+
+
+def near(path: Path) -> str:
+    """`path` as a person here would write it: without the present folder, if it lies in it."""
+    try:
+        inside = Path(os.path.realpath(path)).relative_to(os.path.realpath(Path.cwd()))
+    except (OSError, ValueError):
+        return str(path)
+    return str(inside)

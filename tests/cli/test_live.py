@@ -1,0 +1,102 @@
+"""The live display, drawn on a terminal that is a string."""
+
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from batchsim.backends.fake import FakeBackend
+from batchsim.cli.live import LiveDisplay, rendered
+from batchsim.cli.shards import Outlook, most_telling
+from batchsim.clock import VirtualClock
+from batchsim.domain.limits import Limits
+from batchsim.runner.run import run
+
+
+def line(number: int) -> dict:
+    body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]}
+    return {
+        "custom_id": str(number),
+        "method": "POST",
+        "url": "/v1/chat/completions",
+        "body": body,
+    }
+
+
+@pytest.fixture
+def seen(tmp_path):
+    """Every Progress of a job of 30 shards."""
+    told = []
+    fake = FakeBackend()
+    lines = [line(n) for n in range(300)]
+    limits = Limits(requests_per_batch=10)
+    run(lines, fake, results=tmp_path / "results", limits=limits, observe=told.append)
+    fake.close()
+    return told
+
+
+def drawn(progress, rows: int = 40, width: int = 120, outlook: Outlook | None = None) -> str:
+    console = Console(file=io.StringIO(), width=width, no_color=True)
+    console.print(rendered(progress, outlook or Outlook(), rows))
+    return console.file.getvalue()
+
+
+def test_each_shard_has_its_row(seen) -> None:
+    progress = next(each for each in seen if each.batches.get("in_progress") and each.done > 20)
+    text = drawn(progress)
+    rows = [each for each in text.splitlines() if " batch_" in each]
+    assert len([each for each in rows if "gpt-4o-mini" in each]) == 30
+    assert "in_progress" in text
+    assert f"{progress.done} of 300 lines done" in text
+    assert progress.message in text
+
+
+def test_what_does_not_fit_is_summed_up_and_never_wraps(seen) -> None:
+    text = drawn(seen[-1], rows=5)
+    assert len([each for each in text.splitlines() if "batch_" in each]) == 5
+    assert "and 25 more: 25 completed" in text
+    narrow = drawn(seen[-1], rows=5, width=60)
+    assert len([each for each in narrow.splitlines() if "completed" in each]) == 6
+
+
+def test_pace_and_time_left_are_shown(seen) -> None:
+    outlook = Outlook()
+    halves = [each for each in seen if each.batches.get("in_progress")]
+    for progress in halves:
+        outlook.pace.observe(progress)
+    text = drawn(halves[-1], outlook=outlook)
+    assert "lines/s" in text or "lines/min" in text
+    assert " left" in text
+
+
+def test_money_is_spent_or_unknown(seen) -> None:
+    assert " $0.00" in drawn(seen[-1])
+    last = seen[-1]
+    plan = replace(last.states[0].plan, model="gpt-never-heard-of")
+    states = (replace(last.states[0], plan=plan), *last.states[1:])
+    assert "spent: unknown" in drawn(replace(last, states=states))
+
+
+def test_shards_at_work_come_first_and_in_their_order(seen) -> None:
+    progress = next(each for each in seen if len(each.batches) > 1)
+    told = most_telling(progress.by_shard, 10)
+    assert [each.shard for each in told] == sorted(each.shard for each in told)
+    assert not any(each.status == "completed" for each in told[:5]) or all(
+        not each.is_running for each in progress.by_shard if each not in told
+    )
+
+
+def test_a_live_display_looks_only_now_and_then(seen) -> None:
+    clock = VirtualClock()
+    outlook = Outlook()
+    looks = []
+    observe = outlook.pace.observe
+    outlook.pace.observe = lambda progress: (looks.append(progress), observe(progress))
+    console = Console(file=io.StringIO(), force_terminal=True, width=120, height=40)
+    with LiveDisplay(outlook, console, clock) as display:
+        for progress in seen:
+            display.show(progress)
+    assert len(looks) == 2  # the first, and the last when it is taken down
+    assert looks[-1] is seen[-1]
+    assert "300 of 300 lines done" in console.file.getvalue()
