@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from batchsim.domain.diagnosis import shown
 from batchsim.errors import (
     AuthenticationFailed,
     BatchsimError,
@@ -22,13 +23,20 @@ UNACCOUNTED = 3
 INCOMPLETE = 75
 INTERRUPTED = 130
 
+LONGEST = 2_000
+"""Characters. No more than this is shown of a message."""
+
 
 def explain(error: BatchsimError) -> int:
-    """Say on stderr what happened and what to do next; the exit code to end with."""
+    """Say on stderr what happened and what to do next; the exit code to end with.
+
+    Names of files and words of services come in it, so nothing of it may command the terminal.
+    """
     place = f"{error.place}: " if isinstance(error, InputError) and error.place else ""
-    click.echo(f"{click.style('error', fg='red', bold=True)}: {place}{error.message}", err=True)
+    told = shown(f"{place}{error.message}", LONGEST)
+    click.echo(f"{click.style('error', fg='red', bold=True)}: {told}", err=True)
     if error.hint:
-        click.echo(f"{click.style('hint', fg='cyan')}: {error.hint}", err=True)
+        click.echo(f"{click.style('hint', fg='cyan')}: {shown(error.hint, LONGEST)}", err=True)
     return exit_code(error)
 
 

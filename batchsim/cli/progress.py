@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Self
 import click
 
 from batchsim.cli.amounts import duration
+from batchsim.cli.failures import LONGEST
+from batchsim.domain.diagnosis import shown
 
 if TYPE_CHECKING:
     from batchsim.cli.live import LiveDisplay
@@ -56,7 +58,7 @@ class Display:
         """Say how the job ended and where its results are."""
         click.echo(summary(report), err=True)
         for line in oddities(report):
-            click.echo(line, err=True)
+            click.echo(shown(line, LONGEST), err=True)
 
 
 def plain_line(progress: Progress, text: str, left: str) -> str:
@@ -64,7 +66,7 @@ def plain_line(progress: Progress, text: str, left: str) -> str:
     elapsed = f"{progress.now - progress.started:6.0f} s  "
     counts = f"{progress.done:,} of {progress.lines:,} lines done"
     failed = f", {progress.failed:,} failed" if progress.failed else ""
-    return f"{elapsed}{text}; {counts}{failed}{f', {left}' if left else ''}"
+    return f"{elapsed}{shown(text, LONGEST)}; {counts}{failed}{f', {left}' if left else ''}"
 
 
 def batches_by_status(progress: Progress) -> str:
@@ -79,8 +81,10 @@ def summary(report: Report) -> str:
     told = ", ".join(f"{number:,} {name}" for number, name in counts if number or name == "ok")
     batches = f"{report.shards:,} batch{'es' if report.shards != 1 else ''}"
     took = duration(report.seconds)
+    place = shown(str(report.results), LONGEST)
     resent = f", {report.resent:,} lines sent again" if report.resent else ""
-    return f"{report.lines:,} lines: {told}; {batches}{resent}, {took}; results in {report.results}"
+    lines = f"{report.lines:,} line{'s' if report.lines != 1 else ''}"
+    return f"{lines}: {told}; {batches}{resent}, {took}; results in {place}"
 
 
 MOST_ODDITIES = 20

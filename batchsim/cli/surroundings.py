@@ -13,6 +13,7 @@ from types import FrameType
 import click
 
 from batchsim.cli.failures import INCOMPLETE, SOME_FAILED, exit_code
+from batchsim.domain.diagnosis import shown
 from batchsim.errors import BatchsimError
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
@@ -79,7 +80,7 @@ def discard_output(error: OSError) -> int:
     try:
         if not isinstance(error, BrokenPipeError):
             place = f"{error.filename}: " if error.filename else ""
-            click.echo(f"error: {place}{error.strerror or error}", err=True)
+            click.echo(f"error: {shown(f'{place}{error.strerror or error}')}", err=True)
             click.echo("hint: mend that, then give the same command again", err=True)
         sys.stderr.flush()
     except OSError:

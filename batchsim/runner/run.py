@@ -21,7 +21,7 @@ from batchsim.backends import Backend
 from batchsim.domain.endpoints import is_openai_model
 from batchsim.domain.limits import OPENAI, Limits
 from batchsim.domain.parameters import is_text
-from batchsim.errors import JobIncomplete, JournalError, UnaccountedBatches, UsageError
+from batchsim.errors import InputError, JobIncomplete, JournalError, UnaccountedBatches, UsageError
 from batchsim.jsonl import open_input
 from batchsim.runner import settle
 from batchsim.runner.actions import Done, Stop, Wait
@@ -241,10 +241,13 @@ def _told(state: State, stray: str) -> str:
 def _plan(
     source: Path, *, limits: Limits, supports: Callable[[str], bool], skip_invalid: bool
 ) -> Plan:
-    with open_input(source) as stream:
-        return make_plan(
-            stream, path=source, limits=limits, supports=supports, skip_invalid=skip_invalid
-        )
+    try:
+        with open_input(source) as stream:
+            return make_plan(
+                stream, path=source, limits=limits, supports=supports, skip_invalid=skip_invalid
+            )
+    except OSError as error:
+        raise InputError(f"the file cannot be read: {error.strerror}", path=source) from None
 
 
 def _check_service(backend: Backend, started: Started) -> None:

@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -120,83 +119,11 @@ def test_row_018_a_line_that_is_too_long_is_named(batchsim, desk):
         )
 
 
-def test_row_018_a_gigabyte_without_a_newline_is_given_up(batchsim, desk):
-    with (desk / "in.jsonl").open("wb") as stream:
-        stream.write(b'{"custom_id": "')
-        stream.truncate(1 << 30)
-    outcome = batchsim("validate", "in.jsonl")
-    assert (outcome.code, outcome.stdout) == (2, "")
-    assert "in.jsonl:1: line 1 is longer than 200,000,000 bytes" in outcome.stderr
-
-
-def test_row_008_a_large_file_of_nul_bytes_is_one_error(batchsim, desk):
-    with (desk / "in.jsonl").open("wb") as stream:
-        stream.truncate(200_000_000)
-    outcome = batchsim("validate", "in.jsonl")
-    assert outcome.code == 2
-    assert outcome.stdout.startswith("in.jsonl: not_jsonl: The file is full of NUL bytes")
-
-
 @pytest.mark.parametrize("content", [b"[" * 1_000_000, b'{"a":' * 1_000_000, b'"\\' * 500_000])
 def test_row_033_deep_and_twisted_lines_cost_no_time(content):
     started = time.process_time()
     assert list(findings(io.BytesIO(content + b"\n{"), InputRules()))
     assert time.process_time() - started < 1
-
-
-def a_pipe(folder: Path) -> str:
-    os.mkfifo(folder / "pipe")
-    return "pipe"
-
-
-def a_loop(folder: Path) -> str:
-    (folder / "loop").symlink_to("loop")
-    return "loop"
-
-
-def a_dangling_link(folder: Path) -> str:
-    (folder / "link").symlink_to("nowhere")
-    return "link"
-
-
-PLACES = {
-    "row_024_folder": (lambda folder: ".", ".: the input is a folder, not a file"),
-    "row_024_pipe": (a_pipe, "pipe: the input is a named pipe, not a file"),
-    "row_024_device": (lambda folder: "/dev/zero", "/dev/zero: the input is a device"),
-    "row_024_memory": (lambda folder: "/proc/self/mem", "mem: the file cannot be read"),
-    "row_026_loop": (a_loop, "loop: the file cannot be opened: too many levels"),
-    "row_026_link": (a_dangling_link, "link: there is no such file"),
-    "row_026_missing": (lambda folder: "none.jsonl", "none.jsonl: there is no such file"),
-}
-
-
-@pytest.mark.parametrize("place", PLACES)
-def test_what_is_no_file_is_one_error_and_exit_2(place, batchsim, desk):
-    make, message = PLACES[place]
-    outcome = batchsim("validate", make(desk))
-    assert (outcome.code, outcome.stdout) == (2, "")
-    assert outcome.stderr.startswith("error: ")
-    assert message in outcome.stderr
-    assert "Traceback" not in outcome.stderr
-
-
-@pytest.mark.parametrize(
-    ("name", "shown"),
-    [
-        (b"a\nb.jsonl", "a\\nb.jsonl"),
-        (b"\x1b[2J.jsonl", "\\x1b[2J.jsonl"),
-        ("\u202ea.jsonl".encode(), "\\u202ea.jsonl"),
-        (b"\xff.jsonl", "\\udcff.jsonl"),
-        (b"n" * 255, "n" * 255),
-    ],
-)
-def test_row_027_a_file_may_have_any_name_and_is_shown_escaped(name, shown, batchsim, desk):
-    path = os.fsdecode(name)
-    Path(path).write_bytes(line("a") + b"{\n")
-    outcome = batchsim("validate", path)
-    assert outcome.code == 2
-    assert outcome.stdout.startswith(f"{shown}:2:2: invalid_json_line: ")
-    assert (outcome.stdout + outcome.stderr).replace("\n", "").isprintable()
 
 
 def test_row_025_a_file_that_changes_under_way_is_refused(batchsim, desk, monkeypatch):

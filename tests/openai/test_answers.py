@@ -32,6 +32,22 @@ def test_row_150_batches_of_compatible_services_are_read(answering, library, ans
     assert (batch.id, batch.status) == ("b", status)
 
 
+def test_row_016_headers_of_the_proxy_in_front_of_the_service_do_no_harm(answering, library):
+    headers = [
+        ("set-cookie", "__cf_bm=a.b-c; path=/; domain=.api.openai.com; HttpOnly; Secure"),
+        ("set-cookie", "_cfuvid=; SameSite=None"),
+        ("cf-ray", "8f00ba4b2e8a1234-FRA"),
+        ("cf-cache-status", "DYNAMIC"),
+        ("server", "cloudflare"),
+        ("alt-svc", 'h3=":443"; ma=86400'),
+        ("strict-transport-security", "max-age=31536000; includeSubDomains; preload"),
+    ]
+    answer = {"id": "b", "status": "validating"}
+    backend, paths = answering(lambda _: library.Response(200, headers=headers, json=answer))
+    assert [backend.retrieve_batch("b").id for _ in range(2)] == ["b", "b"]
+    assert paths == {"GET /v1/batches/b": 2}
+
+
 def test_row_150_empty_ids_and_other_times_are_read(answering, library):
     answer = {
         "id": "b",

@@ -72,7 +72,9 @@ def test_every_url_is_told():
     assert sorted(url for url, _, _ in turn.receiver.posted) == [URL, URL + "/other"]
 
 
-@pytest.mark.parametrize("failure", [500, 404, 302, 199, ConnectionRefusedError(), TimeoutError()])
+@pytest.mark.parametrize(
+    "failure", [500, 404, 302, 300, 199, ConnectionRefusedError(), TimeoutError()]
+)
 def test_row_145_what_is_not_heard_is_told_again_under_the_same_id(failure):
     turn = Round(Receiver(failure))
     turn.end_a_batch()

@@ -39,6 +39,17 @@ def no_module_client():
     yield
     openai._reset_client()
     openai.api_key = None
+    if openai.http_client is not None:  # the SDK keeps it here for the next one
+        openai.http_client.close()
+        openai.http_client = None
+
+
+@pytest.fixture(scope="module", autouse=True)
+def early_clients_are_closed():
+    """Else they close themselves when the interpreter is half gone, and complain."""
+    yield
+    EARLY.close()
+    asyncio.run(EARLY_ASYNC.close())
 
 
 def upload(client, content, filename="a.jsonl"):
