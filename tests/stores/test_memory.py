@@ -2,10 +2,13 @@
 
 import gc
 import tempfile
+import tracemalloc
 
 import pytest
 
+from batchsim.jsonl import BLOCK
 from batchsim.stores.memory import ROOM, SMALL_CONTENT, MemoryStore
+from batchsim.stores.spool import Spool
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +51,27 @@ def test_small_contents_spill_once_there_are_many(temporary_folder):
     store.drop_content("0")
     keep(store, "again room", b"x")
     assert len(files(temporary_folder)) == 1
+
+
+def test_a_content_that_is_replaced_leaves_no_trace(temporary_folder):
+    store = MemoryStore()
+    for _ in range(2 * ROOM // SMALL_CONTENT):
+        keep(store, "a", bytes(SMALL_CONTENT))
+    assert files(temporary_folder) == []
+    for _ in range(3):
+        keep(store, "b", bytes(SMALL_CONTENT + 1))
+    assert len(files(temporary_folder)) == 1
+
+
+def test_a_spool_holds_no_more_than_a_block_in_memory():
+    tracemalloc.start()
+    spool = Spool()
+    for number in range(200):
+        assert spool.append(b"%100000d" % number) == number * 100_000
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 3 * BLOCK
+    assert spool.read(7 * 100_000, 100_000) == b"%100000d" % 7
 
 
 @pytest.mark.parametrize("ending", ["closed", "forgotten"])
