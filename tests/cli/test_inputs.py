@@ -43,7 +43,7 @@ def a_gigabyte_without_a_newline(folder: Path) -> str:
 
 
 PLACES = {
-    "row_018_a_gigabyte": (a_gigabyte_without_a_newline, "in.jsonl:1: line 1 is longer than 200,"),
+    "row_019_a_gigabyte": (a_gigabyte_without_a_newline, "in.jsonl:1: line 1 is longer than 200,"),
     "row_024_folder": (lambda folder: ".", ".: the input is a folder, not a file"),
     "row_024_pipe": (a_pipe, "pipe: the input is a named pipe, not a file"),
     "row_024_device": (lambda folder: "/dev/null", "/dev/null: the input is a device"),

@@ -65,7 +65,7 @@ def status(answer):
     return int(answer.split(b" ", 2)[1])
 
 
-def test_a_head_that_trickles_in_is_not_waited_for(serve):
+def test_case_066_a_head_that_trickles_in_is_not_waited_for(serve):
     client = serve(Handler(), head_seconds=0.05)
     assert status(client.talk(HEAD)) == 408
 
@@ -82,13 +82,13 @@ def test_a_second_head_that_trickles_in_is_not_waited_for_either(serve, read_unt
 @pytest.mark.parametrize(
     "sent", [b"", b"\r\n\r\n", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n\r\n"]
 )
-def test_a_connection_that_falls_silent_is_closed(serve, sent):
+def test_case_066_a_connection_that_falls_silent_is_closed(serve, sent):
     client = serve(Handler(), idle_seconds=0.05, head_seconds=0.05)
     assert b"408" not in client.talk(sent)
 
 
 @pytest.mark.parametrize("sent", [10, 2 << 20])
-def test_a_body_that_does_not_come_is_not_waited_for(serve, sent):
+def test_case_066_a_body_that_does_not_come_is_not_waited_for(serve, sent):
     client = serve(App(FakeBackend()), idle_seconds=0.05)
     kind = b"Authorization: Bearer sk-a\r\nContent-Type: multipart/form-data; boundary=B\r\n"
     form = client.form(bytes(LARGE))
@@ -96,7 +96,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(serve, sent):
     assert status(client.talk(head + form[:sent])) == 408
 
 
-def test_one_connection_too_many_is_sent_away_politely(serve, read_until_closed):
+def test_case_101_one_connection_too_many_is_sent_away_politely(serve, read_until_closed):
     client = serve(Handler(), connections=2)
     with client.socket() as first, client.socket() as second:
         for each in (first, second):
@@ -108,7 +108,7 @@ def test_one_connection_too_many_is_sent_away_politely(serve, read_until_closed)
     assert any(answer.startswith(b"HTTP/1.1 200") for answer in answers)
 
 
-def test_large_uploads_that_wait_keep_no_small_request_waiting(serve):
+def test_case_066_large_uploads_that_wait_keep_no_small_request_waiting(serve):
     client = serve(Handler(), uploads=1)
     with client.socket() as one, client.socket() as other:
         for each in (one, other):

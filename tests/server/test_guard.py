@@ -47,16 +47,16 @@ def status_of(
         ("localhost, evil.example", 421),
     ],
 )
-def test_only_loopback_names_are_answered_to(host, status):
+def test_case_094_only_loopback_names_are_answered_to(host, status):
     assert status_of(("host", host)) == status
 
 
-def test_two_hosts_are_refused():
+def test_case_094_two_hosts_are_refused():
     assert status_of(LOCAL, LOCAL) == 400
 
 
 @pytest.mark.parametrize(("http_version", "status"), [("1.1", 400), ("1.0", 200)])
-def test_only_http_1_0_may_name_no_host(http_version, status):
+def test_case_094_only_http_1_0_may_name_no_host(http_version, status):
     assert status_of(http_version=http_version) == status
 
 
@@ -78,16 +78,16 @@ def test_a_server_for_others_answers_to_addresses_and_to_names_allowed(host, sta
     "origin", ["https://evil.example", "null", "http://localhost:9999", "http://127.0.0.1", ""]
 )
 @pytest.mark.parametrize("method", ["POST", "DELETE", "PUT"])
-def test_changes_from_other_origins_are_refused(method, origin):
+def test_case_095_changes_from_other_origins_are_refused(method, origin):
     assert status_of(LOCAL, ("origin", origin), method=method) == 403
 
 
-def test_a_change_from_the_servers_own_origin_is_let_in():
+def test_case_095_a_change_from_the_servers_own_origin_is_let_in():
     own = ("origin", "http://127.0.0.1:8000")
     assert status_of(LOCAL, own, ("sec-fetch-site", "same-origin"), method="POST") == 200
 
 
-def test_one_foreign_origin_among_two_is_enough():
+def test_case_095_one_foreign_origin_among_two_is_enough():
     own, other = ("origin", "http://127.0.0.1:8000"), ("origin", "https://evil.example")
     assert status_of(LOCAL, own, other, method="POST") == 403
 
@@ -108,19 +108,19 @@ def test_what_a_browser_calls_cross_site_is_refused(method, site, status):
     assert status_of(LOCAL, ("sec-fetch-site", site), method=method) == status
 
 
-def test_an_upgrade_from_another_origin_is_refused():
+def test_case_104_an_upgrade_from_another_origin_is_refused():
     foreign = ("origin", "https://evil.example")
     assert status_of(LOCAL, foreign) == 200
     assert status_of(LOCAL, foreign, ("upgrade", "websocket")) == 403
 
 
 @pytest.mark.parametrize("asked", [(), (("access-control-request-private-network", "true"),)])
-def test_a_preflight_is_refused(asked):
+def test_case_096_a_preflight_is_refused(asked):
     assert status_of(LOCAL, ("origin", "https://evil.example"), *asked, method="OPTIONS") == 403
 
 
 @pytest.mark.parametrize("method", ["TRACE", "CONNECT", "PROPFIND", "get", "BREW"])
-def test_unknown_methods_are_refused(method):
+def test_case_097_unknown_methods_are_refused(method):
     assert status_of(LOCAL, method=method) == 405
 
 
@@ -142,30 +142,30 @@ def test_bodies_that_any_page_may_send_are_refused(kind, status):
 @pytest.mark.parametrize(
     ("encoding", "status"), [("identity", 200), ("gzip", 415), ("br, gzip", 415), ("zstd", 415)]
 )
-def test_encoded_bodies_are_refused(encoding, status):
+def test_case_067_encoded_bodies_are_refused(encoding, status):
     assert status_of(LOCAL, ("content-encoding", encoding), method="POST") == status
 
 
 @pytest.mark.parametrize(
     ("length", "status"), [("513000000", 200), ("513000001", 413), ("9" * 5_000, 413)]
 )
-def test_a_body_that_says_it_is_too_large_is_refused_unread(length, status):
+def test_case_065_a_body_that_says_it_is_too_large_is_refused_unread(length, status):
     assert status_of(LOCAL, ("content-length", length), method="POST") == status
 
 
 @pytest.mark.parametrize(("size", "status"), [(8_192, 200), (8_193, 414)])
-def test_the_longest_url(size, status):
+def test_case_099_the_longest_url(size, status):
     assert status_of(LOCAL, target="/v1/files?".ljust(size, "x")) == status
 
 
 @pytest.mark.parametrize(("size", "status"), [(65_536, 200), (65_537, 431)])
-def test_the_largest_head(size, status):
+def test_case_098_the_largest_head(size, status):
     rest = size - len("host") - len(LOCAL[1]) - 4 - len("x") - 4
     assert status_of(LOCAL, ("x", "y" * rest)) == status
 
 
 @pytest.mark.parametrize(("count", "status"), [(256, 200), (257, 431)])
-def test_the_most_headers(count, status):
+def test_case_098_the_most_headers(count, status):
     assert status_of(LOCAL, *[("x", "y")] * (count - 1)) == status
 
 

@@ -23,6 +23,7 @@ def test_a_proper_request_is_answered(client):
         pytest.param(b"GET /v1/files\r\n\r\n", id="HTTP/0.9"),
         pytest.param(GET.replace(b"HTTP/1.1", b"HTTP/3.7") + CLOSE, id="a version that is none"),
         pytest.param(GET.lower() + CLOSE, id="a method in lower case"),
+        pytest.param(GET.replace(b"GET", b"BREW") + CLOSE, id="a method that is none"),
         pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(64), id="TLS"),
         pytest.param(GET + b"X-Long: a\r\n b\r\n" + CLOSE, id="a folded header"),
         pytest.param(GET + b"X-Nul: a\0b\r\n" + CLOSE, id="NUL in a value"),
@@ -71,16 +72,28 @@ def test_a_proper_request_is_answered(client):
             POST + b"Transfer-Encoding: chunked\r\n" + CLOSE + b"zz\r\n\r\n",
             id="a chunk of no size",
         ),
+        pytest.param(
+            POST + b"Transfer-Encoding: chunked\r\n" + CLOSE + b"-2\r\n{}\r\n0\r\n\r\n",
+            id="a chunk of a negative size",
+        ),
+        pytest.param(
+            POST + b"Transfer-Encoding: chunked\r\n" + CLOSE + b"f" * 17 + b"\r\n{}",
+            id="a chunk of more than 64 bits",
+        ),
+        pytest.param(
+            POST + b"Transfer-Encoding: chunked\r\n" + CLOSE + b"2\r\n{}0\r\n\r\n",
+            id="a chunk without its end",
+        ),
     ],
 )
-def test_what_is_no_proper_request_is_refused_once(client, sent):
+def test_cases_063_064_094_and_097_to_100_what_is_no_proper_request_is_refused_once(client, sent):
     answer = client.talk(sent)
     assert status(answer) == 400
     assert answer.count(b"HTTP/1.1 ") == 1
     assert b"connection: close" in answer.lower()
 
 
-def test_what_follows_a_refused_request_is_not_taken_for_another(client):
+def test_case_063_what_follows_a_refused_request_is_not_taken_for_another(client):
     smuggled = (
         POST + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + GET + CLOSE
     )
@@ -105,26 +118,29 @@ def test_what_follows_a_refused_request_is_not_taken_for_another(client):
         (GET.replace(b"/v1/files", b"/v1%2ffiles"), 404),
         (GET.replace(b"/v1/files", b"/v1/files/..%2f..%2fetc%2fpasswd"), 404),
         (GET.replace(b"/v1/files", b"//v1/files"), 404),
+        (GET.replace(b"/v1/files", b"/v1%c0%affiles"), 404),
+        (GET.replace(b"/v1/files", b"/v1%252ffiles"), 404),
+        (GET.replace(b"/v1/files", b"/v1/files?" + b"a=b&" * 2_000), 400),
         (GET.replace(b"/v1/files", b"/v1/files?a=1;b=2&%zz=%"), 200),
     ],
 )
-def test_what_the_guard_and_the_router_say(client, sent, expected):
+def test_cases_094_to_099_and_103_to_105_what_the_guard_and_the_router_say(client, sent, expected):
     answer = client.talk(sent + CLOSE)
     assert status(answer) == expected
     assert b"access-control-" not in answer.lower()
 
 
-def test_a_url_of_100_kb_is_refused_without_waiting_for_its_end(client):
+def test_case_099_a_url_of_100_kb_is_refused_without_waiting_for_its_end(client):
     answer = client.talk(b"GET /" + b"x" * 400_000)
     assert status(answer) in (414, 431)
 
 
-def test_headers_without_end_are_refused(client):
+def test_case_098_headers_without_end_are_refused(client):
     answer = client.talk(GET + b"x: y\r\n" * 100_000)
     assert status(answer) == 431
 
 
-def test_http_1_0_without_a_host_is_answered_and_closed(client):
+def test_case_100_http_1_0_without_a_host_is_answered_and_closed(client):
     answer = client.talk(b"GET /v1/files HTTP/1.0\r\nAuthorization: Bearer sk-a\r\n\r\n")
     head, _, body = answer.partition(b"\r\n\r\n")
     assert status(answer) == 200
@@ -132,7 +148,7 @@ def test_http_1_0_without_a_host_is_answered_and_closed(client):
     assert b"chunked" not in head
 
 
-def test_http_1_0_downloads_are_not_chunked(client, chat_line):
+def test_case_100_http_1_0_downloads_are_not_chunked(client, chat_line):
     file = client.upload(chat_line()).json["id"]
     key = client.headers["Authorization"].encode()
     ask = b"GET /v1/files/%s/content HTTP/1.0\r\nAuthorization: %s\r\n\r\n" % (file.encode(), key)
@@ -141,7 +157,7 @@ def test_http_1_0_downloads_are_not_chunked(client, chat_line):
     assert b"content-length: %d" % len(body) in head
 
 
-def test_a_hundred_requests_at_once_on_one_connection_are_answered_in_order(client):
+def test_case_100_a_hundred_requests_at_once_on_one_connection_are_answered_in_order(client):
     asked = [GET.replace(b"/v1/files", b"/v1/files/file-%d" % n) + b"\r\n" for n in range(100)]
     answer = client.talk(b"".join(asked) + GET + CLOSE)
     assert answer.count(b"HTTP/1.1 404") == 100
@@ -149,7 +165,7 @@ def test_a_hundred_requests_at_once_on_one_connection_are_answered_in_order(clie
     assert places == sorted(places)
 
 
-def test_an_upgrade_to_http_2_is_not_taken(client):
+def test_case_100_an_upgrade_to_http_2_is_not_taken(client):
     upgrade = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n"
     with client.socket() as raw:
         raw.sendall(GET + upgrade)
@@ -159,7 +175,7 @@ def test_an_upgrade_to_http_2_is_not_taken(client):
 @pytest.mark.parametrize(
     "path", ["/v1/files", "/v1/batches", "/v1/files/{file}", "/v1/files/{file}/content"]
 )
-def test_head_is_get_without_the_body(client, chat_line, path):
+def test_case_105_head_is_get_without_the_body(client, chat_line, path):
     target = path.format(file=client.upload(chat_line()).json["id"])
     ignored = ("x-request-id", "openai-processing-ms", "date")
     head, get = (client.send(method, target) for method in ("HEAD", "GET"))
@@ -190,14 +206,14 @@ def test_a_json_body_beyond_the_limit_is_refused_and_the_client_hears_it(client)
     assert answer.status == 413
 
 
-def test_a_client_that_waits_to_be_told_to_send_is_refused_at_once(client):
+def test_case_065_a_client_that_waits_to_be_told_to_send_is_refused_at_once(client):
     head = b"Expect: 100-continue\r\nContent-Length: 600000000\r\n\r\n"
     answer = client.talk(POST + head)
     assert status(answer) == 413
     assert b"100 Continue" not in answer
 
 
-def test_a_client_that_waits_to_be_told_to_send_is_told(client):
+def test_case_065_a_client_that_waits_to_be_told_to_send_is_told(client):
     with client.socket() as raw:
         raw.sendall(
             POST.replace(b"files", b"batches")
@@ -214,7 +230,7 @@ def test_file_routes_do_not_open_up_to_other_origins(client, chat_line):
     assert not [name for name in file.headers if name.lower().startswith("access-control-")]
 
 
-def test_a_download_is_an_attachment_that_no_browser_renders(client):
+def test_case_102_a_download_is_an_attachment_that_no_browser_renders(client):
     file = client.upload(b'{"custom_id": "<script>"}\n', filename="x\u2028.jsonl").json["id"]
     headers = client.send("GET", f"/v1/files/{file}/content").headers
     assert headers["content-disposition"].startswith("attachment; ")
