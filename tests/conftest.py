@@ -41,7 +41,9 @@ def quiet_environment(
     What batchsim keeps of a user's work goes to a folder of the test's own.
     """
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
-    for name in [name for name in os.environ if name.startswith("OPENAI_")]:
+    for name in [
+        name for name in os.environ if name.startswith("OPENAI_") or name.endswith("_API_KEY")
+    ]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "100")

@@ -13,7 +13,9 @@ from typing import Any, BinaryIO, Generic, Literal, Protocol, TypeVar, runtime_c
 
 from batchsim.clock import Clock
 from batchsim.domain.batches import Batch
+from batchsim.domain.endpoints import is_openai_model
 from batchsim.domain.files import File
+from batchsim.domain.limits import OPENAI, Limits
 from batchsim.responders import Answer
 
 Listed = TypeVar("Listed", Batch, File)
@@ -57,6 +59,13 @@ class Backend(ABC):
     lasts: bool = True
     """Whether its files and batches outlive this object. Only what a simulated service holds in
     memory does not, and need not be kept track of."""
+
+    limits: Limits = OPENAI
+    """What one batch may hold there."""
+
+    def supports(self, model: str) -> bool:
+        """Whether lines may name that model; by default OpenAI's, judged by their families."""
+        return is_openai_model(model)
 
     @abstractmethod
     def upload_file(

@@ -12,10 +12,11 @@ from batchsim.errors import UsageError
 
 if TYPE_CHECKING:
     from batchsim.backends.openai import OpenAIBackend
+    from batchsim.backends.openai.providers import Provider
 
 
 def backend_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--fake` and `--real` to a command as the argument `backend`: "fake", "real" or None.
+    """Add `--fake`, `--real` and `--provider` to a command; it gets `backend`: "fake", "real", None.
 
     Both at once are refused: whichever won, somebody could be surprised by a bill.
     """
@@ -24,6 +25,8 @@ def backend_options(command: Callable[..., Any]) -> Callable[..., Any]:
     def with_backend(*, fake: bool, real: bool, **options: Any) -> Any:
         if fake and real:
             raise UsageError("--fake and --real exclude each other", hint="choose one of them")
+        if fake and _chosen_provider():
+            raise UsageError("--provider names a real service", hint="leave it out with --fake")
         backend = "fake" if fake else "real" if real else None
         return command(backend=backend, **options)
 
@@ -35,16 +38,48 @@ def backend_options(command: Callable[..., Any]) -> Callable[..., Any]:
     real_flag = click.option(
         "--real",
         is_flag=True,
-        help="Use the OpenAI API (OPENAI_API_KEY, OPENAI_BASE_URL). This costs money.",
+        help="Use the OpenAI API (OPENAI_API_KEY, OPENAI_BASE_URL), or the service that "
+        "--provider names. This costs money.",
     )
-    return fake_flag(real_flag(with_backend))
+    return fake_flag(real_flag(provider_option(with_backend)))
+
+
+_PROVIDER = "batchsim.provider"
+
+
+def provider_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--provider`, which `real_backend` heeds; the command itself is not told."""
+
+    def choose(context: click.Context, _: click.Parameter, name: str | None) -> None:
+        if name is not None:
+            from batchsim.backends.openai.providers import provider_of
+
+            context.meta[_PROVIDER] = provider_of(name)
+
+    option = click.option(
+        "--provider",
+        metavar="NAME",
+        callback=choose,
+        expose_value=False,
+        help="A service that speaks the same API: azure, groq, novita, ...; its key is read from "
+        "GROQ_API_KEY and the like. An unknown name lists them all. [default: openai]",
+    )
+    return option(command)
+
+
+def _chosen_provider() -> Provider | None:
+    context = click.get_current_context(silent=True)
+    return None if context is None else context.meta.get(_PROVIDER)
 
 
 def real_backend(base_url: str | None = None) -> OpenAIBackend:
-    """The official API, or the compatible service that `base_url` or OPENAI_BASE_URL names."""
+    """The service that `--provider` names, by default the official API.
+
+    `base_url`, or the environment, may give it another address.
+    """
     from batchsim.backends.openai import OpenAIBackend
 
-    return OpenAIBackend(base_url=base_url)
+    return OpenAIBackend(base_url=base_url, provider=_chosen_provider())
 
 
 def refuse_to_guess(command: str) -> UsageError:

@@ -119,7 +119,6 @@ def _run(
     from batchsim.cli.shards import Outlook
     from batchsim.cli.standing import print_job
     from batchsim.cli.stopping import Stopping
-    from batchsim.domain.endpoints import is_openai_model
     from batchsim.runner.run import run as run_job
 
     stopping, outlook = Stopping(), Outlook()
@@ -135,7 +134,7 @@ def _run(
                 stopping.guarded(service),
                 results=results,
                 job=job,
-                supports=(lambda _: True) if settings.any_model else is_openai_model,
+                supports=(lambda _: True) if settings.any_model else None,
                 policy=settings.policy,
                 skip_invalid=settings.skip_invalid,
                 observe=observer.observe,

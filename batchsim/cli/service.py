@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import orjson
 
-from batchsim.cli.backend import real_backend
+from batchsim.cli.backend import provider_option, real_backend
 from batchsim.cli.failures import ALL_GOOD, SOME_FAILED, explain
 from batchsim.cli.table import Column, table
 from batchsim.errors import AuthenticationFailed, RateLimited, Refused
@@ -38,9 +38,9 @@ def with_service(command: Callable[..., Any]) -> Callable[..., Any]:
     option = click.option(
         "--base-url",
         metavar="URL",
-        help="The service [default: OPENAI_BASE_URL, or the OpenAI API].",
+        help="The address of the service [default: OPENAI_BASE_URL, or that of the provider].",
     )
-    return option(connected)
+    return option(provider_option(connected))
 
 
 json_option = click.option(

@@ -14,6 +14,9 @@ from typing import Any
 MILLISECONDS_FROM = 100_000_000_000
 """A number at least this large is taken as milliseconds: as seconds it would be the year 5138."""
 
+NEVER = 946_656_000_000
+"""The time, in milliseconds, that one service writes for one that is absent (observed)."""
+
 _SECONDS = re.compile(r"[0-9]{9,13}")  # shorter digits could be an ISO 8601 date
 
 
@@ -52,6 +55,8 @@ def timestamp(value: Any) -> int | None:
     elif isinstance(value, float):
         value = int(value) if math.isfinite(value) else None
     number = integer(value)
+    if number == NEVER:
+        return None
     if number is not None and abs(number) >= MILLISECONDS_FROM:
         return number // 1000
     return number

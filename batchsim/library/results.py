@@ -13,6 +13,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Self, TypeVar
 
+import orjson
+
 from batchsim.domain.batches import Usage
 from batchsim.domain.lines import LineError, Response, ResultLine
 from batchsim.errors import InputError, JournalError
@@ -53,7 +55,7 @@ class Result(Generic[Parsed_co]):
 
     @property
     def custom_id(self) -> str:
-        """The line's custom_id."""
+        """The line's custom_id; "" for an invalid line that was skipped and has none."""
         return self.line.custom_id
 
     @property
@@ -216,7 +218,7 @@ class Results(Generic[Parsed_co]):
                 line = next(answers, None)
                 if line is None:
                     raise _spoilt(f"{self.path} has fewer lines than the input")
-                result = read_result(line.content)
+                result = _result(line.content)
                 if result is None:
                     raise _spoilt(f"line {line.number} of {self.path} is no result")
                 yield result, line.content, request.content
@@ -244,6 +246,17 @@ class Failed(Generic[Parsed_co]):
 
     def __repr__(self) -> str:
         return f"<{len(self):,} failed of {self._results.lines:,} lines>"
+
+
+def _result(content: bytes) -> ResultLine | None:
+    result = read_result(content)
+    if result is not None:
+        return result
+    try:
+        value = orjson.loads(content)
+        return ResultLine.from_object({**value, "custom_id": value["custom_id"] or ""})
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def _opened(path: Path, what: str) -> BinaryIO:

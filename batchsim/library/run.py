@@ -40,8 +40,8 @@ Lines = PathLike | Iterable[Request[Any] | RequestLike]
 class JobOptions(TypedDict, total=False):
     """What `run` hands on to the runner: see batchsim.runner.run."""
 
-    limits: Limits
-    supports: Callable[[str], bool]
+    limits: Limits | None
+    supports: Callable[[str], bool] | None
     metadata: Mapping[str, str] | None
     policy: Policy | None
     skip_invalid: bool

@@ -18,8 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from batchsim.backends import Backend
-from batchsim.domain.endpoints import is_openai_model
-from batchsim.domain.limits import OPENAI, Limits
+from batchsim.domain.limits import Limits
 from batchsim.domain.parameters import is_text
 from batchsim.errors import InputError, JobIncomplete, JournalError, UnaccountedBatches, UsageError
 from batchsim.jsonl import open_input
@@ -58,8 +57,8 @@ def run(
     *,
     results: str | os.PathLike[str],
     job: str | os.PathLike[str] | None = None,
-    limits: Limits = OPENAI,
-    supports: Callable[[str], bool] = is_openai_model,
+    limits: Limits | None = None,
+    supports: Callable[[str], bool] | None = None,
     metadata: Mapping[str, str] | None = None,
     policy: Policy | None = None,
     skip_invalid: bool = False,
@@ -74,8 +73,9 @@ def run(
       line), `batch_expired`, `batch_cancelled` or `result_missing`.
     - `job`: the directory that makes the job continue where it was; `<results>.job` unless given.
       Calling again with a finished job does nothing remotely and returns the same report.
-    - `limits`: what one batch may hold, and the tokens that may be queued per model.
-    - `supports`: which models are let through.
+    - `limits`: what one batch may hold, and the tokens that may be queued per model; the backend's
+      unless given.
+    - `supports`: which models are let through; those of the backend unless given.
     - `metadata`: up to 10 pairs for every batch; keys that begin with `bs_` are ours.
       Like the plan it is fixed when the job begins.
     - `policy`: how patient to be, how much at once, and what to do when in doubt.
@@ -90,11 +90,17 @@ def run(
     """
     results = Path(results)
     directory = JobDirectory(Path(job) if job is not None else Path(f"{results}.job"))
+    limits = limits or backend.limits
     own = _checked_metadata(metadata or {}, limits)
     source = Path(requests) if isinstance(requests, str | os.PathLike) else None
     _refuse_to_overwrite(results, directory, source)
     target = Path(os.path.realpath(results))  # a link stays, and what it points at is replaced
-    planned = partial(_plan, limits=limits, supports=supports, skip_invalid=skip_invalid)
+    planned = partial(
+        _plan,
+        limits=limits,
+        supports=supports or backend.supports,
+        skip_invalid=skip_invalid,
+    )
     plan = None
     if source is not None and not directory.journal.exists():
         plan = planned(source)  # a bad input leaves no trace

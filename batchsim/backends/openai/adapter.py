@@ -26,10 +26,13 @@ from batchsim.backends.openai import answers, paths
 from batchsim.backends.openai.connection import account_of, connect, http_library, upload_timeout
 from batchsim.backends.openai.content import rest_of
 from batchsim.backends.openai.errors import translate
+from batchsim.backends.openai.preparing import wait_until_ready
+from batchsim.backends.openai.providers import Provider, provider_of
 from batchsim.clock import Clock, SystemClock
 from batchsim.domain.batches import Batch
-from batchsim.domain.files import File
-from batchsim.errors import BatchsimError, UsageError
+from batchsim.domain.endpoints import is_openai_model
+from batchsim.domain.files import File, Purpose
+from batchsim.errors import AuthenticationFailed, BatchsimError, Refused, UsageError
 
 if TYPE_CHECKING:
     import openai
@@ -38,10 +41,14 @@ if TYPE_CHECKING:
 class OpenAIBackend(Backend):
     """The Batch API over the network. Every method sends exactly one request.
 
+    Where a service prepares files, create_batch looks at its file before it sends that one.
+
     `client` is an `openai.OpenAI` (or AzureOpenAI) to use as it is, with its own time-outs but
     without its retries. Without one, `base_url` and `api_key` make it; they default to the
     environment's OPENAI_BASE_URL and OPENAI_API_KEY. `clock` is the machine's unless given: give
-    the service's own where the service is simulated.
+    the service's own where the service is simulated. `provider` is a service that speaks this API,
+    by its name (batchsim.backends.openai.providers): its address, key and limits are known, and
+    where its requests differ.
 
     Raises AuthenticationFailed without a key, UsageError for arguments that cannot work.
     """
@@ -52,12 +59,14 @@ class OpenAIBackend(Backend):
         base_url: str | None = None,
         api_key: str | None = None,
         clock: Clock | None = None,
+        provider: str | Provider | None = None,
     ) -> None:
         import openai
 
+        self.provider = provider_of(provider)
         own = client is None
         if client is None:
-            client = connect(base_url, api_key)
+            client = connect(base_url, api_key, self.provider)
         elif base_url is not None or api_key is not None:
             raise UsageError("a client brings its own base URL and key: give either, not both")
         if not isinstance(client, openai.OpenAI):
@@ -68,6 +77,7 @@ class OpenAIBackend(Backend):
         self.clock = clock or SystemClock()
         self.service = str(client.base_url)
         self.account = account_of(client)
+        self.limits = self.provider.limits
         self._client: Any = client.with_options(max_retries=0)
         self._owns_client = own
         self._response_class = http_library().Response
@@ -87,7 +97,7 @@ class OpenAIBackend(Backend):
         expires_after: int | None = None,
     ) -> File:
         """`POST /files`; the content is streamed from where it stands."""
-        fields: dict[str, Any] = {"purpose": purpose}
+        fields: dict[str, Any] = {"purpose": self._purpose(purpose)}
         if expires_after is not None:
             fields["expires_after"] = {"anchor": "created_at", "seconds": expires_after}
         call = CALLS["upload_file"]
@@ -124,7 +134,7 @@ class OpenAIBackend(Backend):
     ) -> Page[File]:
         """`GET /files`."""
         call = CALLS["list_files"]
-        query = {"purpose": purpose, "limit": limit, "after": after, "order": order}
+        query = {"purpose": self._purpose(purpose), "limit": limit, "after": after, "order": order}
         return answers.read_page(File, self._ask(call, "get", "/files", query=query), call)
 
     def delete_file(self, file_id: str) -> None:
@@ -152,6 +162,14 @@ class OpenAIBackend(Backend):
         request_id: str | None = None,
     ) -> Batch:
         """`POST /batches`; the request's id goes into two headers."""
+        if self.provider.endpoints is not None and endpoint not in self.provider.endpoints:
+            raise Refused(
+                f"{self.provider.title} runs no batches at {endpoint}",
+                param="endpoint",
+                hint=f"it does at {', '.join(sorted(self.provider.endpoints))}",
+            )
+        if self.provider.prepares_files:
+            wait_until_ready(self, input_file_id)
         body: dict[str, Any] = {
             "input_file_id": input_file_id,
             "endpoint": endpoint,
@@ -184,6 +202,13 @@ class OpenAIBackend(Backend):
         call = CALLS["list_batches"]
         query = {"limit": limit, "after": after}
         return answers.read_page(Batch, self._ask(call, "get", "/batches", query=query), call)
+
+    def supports(self, model: str) -> bool:
+        """OpenAI's models by their families; the names at other services are not known."""
+        return not self.provider.has_openai_models or is_openai_model(model)
+
+    def _purpose(self, purpose: str | None) -> str | None:
+        return self.provider.purpose if purpose == Purpose.BATCH else purpose
 
     def _ask(self, call: Call, method: str, path: str, **parts: Any) -> dict[str, Any]:
         """The JSON object that the service answers."""
@@ -232,7 +257,10 @@ class OpenAIBackend(Backend):
 
     def _translated(self, error: Exception, call: Call) -> BatchsimError:
         key = getattr(self._client, "api_key", None)
-        return translate(error, call, key=key, now=self.clock.now())
+        translated = translate(error, call, key=key, now=self.clock.now())
+        if isinstance(translated, AuthenticationFailed):
+            translated.hint = f"check the key: export {self.provider.key_variable}=..."
+        return translated
 
 
 # Uncompressed, because the end of a compressed content that was cut goes unnoticed by httpx.

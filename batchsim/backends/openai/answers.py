@@ -37,6 +37,8 @@ def read_json(response: Any, call: Call) -> dict[str, Any]:
         value = orjson.loads(content)
     except orjson.JSONDecodeError:
         raise call.unanswered("the answer is not JSON") from None
+    if isinstance(value, list):  # a list without an object around it (Together, documented)
+        return {"data": value}
     if not isinstance(value, dict):
         raise call.unanswered("the answer is not a JSON object")
     return value

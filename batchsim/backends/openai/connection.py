@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from batchsim.backends.openai.providers import Provider
 from batchsim.errors import AuthenticationFailed, UsageError
 
 if TYPE_CHECKING:
@@ -26,30 +27,54 @@ def upload_timeout() -> openai.Timeout:
     return openai.Timeout(UPLOAD_ANSWER_SECONDS, connect=CONNECT_SECONDS, pool=CONNECT_SECONDS)
 
 
-def connect(base_url: str | None, api_key: str | None) -> openai.OpenAI:
+def connect(base_url: str | None, api_key: str | None, provider: Provider) -> openai.OpenAI:
     """A client that neither retries nor follows redirects. The environment fills what is None.
 
     Raises AuthenticationFailed without a usable key, UsageError for a base URL that is none.
     """
     import openai
 
-    key = (api_key if api_key is not None else os.environ.get("OPENAI_API_KEY", "")).strip()
+    key = _key(api_key, provider)
+    timeout = openai.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS, pool=CONNECT_SECONDS)
+    return openai.OpenAI(
+        api_key=key,
+        base_url=_address(base_url, provider),
+        timeout=timeout,
+        max_retries=0,
+        default_headers={provider.key_header: key} if provider.key_header else None,
+        http_client=openai.DefaultHttpxClient(follow_redirects=False, timeout=timeout),
+    )
+
+
+def _key(api_key: str | None, provider: Provider) -> str:
+    """The key for that service. One that is meant for another is never taken."""
+    variable = provider.key_variable
+    key = (api_key if api_key is not None else os.environ.get(variable, "")).strip()
     if not key:
-        hint = "export OPENAI_API_KEY=..."
-        raise AuthenticationFailed("there is no API key", status=401, hint=hint)
+        whose = "" if provider.has_openai_models else f" for {provider.title}"
+        raise AuthenticationFailed(
+            f"there is no API key{whose}", status=401, hint=f"export {variable}=..."
+        )
     if not (key.isascii() and key.isprintable()) or " " in key:
         hint = "copy it again: it has letters, digits and hyphens only"
         raise AuthenticationFailed("the API key holds characters that no key has", hint=hint)
-    address = (base_url or os.environ.get("OPENAI_BASE_URL", "")).strip()
-    address = address or "https://api.openai.com/v1"
+    return key
+
+
+def _address(base_url: str | None, provider: Provider) -> str:
+    variable = provider.base_url_variable
+    address = (base_url or (os.environ.get(variable, "") if variable else "")).strip()
+    address = address or provider.base_url or ""
+    if not address:
+        raise UsageError(
+            f"{provider.title} has no address of its own",
+            hint=f"export {variable}=https://...",
+        )
     if not _is_web_address(address):
         hint = "it looks like https://api.openai.com/v1"
         raise UsageError(f"the base URL is not a web address: {address}", hint=hint)
-    timeout = openai.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS, pool=CONNECT_SECONDS)
-    http_client = openai.DefaultHttpxClient(follow_redirects=False, timeout=timeout)
-    return openai.OpenAI(
-        api_key=key, base_url=address, timeout=timeout, max_retries=0, http_client=http_client
-    )
+    bare = address.rstrip("/")
+    return bare + provider.base_url_path if not urlsplit(bare).path else address
 
 
 def account_of(client: openai.OpenAI) -> str:
