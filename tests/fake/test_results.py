@@ -15,8 +15,8 @@ STEADY = Pacing(
     validating=60, running=100, running_per_line=0, finalizing=10, finalizing_per_line=0, spread=0
 )
 GOLDEN = {
-    "shuffled": "51d6d90a50d066dfdf64f2b1cad8795b7530a2cd346ec89d680a2205b6610802",
-    "input": "19a6554cfe01f9a7de8c70721dd71aa6cec0b79846bbd3562ba0a0efbbc6e4bc",
+    "shuffled": "a9cfd4b0980053e8b3211ccef143f594b072345d57e7e331b6325380ae8dfe18",
+    "input": "fc6af6a93610fbe88aba67a479e9d89f5a2cec91c1704578d88b5a4753a49449",
 }
 
 

@@ -100,6 +100,7 @@ class FakeBackend(Clients):
             faults=faults,
             limits=limits,
             respond=simulated if responder is None else scripted(responder),
+            may_ask_early=responder is None,
             supports=supports,
             shuffled=order == "shuffled",
             organization=organization,

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from batchsim.domain.batches import BatchError
 from batchsim.domain.limits import Limits
+from batchsim.domain.lines import RequestLine
 from batchsim.domain.validation import InputRules, invalid_json_line
 from batchsim.errors import InputError
-from batchsim.jsonl import read_lines
+from batchsim.jsonl import BLOCK, read_lines
 from batchsim.pricing.tokens import estimate_prompt_tokens
 
 
@@ -34,9 +36,17 @@ class Findings:
 
 
 def check_input(
-    stream: BinaryIO, rules: InputRules, limits: Limits, *, count_tokens: bool
+    stream: BinaryIO,
+    rules: InputRules,
+    limits: Limits,
+    *,
+    count_tokens: bool,
+    see: Callable[[RequestLine], object] | None = None,
 ) -> Findings:
-    """Read an input file once. Stops as soon as there are as many errors as a batch may list."""
+    """Read an input file once. Stops as soon as there are as many errors as a batch may list.
+
+    `see` is given the valid lines in their order, until the first error.
+    """
     errors: list[BatchError] = []
     offsets = array("Q")
     tokens = end = seen = 0
@@ -51,6 +61,8 @@ def check_input(
             if not errors and len(offsets) < limits.requests_per_batch:
                 offsets.append(line.offset)
                 end = line.offset + len(line.content)
+                if see is not None:
+                    see(found)
             if count_tokens:
                 tokens += estimate_prompt_tokens(found)
     except InputError:
@@ -58,6 +70,15 @@ def check_input(
     errors += rules.finish()
     offsets.append(end)
     return Findings(tuple(errors[: limits.errors_per_batch]), rules.model, offsets, tokens)
+
+
+def count_lines(stream: BinaryIO) -> int:
+    """How many lines there are from here on, the last one counted without its newline too."""
+    lines, last = 0, b"\n"
+    while block := stream.read(BLOCK):
+        lines += block.count(b"\n")
+        last = block[-1:]
+    return lines + (last != b"\n")
 
 
 def index_lines(stream: BinaryIO, lines: int) -> array[int]:

@@ -24,6 +24,8 @@ class Behaviour:
     faults: Faults
     limits: Limits
     respond: Responder
+    may_ask_early: bool
+    """Whether `respond` may be asked about lines before they finish: nobody can tell, and it is quicker."""
     supports: Callable[[str], bool]
     shuffled: bool
     organization: str
@@ -45,10 +47,15 @@ def next_event(record: BatchRecord, behaviour: Behaviour) -> tuple[Event, float]
     if batch.status is Status.FINALIZING:
         whole = record.ran == batch.request_counts.total
         return Event.WRITTEN if whole else Event.PARTLY_WRITTEN, end
-    closing = (batch.expires_at or 0) + pacing.expiry_delay
+    closing = closing_time(record, behaviour)
     if end > closing:
         return Event.WINDOW_CLOSED, closing
     return Event.ACCEPTED if batch.status is Status.VALIDATING else Event.EXECUTED, end
+
+
+def closing_time(record: BatchRecord, behaviour: Behaviour) -> float:
+    """When the window of a batch closes."""
+    return (record.batch.expires_at or 0) + behaviour.pacing.expiry_delay
 
 
 def running_time(number: int, lines: int, behaviour: Behaviour) -> float:

@@ -10,10 +10,13 @@ from __future__ import annotations
 import hashlib
 import sys
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
-_UUID_VARIANTS = "89ab"
+_UUID_VARIANTS = bytes.maketrans(b"0123456789abcdef", b"89ab" * 4)
+_UUID_DIGITS = [place for place in range(36) if place not in (8, 13, 18, 23)]
+"""Where the digits of a UUID stand, the hyphens being elsewhere."""
 
 
 class Draws:
@@ -30,16 +33,9 @@ class Draws:
         """A number that is at least 0 and less than 1, all 2**53 of them equally likely."""
         return (int.from_bytes(self.draw(purpose, *numbers, size=8), "little") >> 11) / 2**53
 
-    def per_line(self, purpose: str, batch: int, *, size: int) -> Callable[[int], bytes]:
-        """`draw(purpose, batch, line)` as a function of the line, quick for many lines."""
-        start = hashlib.blake2b(_message(purpose, (batch,)), key=self._key, digest_size=size)
-
-        def draw(line: int) -> bytes:
-            state = start.copy()
-            state.update(line.to_bytes(8, "little"))
-            return state.digest()
-
-        return draw
+    def per_line(self, purpose: str, batch: int, *, size: int) -> PerLine:
+        """Draws for a purpose and the lines of a batch, quick for neighbouring lines."""
+        return PerLine(hashlib.shake_128(self._key + _message(purpose, (batch,))), size)
 
     def order(self, purpose: str, batch: int, count: int) -> array[int]:
         """The numbers from 0 to `count` - 1 in a drawn order.
@@ -55,6 +51,47 @@ class Draws:
         if count > 1 and all(place == number for place, number in enumerate(drawn)):
             drawn.append(drawn.pop(0))
         return array("I", drawn)
+
+
+class PerLine:
+    """Draws of `size` bytes for the lines of one batch, by their numbers.
+
+    One call of the hash draws for so many neighbours at once that its own cost counts little, and
+    for so few that who asks for single lines here and there pays no more.
+    """
+
+    TOGETHER = 32
+
+    def __init__(self, start: Any, size: int, written: Callable[[bytes], bytes] = bytes) -> None:
+        """`start` is a hash that can be copied; `written` writes draws, all to the same length."""
+        self._start = start
+        self._size = size
+        self._written = written
+        self._width = len(written(bytes(size)))
+        self._number = -1
+        self._texts = b""
+
+    def written(self, write: Callable[[bytes], bytes]) -> PerLine:
+        """The same draws, written by a function that takes any number of them at once."""
+        return PerLine(self._start, self._size, write)
+
+    def __call__(self, line: int) -> bytes:
+        """The draw for the line of that number."""
+        number, place = divmod(line, self.TOGETHER)
+        if number != self._number:
+            self._texts = self._drawn(number)
+            self._number = number
+        width = self._width
+        return self._texts[place * width : (place + 1) * width]
+
+    def first(self, lines: int) -> bytes:
+        """Those for the lines from 0 to `lines` - 1 at least, one after another."""
+        return b"".join(map(self._drawn, range(lines // self.TOGETHER + 1)))
+
+    def _drawn(self, number: int) -> bytes:
+        state = self._start.copy()
+        state.update(number.to_bytes(8, "little"))
+        return self._written(state.digest(self.TOGETHER * self._size))
 
 
 def derived_seed(seed: int, name: str) -> int:
@@ -89,18 +126,35 @@ def timed_hex(moment: float, chance: bytes) -> str:
     """32 hex digits in the form of the API's UUIDv8s (observed).
 
     Eight digits of unix seconds, four of the second's fraction in 1/65536 of which the lowest two
-    bits are 0, `8190`, one of 8 9 a b, and fifteen of `chance` (at least 9 bytes).
+    bits are 0, `8190`, one of 8 9 a b, and fifteen of `chance` (8 bytes).
     """
-    seconds = int(moment)
-    fraction = int((moment - seconds) * 65536) & 0xFFFC
-    variant = _UUID_VARIANTS[chance[0] & 3]
-    return f"{seconds & 0xFFFFFFFF:08x}{fraction:04x}8190{variant}{chance[1:9].hex()[:15]}"
+    return (moments_in_hex([moment]) + chances_in_hex(chance[:8])).decode()
 
 
-def request_id(chance: bytes) -> str:
-    """A UUID in its written form, as result lines carry since 2026 (observed); from 16 bytes."""
-    digits = chance[:16].hex()
-    return (
-        f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}"
-        f"-{_UUID_VARIANTS[chance[8] & 3]}{digits[17:20]}-{digits[20:]}"
-    )
+def moments_in_hex(moments: Iterable[float]) -> bytes:
+    """The first 16 digits of `timed_hex` for each moment, one after another."""
+    numbers = array("Q", [(int(moment * 65536) & 0xFFFFFFFFFFFC) << 16 for moment in moments])
+    if sys.byteorder == "little":
+        numbers.byteswap()
+    digits = bytearray(numbers.tobytes().hex(), "ascii")
+    for place, digit in enumerate(b"8190", start=12):
+        digits[place::16] = bytes([digit]) * len(numbers)
+    return bytes(digits)
+
+
+def chances_in_hex(chances: bytes) -> bytes:
+    """The last 16 digits of `timed_hex` for each 8 bytes of `chances`, one after another."""
+    digits = bytearray(chances.hex(), "ascii")
+    digits[0::16] = digits[0::16].translate(_UUID_VARIANTS)
+    return bytes(digits)
+
+
+def request_ids(chances: bytes) -> bytes:
+    """A UUID in its written form, as result lines carry since 2026 (observed), for each 16 bytes."""
+    digits = chances.hex().encode("ascii")
+    ids = bytearray(b"-") * (36 * (len(chances) // 16))
+    for source, target in enumerate(_UUID_DIGITS):
+        ids[target::36] = digits[source::32]
+    ids[14::36] = b"4" * (len(chances) // 16)
+    ids[19::36] = ids[19::36].translate(_UUID_VARIANTS)
+    return bytes(ids)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from batchsim.backends.fake.execution import Execution
 from batchsim.backends.fake.faults import Faults
-from batchsim.backends.fake.ids import Draws, timed_hex
+from batchsim.backends.fake.ids import Draws, chances_in_hex, moments_in_hex
 from batchsim.domain.lifecycle import Status
 from batchsim.stores import Draft, Store
 
@@ -64,19 +64,15 @@ class Results:
         self._draws = draws
         self._faults = faults
         self._spoils = bool(faults.lost_lines or faults.doubled_lines or faults.blank_lines)
-        self._chance = draws.per_line("result id", number, size=9)
 
     def write(self, store: Store, output_key: str, error_key: str) -> tuple[Written, Written]:
         """Keep both files in `store` under their keys; one without lines is not kept."""
         with ExitStack() as stack:
             output = _ResultFile(stack.enter_context(store.draft()))
             errors = _ResultFile(stack.enter_context(store.draft()))
-            for place, index, outcome in self._outcomes():
-                identity = timed_hex(
-                    self._begin + self._pace * (place + 1), self._chance(index + 1)
-                )
-                line = b'{"id": "batch_req_%b", %b' % (identity.encode(), outcome)
-                if not self._execution.is_good(index):
+            is_good = self._execution.is_good
+            for index, line in self._lines():
+                if not is_good(index):
                     errors.add(line)
                 elif self._spoils:
                     for each in self._spoilt(index, line):
@@ -85,12 +81,26 @@ class Results:
                     output.add(line)
             return output.keep(output_key), errors.keep(error_key)
 
-    def _outcomes(self) -> Iterator[tuple[int, int, bytes]]:
+    def _lines(self) -> Iterator[tuple[int, bytes]]:
+        """Each line with its id, which says when it was written."""
+        lines = len(self._sequence)
+        begin, pace = self._begin, self._pace
+        moments = moments_in_hex(begin + pace * place for place in range(1, lines + 1))
+        draws = self._draws.per_line("result id", self._number, size=8)
+        chances = draws.written(chances_in_hex).first(lines)
+        for at, (index, outcome) in zip(range(0, 16 * lines, 16), self._outcomes(), strict=True):
+            chance = 16 * index
+            yield (
+                index,
+                b'{"id": "batch_req_%b%b", %b'
+                % (moments[at : at + 16], chances[chance : chance + 16], outcome),
+            )
+
+    def _outcomes(self) -> Iterator[tuple[int, bytes]]:
         execution, sequence = self._execution, self._sequence
         never_run = execution.custom_ids(i for i in sequence if not execution.has_run(i))
-        for place, index in enumerate(sequence):
-            outcome = execution.outcome(index)
-            yield place, index, outcome or self._never_run(next(never_run))
+        for index in sequence:
+            yield index, execution.outcome(index) or self._never_run(next(never_run))
 
     def _never_run(self, custom_id: str) -> bytes:
         code, message = NEVER_RUN[self._ending]

@@ -17,8 +17,8 @@ from dataclasses import replace
 from typing import Any, BinaryIO
 
 from batchsim.backends.fake.agenda import BATCHES, FILES, Agenda
-from batchsim.backends.fake.checking import Findings, check_input, index_lines
-from batchsim.backends.fake.course import Behaviour, next_event, running_time
+from batchsim.backends.fake.checking import Findings, check_input, count_lines, index_lines
+from batchsim.backends.fake.course import Behaviour, closing_time, next_event, running_time
 from batchsim.backends.fake.execution import Execution, Work
 from batchsim.backends.fake.faults import Faults
 from batchsim.backends.fake.ids import file_id
@@ -162,8 +162,13 @@ class Progress:
             endpoint=batch.endpoint, limits=behaviour.limits, supports=behaviour.supports
         )
         with self._store.open_content(batch.input_file_id) as stream:
+            ahead = self._ahead(record, due, stream)
             findings = check_input(
-                stream, rules, behaviour.limits, count_tokens=bool(behaviour.limits.enqueued_tokens)
+                stream,
+                rules,
+                behaviour.limits,
+                count_tokens=bool(behaviour.limits.enqueued_tokens),
+                see=ahead.take if ahead else None,
             )
         queue = alias(findings.model) if findings.model else None
         record = replace(record, queue=queue, tokens=0 if findings.errors else findings.tokens)
@@ -173,10 +178,29 @@ class Progress:
             error = token_limit_exceeded(queue or "", behaviour.organization, limit)
             self._reject(record, due, error)
         else:
-            self._accept(record, due, findings)
+            self._accept(record, due, findings, ahead)
 
-    def _accept(self, record: BatchRecord, due: float, findings: Findings) -> None:
-        self._prepare(record, due, findings.offsets)
+    def _ahead(self, record: BatchRecord, due: float, stream: BinaryIO) -> Execution | None:
+        """An execution to take in the lines as they are validated, if all are sure to run."""
+        behaviour = self._behaviour
+        if not behaviour.may_ask_early:
+            return None
+        lines = count_lines(stream)
+        stream.seek(0)
+        end = due + running_time(record.number, lines, behaviour)
+        if lines > behaviour.limits.requests_per_batch or end > closing_time(record, behaviour):
+            return None
+        return self._prepared(record, due, array("Q"), lines)
+
+    def _accept(
+        self, record: BatchRecord, due: float, findings: Findings, ahead: Execution | None
+    ) -> None:
+        if ahead is not None and ahead.is_whole:
+            ahead.work = replace(ahead.work, offsets=findings.offsets)
+            execution = ahead
+        else:
+            execution = self._prepared(record, due, findings.offsets, findings.lines)
+        self._executions[record.batch.id] = execution
         self._enter(
             replace(record, started=due),
             Event.ACCEPTED,
@@ -202,9 +226,10 @@ class Progress:
 
     # Running
 
-    def _prepare(self, record: BatchRecord, started: float, offsets: array[int]) -> Execution:
+    def _prepared(
+        self, record: BatchRecord, started: float, offsets: array[int], lines: int
+    ) -> Execution:
         behaviour, number, identifier = self._behaviour, record.number, record.batch.input_file_id
-        lines = len(offsets) - 1
         running = running_time(number, lines, behaviour)
 
         def finished_at(place: int) -> float:
@@ -215,9 +240,7 @@ class Progress:
 
         order = behaviour.draws.order("order", number, lines)
         work = Work(number, open_input, offsets, order, finished_at)
-        execution = Execution(work, behaviour.respond, behaviour.draws, behaviour.faults)
-        self._executions[record.batch.id] = execution
-        return execution
+        return Execution(work, behaviour.respond, behaviour.draws, behaviour.faults)
 
     def _execution(self, record: BatchRecord) -> Execution:
         execution = self._executions.get(record.batch.id)
@@ -225,7 +248,8 @@ class Progress:
             total = record.batch.request_counts.total
             with self._store.open_content(record.batch.input_file_id) as stream:
                 offsets = index_lines(stream, total)
-            execution = self._prepare(record, record.started or 0.0, offsets)
+            execution = self._prepared(record, record.started or 0.0, offsets, total)
+            self._executions[record.batch.id] = execution
         return execution
 
     def _finished(self, record: BatchRecord, now: float) -> int:
@@ -251,7 +275,7 @@ class Progress:
             return
         behaviour, number = self._behaviour, record.number
         execution = self._execution(record)
-        execution.run(record.ran)
+        execution.end(record.ran)
         order = execution.work.order
         results = Results(
             execution,
