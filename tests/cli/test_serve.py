@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -118,6 +119,17 @@ def test_it_ends_with_a_verdict_for_each_key(serve):
     assert re.fullmatch(r"key \w{8}: verdict on 1 requests: 1 finding: leaves_files", first)
     assert re.fullmatch(r"  leaves_files: 1 with purpose batch, such as file-\w+", finding)
     assert re.fullmatch(r"key \w{8}: verdict on 1 requests: clean", second)
+
+
+@pytest.mark.skipif(not Path("/proc/self/limits").exists(), reason="the system has no /proc")
+def test_it_leaves_no_core_and_no_file_to_others(serve, desk):
+    server = serve("--data", "data")
+    server.upload()
+    limits = Path(f"/proc/{server.process.pid}/limits").read_text()
+    assert re.search(r"^Max core file size +0 ", limits, re.MULTILINE)
+    kept = [desk / "data", *(desk / "data").rglob("*")]
+    assert any(path.is_file() for path in kept)
+    assert [path for path in kept if path.stat().st_mode & 0o077] == []
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
