@@ -61,7 +61,7 @@ def provider_option(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="NAME",
         callback=choose,
         expose_value=False,
-        help="A service that speaks the same API: azure, groq, novita, ...; its key is read from "
+        help="A service that speaks the same API: azure, groq, together, ...; its key is read from "
         "GROQ_API_KEY and the like. An unknown name lists them all. [default: openai]",
     )
     return option(command)

@@ -22,7 +22,8 @@ def test_a_providers_key_is_asked_for_by_its_name(batchsim, desk, monkeypatch):
     assert sorted(path.name for path in desk.iterdir()) == [".stdin", "input.jsonl"]
 
 
-def test_a_provider_may_have_another_address(batchsim, desk, groq_key):
+@pytest.mark.usefixtures("groq_key")
+def test_a_provider_may_have_another_address(batchsim, desk):
     outcome = batchsim(
         "batches", "list", "--provider", "groq", "--base-url", "http://127.0.0.1:9/v1"
     )
@@ -40,14 +41,16 @@ def test_a_provider_that_is_none_is_refused(batchsim, desk, name, said):
     assert said in outcome.stderr
 
 
-def test_the_simulator_has_no_provider(batchsim, desk, groq_key):
+@pytest.mark.usefixtures("groq_key")
+def test_the_simulator_has_no_provider(batchsim, desk):
     (desk / "input.jsonl").write_text(LINE)
     outcome = batchsim("run", "--fake", "--provider", "groq", "input.jsonl")
     assert outcome.code == 2
     assert "--provider names a real service" in outcome.stderr
 
 
-def test_a_provider_alone_does_not_mean_that_money_may_be_spent(batchsim, desk, groq_key):
+@pytest.mark.usefixtures("groq_key")
+def test_a_provider_alone_does_not_mean_that_money_may_be_spent(batchsim, desk):
     (desk / "input.jsonl").write_text(LINE)
     outcome = batchsim("run", "--provider", "groq", "input.jsonl")
     assert outcome.code == 2

@@ -7,6 +7,7 @@ answers as that service does, and refuses what that service refuses.
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import re
 from datetime import UTC, datetime
@@ -184,10 +185,83 @@ class MistralWords(Shape):
         return {**batch, "status": WORDS[batch["status"]]}
 
 
+class Together(Shape):
+    """Files go elsewhere in three steps; batches lie in `job`, in capitals, with a percentage.
+
+    After the types of its client 3.1.1: no counts, no metadata, a bare list, ISO 8601.
+    """
+
+    STORE = "http://storage.invalid/put/"
+
+    def __init__(self, backend):
+        super().__init__(backend)
+        self.backend = backend
+        self.names = {}
+        self.stored = {}
+        self.own = {}
+
+    def answer(self, request, body):
+        path = request.path
+        if request.method == "POST" and path == "/v1/files":
+            assert b'name="purpose"\r\n\r\nbatch-api\r\n' in body
+            file_id = f"file-{len(self.names)}-of-together"
+            self.names[file_id] = re.search(rb'name="file_name"\r\n\r\n(.*)\r\n', body)[1].decode()
+            place = (("location", self.STORE + file_id), ("x-together-file-id", file_id))
+            return Response(302, place, [b""])
+        if request.method == "PUT":
+            assert request.header("authorization") is None
+            self.stored[path.rpartition("/")[2]] = body
+            return Response(200, (), [b""])
+        if path.endswith("/preprocess"):
+            file_id = path.split("/")[3]
+            content = io.BytesIO(self.stored[file_id])
+            file = self.backend.upload_file(content, filename=self.names[file_id])
+            self.own[file_id] = file.id
+            return reply(self._renamed(file.to_object()))
+        for theirs, ours in self.own.items():
+            path = path.replace(theirs, ours)
+            body = body.replace(theirs.encode(), ours.encode())
+        query = request.query.replace("batch-api", "batch")
+        return super().answer(dataclasses.replace(request, path=path, query=query), body)
+
+    def spell(self, request, content):
+        spelt = self._renamed(super().spell(request, content))
+        is_creation = request.method == "POST" and request.path == "/v1/batches"
+        return {"job": spelt, "warning": ""} if is_creation else spelt
+
+    def page(self, content):
+        return (
+            content["data"] if content["data"][:1] and "progress" in content["data"][0] else content
+        )
+
+    def batch(self, batch):
+        counts = batch["request_counts"]
+        done = counts["completed"] + counts["failed"]
+        known = ("id", "endpoint", "input_file_id", "output_file_id", "error_file_id", "status")
+        return iso(
+            {
+                **{name: batch[name] for name in (*known, "created_at", "completed_at")},
+                "status": {"cancelling": "CANCELLED"}.get(batch["status"], batch["status"].upper()),
+                "job_deadline": batch["expires_at"],
+                "model_id": batch["model"],
+                "progress": 100.0 * done / max(1, counts["total"]),
+                "file_size_bytes": 1,
+                "user_id": "user",
+            }
+        )
+
+    def _renamed(self, content):
+        text = json.dumps(content)
+        for theirs, ours in self.own.items():
+            text = text.replace(ours, theirs)
+        return json.loads(text)
+
+
 SHAPES = {
     "openai": Shape,
     "azure": Azure,
     "groq": Groq,
+    "together": Together,
     "novita": Novita,
     "siliconflow": SiliconFlow,
     "compatible": Milliseconds,

@@ -1,7 +1,7 @@
 """Whole jobs on services in the shapes of others; their addresses, keys and limits."""
 
 import dataclasses
-import importlib
+import io
 
 import pytest
 
@@ -9,12 +9,12 @@ from batchsim.backends.fake import FakeBackend
 from batchsim.backends.openai import OpenAIBackend
 from batchsim.backends.openai.providers import PROVIDERS, Provider, provider_of
 from batchsim.domain.lifecycle import Status
-from batchsim.errors import AuthenticationFailed, Refused, Unavailable, UsageError
+from batchsim.errors import AuthenticationFailed, OutcomeUnknown, Refused, Unavailable, UsageError
 from batchsim.library.requests import Request
 from batchsim.runner.policy import Policy
 from batchsim.runner.run import run
 from batchsim.testing.transport import openai_client
-from tests.openai.shapes import SHAPES, Azure
+from tests.openai.shapes import SHAPES, Azure, reply
 
 pytestmark = pytest.mark.sdk
 
@@ -95,13 +95,12 @@ def test_all_statuses_are_understood_in_every_shape(served, name):
     assert last.cancelled_at is None
     assert [each.id for each in backend.list_batches().data] == [batch.id]
     cancelled = backend.create_batch(input_file_id=file.id, endpoint="/v1/chat/completions")
-    assert backend.cancel_batch(cancelled.id).status is Status.CANCELLING
+    stopping = {Status.CANCELLED if name == "together" else Status.CANCELLING}  # it has one word
+    assert {backend.cancel_batch(cancelled.id).status} == stopping
     fake.close()
 
 
 def open_lines():
-    import io
-
     return io.BytesIO(b"".join(chat(n).to_line() for n in range(3)))
 
 
@@ -133,6 +132,75 @@ def test_a_file_that_cannot_be_used_makes_no_batch(served, monkeypatch):
     file = backend.upload_file(open_lines(), filename="a.jsonl")
     with pytest.raises(Refused, match="could not use the file"):
         backend.create_batch(input_file_id=file.id, endpoint="/v1/chat/completions")
+
+
+def answering(shape, method, part, answer):
+    """Let the shape answer requests of that method, with `part` in their path, by `answer`."""
+    usual = shape.answer
+
+    def respond(request, body):
+        if request.method == method and part in request.path:
+            return answer
+        return usual(request, body)
+
+    shape.answer = respond
+
+
+def test_togethers_content_comes_back_whole(served):
+    backend, _ = served("together")
+    content = open_lines().getvalue()
+    stream = io.BytesIO(b"skipped" + content)
+    stream.seek(7)
+    file = backend.upload_file(stream, filename="a.jsonl")
+    assert b"".join(backend.read_file(file.id)) == content
+    assert (file.filename, file.bytes) == ("a.jsonl", len(content))
+
+
+def test_a_content_that_together_has_is_not_brought_again(served):
+    backend, shape = served("together")
+    first = backend.upload_file(open_lines(), filename="a.jsonl")
+    answering(shape, "POST", "/v1/files", reply({"file_id": first.id}, status=409))
+    usual = shape.answer
+    shape.answer = lambda request, body: (
+        reply(backend.retrieve_file(first.id).to_object())
+        if request.path.endswith("/preprocess")
+        else usual(request, body)
+    )
+    puts = len([each for each, _ in shape.asked if each.method == "PUT"])
+    assert backend.upload_file(open_lines(), filename="a.jsonl").id == first.id
+    assert len([each for each, _ in shape.asked if each.method == "PUT"]) == puts
+
+
+@pytest.mark.parametrize(
+    ("method", "part", "answer"),
+    [
+        ("POST", "/v1/files", reply({}, status=302)),
+        ("POST", "/v1/files", reply({}, status=500)),
+        ("PUT", "/put/", reply({}, status=503)),
+        ("PUT", "/put/", reply({}, (("location", "http://other.invalid/"),), status=307)),
+        ("POST", "/preprocess", reply({}, status=502)),
+    ],
+    ids=["no place", "no announcement", "no storage", "another place", "no preparing"],
+)
+def test_an_upload_that_breaks_off_is_of_unknown_outcome(served, method, part, answer):
+    backend, shape = served("together")
+    answering(shape, method, part, answer)
+    with pytest.raises(OutcomeUnknown):
+        backend.upload_file(open_lines(), filename="a.jsonl")
+
+
+def test_a_content_does_not_leave_an_encrypted_service_in_the_open(served):
+    backend, shape = served("together", base_url="https://batchsim.invalid/v1")
+    with pytest.raises(Refused, match="which is not encrypted"):
+        backend.upload_file(open_lines(), filename="a.jsonl")
+    assert not [each for each, _ in shape.asked if each.method == "PUT"]
+
+
+def test_a_key_that_together_refuses_is_told(served):
+    backend, shape = served("together")
+    answering(shape, "POST", "/v1/files", reply({"error": {"message": "no"}}, status=401))
+    with pytest.raises(AuthenticationFailed, match="no"):
+        backend.upload_file(open_lines(), filename="a.jsonl")
 
 
 def test_an_endpoint_that_a_service_does_not_run_is_refused_unsent(served):
@@ -225,9 +293,7 @@ def test_profiles_are_frozen_values():
 
 def test_the_hint_of_a_refused_key_names_the_right_variable(served):
     backend, shape = served("azure")
-    shape.answer = lambda request, body: importlib.import_module("tests.openai.shapes").reply(
-        {"error": {"message": "bad key"}}, status=401
-    )
+    shape.answer = lambda request, body: reply({"error": {"message": "bad key"}}, status=401)
     with pytest.raises(AuthenticationFailed) as caught:
         backend.list_batches()
     assert caught.value.hint == "check the key: export AZURE_OPENAI_API_KEY=..."

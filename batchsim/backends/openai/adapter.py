@@ -24,7 +24,8 @@ from batchsim.backends import Backend, Page
 from batchsim.backends.calls import CALLS, Call
 from batchsim.backends.openai import answers, paths
 from batchsim.backends.openai.connection import account_of, connect, http_library, upload_timeout
-from batchsim.backends.openai.content import rest_of
+from batchsim.backends.openai.content import Rest, rest_of
+from batchsim.backends.openai.elsewhere import bring
 from batchsim.backends.openai.errors import translate
 from batchsim.backends.openai.preparing import wait_until_ready
 from batchsim.backends.openai.providers import Provider, provider_of
@@ -41,7 +42,8 @@ if TYPE_CHECKING:
 class OpenAIBackend(Backend):
     """The Batch API over the network. Every method sends exactly one request.
 
-    Where a service prepares files, create_batch looks at its file before it sends that one.
+    Where a service prepares files, create_batch looks at its file before it sends that one; where
+    it keeps them elsewhere, an upload takes three.
 
     `client` is an `openai.OpenAI` (or AzureOpenAI) to use as it is, with its own time-outs but
     without its retries. Without one, `base_url` and `api_key` make it; they default to the
@@ -103,6 +105,8 @@ class OpenAIBackend(Backend):
         call = CALLS["upload_file"]
         with rest_of(content) as rest:
             try:
+                if self.provider.keeps_files_elsewhere:
+                    return self._bring(call, filename, fields["purpose"], rest)
                 answer = self._ask(
                     call,
                     "post",
@@ -209,6 +213,21 @@ class OpenAIBackend(Backend):
 
     def _purpose(self, purpose: str | None) -> str | None:
         return self.provider.purpose if purpose == Purpose.BATCH else purpose
+
+    def _bring(self, call: Call, filename: str, purpose: str | None, content: Rest) -> File:
+        """Upload in three requests; see elsewhere.py."""
+        sending = {
+            "cast_to": self._response_class,
+            "options": {"follow_redirects": False, "headers": _AS_FORM},
+        }
+        try:
+            file_id = bring(self._client, call, purpose, filename, content, **sending)
+        except BatchsimError:
+            raise
+        except Exception as error:  # noqa: BLE001 - as in _send
+            raise self._translated(error, call) from None
+        answer = self._ask(call, "post", f"{paths.file(file_id)}/preprocess")
+        return answers.read_object(File, answer, call)
 
     def _ask(self, call: Call, method: str, path: str, **parts: Any) -> dict[str, Any]:
         """The JSON object that the service answers."""

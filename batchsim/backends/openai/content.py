@@ -44,6 +44,10 @@ class Rest(io.RawIOBase):
         self._content.seek(self._start)
         self.failure: Exception | None = None
 
+    def __len__(self) -> int:
+        """How many bytes it has."""
+        return self._size
+
     def seekable(self) -> bool:
         """Always: rest_of has seen to it."""
         return True

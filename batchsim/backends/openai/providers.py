@@ -32,6 +32,7 @@ class Provider:
     - `purpose`: what an upload for a batch names as its purpose.
     - `endpoints`: those that batches may run, where they are known to be fewer than OpenAI's.
     - `prepares_files`: whether an uploaded file must be waited for before a batch is made of it.
+    - `keeps_files_elsewhere`: whether the content of an upload goes to another place (elsewhere.py).
     - `limits`: what one batch may hold.
     """
 
@@ -45,6 +46,7 @@ class Provider:
     purpose: str = "batch"
     endpoints: frozenset[str] | None = None
     prepares_files: bool = False
+    keeps_files_elsewhere: bool = False
     limits: Limits = OPENAI
     has_openai_models: bool = False
 
@@ -82,6 +84,16 @@ PROVIDERS: Mapping[str, Provider] = MappingProxyType(
                 base_url="https://api.groq.com/openai/v1",
                 key_variable="GROQ_API_KEY",
                 endpoints=frozenset({CHAT}),
+                limits=_limits(50_000, 100),
+            ),
+            Provider(
+                name="together",
+                title="Together AI",
+                base_url="https://api.together.xyz/v1",
+                key_variable="TOGETHER_API_KEY",
+                purpose="batch-api",
+                endpoints=frozenset({CHAT}),
+                keeps_files_elsewhere=True,
                 limits=_limits(50_000, 100),
             ),
             Provider(
@@ -153,7 +165,6 @@ PROVIDERS: Mapping[str, Provider] = MappingProxyType(
 
 _OTHERS = MappingProxyType(
     {
-        "together": "its files go to another host in three steps",
         "mistral": "its jobs lie at /v1/batch/jobs and take a model and several files",
         "fireworks": "it has datasets and batchInferenceJobs",
         "xai": "its results are paged and it has no files",
