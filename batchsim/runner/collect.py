@@ -30,7 +30,7 @@ from batchsim.errors import BatchsimError
 from batchsim.jsonl import read_lines, replace_file
 from batchsim.runner.differences import Claim, Difference
 from batchsim.runner.directory import JobDirectory
-from batchsim.runner.entries import Downloaded, Source, Tally
+from batchsim.runner.entries import Downloaded, Origin, Source, Tally
 from batchsim.runner.outcomes import Outcome, Verdict, is_blank, judge
 from batchsim.runner.places import Index, Place
 from batchsim.runner.records import named_lines, record, unnamed_lines
@@ -79,8 +79,13 @@ def collect(shard: ShardState, custom_ids: Iterable[str], directory: JobDirector
         quarantine, conflicts, records = (
             stack.enter_context(replace_file(path, private=True)) for path in extras
         )
-        was_cancelled = shard.batch is not None and shard.batch.status is Status.CANCELLED
-        sorter = _Sorter(ids, quarantine, conflicts, was_cancelled=was_cancelled)
+        sorter = _Sorter(
+            ids,
+            quarantine,
+            conflicts,
+            was_cancelled=shard.batch is not None and shard.batch.status is Status.CANCELLED,
+            is_known=shard.plan.origin is not Origin.UNKNOWN,
+        )
         for source in (Source.OUTPUT, Source.ERROR):
             if isinstance(shard.file(source), Downloaded):
                 path = directory.file(number, source)
@@ -123,12 +128,14 @@ class _Sorter:
         conflicts: BinaryIO,
         *,
         was_cancelled: bool,
+        is_known: bool,
     ) -> None:
         self.index = Index.empty(len(ids))
         self._ids = ids
         self._quarantine = quarantine
         self._conflicts = conflicts
         self._was_cancelled = was_cancelled
+        self._is_known = is_known
         self._usage = Usage()
         self._odd: Counter[Claim] = Counter()
         self._examples: dict[Claim, str] = {}
@@ -171,7 +178,7 @@ class _Sorter:
             error, verdict = named.get(position + 1, unnamed)
             content = record(custom_id, error)
             records.write(content + b"\n")
-            self.index.put(position, Place(offset, len(content), Source.RECORDS, verdict, None))
+            self._put(position, Place(offset, len(content), Source.RECORDS, verdict, None))
             offset += len(content) + 1
             if not has_failed:
                 self._note(Claim.MISSING, custom_id)
@@ -223,9 +230,15 @@ class _Sorter:
             self._set_aside(content if loses else earlier, claim, result.custom_id)
             if loses:
                 return
-        self.index.put(position, place)
+        self._put(position, place)
         if is_good:
             self._usage += result.usage
+
+    def _put(self, position: int, place: Place) -> None:
+        """Only a line whose request is known may be worth another try."""
+        if not self._is_known:
+            place = place._replace(verdict=Verdict(place.verdict.outcome))
+        self.index.put(position, place)
 
     def _content(self, place: Place) -> bytes:
         with self._paths[place.source].open("rb") as stream:

@@ -64,7 +64,7 @@ from batchsim.runner.actions import (
     Upload,
     Wait,
 )
-from batchsim.runner.entries import Source
+from batchsim.runner.entries import Origin, Source
 from batchsim.runner.plan import queue
 from batchsim.runner.policy import OnUnknown, Policy, awaits_files, failed_in_passing, is_running
 from batchsim.runner.polling import poll_steps
@@ -192,7 +192,10 @@ def _unknown_step(number: int, shard: ShardState, policy: Policy) -> tuple[float
 def _ended_step(number: int, shard: ShardState, policy: Policy) -> tuple[float, ShardAction]:
     batch, since = shard.batch, shard.since
     assert batch is not None, "a shard that ended has a batch"  # noqa: S101 - for the type checker
-    if failed_in_passing(batch) and shard.given_up + 1 < policy.batches_per_shard:  # case 6a
+    may_go_again = shard.plan.origin is not Origin.UNKNOWN
+    if (
+        failed_in_passing(batch) and shard.given_up + 1 < policy.batches_per_shard and may_go_again
+    ):  # case 6a
         return since + policy.batch_wait(shard.given_up), GiveUpBatch(number)
     looked = since if shard.looked is None else shard.looked
     if awaits_files(batch) and looked < since + policy.late_files:  # case 6b

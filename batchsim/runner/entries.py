@@ -91,6 +91,18 @@ class ShardEntry(Entry):
     shard: int
 
 
+class Origin(StrEnum):
+    """Who made the first batch of a shard, and what is known of its lines."""
+
+    OURS = "ours"
+    ADOPTED = "adopted"
+    """Others made it, and its input file held the shard's lines, to the byte."""
+    REORDERED = "reordered"
+    """Others made it, and its input file held these lines in another order or spelling."""
+    UNKNOWN = "unknown"
+    """Others made it, and of its lines only the custom_ids are known: they cannot be sent."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned(ShardEntry):
     """Which lines of the input go into one batch together.
@@ -110,6 +122,7 @@ class Planned(ShardEntry):
     fingerprint: str
     ranges: array[int]
     round: int = 0
+    origin: Origin = Origin.OURS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

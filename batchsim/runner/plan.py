@@ -160,7 +160,7 @@ def custom_ids_in(content: BinaryIO) -> Iterator[str]:
     return (custom_id_of(line.content) for line in read_lines(content))
 
 
-class _Shard:
+class GrowingShard:
     """A shard that is still growing."""
 
     def __init__(self, number: int, round: int, endpoint: str, model: str | None) -> None:
@@ -173,6 +173,7 @@ class _Shard:
         self.ranges = array("Q")
 
     def add(self, index: int, line: Line, inputs: int, tokens: int) -> None:
+        """Take in the line with that index; indexes never fall."""
         ranges = self.ranges
         end = line.offset + len(line.content) + 1
         if ranges and ranges[-1] == line.offset:
@@ -188,6 +189,7 @@ class _Shard:
         self.hash.update(b"\n")
 
     def planned(self) -> Planned:
+        """The shard as it is now."""
         return Planned(
             shard=self.number,
             endpoint=self.endpoint,
@@ -210,7 +212,7 @@ class Builder:
     def __init__(self, limits: Limits, *, shards: int = 0, round: int = 0) -> None:
         self._limits = limits
         self._round = round
-        self._growing: dict[tuple[str, str | None], _Shard] = {}
+        self._growing: dict[tuple[str, str | None], GrowingShard] = {}
         self._closed: list[Planned] = []
         self._custom_ids = CustomIdSpool()
         self._shards = shards
@@ -241,14 +243,14 @@ class Builder:
         self.lines += 1
         return None
 
-    def _open(self, group: tuple[str, str | None]) -> _Shard:
+    def _open(self, group: tuple[str, str | None]) -> GrowingShard:
         if group in self._growing:
             self._close(self._growing.pop(group))
         self._shards += 1
-        self._growing[group] = _Shard(self._shards, self._round, *group)
+        self._growing[group] = GrowingShard(self._shards, self._round, *group)
         return self._growing[group]
 
-    def _close(self, shard: _Shard) -> None:
+    def _close(self, shard: GrowingShard) -> None:
         self._closed.append(shard.planned())
         self._custom_ids.finish(shard.number)
 

@@ -9,7 +9,7 @@ from batchsim.domain.batches import Batch
 from batchsim.domain.lifecycle import Status
 from batchsim.domain.lines import LineError
 from batchsim.errors import JournalError
-from batchsim.runner.entries import Downloaded, FileGone
+from batchsim.runner.entries import Downloaded, FileGone, Origin
 from batchsim.runner.outcomes import Outcome, Verdict
 from batchsim.runner.policy import awaits_files
 from batchsim.runner.state import ShardState
@@ -42,6 +42,8 @@ def batch_of(shard: ShardState) -> Batch:
 
 def named_lines(shard: ShardState) -> dict[int, Explanation]:
     """What the service said of single lines of a failed batch, by their numbers in its file."""
+    if shard.plan.origin not in (Origin.OURS, Origin.ADOPTED):
+        return {}  # the shard's lines are not in the order of that file
     return {
         error.line: Explanation(LineError(error.code, error.message), Verdict(Outcome.FAILED))
         for error in reversed(batch_of(shard).errors)

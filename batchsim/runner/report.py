@@ -99,7 +99,8 @@ class Progress:
     @cached_property
     def _counts(self) -> tuple[int, int]:
         counts = [_counts(shard) for shard in self.states]
-        resent = sum(shard.plan.lines for shard in self.states if shard.plan.round)
+        sent = sum(shard.plan.lines for shard in self.states)
+        resent = sent + self.skipped - self.lines
         done, failed = sum(done for done, _ in counts), sum(failed for _, failed in counts)
         return done - resent + self.skipped, failed - resent + self.skipped
 
@@ -168,7 +169,7 @@ def report(state: State, results: Path, ledger: Path) -> Report:
         ledger=ledger,
         seconds=state.finished_at - state.started_at,
         rounds=state.round,
-        resent=sum(shard.plan.lines for shard in shards.values() if shard.plan.round),
+        resent=sum(shard.plan.lines for shard in shards.values()) + tally.invalid - tally.lines,
         late=state.finished.late,
         differences={
             number: shard.differences for number, shard in shards.items() if shard.differences

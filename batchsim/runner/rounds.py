@@ -16,7 +16,6 @@ from batchsim.domain.limits import Limits
 from batchsim.domain.lines import RequestLine
 from batchsim.domain.validation import embedding_inputs
 from batchsim.jsonl import Line, open_input, read_lines
-from batchsim.runner.content import changed_input
 from batchsim.runner.directory import JobDirectory
 from batchsim.runner.entries import Planned
 from batchsim.runner.overlay import Overlay
@@ -33,7 +32,7 @@ def plan_round(
 ) -> tuple[Planned, ...]:
     """The shards of `round`, the one after `plans`; none when no line is worth another try.
 
-    Raises JournalError when the input has changed or the job directory lacks an index.
+    Raises JournalError when the job directory lacks an index.
     """
     builder = Builder(limits, shards=max(plan.shard for plan in plans), round=round)
     with open_input(source) as stream, Overlay(plans, directory) as overlay:
@@ -41,19 +40,20 @@ def plan_round(
         for (_, result), line in zip(overlay.results(), lines, strict=False):
             if not result.place.verdict.again:
                 continue
-            request = _request(line, source)
-            inputs = 0
-            if request.url == "/v1/embeddings":
-                inputs = embedding_inputs(request.body["input"])
-            builder.add(line, request, inputs)
+            request = _request(line)
+            if request is not None:
+                embeds = request.url == "/v1/embeddings"
+                builder.add(
+                    line, request, embedding_inputs(request.body.get("input")) if embeds else 0
+                )
         return builder.plan(0).shards
 
 
-def _request(line: Line, source: Path) -> RequestLine:
-    """The request on a line that was found valid when the job began."""
+def _request(line: Line) -> RequestLine | None:
+    """The request on a line; None where there is none, as others may have sent in their batches."""
     try:
         value = orjson.loads(line.content)
         body = value["body"]
         return RequestLine(line.number, value["custom_id"], value["url"], body.get("model"), body)
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise changed_input(source) from None
+        return None

@@ -1,0 +1,245 @@
+"""The lines of batches that others made, as the input of a job.
+
+Theory of operation. First every batch is asked for the custom_ids of its lines, from its input file
+or, when that is gone and the batch has ended, from its result files. Without an input of the user's
+own, the input is written on the way: the lines of all batches, oldest batch first, byte for byte; a
+line that a later batch holds again, to the byte, is there once. Of a batch whose input is gone only
+the custom_ids are known: such lines stand for themselves and are never sent.
+
+Then the input is read once, and each line goes into the shards of the batches that hold it, or, if
+none does (which takes an input of the user's own), into a new shard that is still to be sent. A batch
+that holds a line again is a later round than the one before. Memory holds the custom_ids.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import orjson
+
+from batchsim.backends import Backend
+from batchsim.domain.batches import Batch, BatchError
+from batchsim.domain.endpoints import is_openai_model
+from batchsim.domain.limits import Limits
+from batchsim.domain.lines import RequestLine
+from batchsim.domain.validation import InputRules, duplicate_custom_id, invalid_json_line
+from batchsim.errors import JobIncomplete, NotFound, UsageError
+from batchsim.jsonl import Line, open_input, read_lines
+from batchsim.runner.collect import read_result
+from batchsim.runner.entries import Origin, Planned
+from batchsim.runner.plan import Builder, GrowingShard, InvalidInput
+
+_ONE_BY_ONE = "adopt such batches one by one, each with results of its own (-o)"
+
+
+@dataclass(slots=True)
+class Found:
+    """A batch, where its lines come from, and its round; `digest` is the SHA-256 of its input."""
+
+    batch: Batch
+    number: int
+    origin: Origin = Origin.ADOPTED
+    round: int = 0
+    digest: str = ""
+
+
+@dataclass(slots=True)
+class _Member:
+    """A custom_id: in which batches it is, and the digest of its line where it is known."""
+
+    shards: list[int] = field(default_factory=list)
+    digest: bytes = b""
+    is_placed: bool = False
+    """Whether the input had a line with it."""
+
+
+class Takeover:
+    """The lines of some batches, oldest first. The batches become the shards 1, 2, ..."""
+
+    def __init__(self, backend: Backend, batches: Sequence[Batch], limits: Limits) -> None:
+        self._backend = backend
+        self._limits = limits
+        self.found = [Found(batch, number) for number, batch in enumerate(batches, start=1)]
+        self._members: dict[str, _Member] = {}
+
+    def read_batches(self, write: Callable[[bytes], object] | None) -> None:
+        """Learn which lines each batch holds; `write` takes the lines of an input, if one is made.
+
+        Raises UsageError when batches contradict each other, JobIncomplete when a batch that
+        has not ended has lost its input.
+        """
+        for found in self.found:
+            for line, custom_id in self._lines(found):
+                self._take(found, line, custom_id, write)
+
+    def plan(
+        self, source: Path, supports: Callable[[str], bool] = is_openai_model
+    ) -> tuple[int, list[Planned]]:
+        """How many lines the input `source` has, and the shards that it makes.
+
+        Raises InvalidInput when a line that no batch holds is not valid, UsageError when the
+        input lacks a line of a batch.
+        """
+        shards: dict[int, GrowingShard] = {}
+        builder = Builder(self._limits, shards=len(self.found))
+        rules = InputRules(one_model=False, limits=self._limits, supports=supports)
+        lines = 0
+        with open_input(source) as stream:
+            for line in read_lines(stream, longest=self._limits.line_bytes):
+                if not line.content.strip():
+                    continue
+                lines += 1
+                if line.number != lines:
+                    raise InvalidInput(source, (invalid_json_line(lines),), 1)
+                custom_id = _custom_id(line) or ""
+                member = self._members.get(custom_id)
+                if member is None:
+                    self._add_new(builder, rules, line, source)
+                    continue
+                if member.is_placed:
+                    twice = duplicate_custom_id(line.number, custom_id)
+                    raise InvalidInput(source, (twice,), 1)
+                member.is_placed = True
+                for number in member.shards:
+                    if number not in shards:
+                        shards[number] = self._open(number, line)
+                    shards[number].add(line.number - 1, line, inputs=0, tokens=0)
+        missing = [name for name, member in self._members.items() if not member.is_placed]
+        if missing:
+            raise UsageError(
+                f"{len(missing):,} lines of the batches are not in {source}, such as that with the "
+                f"custom_id {missing[0]!r}",
+                hint="give the input from which the batches were made, or none",
+            )
+        return lines, [self._planned(shards[n]) for n in sorted(shards)] + [*builder.plan(0).shards]
+
+    def _open(self, number: int, line: Line) -> GrowingShard:
+        found = self.found[number - 1]
+        body = _object(line.content).get("body")
+        model = body.get("model") if isinstance(body, dict) else found.batch.model
+        named = model if isinstance(model, str) else None
+        return GrowingShard(number, found.round, found.batch.endpoint, named)
+
+    def _planned(self, shard: GrowingShard) -> Planned:
+        found = self.found[shard.number - 1]
+        plan = shard.planned()
+        origin = found.origin
+        if origin is Origin.ADOPTED and plan.fingerprint != found.digest:
+            origin = Origin.REORDERED
+        return replace(plan, origin=origin)
+
+    def _add_new(self, builder: Builder, rules: InputRules, line: Line, source: Path) -> None:
+        inputs = rules.embedding_inputs
+        for _, checked in rules.walk([line]):
+            wrong: BatchError | None
+            if isinstance(checked, RequestLine):
+                wrong = builder.add(line, checked, rules.embedding_inputs - inputs)
+            else:
+                wrong = checked
+            if wrong is not None:
+                raise InvalidInput(source, (wrong,), 1)
+
+    def _take(
+        self,
+        found: Found,
+        line: bytes,
+        custom_id: str,
+        write: Callable[[bytes], object] | None,
+    ) -> None:
+        digest = hashlib.blake2b(line, digest_size=16).digest()
+        member = self._members.get(custom_id)
+        if member is None:
+            member = self._members[custom_id] = _Member(digest=digest)
+            if write is not None:
+                write(line + b"\n")
+        elif found.number in member.shards:
+            raise UsageError(f"{found.batch.id} holds the custom_id {custom_id!r} twice")
+        else:
+            if write is not None and found.origin is Origin.ADOPTED and member.digest != digest:
+                other = self.found[member.shards[-1] - 1].batch.id
+                raise UsageError(
+                    f"the batches {other} and {found.batch.id} have different requests with the "
+                    f"custom_id {custom_id!r}",
+                    hint=_ONE_BY_ONE,
+                )
+            before = max(self.found[number - 1].round for number in member.shards)
+            found.round = max(found.round, before + 1)
+        member.shards.append(found.number)
+
+    def _lines(self, found: Found) -> Iterator[tuple[bytes, str]]:
+        """The lines of a batch, each with its custom_id."""
+        digest = hashlib.sha256()
+        try:
+            with closing(_Pieces(self._backend, found.batch.input_file_id)) as stream:
+                for line in read_lines(cast(BinaryIO, stream), longest=self._limits.line_bytes):
+                    digest.update(line.content + b"\n")
+                    if not line.content.strip():
+                        continue
+                    custom_id = _custom_id(line)
+                    if not custom_id:
+                        raise UsageError(
+                            f"line {line.number} of the input of {found.batch.id} has no custom_id",
+                            hint="nothing can be followed without one: mend the input and run it",
+                        )
+                    yield line.content, custom_id
+            found.digest = digest.hexdigest()
+        except NotFound:
+            yield from self._answered(found)
+
+    def _answered(self, found: Found) -> Iterator[tuple[bytes, str]]:
+        """What stands for the lines of a batch whose input is gone: those that have results."""
+        batch = found.batch
+        if not batch.status.is_terminal:
+            raise JobIncomplete(
+                f"the input of {batch.id} is gone and the batch has not ended, so nobody can say "
+                "what its lines are",
+                hint="give the same command once it has ended",
+            )
+        found.origin = Origin.UNKNOWN
+        for file_id in (batch.output_file_id, batch.error_file_id):
+            if file_id is None:
+                continue
+            with closing(_Pieces(self._backend, file_id)) as stream:
+                for line in read_lines(cast(BinaryIO, stream)):
+                    result = read_result(line.content)
+                    member = self._members.get(result.custom_id) if result else None
+                    if result and not (member and found.number in member.shards):
+                        yield orjson.dumps({"custom_id": result.custom_id}), result.custom_id
+
+
+class _Pieces:
+    """A remote file's content, as what reads lines wants it."""
+
+    def __init__(self, backend: Backend, file_id: str) -> None:
+        self._pieces = backend.read_file(file_id)
+        self._rest = b""
+
+    def read(self, size: int) -> bytes:
+        """At most `size` bytes, none at the end."""
+        piece = self._rest or next(self._pieces, b"")
+        self._rest = piece[size:]
+        return piece[:size]
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        close = getattr(self._pieces, "close", None)
+        if close is not None:
+            close()
+
+
+def _object(content: bytes) -> Mapping[str, object]:
+    try:
+        value = orjson.loads(content)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _custom_id(line: Line) -> str | None:
+    custom_id = _object(line.content).get("custom_id")
+    return custom_id if isinstance(custom_id, str) else None
