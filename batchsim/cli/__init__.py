@@ -10,6 +10,7 @@ import sys
 
 import click
 
+from batchsim.cli.adopt import adopt
 from batchsim.cli.batches import batches
 from batchsim.cli.bench import bench
 from batchsim.cli.demo import demo
@@ -45,6 +46,7 @@ def commands() -> None:
 
 
 for command in (
+    adopt,
     batches,
     bench,
     demo,
