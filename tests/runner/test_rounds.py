@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batchsim.backends import Page
 from batchsim.backends.fake import FakeBackend
 from batchsim.backends.fake.faults import Faults
 from batchsim.backends.fake.pacing import Pacing
@@ -155,19 +156,33 @@ def test_lines_that_a_failed_batch_does_not_name_run_without_those_that_it_names
     class Strict(FakeBackend):
         """Refuses a line for a reason that no check of ours knows."""
 
-        def create_batch(self, **options):
-            content = b"".join(self.read_file(options["input_file_id"]))
-            self.hates = [b"hateful" in line for line in content.splitlines()]
-            return super().create_batch(**options)
+        def __init__(self):
+            super().__init__(pacing="quick")
+            self.hated = {}
 
-        def retrieve_batch(self, batch_id):
-            batch = super().retrieve_batch(batch_id)
-            if True not in self.hates:
+        def create_batch(self, **options):
+            batch = super().create_batch(**options)
+            content = b"".join(self.read_file(batch.input_file_id)).splitlines()
+            for number, line in enumerate(content, start=1):
+                if b"hateful" in line:
+                    self.hated[batch.id] = number
+            return batch
+
+        def _failed(self, batch):
+            line = self.hated.get(batch.id)
+            if line is None:
                 return batch
-            error = BatchError("content_policy", "no", None, self.hates.index(True) + 1)
+            error = BatchError("content_policy", "no", None, line)
             return replace(batch, status=Status.FAILED, errors=(error,), output_file_id=None)
 
-    backend = Strict(pacing="quick")
+        def retrieve_batch(self, batch_id):
+            return self._failed(super().retrieve_batch(batch_id))
+
+        def list_batches(self, **options):
+            page = super().list_batches(**options)
+            return Page(tuple(map(self._failed, page.data)), page.has_more)
+
+    backend = Strict()
     lines = [build.chat("a"), build.chat("b", text="hateful"), build.chat("c")]
     report = run(build.input(lines), backend, results=build.results)
     assert (report.ok, report.failed, report.rounds) == (2, 1, 1)
