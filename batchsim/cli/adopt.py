@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -99,7 +99,6 @@ def adopt(
         raise UsageError(
             "a new simulator has no batches to adopt", hint="name the folder of one: --store DIR"
         )
-    from batchsim.domain.endpoints import is_openai_model
     from batchsim.runner.adopt import Sought
     from batchsim.runner.adopt import adopt as adopt_batches
 
@@ -110,7 +109,7 @@ def adopt(
         results=output,
         job=job,
         source=source,
-        supports=_any if any_model else is_openai_model,
+        supports=(lambda _: True) if any_model else None,
         policy=policy,
         tell=_tell,
     )
@@ -123,10 +122,6 @@ def adopt(
         results=output,
         as_json=as_json,
     )
-
-
-def _any(model: Any) -> bool:
-    return bool(model)
 
 
 def _metadata(pairs: tuple[str, ...]) -> dict[str, str]:

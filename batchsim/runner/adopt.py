@@ -17,8 +17,7 @@ from typing import Any
 
 from batchsim.backends import Backend
 from batchsim.domain.batches import Batch
-from batchsim.domain.endpoints import is_openai_model
-from batchsim.domain.limits import OPENAI, Limits
+from batchsim.domain.limits import Limits
 from batchsim.errors import NotFound, UsageError
 from batchsim.jsonl import open_input, replace_file
 from batchsim.runner.directory import JobDirectory
@@ -61,8 +60,8 @@ def adopt(
     results: str | os.PathLike[str],
     job: str | os.PathLike[str] | None = None,
     source: Path | None = None,
-    limits: Limits = OPENAI,
-    supports: Callable[[str], bool] = is_openai_model,
+    limits: Limits | None = None,
+    supports: Callable[[str], bool] | None = None,
     tell: Callable[[Adopted], object] | None = None,
     **options: Any,
 ) -> Report:
@@ -84,7 +83,8 @@ def adopt(
             )
         batches = find(sought, backend)
         with directory.locked():
-            adopted = _prepare(batches, backend, directory, source, limits, supports)
+            takeover = Takeover(backend, batches, limits or backend.limits)
+            adopted = _prepare(takeover, backend, directory, source, supports or backend.supports)
         if tell is not None:
             tell(adopted)
     return run(
@@ -134,14 +134,12 @@ def _matches(batch: Batch, sought: Sought) -> bool:
 
 
 def _prepare(
-    batches: Sequence[Batch],
+    takeover: Takeover,
     backend: Backend,
     directory: JobDirectory,
     source: Path | None,
-    limits: Limits,
     supports: Callable[[str], bool],
 ) -> Adopted:
-    takeover = Takeover(backend, batches, limits)
     if source is None:
         with replace_file(directory.requests) as stream:
             takeover.read_batches(stream.write)

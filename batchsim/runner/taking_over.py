@@ -24,7 +24,6 @@ import orjson
 
 from batchsim.backends import Backend
 from batchsim.domain.batches import Batch, BatchError
-from batchsim.domain.endpoints import is_openai_model
 from batchsim.domain.limits import Limits
 from batchsim.domain.lines import RequestLine
 from batchsim.domain.validation import InputRules, duplicate_custom_id, invalid_json_line
@@ -77,9 +76,7 @@ class Takeover:
             for line, custom_id in self._lines(found):
                 self._take(found, line, custom_id, write)
 
-    def plan(
-        self, source: Path, supports: Callable[[str], bool] = is_openai_model
-    ) -> tuple[int, list[Planned]]:
+    def plan(self, source: Path, supports: Callable[[str], bool]) -> tuple[int, list[Planned]]:
         """How many lines the input `source` has, and the shards that it makes.
 
         Raises InvalidInput when a line that no batch holds is not valid, UsageError when the
