@@ -13,6 +13,7 @@ import click
 from batchsim.cli.adopt import adopt
 from batchsim.cli.batches import batches
 from batchsim.cli.bench import bench
+from batchsim.cli.cancel import cancel
 from batchsim.cli.demo import demo
 from batchsim.cli.estimate import estimate
 from batchsim.cli.failures import INTERRUPTED, explain
@@ -28,6 +29,7 @@ from batchsim.cli.surroundings import (
     interrupted_by_any_signal,
 )
 from batchsim.cli.validate import validate
+from batchsim.cli.watch import watch
 from batchsim.errors import BatchsimError
 
 
@@ -49,6 +51,7 @@ for command in (
     adopt,
     batches,
     bench,
+    cancel,
     demo,
     estimate,
     files,
@@ -58,6 +61,7 @@ for command in (
     serve,
     status,
     validate,
+    watch,
 ):
     commands.add_command(command)
 

@@ -16,15 +16,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from batchsim.cli.backend import real_backend
 from batchsim.cli.registry import registered
 from batchsim.domain.batches import RequestCounts
-from batchsim.errors import UsageError
+from batchsim.errors import JournalError, UsageError
 from batchsim.jsonl import replace_file
+from batchsim.runner.directory import JobDirectory
 from batchsim.runner.journal import JournalReader
 from batchsim.runner.report import Progress, progress
 from batchsim.runner.state import State
+
+if TYPE_CHECKING:
+    from batchsim.backends import Backend
 
 RESULTS = "results.jsonl"
 """The results of a job without a results file of its own, in its directory."""
@@ -111,6 +116,20 @@ class Job:
             return None
         return runner
 
+    def ask_to_cancel(self) -> None:
+        """Leave the wish that the job be cancelled; it outlives this process.
+
+        Raises UsageError when the directory does not take it.
+        """
+        try:
+            with replace_file(JobDirectory(self.path).cancel_request):
+                pass
+        except OSError as error:
+            raise UsageError(
+                f"the wish to cancel cannot be left in {self.path}: {error.strerror}",
+                hint="make room there, or cancel the batches themselves: `batchsim batches cancel`",
+            ) from None
+
     def write_begun(self, begun: Begun) -> None:
         """Note how the job was begun or continued."""
         with replace_file(self.path / _COMMAND) as stream:
@@ -152,6 +171,25 @@ class Follower:
     def service(self) -> str:
         """The service on which the job runs."""
         return self.state.started.service if self.state.started else ""
+
+    @property
+    def is_real(self) -> bool:
+        """Whether the job runs on a service, not on the simulator in its directory."""
+        return "://" in self.service
+
+    def backend(self) -> Backend:
+        """The service on which the job runs, with the key that began it.
+
+        Raises AuthenticationFailed without a key, JournalError with one of another account.
+        """
+        started = self.state.started
+        backend = real_backend(self.service)
+        if started is not None and started.account and backend.account != started.account:
+            raise JournalError(
+                f"the job was begun with another key, organization or project of {self.service}",
+                hint="give the key with which it began",
+            )
+        return backend
 
     def refresh(self) -> None:
         """Take in what is new. Raises JournalError when the journal cannot be read."""

@@ -69,6 +69,10 @@ class CancelTwin(ShardAction):
     batch_id: str
 
 
+class CancelBatch(ShardAction):
+    """Ask for the shard's own batch to be cancelled."""
+
+
 class GiveUpBatch(ShardAction):
     """Leave a batch that failed in passing, and start over with another file."""
 

@@ -22,6 +22,9 @@ ends the loop. The cases of a shard, by its stage:
                try, as shards of the next round, while rounds are left; then assemble the results.
                A finished job is taken up again when the policy allows more rounds than before.
 
+A job that somebody asked to cancel sends nothing more: shards without a batch are collected as they
+are, batches that run are cancelled, and what they have done is collected when they have ended.
+
 A failed request moves the next step into the future (`Setback`). A shard is stuck when requests
 failed for longer than the policy is patient, or when one was refused for a reason that waiting
 does not mend. Stuck shards do not hold up the others, except that after a refused upload or create
@@ -40,12 +43,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from batchsim.domain.batches import Batch
 from batchsim.domain.limits import Limits
 from batchsim.runner.actions import (
     AbandonCreate,
     Action,
     Assemble,
     Audit,
+    CancelBatch,
     CancelTwin,
     Collect,
     Create,
@@ -74,12 +79,14 @@ _HOLDING_TOKENS = frozenset({Stage.CREATING, Stage.UNKNOWN, Stage.LIVE})
 _ON_THEIR_WAY = _HOLDING_TOKENS | {Stage.UPLOADING, Stage.UPLOADED}
 _ONE_AT_A_TIME: dict[type, type] = {Upload: Upload, Create: Upload, Poll: Poll, Survey: Poll}
 _SUBMITTING = frozenset({Stage.WAITING, Stage.UPLOADED})
+_WITHOUT_BATCH = _SUBMITTING | {Stage.UPLOADING}
 
 
 def decide(state: State, policy: Policy, limits: Limits, now: float) -> list[Action]:
     """What is to be done `now` (unix seconds): never empty, and at most one Upload or Create."""
     is_collected = all(shard.stage is Stage.COLLECTED for shard in state.shards.values())
-    if is_collected and state.again and state.round < policy.retries:
+    may_resend = state.cancelled_at is None and state.round < policy.retries
+    if is_collected and state.again and may_resend:
         return [PlanRound()]
     if state.finished:
         return [Done()]
@@ -140,6 +147,9 @@ def _steps(state: State, policy: Policy, limits: Limits) -> Iterator[tuple[float
     room = _Room(state, policy, limits)
     is_refused = any(s.blocked and s.stage in _SUBMITTING for s in state.shards.values())
     for number, shard in state.shards.items():
+        if state.cancelled_at is not None and shard.stage in _WITHOUT_BATCH:
+            yield shard.since, Collect(number)
+            continue
         if stuck(shard, policy) is not None:
             continue
         if shard.stage in _SUBMITTING and (is_refused or not room.admits(shard)):
@@ -148,7 +158,7 @@ def _steps(state: State, policy: Policy, limits: Limits) -> Iterator[tuple[float
         for twin in shard.twins:
             if is_running(twin):
                 yield held, CancelTwin(number, twin.id)
-        step = _step(number, shard, policy)
+        step = _step(number, shard, policy, is_cancelled=state.cancelled_at is not None)
         if step is not None:
             yield max(step[0], held), step[1]
         elif shard.stage is Stage.LIVE:  # case 5
@@ -156,8 +166,14 @@ def _steps(state: State, policy: Policy, limits: Limits) -> Iterator[tuple[float
     yield from poll_steps(state, live, policy)
 
 
-def _step(number: int, shard: ShardState, policy: Policy) -> tuple[float, ShardAction] | None:
+def _step(
+    number: int, shard: ShardState, policy: Policy, *, is_cancelled: bool
+) -> tuple[float, ShardAction] | None:
     match shard.stage:
+        case Stage.LIVE if is_cancelled and _must_be_cancelled(shard):
+            return shard.since, CancelBatch(number)
+        case Stage.ENDED if is_cancelled and failed_in_passing(_batch(shard)):
+            return shard.since, Collect(number)
         case Stage.WAITING:  # case 1
             return shard.since, Upload(number)
         case Stage.UPLOADING:  # case 2
@@ -190,8 +206,7 @@ def _unknown_step(number: int, shard: ShardState, policy: Policy) -> tuple[float
 
 
 def _ended_step(number: int, shard: ShardState, policy: Policy) -> tuple[float, ShardAction]:
-    batch, since = shard.batch, shard.since
-    assert batch is not None, "a shard that ended has a batch"  # noqa: S101 - for the type checker
+    batch, since = _batch(shard), shard.since
     may_go_again = shard.plan.origin is not Origin.UNKNOWN
     if (
         failed_in_passing(batch) and shard.given_up + 1 < policy.batches_per_shard and may_go_again
@@ -207,6 +222,15 @@ def _ended_step(number: int, shard: ShardState, policy: Policy) -> tuple[float, 
         if file_id is not None and shard.file(source) is None:  # case 6c
             return since, Download(number, source, file_id)
     return since, Collect(number)  # case 6d
+
+
+def _batch(shard: ShardState) -> Batch:
+    assert shard.batch is not None, "a shard that ended has a batch"  # noqa: S101 - for the type checker
+    return shard.batch
+
+
+def _must_be_cancelled(shard: ShardState) -> bool:
+    return shard.batch is not None and is_running(shard.batch) and not shard.cancel_asked
 
 
 class _Room:

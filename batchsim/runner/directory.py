@@ -9,6 +9,7 @@ shards/0001.quarantine.jsonl   result lines that have no place in the results
 shards/0001.conflicts.jsonl    pairs of results of one line that say different things
 ledger.jsonl               one line per input line: what became of it, and in which batch
 late.jsonl                 good results of lines that had a good one before
+cancel                     there while somebody wants the job cancelled and no runner has noted it
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ class JobDirectory:
         self.requests = path / "requests.jsonl"
         self.ledger = path / "ledger.jsonl"
         self.late = path / "late.jsonl"
+        self.cancel_request = path / "cancel"
 
     def file(self, shard: int, source: Source) -> Path:
         """Where lines of the results from `source` are kept."""
@@ -66,7 +68,7 @@ class JobDirectory:
 
     def owns(self, path: Path) -> bool:
         """Whether `path` is a file that makes the job what it is."""
-        kept = self.journal, self.requests, self.ledger, self.late
+        kept = self.journal, self.requests, self.ledger, self.late, self.cancel_request
         own = {_LOCK, _HOLDER, *(each.name for each in kept)}
         place = Path(os.path.realpath(path))
         home = Path(os.path.realpath(self.path))

@@ -277,6 +277,18 @@ class Collected(ShardEntry):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CancelRequested(Entry):
+    """Somebody asked for the job to be cancelled: nothing more is sent, what is done is kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelAsked(ShardEntry):
+    """The service was asked to cancel the batch, and answered with it."""
+
+    batch: Batch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finished(Entry):
     """The results are whole and on the disk.
 

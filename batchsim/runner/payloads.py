@@ -14,6 +14,8 @@ from batchsim.runner.differences import Claim, Difference
 from batchsim.runner.entries import (
     Audited,
     BatchGivenUp,
+    CancelAsked,
+    CancelRequested,
     Collected,
     CreateAbandoned,
     Created,
@@ -66,6 +68,8 @@ KINDS: Mapping[str, type[Entry]] = {
         FileGone,
         Collected,
         Audited,
+        CancelRequested,
+        CancelAsked,
         Finished,
     )
 }

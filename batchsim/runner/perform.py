@@ -34,6 +34,7 @@ from batchsim.runner import actions, settle, submit, watch
 from batchsim.runner.entries import (
     BatchGivenUp,
     Blocked,
+    CancelAsked,
     CreateAbandoned,
     Delayed,
     Downloaded,
@@ -108,6 +109,8 @@ def _for_shard(work: Workplace, action: actions.ShardAction) -> Iterator[Step]: 
             yield watch.poll(work, number, shard)
         case actions.CancelTwin():
             yield _cancel_twin(work, action)
+        case actions.CancelBatch():
+            yield _cancel(work, number, shard)
         case actions.GiveUpBatch():
             reasons = "; ".join(error.message for error in batch_of(shard).errors[:1])
             yield BatchGivenUp(shard=number, reason=f"{batch_of(shard).id} failed: {reasons}")
@@ -115,6 +118,15 @@ def _for_shard(work: Workplace, action: actions.ShardAction) -> Iterator[Step]: 
             yield _download(work, action, shard)
         case actions.Collect():
             yield from settle.gather(work, number, shard)
+
+
+def _cancel(work: Workplace, number: int, shard: ShardState) -> Entry:
+    identifier = batch_of(shard).id
+    try:
+        batch = work.backend.cancel_batch(identifier)
+    except Conflict:  # it has ended, or will not be stopped any more
+        batch = work.backend.retrieve_batch(identifier)
+    return CancelAsked(shard=number, batch=batch)
 
 
 def _cancel_twin(work: Workplace, action: actions.CancelTwin) -> Entry:

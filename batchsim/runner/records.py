@@ -44,6 +44,8 @@ def named_lines(shard: ShardState) -> dict[int, Explanation]:
     """What the service said of single lines of a failed batch, by their numbers in its file."""
     if shard.plan.origin not in (Origin.OURS, Origin.ADOPTED):
         return {}  # the shard's lines are not in the order of that file
+    if shard.batch is None:
+        return {}
     return {
         error.line: Explanation(LineError(error.code, error.message), Verdict(Outcome.FAILED))
         for error in reversed(batch_of(shard).errors)
@@ -56,9 +58,12 @@ def unnamed_lines(shard: ShardState) -> Explanation:
 
     Lines of a batch that failed because of others are worth another try without those. A line that
     a result file lacks is worth one too; when the file itself never came or is gone, its results
-    exist and are paid, so nothing is asked again.
+    exist and are paid, so nothing is asked again. A shard without a batch was never sent.
     """
-    batch = batch_of(shard)
+    if shard.batch is None:
+        message = "This request was not sent because the job was cancelled."
+        return Explanation(LineError("batch_cancelled", message), Verdict(Outcome.CANCELLED))
+    batch = shard.batch
     gone = next((each for each in shard.files if isinstance(each, FileGone)), None)
     is_lost = gone is not None or awaits_files(batch)
     match batch.status:

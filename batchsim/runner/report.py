@@ -241,6 +241,8 @@ def _describe_job(entry: entries.Entry, state: State) -> str:
             return f"{entry.lines - left:,} lines are valid, {left:,} are not and are left out"
         case entries.RoundPlanned():
             return f"round {entry.round}: sending lines again"
+        case entries.CancelRequested():
+            return "the job is cancelled: nothing more is sent, what is done is kept"
         case entries.Finished():
             return "the results are written"
         case entries.Audited():
@@ -280,7 +282,7 @@ def _describe_shard(entry: entries.ShardEntry) -> str:  # noqa: C901 - one case 
             return "the batch was not found; creating another"
         case entries.Created():
             return f"{'found' if entry.adopted else 'created'} {entry.batch.id}"
-        case entries.Observed():
+        case entries.Observed() | entries.CancelAsked():
             return f"{entry.batch.id} is {entry.batch.unknown_status or entry.batch.status}"
         case entries.Downloaded():
             return f"downloaded {entry.file_id}, {entry.bytes:,} bytes"

@@ -29,6 +29,7 @@ from batchsim.runner.decide import decide
 from batchsim.runner.directory import JobDirectory, RequestLike
 from batchsim.runner.entries import (
     Audited,
+    CancelRequested,
     CreateUnknown,
     Entry,
     Looked,
@@ -181,6 +182,7 @@ class _Loop:
         """Go on until the results are written. Raises JobIncomplete when that cannot be now."""
         self._take_over()
         while True:
+            self._note_cancel_request()
             actions = decide(self._state, self._work.policy, self._limits, self._clock.now())
             for action in actions:
                 match action:
@@ -193,6 +195,15 @@ class _Loop:
                     case _:
                         for entries in perform(self._work, action):
                             self._record(*entries)
+
+    def _note_cancel_request(self) -> None:
+        """Another process may have left the wish that the job be cancelled."""
+        request = self._work.directory.cancel_request
+        if not request.exists():
+            return
+        if self._state.cancelled_at is None and self._state.finished is None:
+            self._record(CancelRequested())
+        request.unlink(missing_ok=True)
 
     def _take_over(self) -> None:
         """A request that another process had under way may have been sent, and has no answer."""

@@ -19,6 +19,8 @@ from batchsim.runner.entries import (
     Audited,
     BatchGivenUp,
     Blocked,
+    CancelAsked,
+    CancelRequested,
     Collected,
     CreateAbandoned,
     Created,
@@ -121,6 +123,8 @@ class ShardState:
     """Other batches of the shard, as last seen; only one of all is wanted."""
     given_up: int = 0
     """How many batches failed in passing."""
+    cancel_asked: bool = False
+    """Whether the service was asked to cancel the batch."""
     files: tuple[Downloaded | FileGone, ...] = ()
     tally: Tally | None = None
     differences: tuple[Difference, ...] = ()
@@ -173,6 +177,8 @@ class ShardState:
                 return replace(self, twins=(*others, entry.batch))
             case Observed():
                 return self._observe(at, entry.batch)
+            case CancelAsked():
+                return replace(self._observe(at, entry.batch), cancel_asked=True)
             case Downloaded() | FileGone():
                 kept = tuple(each for each in self.files if each.source is not entry.source)
                 return replace(self, files=(*kept, entry), setback=None)
@@ -204,6 +210,7 @@ class ShardState:
             file_created=0,
             was_refused=False,
             batch=None,
+            cancel_asked=False,
         )
 
     def _observe(self, at: float, batch: Batch) -> ShardState:
@@ -228,6 +235,8 @@ class State:
     """The latest round that was planned."""
     again: int = 0
     """How many results of the shards collected since then are worth another try."""
+    cancelled_at: float | None = None
+    """When somebody asked for the job to be cancelled."""
     finished: Finished | None = None
     finished_at: float = 0.0
     known: set[str] = field(default_factory=set)
@@ -275,6 +284,8 @@ class State:
                 self.skipped = entry
             case RoundPlanned():
                 self.round, self.again, self.finished = entry.round, 0, None
+            case CancelRequested():
+                self.cancelled_at = at
             case Finished():
                 self.finished, self.finished_at = entry, at
             case ShardEntry():

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,17 @@ def process(desk: Path) -> Callable[..., subprocess.Popen[bytes]]:
 
 
 @pytest.fixture
+def real(service: FakeBackend, monkeypatch: pytest.MonkeyPatch) -> FakeBackend:
+    """The simulated service, which `--real` and commands about jobs reach as a real one."""
+    from batchsim.cli import service as looked_at
+
+    for name in ("run", "job"):  # `batchsim.cli.run` is the command; its module is meant
+        module = import_module(f"batchsim.cli.{name}")
+        monkeypatch.setattr(module, "real_backend", looked_at.real_backend)
+    return service
+
+
+@pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeBackend]:
     """The simulated service that `batches` and `files` reach through the real client."""
     from batchsim.backends.openai import OpenAIBackend
@@ -83,6 +95,6 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeBackend]:
     fake = FakeBackend(seed=1, clock=VirtualClock())
     with openai_client(fake) as client:
         backend = OpenAIBackend(client, clock=fake.clock)
-        monkeypatch.setattr("batchsim.cli.service.real_backend", lambda base_url: backend)
+        monkeypatch.setattr("batchsim.cli.service.real_backend", lambda base_url=None: backend)
         yield fake
     fake.close()

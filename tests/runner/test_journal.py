@@ -58,6 +58,8 @@ EVERY_KIND = [
     entries.FileGone(shard=1, source=entries.Source.OUTPUT, file_id="f", reason="gone"),
     entries.Collected(shard=1, tally=entries.Tally(ok=1, missing=1, usage=Usage(1, 2, 3, 4))),
     entries.Audited(batches=2, strays=("batch_9",)),
+    entries.CancelRequested(),
+    entries.CancelAsked(shard=1, batch=BATCH),
     entries.Finished(bytes=12, tally=entries.Tally(ok=2), late=1),
     entries.DownloadDropped(shard=1, source=entries.Source.OUTPUT, reason="words"),
     entries.RoundPlanned(round=1),
