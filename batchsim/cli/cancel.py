@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from batchsim.cli.backend import provider_option
 from batchsim.cli.failures import ALL_GOOD, SOME_FAILED, explain
 from batchsim.domain.diagnosis import shown
 from batchsim.errors import AuthenticationFailed, BatchsimError, Conflict
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("name", metavar="JOB")
+@provider_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object about the job.")
 def cancel(*, name: str, as_json: bool) -> int:
     """Cancel JOB (its results file or its job directory): nothing more is sent.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from batchsim.cli.backend import provider_option
 from batchsim.cli.failures import INCOMPLETE
 from batchsim.clock import SystemClock
 from batchsim.errors import AuthenticationFailed, RateLimited, Unavailable
@@ -26,6 +27,7 @@ LOOK_SECONDS = 20.0
 
 @click.command()
 @click.argument("name", metavar="[JOB]", required=False)
+@provider_option
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object at every change.")
 def watch(*, name: str | None, as_json: bool) -> int:
     """Follow JOB (its results file or its job directory) to its end [default: the latest job].
