@@ -18,11 +18,15 @@ if TYPE_CHECKING:
 class Formats:
     """The models of a job's lines: one `for_all` of them, or those that the requests brought.
 
-    A line is known by the form that it asks for, which its own bytes tell: nothing is kept for
+    Raises UsageError when `for_all` is no pydantic model. A line is known by the form that it asks for, which its own bytes tell: nothing is kept for
     a line.
     """
 
     def __init__(self, for_all: Any = None) -> None:
+        if for_all is not None:
+            from batchsim.backends.openai.structured import checked
+
+            for_all = checked(for_all)
         self._for_all = for_all
         self._by_form: dict[bytes, Any] = {}
 

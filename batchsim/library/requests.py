@@ -9,6 +9,7 @@ is derived from its url and body: the same request always has the same.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -43,7 +44,7 @@ class Request(Generic[Parsed_co]):
 
     custom_id: str
     url: str
-    body: Object
+    body: Object = field(hash=False)
     response_format: type[Parsed_co] | None = field(default=None, compare=False, repr=False)
     is_derived: bool = field(default=False, compare=False, repr=False)
 
@@ -249,7 +250,9 @@ def _request(
         content = orjson.dumps(
             {"url": url, "body": body}, default=_plain, option=orjson.OPT_SORT_KEYS
         )
-    except TypeError as error:
+        if b"null" in content:  # so it writes a NaN, which would be another request
+            json.dumps(body, allow_nan=False, default=_plain)
+    except (TypeError, ValueError) as error:
         raise _not_json(error) from None
     is_derived = custom_id is None
     if custom_id is None:
@@ -262,10 +265,10 @@ def _request(
     return Request(custom_id, url, own, response_format, is_derived)
 
 
-def _not_json(error: TypeError) -> UsageError:
+def _not_json(error: Exception) -> UsageError:
     return UsageError(
         f"the request is not JSON: {error}",
-        hint="a body holds dicts, lists, texts, numbers, true, false and None only",
+        hint="a body holds dicts, lists, texts, finite numbers, True, False and None",
     )
 
 

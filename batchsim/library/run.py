@@ -113,6 +113,11 @@ def run(
     use, damaged or belongs to another input; JobIncomplete when the job stopped before its end:
     then the same call continues it.
     """
+    if not isinstance(backend, Backend):
+        raise UsageError(
+            f"the backend is not a Backend but a {type(backend).__name__}",
+            hint="give a FakeBackend, an OpenAIBackend, or OpenAIBackend(client) of your client",
+        )
     formats = Formats(response_format)
     lines: Path | Iterator[bytes]
     if isinstance(requests, str | os.PathLike):

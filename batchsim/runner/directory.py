@@ -116,15 +116,36 @@ class JobDirectory:
             holder.unlink(missing_ok=True)
             lock.release()
 
-    def spool(self, requests: Iterable[RequestLike]) -> Path:
+    def spool(self, requests: Iterable[RequestLike], *, has_begun: bool = False) -> Path:
         """Write `requests` as an input file, one a line. Returns its path.
 
-        Raises InputError when one is not a single line.
+        Raises InputError when one is not a single line; and JournalError, the file untouched, when
+        the job that it belongs to has begun with others.
         """
+        if has_begun and self.requests.exists():
+            self._compare(requests)
+            return self.requests
         with replace_file(self.requests, private=True) as stream:
             for number, request in enumerate(requests, start=1):
                 stream.write(as_line(number, request))
         return self.requests
+
+    def _compare(self, requests: Iterable[RequestLike]) -> None:
+        number = 0
+        with self.requests.open("rb") as stream:
+            for number, request in enumerate(requests, start=1):
+                line = as_line(number, request)
+                if stream.read(len(line)) != line:
+                    raise _other_lines(number)
+            if stream.read(1):
+                raise _other_lines(number + 1)
+
+
+def _other_lines(number: int) -> JournalError:
+    return JournalError(
+        f"the lines are not those that the job began with: line {number} is another",
+        hint="give the same lines to go on with the job, or give these a job of their own",
+    )
 
 
 def _holder(path: Path) -> str:

@@ -107,32 +107,35 @@ def run(
         plan = planned(source)  # a bad input leaves no trace
     try:
         policy = policy or Policy()
-        with directory.locked(network_files=policy.network_files):
-            source = source or directory.spool(_lines(requests))
-            with Journal(directory.journal, rolls_back=policy.network_files) as journal:
-                state = fold(journal.entries())
-                if state.started is None:
-                    plan = plan or planned(source)
-                else:
-                    plan = None
-                    _check_service(backend, state.started)
-                    _check_input(source, state.started, state)
-                work = Workplace(
-                    backend,
-                    directory,
-                    source,
-                    target,
-                    state,
-                    policy,
-                    limits,
-                    plan.custom_ids if plan else None,
-                )
-                loop = _Loop(journal, work, limits, observe)
-                if plan is not None:
-                    loop.begin(plan, own)
-                loop.run()
-                _check_audit(state, results)
-                return report(state, results, directory.ledger)
+        with (
+            directory.locked(network_files=policy.network_files),
+            Journal(directory.journal, rolls_back=policy.network_files) as journal,
+        ):
+            state = fold(journal.entries())
+            has_begun = state.started is not None
+            source = source or directory.spool(_lines(requests), has_begun=has_begun)
+            if state.started is None:
+                plan = plan or planned(source)
+            else:
+                plan = None
+                _check_service(backend, state.started)
+                _check_input(source, state.started, state)
+            work = Workplace(
+                backend,
+                directory,
+                source,
+                target,
+                state,
+                policy,
+                limits,
+                plan.custom_ids if plan else None,
+            )
+            loop = _Loop(journal, work, limits, observe)
+            if plan is not None:
+                loop.begin(plan, own)
+            loop.run()
+            _check_audit(state, results)
+            return report(state, results, directory.ledger)
     except OSError as error:
         raise JobIncomplete(
             f"the job stopped: {error}", hint="the same command goes on from here"

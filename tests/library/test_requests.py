@@ -1,4 +1,5 @@
 import json
+import pickle
 from collections.abc import Mapping
 
 import pytest
@@ -65,6 +66,12 @@ def test_the_same_request_twice_gets_two_ids_in_a_run():
     assert [each.custom_id for each in run(same, FakeBackend())] == [own, f"{own}-2", f"{own}-3"]
 
 
+def test_requests_can_be_kept_in_sets_and_sent_through_pickle():
+    request = Request.chat("a", model="m")
+    assert {request, Request.chat("a", model="m")} == {request}
+    assert pickle.loads(pickle.dumps(request)) == request
+
+
 def test_what_the_caller_changes_later_is_not_in_the_request():
     messages = [{"role": "user", "content": "a"}]
     request = Request.chat(messages, model="m")
@@ -88,6 +95,7 @@ def test_a_message_of_an_earlier_answer_can_be_given_back():
         lambda: Request.chat("a", model="m", when=object()),
         lambda: Request.chat([{"role": "user", "content": {1, 2}}], model="m"),
         lambda: Request.embedding("\ud800", model="m"),
+        lambda: Request.chat("a", model="m", temperature=float("nan")),
         lambda: Request.chat("a", model="m", custom_id=7),
         lambda: Request.chat("a", model="m", custom_id=""),
         lambda: Request.chat("a", model="m", response_format=dict),

@@ -6,7 +6,7 @@ import pytest
 
 import batchsim
 from batchsim import FakeBackend, Policy, Request, VirtualClock, run
-from batchsim.errors import InputError, JobIncomplete, OutcomeUnknown, UsageError
+from batchsim.errors import InputError, JobIncomplete, JournalError, OutcomeUnknown, UsageError
 from batchsim.library.run import JobOptions
 from batchsim.runner.run import run as run_job
 from tests.library.conftest import Lasting
@@ -144,6 +144,39 @@ def test_a_job_that_began_survives_the_loss_of_its_input(desk, lasting):
         source.write_bytes(lines)
     assert run("input.jsonl", lasting).all_ok
     assert lasting.created == 2
+
+
+def test_other_lines_do_no_harm_to_a_job_that_has_begun(desk, lasting):
+    first = run(ask("a", "b"), lasting, job="j")
+    kept = (desk / "j" / "requests.jsonl").read_bytes()
+    for lines in (ask("a", "c"), ask("a"), ask("a", "b", "c"), ask("c", "a", "b")):
+        with pytest.raises(JournalError, match="not those that the job began with: line") as caught:
+            run(lines, lasting, job="j")
+        assert "a job of their own" in caught.value.hint
+    assert (desk / "j" / "requests.jsonl").read_bytes() == kept
+    assert [each.request for each in first] == ask("a", "b")
+
+
+def test_what_is_no_backend_is_refused(desk):
+    client = FakeBackend().openai_client()
+    with pytest.raises(UsageError, match="not a Backend but a OpenAI") as caught:
+        run(ask("a"), client)
+    assert "OpenAIBackend(client)" in caught.value.hint
+    client.close()
+
+
+def test_what_is_no_model_is_refused_before_anything_is_sent(desk, lasting):
+    with pytest.raises(UsageError, match="a response format is a pydantic model"):
+        run(ask("a"), lasting, response_format={"type": "json_object"})
+    assert not lasting.created
+
+
+def test_lines_that_were_skipped_have_their_place_in_the_results(lasting):
+    results = run([b"{", *ask("a"), {"custom_id": "z"}], lasting, skip_invalid=True)
+    assert [(each.custom_id, each.is_ok) for each in results][::2] == [("", False), ("z", False)]
+    assert next(each.error.code for each in results.failed) == "invalid_json_line"
+    assert results.cost > 0
+    assert results.retry().ok == 1
 
 
 def test_a_folder_that_cannot_be_made_is_told(desk, lasting):

@@ -25,6 +25,18 @@ def strict_format(model: object) -> dict[str, Any]:
     It is for reading only: whoever asks again is given the same object.
     Raises UsageError for what is no pydantic model, and for one that no strict schema describes.
     """
+    kind = checked(model)
+    if not _NAME.fullmatch(kind.__name__):
+        raise UsageError(
+            f"a schema cannot be called {kind.__name__!r}: "
+            "the API takes letters, digits, _ and -, at most 64",
+            hint=f"give it a name of its own: class Answer({kind.__name__}): ...",
+        )
+    return _format(kind)
+
+
+def checked(model: object) -> type[BaseModel]:
+    """`model` as a pydantic model. Raises UsageError when it is none."""
     from pydantic import BaseModel
 
     if not (isinstance(model, type) and issubclass(model, BaseModel)):
@@ -32,13 +44,7 @@ def strict_format(model: object) -> dict[str, Any]:
             f"a response format is a pydantic model or a mapping, not {model!r}",
             hint="class Answer(pydantic.BaseModel): ...",
         )
-    if not _NAME.fullmatch(model.__name__):
-        raise UsageError(
-            f"a schema cannot be called {model.__name__!r}: "
-            "the API takes letters, digits, _ and -, at most 64",
-            hint=f"give it a name of its own: class Answer({model.__name__}): ...",
-        )
-    return _format(model)
+    return model
 
 
 @lru_cache(maxsize=64)
