@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from batchsim.library.results import Results as Results
     from batchsim.library.run import run as run
     from batchsim.runner.policy import Policy as Policy
+    from batchsim.testing import strategies as strategies
+    from batchsim.testing.check import check_pipeline as check_pipeline
     from batchsim.testing.intercept import intercept as intercept
 
 __version__ = "0.1.0"
@@ -49,9 +51,12 @@ _HOMES = {
     "ScaledClock": "batchsim.clock",
     "SystemClock": "batchsim.clock",
     "VirtualClock": "batchsim.clock",
+    "check_pipeline": "batchsim.testing.check",
     "intercept": "batchsim.testing.intercept",
     "run": "batchsim.library.run",
+    "strategies": "batchsim.testing.strategies",
 }
+"""Each name and the module that has it, or that it is."""
 
 __all__ = [  # noqa: PLE0604 - the table above is the one list of names
     *_HOMES,
@@ -62,7 +67,8 @@ __all__ = [  # noqa: PLE0604 - the table above is the one list of names
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'batchsim' has no attribute '{name}'")
-    return getattr(import_module(_HOMES[name]), name)
+    home = import_module(_HOMES[name])
+    return getattr(home, name, home)
 
 
 def __dir__() -> list[str]:

@@ -15,6 +15,7 @@ HEAVY = (
     "orjson",
     "sqlite3",
     "genai_prices",
+    "hypothesis",
 )
 
 
@@ -38,8 +39,10 @@ def test_the_public_names_are_these() -> None:
         "SystemClock",
         "VirtualClock",
         "__version__",
+        "check_pipeline",
         "intercept",
         "run",
+        "strategies",
     ]
 
 
@@ -67,6 +70,7 @@ def imported_by(statement: str) -> set[str]:
         ("import batchsim.cli", ("click", "orjson")),
         ("from batchsim import FakeBackend; FakeBackend()", ("orjson", "sqlite3")),
         ("from batchsim import intercept", ("orjson", "sqlite3")),
+        ("from batchsim import check_pipeline", ("orjson", "sqlite3")),
         ("from batchsim import Request; Request.chat('a', model='b')", ("orjson",)),
         ("from batchsim import run", ("orjson", "sqlite3")),
     ],
