@@ -15,6 +15,7 @@ import inspect
 import ssl
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import Any, NamedTuple
 from unittest import mock
@@ -75,6 +76,17 @@ class Examined(NamedTuple):
     verdict: Verdict
 
 
+_clock: ContextVar[VirtualClock] = ContextVar("batchsim_clock_of_example")
+
+
+def clock_of_example() -> VirtualClock:
+    """The clock of the example that is running, for a pipeline that is given its time.
+
+    Raises LookupError outside of an example.
+    """
+    return _clock.get()
+
+
 class _Endless(BaseException):
     """Not to be caught by the pipeline."""
 
@@ -126,6 +138,7 @@ def _ran(run: Pipeline, given: list[dict[str, Any]], backend: FakeBackend) -> An
     """What the pipeline returned, or _Raised."""
     assert isinstance(backend.clock, VirtualClock)  # noqa: S101 - as Example makes it
     door = _PassingTime(backend, backend.clock)
+    token = _clock.set(backend.clock)
     with intercept(door), sleeping_on(backend.clock):
         try:
             returned = run(copy.deepcopy(given))
@@ -134,6 +147,8 @@ def _ran(run: Pipeline, given: list[dict[str, Any]], backend: FakeBackend) -> An
             raise
         except BaseException as error:  # noqa: BLE001 - whatever it raises is its outcome
             return _Raised(error)
+        finally:
+            _clock.reset(token)
 
 
 class _PassingTime(App):
