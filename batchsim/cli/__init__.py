@@ -21,6 +21,7 @@ from batchsim.cli.files import files
 from batchsim.cli.jobs import jobs
 from batchsim.cli.results import results
 from batchsim.cli.run import run
+from batchsim.cli.scenarios import scenarios
 from batchsim.cli.serve import serve
 from batchsim.cli.status import status
 from batchsim.cli.surroundings import (
@@ -58,6 +59,7 @@ for command in (
     jobs,
     results,
     run,
+    scenarios,
     serve,
     status,
     validate,

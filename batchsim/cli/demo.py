@@ -5,19 +5,33 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from batchsim.backends import Backend
 from batchsim.cli.backend import backend_options, real_backend
 from batchsim.cli.failures import ALL_GOOD, SOME_FAILED
+from batchsim.cli.scenarios import faults_in, list_scenarios, scenario_options
 from batchsim.cli.translations import CREATED_AT, MODEL, Translation, translations
 from batchsim.domain.batches import Batch
 from batchsim.domain.lifecycle import STAMPS
+from batchsim.domain.limits import HOUR
 from batchsim.domain.lines import ResultLine
+from batchsim.errors import UsageError
 from batchsim.jsonl import read_lines
 
+if TYPE_CHECKING:
+    from batchsim.backends.fake import Faults
+
 POLL_SECONDS = 10
+
+SHORT_WAIT = 120
+"""Seconds after which looks become rarer."""
+
+LONGEST_WAIT = 26 * HOUR
+"""Seconds: a batch that has not ended by then is given up."""
 
 
 @click.command()
@@ -25,26 +39,32 @@ POLL_SECONDS = 10
 @click.option(
     "--seed", default=0, show_default=True, help="What the simulator's chance depends on."
 )
+@scenario_options
 @click.option(
     "--lines", type=click.Choice(["3", "20"]), default="3", help="How many sentences to translate."
 )
-def demo(*, backend: str | None, seed: int, lines: str) -> int:
+def demo(*, backend: str | None, seed: int, scenario: str, plan: Path | None, lines: str) -> int:
     """Put three Japanese sentences into English, as a real batch of April 2024 did.
 
     Shows the input lines, the Batch object, each status with its time, the results as they
     arrive and in input order, and the cost. On the simulator (the default) this takes a second
     and no key; with --real the same three lines run on the OpenAI API for a fraction of a cent.
     """
+    if scenario == "list":
+        list_scenarios()
+        return ALL_GOOD
     work = list(translations(int(lines)))
     if backend == "real":
+        if scenario != "completed" or plan is not None:
+            raise UsageError("--scenario and --faults are for the simulator, not for --real")
         heading("The translations of a batch of 17 April 2024, run again on the OpenAI API")
         return play(real_backend(), work)
     heading(f"A real batch of 17 April 2024, replayed on the simulator with seed {seed}")
     click.echo("No key, no network, no waiting: the times below are simulated.")
-    return play(fake_backend(seed, work), work)
+    return play(fake_backend(seed, work, scenario, faults_in(plan)), work)
 
 
-def fake_backend(seed: int, work: list[Translation]) -> Backend:
+def fake_backend(seed: int, work: list[Translation], scenario: str, faults: Faults) -> Backend:
     """The simulator as the service was in April 2024, answering with the real translations."""
     from batchsim.backends.fake import FakeBackend
     from batchsim.clock import VirtualClock
@@ -54,6 +74,8 @@ def fake_backend(seed: int, work: list[Translation]) -> Backend:
         clock=VirtualClock(start=CREATED_AT),
         pacing="2024",
         responder={each.custom_id: each.sentence.english for each in work},
+        scenario=scenario,
+        faults=faults,
     )
 
 
@@ -72,6 +94,10 @@ def play(backend: Backend, work: list[Translation]) -> int:
     heading(f"\n3. Look every {POLL_SECONDS} seconds until it has ended")
     batch = watch(backend, batch, start)
     tell_stamps(batch)
+    if not batch.status.is_terminal:
+        click.echo(f"It is still {batch.status}, and nobody waits longer than that.")
+        return SOME_FAILED
+    tell_errors(batch)
 
     results = list(read_results(backend, batch))
     elapsed = backend.clock.now() - start
@@ -111,17 +137,27 @@ def batch_object(batch: Batch) -> dict[str, object]:
 
 
 def watch(backend: Backend, batch: Batch, start: float) -> Batch:
-    """Poll until the batch has ended, printing each look."""
+    """Poll until the batch has ended, ever less often, printing each look."""
+    pause = POLL_SECONDS
     while True:
         counts = batch.request_counts
         click.echo(
             f"{backend.clock.now() - start:6.0f} s  {batch.status:<12}"
             f"{counts.completed} of {counts.total} completed, {counts.failed} failed"
         )
-        if batch.status.is_terminal:
+        waited = backend.clock.now() - start
+        if batch.status.is_terminal or waited > LONGEST_WAIT:
             return batch
-        backend.clock.sleep(POLL_SECONDS)
+        if waited > SHORT_WAIT:
+            pause = min(2 * pause, HOUR)
+        backend.clock.sleep(pause)
         batch = backend.retrieve_batch(batch.id)
+
+
+def tell_errors(batch: Batch) -> None:
+    """What validation found, if it failed."""
+    for error in batch.errors:
+        click.echo(f"Failed: {error.code}: {error.message}")
 
 
 def tell_stamps(batch: Batch) -> None:

@@ -15,6 +15,7 @@ import click
 from click.core import ParameterSource
 
 from batchsim.cli.failures import ALL_GOOD
+from batchsim.cli.scenarios import faults_in, list_scenarios, scenario_options
 from batchsim.clock import Clock, ScaledClock, SystemClock
 from batchsim.errors import UsageError
 
@@ -58,13 +59,7 @@ PACINGS = ("2024", "2025", "today", "quick", "instant")
     type=click.Choice(PACINGS),
     help="How long batches take [default: quick, a few seconds; with --speed, today].",
 )
-@click.option(
-    "--scenario",
-    metavar="NAME",
-    default="completed",
-    show_default=True,
-    help="How the service behaves: slow, expired_partial, missing_lines, ...; `list` shows them all.",
-)
+@scenario_options
 @click.option(
     "--auth-token",
     "tokens",
@@ -109,6 +104,7 @@ def serve(
     speed: float,
     pacing: str | None,
     scenario: str,
+    plan: Path | None,
     tokens: tuple[str, ...],
     allowed_hosts: tuple[str, ...],
     control: bool,
@@ -128,13 +124,15 @@ def serve(
     from batchsim.wire import App
 
     if scenario == "list":
-        return _list_scenarios()
+        list_scenarios()
+        return ALL_GOOD
     prepare_process()
     fakes = Fakes(
         seed=seed,
         clock=_clock(speed),
         pacing=pacing or ("quick" if speed == 1 else "today"),
         scenario=scenario,
+        faults=faults_in(plan),
         folder=data,
     )
     keys = tokens or None
@@ -159,14 +157,6 @@ def serve(
             stopped.wait()
         finally:
             _tell_verdicts(fakes)
-    return ALL_GOOD
-
-
-def _list_scenarios() -> int:
-    from batchsim.backends.fake.scenarios import SCENARIOS
-
-    for scenario in SCENARIOS.values():
-        click.echo(f"{scenario.name:<20}{scenario.description}")
     return ALL_GOOD
 
 

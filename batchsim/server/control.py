@@ -3,7 +3,8 @@
     GET  /_batchsim/clock       {"now": 1767225600.0}
     POST /_batchsim/clock       {"advance": seconds} or {"advance_to": unix seconds}
     GET  /_batchsim/faults      the faults, by the names that `Faults` gives them
-    PUT  /_batchsim/faults      those named have these values, all others go back to none
+    PUT  /_batchsim/faults      those named have these values, all others go back to none; lists of
+                                objects under `requests`, `lines` and `batches` (see fake.plans)
     POST /_batchsim/reset       forget all files, batches and faults, of every key
     GET  /_batchsim/snapshot    all files and batches, by the digest of their key
     GET  /_batchsim/verdict     what is wrong with the client whose key the request bears
@@ -15,11 +16,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection
-from dataclasses import asdict, fields
 from typing import Any
 
 from batchsim.backends import Backend
-from batchsim.backends.fake import FakeBackend, Faults
+from batchsim.backends.fake import FakeBackend
+from batchsim.backends.fake.plans import PlanError, plan_object, plan_of
 from batchsim.errors import BatchsimError, NotFound, Refused
 from batchsim.server.fakes import Fakes
 from batchsim.server.guard import CONTROL_PATH
@@ -92,16 +93,15 @@ class Control:
         return self._clock(request)
 
     def _faults(self, _: Request) -> dict[str, Any]:
-        return asdict(self._fakes.faults)
+        return plan_object(self._fakes.faults)
 
     def _set_faults(self, request: Request) -> dict[str, Any]:
-        plan: dict[str, Any] = dict(_numbers(request, [field.name for field in fields(Faults)]))
-        quota = plan.get("quota_after")
-        if quota is not None:
-            if quota != int(quota):
-                raise Refused("quota_after is a number of lines.", param="quota_after")
-            plan["quota_after"] = int(quota)
-        self._fakes.set_faults(Faults(**plan))
+        try:
+            faults = plan_of(parse.json_object(request))
+        except PlanError as error:
+            message = ". ".join(filter(None, (error.message, error.hint)))
+            raise Refused(message, param=error.key or None, code="invalid_value") from None
+        self._fakes.set_faults(faults)
         return self._faults(request)
 
     def _reset(self, request: Request) -> dict[str, Any]:

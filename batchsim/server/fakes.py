@@ -8,11 +8,13 @@ from __future__ import annotations
 import math
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from batchsim.backends.fake import FakeBackend, Faults, Pacing
+from batchsim.backends.fake.faults import NO_FAULTS
 from batchsim.backends.fake.ids import derived_seed
 from batchsim.backends.fake.pacing import pacing_of
 from batchsim.backends.fake.scenarios import scenario_of
@@ -34,7 +36,8 @@ class Fakes:
 
     `folder` is where they rest (in memory when None). What it holds is opened at once, and time
     goes on from the latest moment that is noted in it. `clock` is the time of them all, the
-    machine's unless given. `scenario` names how they all behave. Raises UsageError for an unknown
+    machine's unless given. `scenario` names how they all behave, `faults` what goes wrong besides.
+    Raises UsageError for an unknown
     scenario, and when the folder cannot be used, or is in use.
     """
 
@@ -45,14 +48,15 @@ class Fakes:
         clock: Clock | None = None,
         pacing: Pacing | str | None = None,
         scenario: str = "completed",
+        faults: Faults = NO_FAULTS,
         folder: Path | None = None,
     ) -> None:
         self.clock = AdjustableClock(clock or SystemClock())
         self.tenants = Tenants(self._make)
         self._scenario = scenario_of(scenario)
-        self.faults = self._scenario.faults
+        self._first_faults = self.faults = self._scenario.faults + faults
         self._seed = seed
-        self._pacing = self._scenario.paced(pacing_of(pacing))
+        self._pacing = pacing_of(pacing)
         self._folder = None if folder is None else folder / "keys"
         self._owner: FileLock | None = None
         self._found: dict[str, Store] = {}
@@ -78,12 +82,12 @@ class Fakes:
             backend.set_faults(faults)
 
     def reset(self) -> None:
-        """Forget all files, batches and faults but the scenario's own. Time goes on.
+        """Forget all files, batches and faults but those of the beginning. Time goes on.
 
         Requests under way may crash.
         """
         self._forget()
-        self.faults = self._scenario.faults
+        self.faults = self._first_faults
         if self._folder is not None:
             for path in self._folder.iterdir():
                 shutil.rmtree(path)
@@ -120,6 +124,7 @@ class Fakes:
             clock=self.clock,
             pacing=self._pacing,
             store=store,
+            scenario=replace(self._scenario, faults=NO_FAULTS),
             faults=self.faults,
         )
 
@@ -142,9 +147,9 @@ class Fakes:
             ) from None
         for digest in digests:
             self._found[digest] = DiskStore(folder / digest)
-        latest = max(
-            [_noted(folder.parent / _CLOCK), *(each.latest or 0.0 for each in self._found.values())]
-        )
+        ahead = self.faults.clock_ahead_by
+        noted = [each.latest - ahead for each in self._found.values() if each.latest]
+        latest = max([_noted(folder.parent / _CLOCK), *noted])
         if latest > self.clock.now():
             self.clock.advance_to(latest)
         for digest in digests:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import Any
 
-from batchsim.backends.fake.faults import NO_FAULTS, Faults
-from batchsim.backends.fake.pacing import pacing_of
 from batchsim.backends.fake.scenarios import scenario_of
 from batchsim.domain.limits import OPENAI, Limits
 from batchsim.errors import UsageError
 
 ARGUMENTS = ("seed", "scenario", "responder", "limits", "pacing", "order", "faults", "allow")
+
+PASSED_ON = ("responder", "order", "pacing", "faults")
+"""Those that are arguments of FakeBackend as they are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,18 +61,8 @@ def asked(arguments: Mapping[str, Any], *, seed: int) -> Asked:
         limits=limits,
         allow=allow if isinstance(allow, str) else tuple(allow),
         options={
-            "pacing": scenario.paced(pacing_of(arguments.get("pacing"))),
-            "faults": _over(scenario.faults, arguments.get("faults", NO_FAULTS)),
+            "scenario": scenario,
             "limits": limits,
-            **{name: arguments[name] for name in ("responder", "order") if name in arguments},
+            **{name: arguments[name] for name in PASSED_ON if name in arguments},
         },
     )
-
-
-def _over(base: Faults, faults: Faults) -> Faults:
-    named = {
-        field.name: getattr(faults, field.name)
-        for field in fields(Faults)
-        if getattr(faults, field.name) != field.default
-    }
-    return replace(base, **named)

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 import pytest
 
 from batchsim.backends.fake import FakeBackend, Faults, RequestFault
+from batchsim.backends.fake.rules import label_of
 from batchsim.backends.openai import OpenAIBackend
 from batchsim.errors import (
     AuthenticationFailed,
@@ -141,7 +142,7 @@ def unanswered(name):
         (RequestFault("truncated"), unanswered),
         (RequestFault("truncated", at_byte=0), unanswered),
     ],
-    ids=lambda value: value.label if isinstance(value, RequestFault) else "",
+    ids=lambda value: label_of(value) if isinstance(value, RequestFault) else "",
 )
 def test_a_fault_is_the_same_error_by_every_door(fake, door, name, fault, raised):
     asking = Asking(fake, door(fake))

@@ -137,9 +137,9 @@ def test_an_adjustable_clock_does_not_go_back(seconds):
 
 def test_a_scenario_holds_for_every_key_and_through_a_reset():
     fakes = Fakes(scenario="missing_lines", clock=VirtualClock())
-    assert fakes.faults.lost_lines == 0.2
+    assert fakes.faults.lines[0].fault == "missing"
     fakes.reset()
-    assert fakes.faults.lost_lines == 0.2
+    assert fakes.faults.lines[0].fault == "missing"
 
 
 def test_a_scenario_changes_the_pacing_that_was_chosen():

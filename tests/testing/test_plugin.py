@@ -234,7 +234,7 @@ def test_the_option_is_for_those_without_a_seed(batchsim):
         ("'slow'", ["the marker batchsim takes no argument 'slow'"]),
         (
             "scenario='slwo'",
-            ["there is no scenario called 'slwo'", "*choose one of completed, slow"],
+            ["there is no scenario called 'slwo'", "*choose one of completed, input_order, slow"],
         ),
         ("pacing='fast'", ["there is no pacing called 'fast'", "*choose one of today, 2025"]),
         ("order='any'", ["*results cannot be in 'any' order", "*choose"]),

@@ -8,12 +8,18 @@ the Simulator's own.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, BinaryIO, Literal, TypeVar
 
 from batchsim.backends import Page
 from batchsim.backends.fake.clients import Clients
-from batchsim.backends.fake.course import Behaviour
+from batchsim.backends.fake.course import (
+    Behaviour,
+    check_batch_faults,
+    check_own_scenario,
+    own_scenario,
+)
 from batchsim.backends.fake.fates import Fates, Service, cut_off, meet
 from batchsim.backends.fake.faults import NO_FAULTS, Faults
 from batchsim.backends.fake.history import History
@@ -55,7 +61,8 @@ class FakeBackend(Clients):
     - `order`: "shuffled" (by default) writes results in the order in which their lines finished;
       "input" in input order, as the service does in practice without promising it.
     - `scenario`: how the service behaves; a Scenario or the names of some ("slow,rate_limited").
-      It changes the pacing as far as it is about time, and has faults of its own.
+      It changes the pacing as far as it is about time, and has faults of its own. A batch whose
+      metadata name one as `batchsim.scenario` lives in that besides.
     - `faults`: what goes wrong besides; nothing by default.
     - `supports`: which models exist.
     - `organization`, `project`: the names that appear in messages.
@@ -91,13 +98,11 @@ class FakeBackend(Clients):
             )
         self.organization = organization
         self.project = project
-        scenario = scenario_of(scenario)
-        faults = scenario.faults + (faults or NO_FAULTS)
         self._draws = Draws(seed)
         behaviour = Behaviour(
             draws=self._draws,
-            pacing=scenario.paced(pacing_of(pacing)),
-            faults=faults,
+            pacing=pacing_of(pacing),
+            faults=NO_FAULTS,
             limits=limits,
             respond=simulated if responder is None else scripted(responder),
             may_ask_early=responder is None,
@@ -105,7 +110,9 @@ class FakeBackend(Clients):
             shuffled=order == "shuffled",
             organization=organization,
             project=project,
-        )
+        ).in_scenario(scenario_of(scenario))
+        behaviour = replace(behaviour, faults=behaviour.faults + (faults or NO_FAULTS))
+        check_batch_faults(behaviour.faults)
         store = MemoryStore() if store is None else store
         self.lasts = not isinstance(store, MemoryStore)
         self.undisturbed = Simulator(behaviour, store, clock)
@@ -114,7 +121,8 @@ class FakeBackend(Clients):
         """What was asked of this backend, and what came of it."""
         self._has_model = supports
         self._service = Service(self.undisturbed.time, self.clock.sleep, self.undisturbed.later)
-        self._fates = self._fates_of(faults)
+        self._fates = self._fates_of(behaviour.faults)
+        self._own_fates: dict[str, Fates] = {}
 
     @noted
     def upload_file(
@@ -200,7 +208,8 @@ class FakeBackend(Clients):
             output_expires_after=output_expires_after,
             request_id=request_id,
         )
-        return self._request("create_batch", input_file_id, ask)
+        check_own_scenario(metadata)
+        return self._request("create_batch", input_file_id, ask, own_scenario(metadata))
 
     @noted
     def retrieve_batch(self, batch_id: str) -> Batch:
@@ -235,10 +244,13 @@ class FakeBackend(Clients):
     def set_faults(self, faults: Faults) -> None:
         """Let other things go wrong from now on, the scenario's own faults no longer among them.
 
-        Requests are counted anew. A batch that is running its lines keeps its faults.
+        Requests are counted anew. A batch that is running its lines keeps its faults. Raises
+        UsageError for a scenario that there is not.
         """
+        check_batch_faults(faults)
         self.undisturbed.set_faults(faults)
         self._fates = self._fates_of(faults)
+        self._own_fates.clear()
 
     def take_ended(self) -> tuple[Batch, ...]:
         """The batches that have ended since the last call, in the order in which they ended.
@@ -258,9 +270,19 @@ class FakeBackend(Clients):
     def _fates_of(self, faults: Faults) -> Fates:
         return Fates(faults.requests, self._draws, self.clock.now())
 
-    def _fate(self, name: str, subject: str) -> RequestFault | None:
-        return self._fates.of(name, subject, self.clock.now(), self.undisturbed.kind_of_file)
+    def _fate(self, name: str, subject: object, scenario: str | None = None) -> RequestFault | None:
+        if not isinstance(subject, str):
+            return None  # the service refuses it
+        now, kind_of_file = self.clock.now(), self.undisturbed.kind_of_file
+        fault = self._fates.of(name, subject, now, kind_of_file)
+        scenario = scenario or self.undisturbed.scenario_about(subject)
+        if scenario is None:
+            return fault
+        own = self._own_fates.setdefault(scenario, self._fates_of(scenario_of(scenario).faults))
+        return own.of(name, subject, now, kind_of_file) or fault
 
-    def _request(self, name: str, subject: str, ask: Callable[[], Value]) -> Value:
-        fault = self._fate(name, subject)
+    def _request(
+        self, name: str, subject: str, ask: Callable[[], Value], scenario: str | None = None
+    ) -> Value:
+        fault = self._fate(name, subject, scenario)
         return ask() if fault is None else meet(fault, name, ask, self._service)

@@ -26,6 +26,12 @@ import orjson
 
 from batchsim.backends.fake.faults import Faults
 from batchsim.backends.fake.ids import Draws, request_ids
+from batchsim.backends.fake.line_faults import (
+    LineFault,
+    breaking_off,
+    declining,
+    failing_answer,
+)
 from batchsim.domain.batches import Usage
 from batchsim.domain.lines import RequestLine
 from batchsim.responders import Answer, Occasion, Responder
@@ -38,6 +44,13 @@ QUOTA_EXCEEDED = Answer(
 )
 """What a line gets once the account's money has run out (observed)."""
 
+
+NO_STATUS = 0
+TIMED_OUT = Answer(
+    NO_STATUS,
+    '{"code": "request_timeout", "message": "The request timed out before it was completed."}',
+)
+"""What a line gets, in the place of a response, once the model took too long (code documented)."""
 
 _new_tuple = tuple.__new__  # half the time of calling the class, which counts once a line
 
@@ -64,7 +77,9 @@ class Execution:
     def __init__(self, work: Work, respond: Responder, draws: Draws, faults: Faults) -> None:
         self.work = work
         self._respond = respond
-        self._faults = faults
+        self._draws = draws
+        self._quota = faults.quota_after
+        self._line_faults = faults.of_running()
         self._entropy = draws.per_line("answer", work.number, size=64)
         self._request_id = draws.per_line("request id", work.number, size=16).written(request_ids)
         self._reset()
@@ -137,11 +152,15 @@ class Execution:
 
     def _run_line(self, place: int, index: int, line: RequestLine) -> None:
         status_code, answer, usage = self._answer(place, line)
+        response = f'null, "error": {answer}}}\n'
+        if status_code != NO_STATUS:
+            response = (
+                f'{{"status_code": {status_code}, '
+                f'"request_id": "{self._request_id(line.number).decode()}", '
+                f'"body": {answer}}}, "error": null}}\n'
+            )
         text = (
-            f'"custom_id": {encode_basestring_ascii(line.custom_id)}, "response": '
-            f'{{"status_code": {status_code}, '
-            f'"request_id": "{self._request_id(line.number).decode()}", '
-            f'"body": {answer}}}, "error": null}}\n'
+            f'"custom_id": {encode_basestring_ascii(line.custom_id)}, "response": {response}'
         ).encode("ascii")
         self._starts[index] = self._spool.append(text)
         self._lengths[index] = len(text)
@@ -159,11 +178,28 @@ class Execution:
         total[3] += spent.reasoning_tokens
 
     def _answer(self, place: int, line: RequestLine) -> Answer:
-        quota = self._faults.quota_after
+        quota = self._quota
         if quota is not None and place >= quota:
             return QUOTA_EXCEEDED
+        fault = self._fault(line) if self._line_faults else None
+        if fault is not None and fault.fault in ("error", "timed_out"):
+            return failing_answer(fault) if fault.fault == "error" else TIMED_OUT
         occasion = int(self.work.finished_at(place)), self._entropy(line.number)
-        return self._respond(line, _new_tuple(Occasion, occasion))
+        answer = self._respond(line, _new_tuple(Occasion, occasion))
+        if fault is None or answer.status_code != 200:
+            return answer
+        return declining(answer) if fault.fault == "refusal" else breaking_off(answer)
+
+    def _fault(self, line: RequestLine) -> LineFault | None:
+        number, draws = self.work.number, self._draws
+        return next(
+            (
+                each
+                for each in self._line_faults
+                if each.hits(number, line.number, line.custom_id, draws)
+            ),
+            None,
+        )
 
     def outcome(self, index: int) -> bytes | None:
         """The result line from `"custom_id"` on; None when the line was not run."""

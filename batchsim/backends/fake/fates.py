@@ -18,6 +18,7 @@ from typing import NamedTuple, TypeVar
 from batchsim.backends.calls import CALLS, retry_after
 from batchsim.backends.fake.ids import Draws
 from batchsim.backends.fake.request_faults import RequestFault
+from batchsim.backends.fake.rules import label_of, places_of
 from batchsim.domain.mishaps import Answered, CutShort, Unanswered
 from batchsim.errors import BatchsimError, TransferBroken
 
@@ -62,10 +63,10 @@ class Fates:
 
     def _counts(self, place: int, fault: RequestFault) -> bool:
         self._met[place] += 1
-        return fault.nth is None or self._met[place] in fault.places
+        return fault.nth is None or self._met[place] in places_of(fault.nth)
 
     def _falls(self, fault: RequestFault, about: str, times: int) -> bool:
-        purpose = f"request fault\0{fault.label}\0{about}"
+        purpose = f"request fault\0{label_of(fault)}\0{about}"
         return fault.share >= 1 or self._draws.share(purpose, times) < fault.share
 
 

@@ -8,10 +8,48 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields, replace
 
+from batchsim.backends.fake.ids import Draws
+from batchsim.backends.fake.line_faults import LineFault
 from batchsim.backends.fake.request_faults import RequestFault
+from batchsim.backends.fake.rules import check_places, check_share, label_of, places_of
 from batchsim.errors import UsageError
 
-SHARES = ("incident", "lost_lines", "doubled_lines", "blank_lines")
+SHARES = (
+    "incident",
+    "failed_validation",
+    "cancelled_midway",
+    "lost_lines",
+    "doubled_lines",
+    "blank_lines",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchFault:
+    """Some batches that live in another scenario than the rest.
+
+      `scenario`: its name, or several with commas between them.
+      `nth`: only the so manieth batch of the service, from 1 on, or several.
+      `share`: the share of these, between 0 and 1, drawn by key.
+
+    What the scenario says of single requests holds for those about the batch, once it exists.
+    Raises UsageError for a share or a place that is none.
+    """
+
+    scenario: str
+    nth: int | tuple[int, ...] | None = None
+    share: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_share(self.share)
+        check_places("nth", self.nth)
+
+    def hits(self, number: int, draws: Draws) -> bool:
+        """Whether it hits the batch of that number, counted from 0."""
+        if self.nth is not None and number + 1 not in places_of(self.nth):
+            return False
+        purpose = f"batch fault {label_of(self)}"
+        return self.share >= 1 or draws.share(purpose, number) < self.share
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,9 +58,11 @@ class Faults:
 
     `a + b` has the faults of both; where both have a value, b's counts.
 
-    Requests:
-      `requests`: lost answers, errors, resets and more, each for the requests that it hits; of
-      several that hit the same request the first counts.
+    Requests, lines, batches, each one exactly or by share:
+      `requests`: lost answers, errors, resets and more; of several that hit the same request the
+      first counts.
+      `lines`: bad, missing, foreign and other lines.
+      `batches`: batches that live in another scenario.
 
     Time:
       `clock_ahead_by`: how far the service's clock, hence all that it stamps, is ahead of the
@@ -34,40 +74,61 @@ class Faults:
       (observed: about 1 s).
       `file_unseen_for`: for so long after its creation a file is not found and not listed
       (observed).
+      `file_pending_for`: for so long after its upload a file has the status "uploaded" (documented
+      once; other services still do).
+      `results_live_for`: how long result files are kept, whatever was asked for. None: as asked.
 
     Creating and listing batches:
       `stale_list_for`: for so long after its creation a batch is not in the list (feared).
       `unsorted_list`: batches are listed in a drawn order instead of newest first (feared).
+      `forgotten_after`: so long after its end a batch is not found any more (observed, after
+      weeks). None: never.
 
     Validating:
       `incident`: the share of batches that fail with "Cannot find file" for an existing file
       (observed during provider incidents); another batch over the same file may pass.
+      `failed_validation`: the share of batches whose first line is found not to be JSON.
+      `full_queue_batches`: so many batches, the first ones, fail with token_limit_exceeded.
       `tokens_held_for`: how long the tokens of an ended batch stay in the queue (observed for
       failed ones: some minutes).
 
     Running:
       `quota_after`: after so many lines of a batch, in the order in which they finish, every
       further line gets 429 insufficient_quota (observed). None: never.
+      `cancelled_midway`: the share of batches that somebody else cancels half-way.
 
     Results:
       `result_ids_late_by`: for so long after its end a batch shows no file ids (observed).
       `lost_lines`, `doubled_lines`, `blank_lines`: the shares of good lines that are missing from
-      the output file, in it twice, or there with status_code 0 and no body (observed, rare).
+      the output file, in it twice, or there with status_code 0 and no body (observed, rare): short
+      for LineFaults.
+
+    Webhooks:
+      `webhooks_twice`: every event is delivered twice, with the same webhook-id (documented).
     """
 
     requests: tuple[RequestFault, ...] = ()
+    lines: tuple[LineFault, ...] = ()
+    batches: tuple[BatchFault, ...] = ()
     clock_ahead_by: float = 0.0
     file_unknown_for: float = 0.0
     file_unseen_for: float = 0.0
+    file_pending_for: float = 0.0
+    results_live_for: float | None = None
     stale_list_for: float = 0.0
     unsorted_list: bool = False
+    forgotten_after: float | None = None
     incident: float = 0.0
+    failed_validation: float = 0.0
+    full_queue_batches: int = 0
     tokens_held_for: float = 0.0
     quota_after: int | None = None
+    cancelled_midway: float = 0.0
     result_ids_late_by: float = 0.0
     lost_lines: float = 0.0
     doubled_lines: float = 0.0
     blank_lines: float = 0.0
+    webhooks_twice: bool = False
 
     def __post_init__(self) -> None:
         for name in SHARES:
@@ -83,7 +144,25 @@ class Faults:
             for each in fields(self)
             if getattr(other, each.name) != each.default
         }
-        return replace(self, **{**changes, "requests": self.requests + other.requests})
+        rules = {name: getattr(self, name) + getattr(other, name) for name in RULES}
+        return replace(self, **{**changes, **rules})
 
+    def of_running(self) -> tuple[LineFault, ...]:
+        """The faults of lines that hit them while they run."""
+        return tuple(each for each in self.lines if not each.spoils)
+
+    def of_results(self) -> tuple[LineFault, ...]:
+        """The faults of lines that hit their results, those that are told by a share among them."""
+        short = {
+            "missing": self.lost_lines,
+            "blank": self.blank_lines,
+            "doubled": self.doubled_lines,
+        }
+        shares = tuple(LineFault(name, share=share) for name, share in short.items() if share)
+        return shares + tuple(each for each in self.lines if each.spoils)
+
+
+RULES = ("requests", "lines", "batches")
+"""The fields that hold faults of their own; those of two plans are joined."""
 
 NO_FAULTS = Faults()

@@ -12,6 +12,8 @@ from contextlib import ExitStack
 from json.encoder import encode_basestring_ascii
 from typing import NamedTuple
 
+import orjson
+
 from batchsim.backends.fake.execution import Execution
 from batchsim.backends.fake.faults import Faults
 from batchsim.backends.fake.ids import Draws, chances_in_hex, moments_in_hex
@@ -62,8 +64,7 @@ class Results:
         self._begin = begin
         self._pace = (end - begin) / max(1, len(sequence))
         self._draws = draws
-        self._faults = faults
-        self._spoils = bool(faults.lost_lines or faults.doubled_lines or faults.blank_lines)
+        self._faults = faults.of_results()
 
     def write(self, store: Store, output_key: str, error_key: str) -> tuple[Written, Written]:
         """Keep both files in `store` under their keys; one without lines is not kept."""
@@ -74,9 +75,8 @@ class Results:
             for index, line in self._lines():
                 if not is_good(index):
                     errors.add(line)
-                elif self._spoils:
-                    for each in self._spoilt(index, line):
-                        output.add(each)
+                elif self._faults:
+                    self._add_spoilt(index, line, output, errors)
                 else:
                     output.add(line)
             return output.keep(output_key), errors.keep(error_key)
@@ -109,20 +109,35 @@ class Results:
             f'"error": {{"code": "{code}", "message": "{message}"}}}}\n'
         ).encode("ascii")
 
-    def _spoilt(self, index: int, line: bytes) -> list[bytes]:
-        faults = self._faults
-        if self._happens("lost line", index, faults.lost_lines):
-            return []
-        if self._happens("blank line", index, faults.blank_lines):
+    def _add_spoilt(
+        self, index: int, line: bytes, output: _ResultFile, errors: _ResultFile
+    ) -> None:
+        custom_id = orjson.loads(line)["custom_id"]
+        hits = {
+            each.fault
+            for each in self._faults
+            if each.hits(self._number, index + 1, custom_id, self._draws)
+        }
+        if "in_both" in hits:
+            errors.add(line)
+        if "foreign" in hits:
+            output.add(_renamed(line, custom_id, f"{custom_id}-{self._number}-not-asked-for"))
+        if "missing" in hits:
+            return
+        if "blank" in hits:
             head, _, _ = line.partition(b', "response": ')
             blank = b'{"status_code": 0, "request_id": "", "body": null}'
             line = b'%b, "response": %b, "error": null}\n' % (head, blank)
-        return (
-            [line, line] if self._happens("doubled line", index, faults.doubled_lines) else [line]
-        )
+        if "cut" in hits:
+            line = line[: len(line) // 2] + b"\n"
+        output.add(line)
+        if "doubled" in hits:
+            output.add(line)
 
-    def _happens(self, fault: str, index: int, share: float) -> bool:
-        return self._draws.share(fault, self._number, index + 1) < share
+
+def _renamed(line: bytes, custom_id: str, other: str) -> bytes:
+    old, new = (f'"custom_id": {encode_basestring_ascii(name)}, ' for name in (custom_id, other))
+    return line.replace(old.encode("ascii"), new.encode("ascii"), 1)
 
 
 class _ResultFile:

@@ -27,9 +27,17 @@ from batchsim.backends.fake.records import BatchRecord, FileRecord, Records
 from batchsim.domain.batches import Batch, BatchError, RequestCounts
 from batchsim.domain.files import File, Purpose
 from batchsim.domain.lifecycle import Event, Status
-from batchsim.domain.validation import InputRules, file_not_found, token_limit_exceeded
+from batchsim.domain.validation import (
+    InputRules,
+    file_not_found,
+    invalid_json_line,
+    token_limit_exceeded,
+)
 from batchsim.responders.models import alias, snapshot
 from batchsim.stores import Store
+
+FULL_QUEUE_TOKENS = 90_000
+"""The limit that a full queue names when the account has none."""
 
 
 class Progress:
@@ -54,7 +62,7 @@ class Progress:
 
     def plan_batch(self, record: BatchRecord) -> None:
         """Have a batch leave its status when its time comes."""
-        _, due = next_event(record, self._behaviour)
+        _, due = next_event(record, self._of(record))
         self._agenda.plan(record.batch.id, due, BATCHES, record.number)
 
     def advance(self, now: float) -> None:
@@ -91,7 +99,7 @@ class Progress:
         batch = replace(record.batch, request_counts=self.counts(record, now))
         if (
             batch.status.is_terminal
-            and now < record.since + self._behaviour.faults.result_ids_late_by
+            and now < record.since + self._of(record).faults.result_ids_late_by
         ):
             return replace(batch, output_file_id=None, error_file_id=None)
         return batch
@@ -99,6 +107,11 @@ class Progress:
     def set_faults(self, faults: Faults) -> None:
         """Let other things go wrong from the next event on."""
         self._behaviour = replace(self._behaviour, faults=faults)
+
+    def is_forgotten(self, record: BatchRecord, now: float) -> bool:
+        """Whether a batch that ended is not found any more."""
+        after = self._of(record).faults.forgotten_after
+        return after is not None and record.batch.status.is_terminal and now >= record.since + after
 
     def take_ended(self) -> list[str]:
         """The ids of the batches that have ended since the last call, in that order."""
@@ -111,12 +124,20 @@ class Progress:
             execution.close()
         self._executions.clear()
 
+    def _of(self, record: BatchRecord) -> Behaviour:
+        behaviour = self._behaviour
+        if not record.batch.metadata and not behaviour.faults.batches:
+            return behaviour
+        return behaviour.of(record)
+
     def _end_status(self, record: BatchRecord, due: float) -> None:
-        event, _ = next_event(record, self._behaviour)
+        event, _ = next_event(record, self._of(record))
         if event is Event.ACCEPTED:
             self._validate(record, due)
         elif event is Event.EXECUTED:
             self._enter(self._stop(record, math.inf), event, due)
+        elif event is Event.CANCEL_REQUESTED:
+            self.cancel(record, due)
         elif event is Event.WINDOW_CLOSED:
             self._enter(self._stop(record, due), event, due)
         else:
@@ -134,13 +155,13 @@ class Progress:
         batch = record.batch.after(event, int(at), **changes)
         record = replace(record, batch=batch, since=at)
         if batch.status.is_terminal:
-            record = replace(record, released=at + self._behaviour.faults.tokens_held_for)
+            record = replace(record, released=at + self._of(record).faults.tokens_held_for)
         self._records.save(at, files=files, batch=record)
         self.plan_batch(record)
         for file in files:
             self.plan_file(file)
         if batch.status.is_terminal:
-            self._ended.append(batch.id)
+            self._ended += [batch.id] * (2 if self._of(record).faults.webhooks_twice else 1)
             self._forget(batch)
         return record
 
@@ -153,8 +174,12 @@ class Progress:
     # Validating
 
     def _validate(self, record: BatchRecord, due: float) -> None:
-        behaviour, batch = self._behaviour, record.batch
-        lost = behaviour.draws.share("incident", record.number) < behaviour.faults.incident
+        behaviour, batch, number = self._of(record), record.batch, record.number
+        faults, draws = behaviour.faults, behaviour.draws
+        if draws.share("failed validation", number) < faults.failed_validation:
+            self._reject(record, due, invalid_json_line(1))
+            return
+        lost = draws.share("incident", number) < faults.incident
         if lost or batch.input_file_id not in self._records.files:
             self._reject(record, due, file_not_found(batch.input_file_id, behaviour.organization))
             return
@@ -174,7 +199,7 @@ class Progress:
         record = replace(record, queue=queue, tokens=0 if findings.errors else findings.tokens)
         if findings.errors:
             self._reject(record, due, *findings.errors)
-        elif (limit := self._token_limit(record, due)) is not None:
+        elif (limit := self._token_limit(record, due, faults)) is not None:
             error = token_limit_exceeded(queue or "", behaviour.organization, limit)
             self._reject(record, due, error)
         else:
@@ -212,9 +237,11 @@ class Progress:
     def _reject(self, record: BatchRecord, due: float, *errors: BatchError) -> None:
         self._enter(record, Event.REJECTED, due, errors=errors)
 
-    def _token_limit(self, record: BatchRecord, now: float) -> int | None:
+    def _token_limit(self, record: BatchRecord, now: float, faults: Faults) -> int | None:
         """The limit of the batch's queue if the batch's tokens do not fit into it."""
         limit = self._behaviour.limits.enqueued_tokens.get(record.queue or "")
+        if record.number < faults.full_queue_batches:
+            return FULL_QUEUE_TOKENS if limit is None else limit
         if limit is None:
             return None
         queued = sum(
@@ -229,7 +256,7 @@ class Progress:
     def _prepared(
         self, record: BatchRecord, started: float, offsets: array[int], lines: int
     ) -> Execution:
-        behaviour, number, identifier = self._behaviour, record.number, record.batch.input_file_id
+        behaviour, number, identifier = self._of(record), record.number, record.batch.input_file_id
         running = running_time(number, lines, behaviour)
 
         def finished_at(place: int) -> float:
@@ -273,7 +300,7 @@ class Progress:
         if record.started is None:
             self._enter(record, event, due)
             return
-        behaviour, number = self._behaviour, record.number
+        behaviour, number = self._of(record), record.number
         execution = self._execution(record)
         execution.end(record.ran)
         order = execution.work.order
@@ -311,13 +338,15 @@ class Progress:
     def _result_file(
         self, record: BatchRecord, identifier: str, kind: str, written: Written, at: float
     ) -> FileRecord:
-        lifetime = record.output_expires_after or self._behaviour.limits.file_lifetime
+        lifetime: float = record.output_expires_after or self._behaviour.limits.file_lifetime
+        if (kept := self._of(record).faults.results_live_for) is not None:
+            lifetime = kept
         file = File(
             id=identifier,
             purpose=Purpose.BATCH_OUTPUT,
             filename=f"{record.batch.id}_{kind}.jsonl",
             bytes=written.bytes,
             created_at=int(at),
-            expires_at=int(at) + lifetime,
+            expires_at=int(at + lifetime),
         )
         return FileRecord(file=file, created=at, lines=written.lines)

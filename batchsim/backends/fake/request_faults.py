@@ -11,12 +11,19 @@ batchsim.domain.mishaps).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
 
 from batchsim.backends.calls import CALLS, Effect
+from batchsim.backends.fake.rules import (
+    check_parameters,
+    check_places,
+    check_share,
+    check_status,
+    unknown,
+)
 from batchsim.errors import UsageError
 
 ANY, READ, WRITE = "any", "read", "write"
@@ -98,71 +105,32 @@ class RequestFault:
     def __post_init__(self) -> None:
         kind = REQUEST_FAULTS.get(self.fault)
         if kind is None:
-            raise _unknown("request fault", self.fault, REQUEST_FAULTS)
+            raise unknown("request fault", self.fault, REQUEST_FAULTS)
         if self.call not in EVERY_CALL:
-            raise _unknown("call", self.call, EVERY_CALL)
+            raise unknown("call", self.call, EVERY_CALL)
         if self.file is not None and self.file not in FILES:
-            raise _unknown("file", self.file, FILES)
+            raise unknown("file", self.file, FILES)
         if kind.calls and self.call not in kind.calls:
             raise UsageError(
                 f"{self.fault!r} cannot hit the call {self.call!r}",
                 hint=f"name one of {', '.join(kind.calls)}",
             )
-        for name in PARAMETERS:
-            given = getattr(self, name)
-            if name not in kind.parameters and given is not None and given is not False:
-                raise UsageError(f"{self.fault!r} has no {name!r}", hint=_hint(kind))
-        self._check_numbers()
-
-    def _check_numbers(self) -> None:
-        if not 0 <= self.share <= 1:
-            raise UsageError(f"the share cannot be {self.share!r}: it is between 0 and 1")
-        if not self.places or min(self.places) < 1:
-            raise UsageError(f"nth cannot be {self.nth!r}: requests are counted from 1")
+        check_parameters(self, PARAMETERS, kind.parameters)
+        check_share(self.share)
+        check_status(self.status)
+        check_places("nth", self.nth)
         if not 0 <= self.since < self.until:
             raise UsageError(f"no request comes from {self.since!r} until {self.until!r}")
-        if self.status is not None and not 400 <= self.status <= 599:
-            raise UsageError(f"the status cannot be {self.status!r}: it is between 400 and 599")
         if self.seconds is not None and not 0 <= self.seconds < math.inf:
             raise UsageError(f"seconds cannot be {self.seconds!r}")
         if self.at_byte is not None and self.at_byte < 0:
             raise UsageError(f"at_byte cannot be {self.at_byte!r}: bytes are counted from 0")
-        if isinstance(self.retry_after, str) and not _fits_a_header(self.retry_after):
+        wait = self.retry_after
+        if isinstance(wait, str) and not (wait.isascii() and wait.isprintable()):
             raise UsageError("retry_after holds characters that no header can")
-
-    @property
-    def places(self) -> tuple[int, ...]:
-        """`nth` as several; (1,) when there is none."""
-        return (
-            self.nth
-            if isinstance(self.nth, tuple)
-            else (self.nth or (1 if self.nth is None else 0),)
-        )
-
-    @property
-    def label(self) -> str:
-        """What tells this fault from others in a draw, wherever in a plan it stands."""
-        return " ".join(
-            f"{each.name}={getattr(self, each.name)!r}"
-            for each in fields(self)
-            if each.name != "share" and getattr(self, each.name) != each.default
-        )
 
     def concerns(self, call: str) -> bool:
         """Whether it can hit requests of that method."""
         if self.call in (READ, WRITE):
             return (CALLS[call].effect is Effect.READ) is (self.call == READ)
         return self.call in (ANY, call)
-
-
-def _fits_a_header(value: str) -> bool:
-    return value.isascii() and value.isprintable()
-
-
-def _hint(kind: Kind) -> str:
-    return f"it has {', '.join(kind.parameters)}" if kind.parameters else "it has no parameters"
-
-
-def _unknown(what: str, name: object, known: Iterable[str]) -> UsageError:
-    names = ", ".join(known)
-    return UsageError(f"there is no {what} called {name!r}", hint=f"choose one of {names}")

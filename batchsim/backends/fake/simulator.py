@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any, BinaryIO, Literal
 
 from batchsim.backends import Backend, Page
-from batchsim.backends.fake.course import Behaviour
+from batchsim.backends.fake.course import Behaviour, check_own_scenario, own_scenario
 from batchsim.backends.fake.faults import Faults
 from batchsim.backends.fake.history import History, batch_histories
 from batchsim.backends.fake.ids import batch_id, file_id
@@ -109,12 +109,13 @@ class Simulator(Backend):
                 self._records.uploads += 1
                 self._records.save(now, files=[record])
                 self._progress.plan_file(record)
-        return file
+                return self._shown_file(record, now)
 
     def retrieve_file(self, file_id: str) -> File:
         """See Backend."""
         with self._lock:
-            return self._seen_file(file_id, self._advance()).file
+            now = self._advance()
+            return self._shown_file(self._seen_file(file_id, now), now)
 
     def list_files(
         self,
@@ -136,7 +137,7 @@ class Simulator(Backend):
             entries = records.items() if order == "asc" else reversed(records.items())
             return cut_page(
                 entries,
-                lambda record: record.file,
+                lambda record: self._shown_file(record, now),
                 limit=limit,
                 after=after,
                 matches=lambda record: (
@@ -178,6 +179,7 @@ class Simulator(Backend):
         """See Backend. An input file that does not exist fails the batch later (observed)."""
         check_creation(input_file_id, endpoint, completion_window, metadata, self._behaviour.limits)
         check_lifetime("output_expires_after", output_expires_after, self._behaviour.limits)
+        check_own_scenario(metadata)
         with self._lock:
             now = self._advance()
             self._check_input_file(input_file_id, now)
@@ -205,13 +207,13 @@ class Simulator(Backend):
         """See Backend. An id that does not begin with `batch` is refused (observed)."""
         with self._lock:
             now = self._advance()
-            return self._progress.shown(self._records.batch(batch_id), now)
+            return self._progress.shown(self._found_batch(batch_id, now), now)
 
     def cancel_batch(self, batch_id: str) -> Batch:
         """See Backend. Cancelling while results are written is allowed (inferred)."""
         with self._lock:
             now = self._advance()
-            record = self._records.batch(batch_id)
+            record = self._found_batch(batch_id, now)
             status = record.batch.status
             if status in (Status.CANCELLING, Status.CANCELLED):
                 return self._progress.shown(record, now)
@@ -232,7 +234,10 @@ class Simulator(Backend):
                 lambda record: self._progress.shown(record, now),
                 limit=limit,
                 after=after,
-                matches=lambda record: now >= record.batch.created_at + stale_for,
+                matches=lambda record: (
+                    now >= record.batch.created_at + stale_for
+                    and not self._progress.is_forgotten(record, now)
+                ),
             )
 
     def _listed_batches(self) -> Iterable[tuple[str, BatchRecord]]:
@@ -266,6 +271,23 @@ class Simulator(Backend):
             if record.file.purpose != Purpose.BATCH_OUTPUT:
                 return "input"
             return "error" if record.file.filename.endswith("_error.jsonl") else "output"
+
+    def scenario_about(self, identifier: str) -> str | None:
+        """The scenario of its own that a batch lives in; `identifier` is its id or a result file's."""
+        with self._lock:
+            file = self._records.files.get(identifier)
+            if file is not None and file.file.purpose == Purpose.BATCH_OUTPUT:
+                identifier = file.file.filename.rpartition("_")[0]
+            record = self._records.batches.get(identifier)
+            if record is None:
+                return None
+            named = [
+                each.scenario
+                for each in self._behaviour.faults.batches
+                if each.hits(record.number, self._behaviour.draws)
+            ]
+            own = own_scenario(record.batch.metadata)
+            return ",".join([*named, *([own] if own else [])]) or None
 
     def take_ended(self) -> tuple[Batch, ...]:
         """The batches that have ended since the last call, in the order in which they ended.
@@ -330,6 +352,18 @@ class Simulator(Backend):
         if not self._is_seen(record, now):
             raise refusals.no_such_file(identifier)
         return record
+
+    def _found_batch(self, identifier: str, now: float) -> BatchRecord:
+        record = self._records.batch(identifier)
+        if self._progress.is_forgotten(record, now):
+            raise refusals.no_such_batch(identifier)
+        return record
+
+    def _shown_file(self, record: FileRecord, now: float) -> File:
+        pending_for = self._behaviour.faults.file_pending_for
+        if pending_for and now < record.created + pending_for:
+            return replace(record.file, status="uploaded")
+        return record.file
 
     def _is_seen(self, record: FileRecord, now: float) -> bool:
         return now >= record.created + self._behaviour.faults.file_unseen_for
