@@ -18,9 +18,9 @@ import math
 from collections.abc import Callable, Collection
 from typing import Any
 
-from batchsim.backends import Backend
 from batchsim.backends.fake import FakeBackend
 from batchsim.backends.fake.plans import PlanError, plan_object, plan_of
+from batchsim.backends.fake.simulator import Simulator
 from batchsim.errors import BatchsimError, NotFound, Refused
 from batchsim.server.fakes import Fakes
 from batchsim.server.guard import CONTROL_PATH
@@ -134,17 +134,9 @@ def _numbers(request: Request, known: Collection[str]) -> dict[str, float]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _contents(backend: Backend) -> dict[str, Any]:
-    batches: list[dict[str, Any]] = []
-    more = True
-    while more:
-        page = backend.list_batches(limit=100, after=batches[-1]["id"] if batches else None)
-        batches += [batch.to_object() for batch in page.data]
-        more = page.has_more
-    files: list[dict[str, Any]] = []
-    more = True
-    while more:
-        found = backend.list_files(limit=10_000, after=files[-1]["id"] if files else None)
-        files += [file.to_object() for file in found.data]
-        more = found.has_more
-    return {"files": files, "batches": batches}
+def _contents(service: Simulator) -> dict[str, Any]:
+    """Everything that a service holds, newest first."""
+    return {
+        "files": [file.to_object() for file in reversed(service.all_files())],
+        "batches": [batch.to_object() for batch in reversed(service.all_batches())],
+    }

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+from collections.abc import Iterable
 
-from batchsim.backends import Page
 from batchsim.backends.fake import FakeBackend
 from batchsim.clock import VirtualClock
 from batchsim.domain.batches import Batch
@@ -15,8 +13,6 @@ from batchsim.domain.lines import RequestLine
 from batchsim.testing.asking import Asked
 from batchsim.verdict import Verdict, judge
 from batchsim.verdict.case import Case
-
-Listed = TypeVar("Listed", Batch, File)
 
 MOST_NAMED = 10
 """So many custom_ids are named in a failure; the rest is counted."""
@@ -35,23 +31,16 @@ class Account:
         self.scenario = asked.scenario
         self.clock = VirtualClock()
         self.backend = FakeBackend(clock=self.clock, seed=asked.seed, **asked.options)
-        self._limits = asked.limits
 
     @property
     def batches(self) -> list[Batch]:
         """All batches as they are now, oldest first."""
-        most = self._limits.batches_per_page
-        return _everything(
-            lambda after: self.backend.undisturbed.list_batches(limit=most, after=after)
-        )
+        return self.backend.undisturbed.all_batches()
 
     @property
     def files(self) -> list[File]:
         """All files as they are now, oldest first: inputs, outputs and errors."""
-        most = self._limits.files_per_page
-        return _everything(
-            lambda after: self.backend.undisturbed.list_files(limit=most, after=after)
-        )
+        return self.backend.undisturbed.all_files()
 
     @property
     def requests(self) -> list[RequestLine]:
@@ -112,16 +101,6 @@ class Account:
             return "no batch was created"
         states = Counter(str(batch.status) for batch in batches)
         return "batches: " + ", ".join(f"{count} {status}" for status, count in states.items())
-
-
-def _everything(page_after: Callable[[str | None], Page[Listed]]) -> list[Listed]:
-    found: list[Listed] = []
-    page = page_after(None)
-    found += page.data
-    while page.has_more:
-        page = page_after(found[-1].id)
-        found += page.data
-    return found[::-1]
 
 
 def _named(what: str, custom_ids: Iterable[str], order: Iterable[str]) -> list[str]:

@@ -1,8 +1,8 @@
 """Named behaviours of the service, each a change of its pacing, its faults and its order.
 
 A scenario changes only what it is about, so any of them goes with any pacing and with any other.
-Where its description does not say otherwise it was observed in the field (see tests/fake/quirks.py);
-none of them breaks a promise of the API reference but those that lose, double or invent lines.
+Where its description does not say otherwise it was reported from the field; none of them breaks a
+promise of the API reference but those that lose, double or invent lines.
 """
 
 from __future__ import annotations

@@ -301,6 +301,18 @@ class Simulator(Backend):
                 self._progress.shown(self._records.batches[identifier], now) for identifier in ended
             )
 
+    def all_batches(self) -> list[Batch]:
+        """Every batch as it is now, oldest first, whether a list would show it or not."""
+        with self._lock:
+            now = self._advance()
+            return [self._progress.shown(each, now) for each in self._records.batches.values()]
+
+    def all_files(self) -> list[File]:
+        """Every file as it is now, oldest first, whether a list would show it or not."""
+        with self._lock:
+            self._advance()
+            return [each.file for each in self._records.files.values()]
+
     def history(self, requests: RequestJournal) -> History:
         """What came of those requests by now."""
         with self._lock:
