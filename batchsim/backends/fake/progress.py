@@ -207,7 +207,7 @@ class Progress:
 
     def _ahead(self, record: BatchRecord, due: float, stream: BinaryIO) -> Execution | None:
         """An execution to take in the lines as they are validated, if all are sure to run."""
-        behaviour = self._behaviour
+        behaviour = self._of(record)
         if not behaviour.may_ask_early:
             return None
         lines = count_lines(stream)
