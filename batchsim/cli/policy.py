@@ -2,14 +2,43 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from batchsim.cli.registry import state_folder
+
 if TYPE_CHECKING:
     from batchsim.runner.policy import Policy
+
+
+def _dollars(_: click.Context, __: click.Parameter, value: str | None) -> Decimal | None:
+    """An amount above zero. Anything that people may have meant otherwise is refused."""
+    if value is None:
+        return None
+    if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value, re.ASCII) and Decimal(value):
+        return Decimal(value)
+    raise click.BadParameter(f"{value!r} is no amount in dollars; write it like 12.50")
+
+
+def _queue_limits(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, int]:
+    """The limits by the model's name without its date."""
+    from batchsim.responders.models import alias
+
+    limits = {}
+    for value in values:
+        model, _sign, tokens = value.rpartition("=")
+        number = re.sub(r"(?<=\d)[_,](?=\d)", "", tokens)
+        if not model or not re.fullmatch(r"[1-9]\d{0,14}", number, re.ASCII):
+            raise click.BadParameter(f"{value!r} is not MODEL=TOKENS, such as gpt-4o=90000")
+        limits[alias(model)] = int(number)
+    return limits
+
 
 OPTIONS = (
     click.option(
@@ -29,6 +58,29 @@ OPTIONS = (
         "to you, wait until it would have ended, or fence it off by deleting its input file and "
         "create it again. Only stop can never pay twice. [default: stop; with --fake, fence]",
     ),
+    click.option(
+        "--max-cost",
+        callback=_dollars,
+        metavar="USD",
+        help="Stop before the job could cost more than so many US dollars, over restarts and "
+        "retries. What a batch may cost at most is reserved before it is created: every byte of its "
+        "lines as a token, and every answer as long as its body allows. A model without a known "
+        "price, or output that nothing bounds, is not sent at all.",
+    ),
+    click.option(
+        "--queue-limit",
+        "queue_limits",
+        multiple=True,
+        metavar="MODEL=TOKENS",
+        callback=_queue_limits,
+        help="Let at most so many prompt tokens of a model be queued at once (per model; may be "
+        "repeated). Without it the limit is learned from the first refusal, and remembered.",
+    ),
+    click.option(
+        "--network-files",
+        is_flag=True,
+        help="Let the job directory lie on a network file system, where locks may not hold.",
+    ),
 )
 
 
@@ -37,9 +89,22 @@ def policy_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(command)
     def with_policy(
-        *, backend: str | None, retries: int, on_unknown: str | None, **options: Any
+        *,
+        backend: str | None,
+        retries: int,
+        on_unknown: str | None,
+        max_cost: Decimal | None,
+        queue_limits: dict[str, int],
+        network_files: bool,
+        **options: Any,
     ) -> Any:
-        policy = _policy(backend, retries=retries, on_unknown=on_unknown)
+        policy = replace(
+            _policy(backend, retries=retries, on_unknown=on_unknown),
+            max_cost=max_cost,
+            queue_limits=queue_limits,
+            queue_memory=state_folder() / "queues.json" if backend == "real" else None,
+            network_files=network_files,
+        )
         return command(backend=backend, policy=policy, **options)
 
     wrapped: Callable[..., Any] = with_policy

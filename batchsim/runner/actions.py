@@ -19,6 +19,17 @@ class ShardAction(Action):
     shard: int
 
 
+class Weigh(ShardAction):
+    """Count what the shard's lines ask for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Divide(ShardAction):
+    """Make shards of at most so many tokens of one that is too large for its model's queue."""
+
+    tokens: int
+
+
 class Upload(ShardAction):
     """Send the shard's lines as a file that was never sent before."""
 

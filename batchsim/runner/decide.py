@@ -40,11 +40,11 @@ taken over. At the end it lets twins end and audits the list, and only then writ
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from batchsim.domain.batches import Batch
 from batchsim.domain.limits import Limits
+from batchsim.responders.models import alias
 from batchsim.runner.actions import (
     AbandonCreate,
     Action,
@@ -54,6 +54,7 @@ from batchsim.runner.actions import (
     CancelTwin,
     Collect,
     Create,
+    Divide,
     Done,
     Download,
     FenceCreate,
@@ -68,15 +69,16 @@ from batchsim.runner.actions import (
     Survey,
     Upload,
     Wait,
+    Weigh,
 )
 from batchsim.runner.entries import Origin, Source
-from batchsim.runner.plan import queue
 from batchsim.runner.policy import OnUnknown, Policy, awaits_files, failed_in_passing, is_running
 from batchsim.runner.polling import poll_steps
+from batchsim.runner.queues import told_limit
+from batchsim.runner.room import Room, queue_limits, tokens_of
+from batchsim.runner.spending import refusals
 from batchsim.runner.state import Setback, ShardState, Stage, State
 
-_HOLDING_TOKENS = frozenset({Stage.CREATING, Stage.UNKNOWN, Stage.LIVE})
-_ON_THEIR_WAY = _HOLDING_TOKENS | {Stage.UPLOADING, Stage.UPLOADED}
 _ONE_AT_A_TIME: dict[type, type] = {Upload: Upload, Create: Upload, Poll: Poll, Survey: Poll}
 _SUBMITTING = frozenset({Stage.WAITING, Stage.UPLOADED})
 _WITHOUT_BATCH = _SUBMITTING | {Stage.UPLOADING}
@@ -95,7 +97,7 @@ def decide(state: State, policy: Policy, limits: Limits, now: float) -> list[Act
     due: list[Action] = []
     later: list[float] = []
     taken: set[type] = set()
-    for at, action in _all_steps(state, policy, limits):
+    for at, action in _all_steps(state, policy, limits, now):
         kind = _ONE_AT_A_TIME.get(type(action))
         if at > now:
             later.append(at)
@@ -107,10 +109,12 @@ def decide(state: State, policy: Policy, limits: Limits, now: float) -> list[Act
         return due
     if later:
         return [Wait(min(later))]
-    return [Stop(tuple(_reasons(state, policy)))]
+    return [Stop(tuple(_reasons(state, policy, limits, now)))]
 
 
-def _all_steps(state: State, policy: Policy, limits: Limits) -> Iterator[tuple[float, Action]]:
+def _all_steps(
+    state: State, policy: Policy, limits: Limits, now: float
+) -> Iterator[tuple[float, Action]]:
     held = state.setback.until if state.setback else 0.0
     if state.setback is not None and _is_out_of_patience(state.setback, policy):
         return
@@ -119,7 +123,7 @@ def _all_steps(state: State, policy: Policy, limits: Limits) -> Iterator[tuple[f
     elif all(shard.stage is Stage.COLLECTED for shard in state.shards.values()):
         yield from _last_steps(state, policy, held)
     else:
-        yield from _steps(state, policy, limits)
+        yield from _steps(state, policy, limits, now)
 
 
 def _last_steps(state: State, policy: Policy, held: float) -> Iterator[tuple[float, Action]]:
@@ -141,29 +145,74 @@ def _last_steps(state: State, policy: Policy, held: float) -> Iterator[tuple[flo
         yield 0.0, Assemble()
 
 
-def _steps(state: State, policy: Policy, limits: Limits) -> Iterator[tuple[float, Action]]:
+def _steps(
+    state: State, policy: Policy, limits: Limits, now: float
+) -> Iterator[tuple[float, Action]]:
     """The next step of each shard that has one, with the moment at which it falls due."""
     live: list[ShardState] = []
-    room = _Room(state, policy, limits)
-    is_refused = any(s.blocked and s.stage in _SUBMITTING for s in state.shards.values())
+    is_cancelled = state.cancelled_at is not None
+    room = Room(state, policy, limits, now)
+    queues = queue_limits(state, limits)
+    unweighed = {n for n, shard in state.shards.items() if _lacks_weight(shard, policy, queues)}
+    yield from ((0.0, Weigh(number)) for number in unweighed)
+    is_refused = (
+        bool(unweighed)
+        or any(s.blocked and s.stage in _SUBMITTING for s in state.shards.values())
+        or any(refusals(state, policy))
+    )
     for number, shard in state.shards.items():
-        if state.cancelled_at is not None and shard.stage in _WITHOUT_BATCH:
+        if is_cancelled and shard.stage in _WITHOUT_BATCH:
             yield shard.since, Collect(number)
             continue
-        if stuck(shard, policy) is not None:
+        if stuck(shard, policy) is not None or number in unweighed:
             continue
-        if shard.stage in _SUBMITTING and (is_refused or not room.admits(shard)):
+        if shard.stage in _SUBMITTING and (is_refused or not _has_room(shard, room, queues)):
             continue
-        held = shard.setback.until if shard.setback else 0.0
-        for twin in shard.twins:
-            if is_running(twin):
-                yield held, CancelTwin(number, twin.id)
-        step = _step(number, shard, policy, is_cancelled=state.cancelled_at is not None)
-        if step is not None:
-            yield max(step[0], held), step[1]
-        elif shard.stage is Stage.LIVE:  # case 5
+        yield from _shard_steps(number, shard, policy, queues, is_cancelled=is_cancelled)
+        if shard.stage is Stage.LIVE:  # case 5
             live.append(shard)
     yield from poll_steps(state, live, policy)
+    yield from ((at, Wait(at)) for at in room.opens if at > now)
+
+
+def _shard_steps(
+    number: int,
+    shard: ShardState,
+    policy: Policy,
+    queues: Mapping[str, int],
+    *,
+    is_cancelled: bool,
+) -> Iterator[tuple[float, Action]]:
+    held = shard.setback.until if shard.setback else 0.0
+    for twin in shard.twins:
+        if is_running(twin):
+            yield held, CancelTwin(number, twin.id)
+    if _is_divisible(shard, queues):
+        yield shard.since, Divide(number, queues[alias(shard.plan.model or "")])
+        return
+    step = _step(number, shard, policy, is_cancelled=is_cancelled)
+    if step is not None:
+        yield max(step[0], held), step[1]
+
+
+def _has_room(shard: ShardState, room: Room, queues: Mapping[str, int]) -> bool:
+    return _is_divisible(shard, queues) or room.admits(shard)
+
+
+def _lacks_weight(shard: ShardState, policy: Policy, queues: Mapping[str, int]) -> bool:
+    """Whether the shard must be weighed before anything more is sent."""
+    is_unreadable = shard.plan.origin is Origin.UNKNOWN
+    if shard.weight is not None or shard.stage is Stage.COLLECTED or is_unreadable:
+        return False
+    is_limited = alias(shard.plan.model or "") in queues and not shard.plan.tokens
+    return policy.max_cost is not None or is_limited
+
+
+def _is_divisible(shard: ShardState, queues: Mapping[str, int]) -> bool:
+    """Whether nothing was sent of the shard, and all of it can never be queued together."""
+    limit = queues.get(alias(shard.plan.model or ""))
+    is_too_large = limit is not None and tokens_of(shard) > limit
+    return is_too_large and shard.stage is Stage.WAITING and shard.plan.lines > 1
 
 
 def _step(
@@ -208,10 +257,12 @@ def _unknown_step(number: int, shard: ShardState, policy: Policy) -> tuple[float
 def _ended_step(number: int, shard: ShardState, policy: Policy) -> tuple[float, ShardAction]:
     batch, since = _batch(shard), shard.since
     may_go_again = shard.plan.origin is not Origin.UNKNOWN
-    if (
-        failed_in_passing(batch) and shard.given_up + 1 < policy.batches_per_shard and may_go_again
-    ):  # case 6a
-        return since + policy.batch_wait(shard.given_up), GiveUpBatch(number)
+    gives_up = shard.given_up + 1 < policy.batches_per_shard and may_go_again
+    if failed_in_passing(batch) and gives_up:  # case 6a
+        if told_limit(batch) is None:
+            return since + policy.batch_wait(shard.given_up), GiveUpBatch(number)
+        if shard.plan.lines > 1 or tokens_of(shard) <= (told_limit(batch) or 0):
+            return since, GiveUpBatch(number)  # it waits for room, not for time
     looked = since if shard.looked is None else shard.looked
     if awaits_files(batch) and looked < since + policy.late_files:  # case 6b
         return looked + policy.first_poll, Poll(number)
@@ -231,35 +282,6 @@ def _batch(shard: ShardState) -> Batch:
 
 def _must_be_cancelled(shard: ShardState) -> bool:
     return shard.batch is not None and is_running(shard.batch) and not shard.cancel_asked
-
-
-class _Room:
-    """Who may still be sent: bounds the shards on their way and the tokens in each queue."""
-
-    def __init__(self, state: State, policy: Policy, limits: Limits) -> None:
-        self._limits = limits
-        self._free = policy.max_live
-        self._queued: Counter[str] = Counter()
-        for shard in state.shards.values():
-            self._free -= shard.stage in _ON_THEIR_WAY
-            name = queue(limits, shard.plan.model)
-            if name and shard.stage in _HOLDING_TOKENS:
-                self._queued[name] += shard.plan.tokens
-
-    def admits(self, shard: ShardState) -> bool:
-        """Whether a shard that is WAITING or UPLOADED may go on; if so, its room is taken."""
-        tokens = shard.plan.tokens
-        name = queue(self._limits, shard.plan.model)
-        queued = self._queued[name] if name else 0
-        if name and queued and queued + tokens > self._limits.enqueued_tokens[name]:
-            return False
-        if shard.stage is Stage.WAITING:
-            if self._free <= 0:
-                return False
-            self._free -= 1
-        if name:
-            self._queued[name] += tokens
-        return True
 
 
 def stuck(shard: ShardState, policy: Policy) -> str | None:
@@ -282,11 +304,15 @@ def _is_out_of_patience(setback: Setback, policy: Policy) -> bool:
     return setback.last - setback.since >= policy.patience
 
 
-def _reasons(state: State, policy: Policy) -> Iterator[str]:
+def _reasons(state: State, policy: Policy, limits: Limits, now: float) -> Iterator[str]:
     total = len(state.shards)
     if state.setback is not None and _is_out_of_patience(state.setback, policy):
         yield state.setback.reason
+    yield from refusals(state, policy)
+    room = Room(state, policy, limits, now)
     for number, shard in state.shards.items():
         reason = stuck(shard, policy)
+        if reason is None and shard.stage in _SUBMITTING and not room.admits(shard):
+            reason = room.shortages.get(number)
         if reason is not None:
             yield f"shard {number} of {total}: {reason}"

@@ -11,6 +11,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from decimal import Decimal
 from enum import StrEnum
 from typing import ClassVar
 
@@ -144,6 +145,31 @@ class RoundPlanned(Entry):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Weighed(ShardEntry):
+    """What the shard's lines ask for.
+
+    `tokens` of prompt by estimate, and at most `most_prompt` of them and `most_output` of output;
+    None where nothing bounds them.
+    """
+
+    tokens: int
+    most_prompt: int | None
+    most_output: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Divided(ShardEntry):
+    """The shard was too large for its model's queue; its lines are in shards planned with this."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled(ShardEntry):
+    """What the shard's batch has cost, in US dollars, by its usage."""
+
+    usd: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UploadIntended(ShardEntry):
     """The input file is about to be sent under a name that was never used before."""
 
@@ -180,6 +206,8 @@ class CreateIntended(ShardEntry):
 
     file_id: str
     request_id: str = ""
+    reserved: Decimal | None = None
+    """The most that the batch can cost, in US dollars; None when that is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -325,6 +353,8 @@ class Surveyed(Entry):
 
     durable: ClassVar[bool] = False
     cursor: str | None = None
+    others: Mapping[str, int] = field(default_factory=dict)
+    """The lines of others' unfinished batches on the page, by model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

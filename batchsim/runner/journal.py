@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self
 
-from batchsim.errors import JobIncomplete, JournalError
+from batchsim.errors import BatchsimError, JobIncomplete, JournalError
 from batchsim.jsonl import sync_folder
 from batchsim.runner.entries import Entry, ShardEntry
 from batchsim.runner.payloads import from_payload, to_payload
@@ -112,10 +112,12 @@ class Journal:
         """Close the database; nothing can be appended any more."""
         self._database.close()
 
-    def append(self, at: float, *entries: Entry) -> None:
+    def append(self, at: float, *entries: Entry, check: Callable[[], object] | None = None) -> None:
         """Write `entries`, all of them or none, and return once they are on the disk.
 
-        `at` is the time in unix seconds. Raises JobIncomplete when the disk does not take them.
+        `at` is the time in unix seconds. `check` is called in the same transaction; what it raises
+        keeps them out. Raises JobIncomplete when the disk does not take them, JournalError when
+        another process has opened the journal since.
         """
         rows = [
             (
@@ -129,10 +131,15 @@ class Journal:
         try:
             self._database.execute("BEGIN IMMEDIATE")
             self._check_epoch()
+            if check is not None:
+                check()
             self._database.executemany(
                 "INSERT INTO entries (at, kind, shard, payload) VALUES (?, ?, ?, ?)", rows
             )
             self._database.execute("COMMIT")
+        except BatchsimError:
+            self._roll_back()
+            raise
         except sqlite3.Error as error:
             self._roll_back()
             raise JobIncomplete(
@@ -154,7 +161,6 @@ class Journal:
     def _check_epoch(self) -> None:
         (epoch,) = self._database.execute("SELECT max(epoch) FROM holders").fetchone()
         if epoch != self._epoch:
-            self._roll_back()
             raise JournalError(
                 f"another runner has taken over the job of {self._path}",
                 hint="this one was stopped or its lock was copied; let the other go on",

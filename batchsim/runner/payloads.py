@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -24,6 +25,7 @@ from batchsim.runner.entries import (
     CreateRefused,
     CreateSettled,
     CreateUnknown,
+    Divided,
     DownloadDropped,
     Downloaded,
     Entry,
@@ -33,6 +35,7 @@ from batchsim.runner.entries import (
     Origin,
     Planned,
     RoundPlanned,
+    Settled,
     Skipped,
     Source,
     Started,
@@ -41,6 +44,7 @@ from batchsim.runner.entries import (
     UploadDropped,
     Uploaded,
     UploadIntended,
+    Weighed,
 )
 
 KINDS: Mapping[str, type[Entry]] = {
@@ -48,6 +52,9 @@ KINDS: Mapping[str, type[Entry]] = {
     for kind in (
         Started,
         Planned,
+        Weighed,
+        Divided,
+        Settled,
         RoundPlanned,
         Skipped,
         UploadIntended,
@@ -90,6 +97,8 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "ranges": lambda value: array("Q", value),
     "origin": Origin,
     "source": Source,
+    "usd": Decimal,
+    "reserved": lambda value: None if value is None else Decimal(value),
     "strays": tuple,
     "tally": _tally,
 }
@@ -99,6 +108,8 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
 def _plain(value: Any) -> Any:
     if isinstance(value, array):
         return value.tolist()
+    if isinstance(value, Decimal):
+        return str(value)
     raise TypeError
 
 

@@ -35,15 +35,20 @@ from batchsim.runner.entries import (
     BatchGivenUp,
     Blocked,
     CancelAsked,
+    Collected,
     CreateAbandoned,
     Delayed,
+    Divided,
     Downloaded,
     Entry,
     FileGone,
     Halted,
+    Settled,
     TwinSeen,
 )
+from batchsim.runner.spending import paid
 from batchsim.runner.state import ShardState
+from batchsim.runner.weighing import divide, weigh
 from batchsim.runner.workplace import Step, Workplace, batch_of, words
 
 
@@ -117,7 +122,19 @@ def _for_shard(work: Workplace, action: actions.ShardAction) -> Iterator[Step]: 
         case actions.Download():
             yield _download(work, action, shard)
         case actions.Collect():
-            yield from settle.gather(work, number, shard)
+            yield from _collect(work, number, shard)
+        case actions.Weigh():
+            yield weigh(work.source, shard.plan)
+        case actions.Divide():
+            last = max(work.state.last_shards.values())
+            parts = divide(work.source, shard.plan, work.limits, action.tokens, after=last)
+            yield Divided(shard=number), *parts
+
+
+def _collect(work: Workplace, number: int, shard: ShardState) -> Iterator[Step]:
+    for entry in settle.gather(work, number, shard):
+        usd = paid(shard.plan, shard.batch, entry.tally) if isinstance(entry, Collected) else None
+        yield entry if usd is None else (entry, Settled(shard=number, usd=usd))
 
 
 def _cancel(work: Workplace, number: int, shard: ShardState) -> Entry:

@@ -7,8 +7,11 @@ on the backend's clock.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
+from pathlib import Path
 from typing import Literal
 
 from batchsim.domain.batches import Batch
@@ -61,6 +64,13 @@ class Policy:
     """How many shards may be on their way at once."""
     twins_end: float = 1_800.0
     """How long a job waits at its end for twins to be cancelled (observed: ten minutes)."""
+    max_cost: Decimal | None = None
+    """The most that the job may cost, in US dollars: what it has cost and what its batches may
+    still cost never exceed it together."""
+    queue_limits: Mapping[str, int] = field(default_factory=dict)
+    """How many tokens may be queued by model, if it is known; they go before what was learned."""
+    queue_memory: Path | None = None
+    """A file that remembers across jobs how many tokens the service lets queue per model."""
     survey_from: int = 5
     """From so many live batches on, the list is read instead of each of them."""
     network_files: bool = False

@@ -258,6 +258,12 @@ def _describe_shard(entry: entries.ShardEntry) -> str:  # noqa: C901 - one case 
     match entry:
         case entries.Planned():
             return f"{entry.lines:,} lines for {entry.model or 'no model'} at {entry.endpoint}"
+        case entries.Divided():
+            return "too large for its model's queue; divided"
+        case entries.Settled():
+            return f"cost ${entry.usd}"
+        case entries.Weighed():
+            return f"about {entry.tokens:,} tokens of prompt"
         case entries.UploadIntended():
             return "uploading the input file"
         case entries.Uploaded():

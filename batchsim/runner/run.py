@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from batchsim.runner.directory import JobDirectory, RequestLike
 from batchsim.runner.entries import (
     Audited,
     CancelRequested,
+    CreateIntended,
     CreateUnknown,
     Entry,
     Looked,
@@ -42,7 +44,9 @@ from batchsim.runner.naming import OUR_METADATA, job_of, new_run
 from batchsim.runner.perform import perform
 from batchsim.runner.plan import Plan, make_plan
 from batchsim.runner.policy import Policy
+from batchsim.runner.queues import KnownQueues
 from batchsim.runner.report import Progress, Report, describe, progress, report
+from batchsim.runner.spending import check_reservation
 from batchsim.runner.state import Stage, State, fold
 from batchsim.runner.workplace import Workplace
 
@@ -96,6 +100,11 @@ def run(
     source = Path(requests) if isinstance(requests, str | os.PathLike) else None
     _refuse_to_overwrite(results, directory, source)
     target = Path(os.path.realpath(results))  # a link stays, and what it points at is replaced
+    policy = policy or Policy()
+    memory = _queue_memory(policy, backend)
+    remembered = memory.read() if memory is not None else {}
+    queues = {**remembered, **limits.enqueued_tokens, **policy.queue_limits}
+    limits = replace(limits, enqueued_tokens=queues)
     planned = partial(
         _plan,
         limits=limits,
@@ -106,7 +115,6 @@ def run(
     if source is not None and not directory.journal.exists():
         plan = planned(source)  # a bad input leaves no trace
     try:
-        policy = policy or Policy()
         with (
             directory.locked(network_files=policy.network_files),
             Journal(directory.journal, rolls_back=policy.network_files) as journal,
@@ -133,7 +141,11 @@ def run(
             loop = _Loop(journal, work, limits, observe)
             if plan is not None:
                 loop.begin(plan, own)
-            loop.run()
+            try:
+                loop.run()
+            finally:
+                if memory is not None:
+                    memory.learn(state.learned)
             _check_audit(state, results)
             return report(state, results, directory.ledger)
     except OSError as error:
@@ -219,7 +231,7 @@ class _Loop:
         now = self._clock.now()
         durable = [entry for entry in entries if entry.durable]
         if durable:
-            self._journal.append(now, *durable)
+            self._journal.append(now, *durable, check=self._reservation(durable))
         for entry in entries:
             self._state.apply(now, entry)
         told = next((entry for entry in entries if not isinstance(entry, _QUIET)), None)
@@ -228,11 +240,24 @@ class _Loop:
         if self._observe is not None:
             self._observe(progress(self._state, now, self._message))
 
+    def _reservation(self, entries: list[Entry]) -> Callable[[], None] | None:
+        """What must hold for the entries to be written: a batch is asked for only under the cap."""
+        for entry in entries:
+            if isinstance(entry, CreateIntended):
+                return partial(check_reservation, self._state, self._work.policy, entry.reserved)
+        return None
+
     def _restore_results(self) -> None:
         """Write the results of a finished job again if they are gone or cut short."""
         finished, path = self._state.finished, self._work.results
         if finished and not (path.is_file() and path.stat().st_size == finished.bytes):
             settle.write_results(self._work)
+
+
+def _queue_memory(policy: Policy, backend: Backend) -> KnownQueues | None:
+    if policy.queue_memory is None:
+        return None
+    return KnownQueues(policy.queue_memory, backend.service, backend.account)
 
 
 def _check_audit(state: State, results: Path) -> None:
@@ -349,7 +374,7 @@ def _lines(requests: Requests) -> Iterator[RequestLike]:
 
 def _incomplete(stop: Stop, state: State) -> JobIncomplete:
     unfinished = sum(shard.tally is None for shard in state.shards.values())
-    text = "; ".join(stop.reasons) or "there is no room for any shard"
+    text = "; ".join(dict.fromkeys(stop.reasons)) or "there is no room for any shard"
     hint = "the same command looks again and goes on from here"
     if any(shard.stage is Stage.UNKNOWN for shard in state.shards.values()):
         hint += "; --on-unknown fence deletes the input file, which a late request then lacks, and creates again"

@@ -7,13 +7,18 @@ know no clock but the times of the entries. What to do in a state is decided els
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
 from batchsim.domain.batches import Batch
+from batchsim.domain.lifecycle import Status
 from batchsim.errors import JournalError
+from batchsim.responders.models import alias
 from batchsim.runner.differences import Difference
 from batchsim.runner.entries import (
     Audited,
@@ -30,6 +35,7 @@ from batchsim.runner.entries import (
     CreateSettled,
     CreateUnknown,
     Delayed,
+    Divided,
     DownloadDropped,
     Downloaded,
     Entry,
@@ -42,6 +48,7 @@ from batchsim.runner.entries import (
     Postponed,
     Reconciled,
     RoundPlanned,
+    Settled,
     ShardEntry,
     Skipped,
     Source,
@@ -52,8 +59,10 @@ from batchsim.runner.entries import (
     UploadDropped,
     Uploaded,
     UploadIntended,
+    Weighed,
 )
 from batchsim.runner.naming import attempt_of
+from batchsim.runner.queues import told_limit
 
 
 class Stage(StrEnum):
@@ -118,6 +127,13 @@ class ShardState:
     """While the outcome of a create is not known: its input file is deleted."""
     has_settled: bool = False
     """While the outcome of a create is not known: it was looked for long enough."""
+    weight: Weighed | None = None
+    reserved: Decimal | None = None
+    """What the present batch may cost at most, in US dollars; None when that is not known."""
+    at_risk: Decimal = Decimal(0)
+    """What batches of unknown outcome may cost that were given up."""
+    settled: Decimal = Decimal(0)
+    is_settled: bool = False
     batch: Batch | None = None
     twins: tuple[Batch, ...] = ()
     """Other batches of the shard, as last seen; only one of all is wanted."""
@@ -152,12 +168,19 @@ class ShardState:
                     file_created=entry.created_at,
                     setback=None,
                 )
-            case UploadDropped() | CreateAbandoned():
+            case UploadDropped():
                 return self._start_over(at)
+            case CreateAbandoned():
+                risk = self.at_risk + (self.reserved or Decimal(0))
+                return replace(self._start_over(at), at_risk=risk)
             case BatchGivenUp():
                 return replace(self._start_over(at), given_up=self.given_up + 1)
+            case Weighed():
+                return replace(self, weight=entry)
+            case Settled():
+                return replace(self, settled=entry.usd, is_settled=True)
             case CreateIntended():
-                return self._enter(Stage.CREATING, at, sent=self.sent + 1)
+                return self._enter(Stage.CREATING, at, sent=self.sent + 1, reserved=entry.reserved)
             case CreateUnknown():
                 return self._enter(Stage.UNKNOWN, at, is_fenced=False, has_settled=False)
             case CreateFenced():
@@ -209,6 +232,7 @@ class ShardState:
             file_id=None,
             file_created=0,
             was_refused=False,
+            reserved=None,
             batch=None,
             cancel_asked=False,
         )
@@ -244,6 +268,14 @@ class State:
     files: dict[str, int] = field(default_factory=dict)
     """The number of the shard for which each input file was uploaded."""
 
+    learned: dict[str, int] = field(default_factory=dict)
+    """The tokens that may be queued by model, as the service told when a batch failed for it."""
+    crowded: dict[str, tuple[float, int]] = field(default_factory=dict)
+    """When a model's queue was last found too full, and how often since anything went through."""
+    others: dict[str, int] = field(default_factory=dict)
+    """The lines of others' unfinished batches by model, as the last survey saw them."""
+    create_times: deque[float] = field(default_factory=lambda: deque(maxlen=10_000))
+    """When batches were asked for, the latest so many."""
     last_shards: dict[int, int] = field(default_factory=dict)
     """The highest number of a shard of each round."""
     reconciled: bool = False
@@ -296,12 +328,19 @@ class State:
     def _apply_to_shard(self, at: float, entry: ShardEntry) -> None:
         if entry.shard not in self.shards:
             raise JournalError(f"the journal speaks of a shard {entry.shard} that it never planned")
+        if isinstance(entry, Divided):
+            del self.shards[entry.shard]
+            return
         self.shards[entry.shard] = self.shards[entry.shard].after(at, entry)
+        if isinstance(entry, Created | Observed):
+            self._learn(at, entry)
         if isinstance(entry, Looked | Observed | Postponed):
             self.polled = at
         elif isinstance(entry, Created | TwinSeen):
             self.known.add(entry.batch.id)
             self.created = at
+        elif isinstance(entry, CreateIntended):
+            self.create_times.append(at)
         elif isinstance(entry, Uploaded):
             self.files[entry.file_id] = entry.shard
         elif isinstance(entry, Collected):
@@ -325,9 +364,25 @@ class State:
         self.polled, self.setback = at, None
         if self.survey_cursor is None:
             self.survey_begun = at
+            self.others = {}
+        for model, lines in entry.others.items():
+            self.others[model] = self.others.get(model, 0) + lines
         self.survey_cursor = entry.cursor
         if entry.cursor is None:
             self.surveyed = at
+
+    def creates_since(self, moment: float) -> int:
+        """How many batches were asked for since then (unix seconds), of those remembered."""
+        return len(self.create_times) - bisect_right(self.create_times, moment)
+
+    def _learn(self, at: float, entry: Created | Observed) -> None:
+        name = alias(self.shards[entry.shard].plan.model or entry.batch.model or "")
+        limit = told_limit(entry.batch)
+        if limit is not None:
+            self.learned[name] = limit
+            self.crowded[name] = at, self.crowded.get(name, (at, 0))[1] + 1
+        elif entry.batch.status is Status.IN_PROGRESS:
+            self.crowded.pop(name, None)  # it has found room
 
     def tally(self) -> Tally:
         """What became of the lines of all shards collected so far, each time that they were sent."""

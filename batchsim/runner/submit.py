@@ -31,6 +31,7 @@ from batchsim.runner.naming import filename_of, metadata_of, request_id_of
 from batchsim.runner.ownership import claimed, since
 from batchsim.runner.policy import misses_file
 from batchsim.runner.search import listed_since
+from batchsim.runner.spending import most
 from batchsim.runner.state import ShardState
 from batchsim.runner.workplace import Step, Workplace, words
 
@@ -73,7 +74,9 @@ def create(work: Workplace, number: int, shard: ShardState) -> Iterator[Step]:
     if work.state.shards[number].batch is not None:
         return
     request_id = request_id_of(work.started, shard.plan, shard.attempt, shard.sent + 1)
-    yield CreateIntended(shard=number, file_id=shard.file_id, request_id=request_id)
+    yield CreateIntended(
+        shard=number, file_id=shard.file_id, request_id=request_id, reserved=most(shard)
+    )
     try:
         batch = work.backend.create_batch(
             input_file_id=shard.file_id,

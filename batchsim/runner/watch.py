@@ -23,6 +23,7 @@ from batchsim.runner.entries import (
 )
 from batchsim.runner.naming import is_of_run
 from batchsim.runner.ownership import MARGIN, claimed, horizon, owner
+from batchsim.runner.queues import lines_queued
 from batchsim.runner.search import listed_since
 from batchsim.runner.state import ShardState, Stage, State
 from batchsim.runner.workplace import Step, Workplace, batch_of
@@ -53,7 +54,8 @@ def survey(work: Workplace, after: str | None) -> Iterator[Step]:
     oldest = min((batch.created_at for batch in _unfinished(state)), default=0)
     times = [batch.created_at for batch in page.data]
     is_last = not page.has_more or not times or 0 < times[-1] < oldest - MARGIN
-    yield *seen, Surveyed(cursor=None if is_last else page.data[-1].id)
+    others = lines_queued(page.data, state.known)
+    yield *seen, Surveyed(cursor=None if is_last else page.data[-1].id, others=others)
 
 
 def poll(work: Workplace, number: int, shard: ShardState) -> Entry:

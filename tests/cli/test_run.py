@@ -285,3 +285,29 @@ def test_an_interrupt_of_the_whole_process_ends_it_with_130(desk, process) -> No
     _, err = running.communicate()
     assert running.returncode == 130
     assert b"Traceback" not in err
+
+
+@pytest.mark.parametrize("amount", ["1e309", "nan", "-5", "$5", "5,00", "", "0", "inf", "٣"])
+def test_row_106_a_cap_that_is_no_amount_is_refused(batchsim, desk, amount):
+    ended = batchsim("run", "--fake", "input.jsonl", f"--max-cost={amount}")
+    assert ended.code == 2
+    assert "--max-cost" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "limit", ["gpt-4o", "gpt-4o=", "=5", "gpt-4o=-1", "gpt-4o=0", "gpt-4o=1e5"]
+)
+def test_a_queue_limit_that_is_none_is_refused(batchsim, desk, limit):
+    ended = batchsim("run", "--fake", "input.jsonl", "--queue-limit", limit)
+    assert ended.code == 2
+    assert "MODEL=TOKENS" in ended.stderr
+
+
+def test_a_queue_limit_cuts_the_input_to_fit(batchsim, desk):
+    lines = [chat_line(f"id-{n}") for n in range(4)]
+    source = write_lines(desk / "four.jsonl", *lines)
+    ended = batchsim(
+        "run", "--fake", str(source), "-o", "r.jsonl", "--queue-limit", "gpt-4o-mini=20"
+    )
+    assert ended.code == 0, ended.stderr
+    assert "1 batch," not in ended.stderr

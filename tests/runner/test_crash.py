@@ -124,11 +124,11 @@ def test_killed_at_every_write_of_the_journal(build, source, moment, monkeypatch
         results, inner = results_after(build, n), fresh_backend()
         writes = [0]
 
-        def write(self, at, *entries, n=n, writes=writes):
+        def write(self, at, *entries, n=n, writes=writes, **options):
             writes[0] += 1
             if writes[0] == n and moment == "before":
                 raise build.Killed
-            append(self, at, *entries)
+            append(self, at, *entries, **options)
             if writes[0] == n:
                 raise build.Killed
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from array import array
+from decimal import Decimal
 
 import pytest
 
@@ -41,10 +42,14 @@ PLANNED = entries.Planned(
 EVERY_KIND = [
     entries.Started(run="ab", service="x", lines=3, bytes=10, metadata={"key": "value"}),
     PLANNED,
+    entries.Weighed(shard=1, tokens=3, most_prompt=9, most_output=None),
+    entries.Divided(shard=1),
+    entries.Settled(shard=1, usd=Decimal("0.0000012")),
     entries.UploadIntended(shard=1, attempt=1, filename="bs.jsonl"),
     entries.Uploaded(shard=1, file_id="file-1", adopted=True),
     entries.UploadDropped(shard=1, reason="no"),
     entries.CreateIntended(shard=1, file_id="file-1"),
+    entries.CreateIntended(shard=1, file_id="file-1", request_id="n1", reserved=Decimal("1.50")),
     entries.CreateUnknown(shard=1, reason="lost"),
     entries.CreateRefused(shard=1, reason="no"),
     entries.CreateFenced(shard=1),

@@ -92,10 +92,10 @@ class History:
         append, writes = Journal.append, itertools.count(1)
         stop = self.build.Killed
 
-        def write(journal, at, *entries):
+        def write(journal, at, *entries, **options):
             if next(writes) == kill_at:
                 raise stop
-            append(journal, at, *entries)
+            append(journal, at, *entries, **options)
 
         with self.patch.context() as patched:
             patched.setattr(Journal, "append", write)

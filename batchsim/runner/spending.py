@@ -1,0 +1,145 @@
+"""The cap on what a job may cost: what is reserved, what is settled, and what is still free.
+
+Theory of operation. Before a batch is asked for, the most that it can cost is reserved, in the same
+transaction as the intent; once its results are here, the reservation gives way to what its usage
+costs. What is reserved and what is settled never exceed the cap together. The most that a batch can
+cost: every byte of its lines a token of prompt, since no token is shorter, and every answer as long
+as its request allows. What nothing bounds, and a model whose price is not known, cannot be reserved
+for; then nothing is uploaded at all. A batch that failed costs nothing; one that may exist keeps its
+reservation, even if it was given up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+
+from batchsim.domain.batches import Batch, Usage
+from batchsim.domain.lifecycle import Status
+from batchsim.errors import JobIncomplete
+from batchsim.pricing.prices import cost
+from batchsim.runner.entries import Planned, Tally, Weighed
+from batchsim.runner.policy import Policy
+from batchsim.runner.state import ShardState, Stage, State
+
+_BATCH_EXISTS = frozenset({Stage.CREATING, Stage.UNKNOWN, Stage.LIVE, Stage.ENDED, Stage.COLLECTED})
+_FREE = "/v1/moderations"
+"""The endpoint that costs nothing (API reference)."""
+
+CENT = Decimal("0.01")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """US dollars: spent for good, and reserved for what is not settled."""
+
+    settled: Decimal
+    reserved: Decimal
+
+    def left(self, cap: Decimal) -> Decimal:
+        """What may still be reserved under `cap`."""
+        return cap - self.settled - self.reserved
+
+
+def account(state: State) -> Account:
+    """What the job has spent and reserved so far."""
+    settled = reserved = Decimal(0)
+    for shard in state.shards.values():
+        settled += shard.settled
+        reserved += shard.at_risk + _held(shard)
+        for twin in shard.twins:
+            known = _usage_cost(shard.plan, twin.usage) if twin.status.is_terminal else None
+            if known is not None and (twin.usage.total_tokens or _is_void(twin)):
+                settled += known
+            else:
+                reserved += most(shard) or Decimal(0)
+    return Account(settled, reserved)
+
+
+def most(shard: ShardState) -> Decimal | None:
+    """The most that a batch of the shard can cost; None when that is not known."""
+    weight = shard.weight
+    if shard.plan.endpoint == _FREE:
+        return Decimal(0)
+    if weight is None or weight.most_prompt is None or weight.most_output is None:
+        return None
+    usage = Usage(input_tokens=weight.most_prompt, output_tokens=weight.most_output)
+    return _usage_cost(shard.plan, usage)
+
+
+def paid(plan: Planned, batch: Batch | None, tally: Tally) -> Decimal | None:
+    """What a batch cost, by its own usage or that of its results, whichever is more.
+
+    None when its price is not known, or when lines ran well and no usage is told.
+    """
+    told = [tally.usage] + ([batch.usage] if batch else [])
+    if tally.ok and not any(usage.total_tokens for usage in told) and plan.endpoint != _FREE:
+        return None
+    costs = [_usage_cost(plan, usage) for usage in told]
+    return None if None in costs else max(each for each in costs if each is not None)
+
+
+def check_reservation(state: State, policy: Policy, amount: Decimal | None) -> None:
+    """Raises JobIncomplete when `amount` may not be reserved on top of all that is."""
+    cap = policy.max_cost
+    if cap is not None and (amount is None or amount > account(state).left(cap)):
+        raise JobIncomplete(f"the cap of {dollars(cap)} leaves no room for another batch")
+
+
+def refusals(state: State, policy: Policy) -> Iterator[str]:
+    """Why a job under a cap cannot be sent at all: what bounds no cost."""
+    if policy.max_cost is None:
+        return
+    told = set()
+    for shard in state.shards.values():
+        if shard.weight is None or most(shard) is not None:
+            continue
+        reason = _unbounded(shard.plan, shard.weight)
+        if reason not in told:
+            told.add(reason)
+            yield reason
+
+
+def shortage(shard: ShardState, left: Decimal, cap: Decimal) -> str:
+    """Why a shard is not sent under the cap."""
+    return (
+        f"it may cost up to {dollars(most(shard) or Decimal(0))}, and of the cap of {dollars(cap)} "
+        f"{dollars(max(left, Decimal(0)))} is left"
+    )
+
+
+def dollars(amount: Decimal) -> str:
+    """An amount as people write it."""
+    return f"${amount.quantize(CENT)}" if amount >= CENT or not amount else f"${amount:.6f}"
+
+
+def _held(shard: ShardState) -> Decimal:
+    if shard.is_settled or shard.stage not in _BATCH_EXISTS:
+        return Decimal(0)
+    if shard.batch is not None and _is_void(shard.batch):
+        return Decimal(0)
+    reserved = shard.reserved
+    return (most(shard) or Decimal(0)) if reserved is None else reserved
+
+
+def _is_void(batch: Batch) -> bool:
+    ended = batch.status in (Status.FAILED, Status.CANCELLED)
+    return ended and not batch.request_counts.completed
+
+
+def _usage_cost(plan: Planned, usage: Usage) -> Decimal | None:
+    if plan.endpoint == _FREE:
+        return Decimal(0)
+    return cost(plan.model or "", usage, batch=True)
+
+
+def _unbounded(plan: Planned, weight: Weighed) -> str:
+    model = plan.model or "no model"
+    if weight.most_output is None:
+        what = f"lines for {model} set no limit to their output"
+        return f"{what}: give every body max_completion_tokens (or max_tokens, max_output_tokens)"
+    if weight.most_prompt is None:
+        what = f"lines for {model} name images, files or stored prompts"
+        return f"{what}, whose tokens nothing bounds"
+    return f"the price of {model} is not known"

@@ -1,0 +1,90 @@
+"""What a shard asks for, read from its lines, and its division when that is too much at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from batchsim.domain.limits import Limits
+from batchsim.domain.lines import RequestLine
+from batchsim.domain.validation import embedding_inputs
+from batchsim.jsonl import Line, open_input, read_lines
+from batchsim.pricing.bounds import most_output_tokens
+from batchsim.pricing.tokens import estimate_prompt_tokens
+from batchsim.responders.models import alias
+from batchsim.runner.content import changed_input
+from batchsim.runner.entries import Planned, Weighed
+from batchsim.runner.plan import Builder, runs
+
+_UNSEEN = frozenset({"previous_response_id", "conversation"})
+_ATTACHMENTS = (b'"image_url"', b'"file_id"', b'"file_data"', b'"input_audio"', b'"input_image"')
+
+
+def weigh(source: Path, plan: Planned) -> Weighed:
+    """Estimate and bound the tokens of a shard. Raises JournalError when the input has changed."""
+    tokens = prompt = 0
+    output: int | None = 0
+    is_bounded = True
+    for line, request in _requests(source, plan):
+        tokens += estimate_prompt_tokens(request)
+        prompt += len(line.content)
+        is_bounded = is_bounded and not _is_unseen(line.content, request.body)
+        most = most_output_tokens(request)
+        output = None if output is None or most is None else output + most
+    return Weighed(
+        shard=plan.shard,
+        tokens=tokens,
+        most_prompt=prompt if is_bounded else None,
+        most_output=output,
+    )
+
+
+def divide(
+    source: Path, plan: Planned, limits: Limits, tokens: int, *, after: int
+) -> tuple[Planned, ...]:
+    """The shard's lines in shards of at most so many tokens, numbered from `after` + 1.
+
+    A line that alone has more gets a shard of its own.
+    """
+    bounded = replace(limits, enqueued_tokens={alias(plan.model or ""): tokens})
+    builder = Builder(bounded, shards=after, round=plan.round)
+    for line, request in _requests(source, plan):
+        inputs = 0
+        if request.url == "/v1/embeddings":
+            inputs = embedding_inputs(request.body["input"])
+        builder.add(line, request, inputs)
+    return builder.plan(0).shards
+
+
+def _requests(source: Path, plan: Planned) -> Iterator[tuple[Line, RequestLine]]:
+    """The shard's lines as they lie in the input, numbered by their place in it."""
+    with open_input(source) as stream:
+        for run in runs(plan.ranges):
+            stream.seek(run.begin)
+            for line in read_lines(stream):
+                if line.number > run.lines:
+                    break
+                placed = Line(run.first + line.number, run.begin + line.offset, line.content)
+                yield placed, _request(placed, source)
+
+
+def _request(line: Line, source: Path) -> RequestLine:
+    try:
+        value = orjson.loads(line.content)
+        body = value["body"]
+        return RequestLine(line.number, value["custom_id"], value["url"], body.get("model"), body)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise changed_input(source) from None
+
+
+def _is_unseen(content: bytes, body: Mapping[str, Any]) -> bool:
+    """Whether the prompt has parts that are not in the line; in doubt it has."""
+    return (
+        any(body.get(name) is not None for name in _UNSEEN)
+        or isinstance(body.get("prompt"), dict)
+        or any(name in content for name in _ATTACHMENTS)
+    )
