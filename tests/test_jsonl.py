@@ -115,9 +115,14 @@ NO_INPUTS = {
 def test_what_is_no_ordinary_file_is_refused_at_once(make, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = make(tmp_path)
+    before = os.open(os.devnull, os.O_RDONLY)
+    os.close(before)
     with pytest.raises(InputError, match=message) as raised:
         open_input(path)
     assert raised.value.path == path
+    after = os.open(os.devnull, os.O_RDONLY)
+    os.close(after)
+    assert after == before  # nothing was left open
 
 
 def test_a_file_that_may_not_be_read_is_refused(tmp_path, monkeypatch):
@@ -137,6 +142,20 @@ def test_a_replaced_file_is_the_old_one_until_the_new_one_is_whole(tmp_path: Pat
         assert path.read_bytes() == b"old"
     assert path.read_bytes() == b"new"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_new_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch):
+    path = tmp_path / "results.jsonl"
+    synced = []
+
+    def sync(descriptor: int) -> None:
+        synced.append((os.fstat(descriptor).st_size, path.exists()))
+
+    monkeypatch.setattr(os, "fsync", sync)
+    with replace_file(path) as stream:
+        stream.write(b"new")
+    assert synced[0] == (3, False)
+    assert [is_there for _, is_there in synced] == [False, True]  # the second is of the folder
 
 
 @pytest.mark.parametrize("fault", [ValueError, KeyboardInterrupt])

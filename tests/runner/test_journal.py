@@ -83,6 +83,12 @@ def path(tmp_path):
     return tmp_path / "journal.db"
 
 
+def test_an_entry_is_on_the_disk_once_it_is_appended(tmp_path):
+    with Journal(tmp_path / "journal.db") as journal:
+        (synchronous,) = journal._database.execute("PRAGMA synchronous").fetchone()
+    assert synchronous == 2  # FULL: less loses commits when the power fails
+
+
 def test_every_kind_of_entry_is_read_back_as_it_was_written(path):
     assert {type(entry).__name__ for entry in EVERY_KIND} == set(KINDS)
     with Journal(path) as journal:

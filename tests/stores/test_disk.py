@@ -1,6 +1,7 @@
 """What only DiskStore does: outlive its process, and belong to one owner."""
 
 import gc
+import os
 import sqlite3
 import subprocess
 import sys
@@ -10,6 +11,9 @@ import pytest
 
 from batchsim.errors import UsageError
 from batchsim.stores.disk import DiskStore
+
+FULL = 2
+"""SQLite's number for `PRAGMA synchronous = FULL`: less loses commits when the power fails."""
 
 
 def keep(store, key, content):
@@ -51,6 +55,30 @@ def test_a_store_that_is_forgotten_lets_the_next_owner_in(tmp_path):
     del store
     gc.collect()
     DiskStore(tmp_path).close()
+
+
+def test_a_content_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    synced = []
+
+    def sync(descriptor):
+        synced.append(os.fstat(descriptor).st_size)
+        assert store.contents() == ([] if len(synced) == 1 else ["file-1"])
+
+    with DiskStore(tmp_path) as store:
+        monkeypatch.setattr(os, "fsync", sync)
+        with store.draft() as draft:
+            draft.write(b"small")
+            draft.keep("file-1")
+            assert (tmp_path / "contents" / "file-1").read_bytes() == b"small"
+    assert synced[0] == len(b"small")
+    assert len(synced) == 2  # the content, then its name in the folder
+
+
+def test_records_are_on_the_disk_once_they_are_saved(tmp_path):
+    with DiskStore(tmp_path) as store:
+        (mode,) = store._database.execute("PRAGMA journal_mode").fetchone()
+        (synchronous,) = store._database.execute("PRAGMA synchronous").fetchone()
+    assert (mode, synchronous) == ("wal", FULL)
 
 
 def test_half_written_contents_are_swept(tmp_path):
