@@ -19,6 +19,7 @@ from batchsim.cli.estimate import estimate
 from batchsim.cli.failures import INTERRUPTED, explain
 from batchsim.cli.files import files
 from batchsim.cli.jobs import jobs
+from batchsim.cli.recover import recover
 from batchsim.cli.results import results
 from batchsim.cli.run import run
 from batchsim.cli.scenarios import scenarios
@@ -57,6 +58,7 @@ for command in (
     estimate,
     files,
     jobs,
+    recover,
     results,
     run,
     scenarios,

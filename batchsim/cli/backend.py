@@ -25,7 +25,7 @@ def backend_options(command: Callable[..., Any]) -> Callable[..., Any]:
     def with_backend(*, fake: bool, real: bool, **options: Any) -> Any:
         if fake and real:
             raise UsageError("--fake and --real exclude each other", hint="choose one of them")
-        if fake and _chosen_provider():
+        if fake and chosen_provider():
             raise UsageError("--provider names a real service", hint="leave it out with --fake")
         backend = "fake" if fake else "real" if real else None
         return command(backend=backend, **options)
@@ -67,7 +67,8 @@ def provider_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return option(command)
 
 
-def _chosen_provider() -> Provider | None:
+def chosen_provider() -> Provider | None:
+    """What `--provider` names; None when it was not given."""
     context = click.get_current_context(silent=True)
     return None if context is None else context.meta.get(_PROVIDER)
 
@@ -79,7 +80,7 @@ def real_backend(base_url: str | None = None) -> OpenAIBackend:
     """
     from batchsim.backends.openai import OpenAIBackend
 
-    return OpenAIBackend(base_url=base_url, provider=_chosen_provider())
+    return OpenAIBackend(base_url=base_url, provider=chosen_provider())
 
 
 def refuse_to_guess(command: str) -> UsageError:
