@@ -6,9 +6,11 @@ Everything named here is imported when it is first used, so `import batchsim` co
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # that of typing, the import of which would cost more than all else here
 if TYPE_CHECKING:
+    from typing import Any
+
     from batchsim.backends import Backend as Backend
     from batchsim.backends import Page as Page
     from batchsim.backends.fake import FakeBackend as FakeBackend

@@ -23,7 +23,10 @@ Every error carries a message for people and may carry a `hint`: the next thing 
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class BatchsimError(Exception):

@@ -67,7 +67,7 @@ def imported_by(statement: str) -> set[str]:
     ("statement", "allowed"),
     [
         ("import batchsim", ()),
-        ("import batchsim.cli", ("click", "orjson")),
+        ("import batchsim.cli", ("click",)),
         ("from batchsim import FakeBackend; FakeBackend()", ("orjson", "sqlite3")),
         ("from batchsim import intercept", ("orjson", "sqlite3")),
         ("from batchsim import check_pipeline", ("orjson", "sqlite3")),

@@ -7,35 +7,65 @@ nothing was sent; 75 stopped, the same command continues; 130 interrupted.
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 
 import click
 
-from batchsim.cli.adopt import adopt
-from batchsim.cli.batches import batches
-from batchsim.cli.bench import bench
-from batchsim.cli.cancel import cancel
-from batchsim.cli.demo import demo
-from batchsim.cli.estimate import estimate
 from batchsim.cli.failures import INTERRUPTED, explain
-from batchsim.cli.files import files
-from batchsim.cli.jobs import jobs
-from batchsim.cli.recover import recover
-from batchsim.cli.results import results
-from batchsim.cli.run import run
-from batchsim.cli.scenarios import scenarios
-from batchsim.cli.serve import serve
-from batchsim.cli.status import status
 from batchsim.cli.surroundings import (
     discard_output,
     fill_closed_streams,
     interrupted_by_any_signal,
 )
-from batchsim.cli.validate import validate
-from batchsim.cli.watch import watch
 from batchsim.errors import BatchsimError
+
+SUMMARIES = {
+    "adopt": "Take over batches that another tool or a person made, and finish them as a job.",
+    "batches": "Look at the batches of the OpenAI API or a compatible service, and cancel them.",
+    "bench": "Measure batchsim on this machine, each figure beside its floor.",
+    "cancel": "Cancel JOB (its results file or its job directory): nothing more is sent.",
+    "demo": "Put three Japanese sentences into English, as a real batch of April 2024 did.",
+    "estimate": "Tell what INPUT (a JSONL file, or - for standard input) would take and cost, sending nothing.",
+    "files": "Look at the files of the OpenAI API or a compatible service, download and delete them.",
+    "jobs": "List the jobs that `batchsim run` began for this user on this machine, the latest first.",
+    "recover": "Rebuild the journal of a job on INPUT whose job directory is lost, and pay nothing twice.",
+    "results": "Give the results of JOB (its results file or its job directory), in input order.",
+    "run": "Run the requests of INPUT (a JSONL file, or - for standard input) and restore their order.",
+    "scenarios": "List the scenarios of the simulator: how it behaves for `serve`, `demo` and tests.",
+    "serve": "Serve the simulator over HTTP, so that any OpenAI client works on it unchanged.",
+    "status": "Tell where JOB stands: its results file or its job directory [default: the latest job].",
+    "validate": "Check INPUT (a JSONL file, or - for standard input) as the API would check one batch.",
+}
+"""The commands, each in a module of its own name, and the first sentence of its help.
+
+They stand here so that listing them imports none.
+"""
+
+
+class _Commands(click.Group):
+    """Imports a command when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click gives it
+        return [*SUMMARIES]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click gives it
+        if cmd_name not in SUMMARIES:
+            return None
+        command: click.Command = getattr(import_module(f"batchsim.cli.{cmd_name}"), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click gives it
+        room = formatter.width - 6 - max(map(len, SUMMARIES))
+        rows = [
+            (name, click.Command(name, help=summary).get_short_help_str(room))
+            for name, summary in SUMMARIES.items()
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
 
 @click.group(
+    cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Start with `batchsim demo`: it shows the whole flow in a second, without a key.",
 )
@@ -47,27 +77,6 @@ def commands() -> None:
     the results back in no promised order. batchsim runs the same job on a simulator (--fake) or
     on the real service (--real) and writes the results in input order.
     """
-
-
-for command in (
-    adopt,
-    batches,
-    bench,
-    cancel,
-    demo,
-    estimate,
-    files,
-    jobs,
-    recover,
-    results,
-    run,
-    scenarios,
-    serve,
-    status,
-    validate,
-    watch,
-):
-    commands.add_command(command)
 
 
 def main() -> None:

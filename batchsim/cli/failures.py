@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from batchsim.domain.diagnosis import shown
 from batchsim.errors import (
     AuthenticationFailed,
     BatchsimError,
@@ -32,6 +31,8 @@ def explain(error: BatchsimError) -> int:
 
     Names of files and words of services come in it, so nothing of it may command the terminal.
     """
+    from batchsim.domain.diagnosis import shown
+
     place = f"{error.place}: " if isinstance(error, InputError) and error.place else ""
     told = shown(f"{place}{error.message}", LONGEST)
     click.echo(f"{click.style('error', fg='red', bold=True)}: {told}", err=True)

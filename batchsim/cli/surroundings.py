@@ -13,7 +13,6 @@ from types import FrameType
 import click
 
 from batchsim.cli.failures import INCOMPLETE, SOME_FAILED, exit_code
-from batchsim.domain.diagnosis import shown
 from batchsim.errors import BatchsimError
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
@@ -75,6 +74,8 @@ def discard_output(error: OSError) -> int:
 
     What is still to be written is dropped: Python would try, and complain, when it exits.
     """
+    from batchsim.domain.diagnosis import shown
+
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())
     try:

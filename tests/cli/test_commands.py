@@ -1,0 +1,36 @@
+"""The list of commands, which imports none of them."""
+
+import subprocess
+import sys
+
+import click
+import pytest
+
+from batchsim.cli import SUMMARIES, commands
+
+
+@pytest.mark.parametrize("name", SUMMARIES)
+def test_the_list_says_of_a_command_what_the_command_says(name):
+    command = commands.get_command(click.Context(commands), name)
+    assert SUMMARIES[name] == command.get_short_help_str(1_000)
+
+
+def test_every_command_is_in_the_list(batchsim):
+    told = batchsim("--help").stdout
+    assert [
+        line.split()[0] for line in told.partition("Commands:\n")[2].splitlines()[:-2] if line
+    ] == [*SUMMARIES]
+    assert batchsim("nonsense").code == 2
+
+
+def test_help_imports_no_command():
+    script = "import sys, runpy; sys.argv = ['batchsim', '--help']\n"
+    script += "try: runpy.run_module('batchsim', run_name='__main__')\n"
+    script += "except SystemExit: print(*[n for n in sys.modules if n.startswith('batchsim.')])"
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert set(ran.stdout.splitlines()[-1].split()) == {
+        "batchsim.cli",
+        "batchsim.errors",
+        "batchsim.cli.failures",
+        "batchsim.cli.surroundings",
+    }
