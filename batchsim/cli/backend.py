@@ -48,7 +48,7 @@ _PROVIDER = "batchsim.provider"
 
 
 def provider_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--provider`, which `real_backend` heeds; the command itself is not told."""
+    """Add `--provider`, which `real_backend` heeds; others may ask for the `chosen_provider`."""
 
     def choose(context: click.Context, _: click.Parameter, name: str | None) -> None:
         if name is not None:

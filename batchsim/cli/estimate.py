@@ -11,11 +11,13 @@ import click
 import orjson
 
 from batchsim.cli.amounts import duration, money, size
+from batchsim.cli.backend import chosen_provider, provider_option
 from batchsim.cli.failures import ALL_GOOD
 from batchsim.cli.standard_input import STANDARD_INPUT, opened_input
 from batchsim.cli.table import Column, table
 from batchsim.domain.diagnosis import shown
 from batchsim.domain.endpoints import is_openai_model
+from batchsim.domain.limits import OPENAI
 from batchsim.errors import InputError
 from batchsim.pricing import tokenizer
 from batchsim.pricing.estimate import Cost, Demand, Demands
@@ -44,6 +46,7 @@ _COLUMNS = (
 @click.command()
 @click.argument("source", metavar="INPUT")
 @click.option("--any-model", is_flag=True, help="Accept models that are not OpenAI's.")
+@provider_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def estimate(*, source: str, any_model: bool, as_json: bool) -> int:
     """Tell what INPUT (a JSONL file, or - for standard input) would take and cost, sending nothing.
@@ -82,11 +85,15 @@ def _plan(source: str, demands: Demands, *, any_model: bool) -> Plan:
     from batchsim.runner.plan import make_plan
 
     name = "standard input" if source == STANDARD_INPUT else source
+    provider = chosen_provider()
+    if provider is not None:
+        any_model = any_model or not provider.has_openai_models
     with opened_input(source) as stream:
         try:
             return make_plan(
                 stream,
                 path=name,
+                limits=OPENAI if provider is None else provider.limits,
                 supports=(lambda _: True) if any_model else is_openai_model,
                 observe=demands.add,
             )
@@ -225,7 +232,11 @@ def _notes_on_counting(shares: Iterable[_Share]) -> Iterator[str]:
 def _note_on_time(expected: Expectation) -> str:
     from batchsim.runner.expectation import SOURCE
 
-    turns = f" in {expected.turns:,} turns" if expected.turns and expected.turns > 1 else ""
+    turns = (
+        f" in {expected.turns:,} turns of a new account's queue"
+        if expected.turns and expected.turns > 1
+        else ""
+    )
     return (
         f"expect {duration(expected.usual)} to {duration(expected.slow)}{turns}, and "
         f"{duration(expected.longest)} at most: {SOURCE}"

@@ -231,3 +231,13 @@ def test_more_than_the_queue_takes_waits_for_its_turn(batchsim, desk, estimate):
     assert told["queue_turns"] == 2  # of 2,000,000 tokens for gpt-4o-mini
     assert told["expected_seconds"]["longest"] == 2 * 86_400
     assert "note: expect 14 min to 2.0 h in 2 turns" in batchsim("estimate", "input.jsonl").stderr
+
+
+def test_the_limits_and_models_may_be_those_of_another_service(batchsim, desk):
+    lines = [line(f"{n}", model="Qwen/Qwen3-32B", max_tokens=1) for n in range(5_001)]
+    (desk / "input.jsonl").write_text("".join(lines))
+    outcome = batchsim("estimate", "input.jsonl", "--json", "--provider", "siliconflow")
+    told = json.loads(outcome.stdout)
+    assert told["batches"] == 2
+    assert told["batch_usd"] == {"input": None, "most_output": None}
+    assert batchsim("estimate", "input.jsonl").code == 2
