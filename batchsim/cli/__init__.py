@@ -35,6 +35,7 @@ SUMMARIES = {
     "serve": "Serve the simulator over HTTP, so that any OpenAI client works on it unchanged.",
     "status": "Tell where JOB stands: its results file or its job directory [default: the latest job].",
     "validate": "Check INPUT (a JSONL file, or - for standard input) as the API would check one batch.",
+    "watch": "Follow JOB (its results file or its job directory) to its end [default: the latest job].",
 }
 """The commands, each in a module of its own name, and the first sentence of its help.
 

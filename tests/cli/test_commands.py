@@ -1,11 +1,14 @@
 """The list of commands, which imports none of them."""
 
+import pkgutil
 import subprocess
 import sys
+from importlib import import_module
 
 import click
 import pytest
 
+from batchsim import cli
 from batchsim.cli import SUMMARIES, commands
 
 
@@ -21,6 +24,18 @@ def test_every_command_is_in_the_list(batchsim):
         line.split()[0] for line in told.partition("Commands:\n")[2].splitlines()[:-2] if line
     ] == [*SUMMARIES]
     assert batchsim("nonsense").code == 2
+
+
+def test_every_module_of_a_command_is_in_the_list():
+    homes = pkgutil.iter_modules(cli.__path__)
+    names = {
+        home.name
+        for home in homes
+        if isinstance(
+            getattr(import_module(f"batchsim.cli.{home.name}"), home.name, None), click.Command
+        )
+    }
+    assert names == {*SUMMARIES}
 
 
 def test_help_imports_no_command():
