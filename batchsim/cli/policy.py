@@ -81,6 +81,12 @@ OPTIONS = (
         is_flag=True,
         help="Let the job directory lie on a network file system, where locks may not hold.",
     ),
+    click.option(
+        "--delete-remote",
+        is_flag=True,
+        help="Once the results are written and their copies here are verified, delete the files "
+        "that the job made at the service; batches that were adopted keep theirs.",
+    ),
 )
 
 
@@ -96,6 +102,7 @@ def policy_options(command: Callable[..., Any]) -> Callable[..., Any]:
         max_cost: Decimal | None,
         queue_limits: dict[str, int],
         network_files: bool,
+        delete_remote: bool,
         **options: Any,
     ) -> Any:
         policy = replace(
@@ -104,6 +111,7 @@ def policy_options(command: Callable[..., Any]) -> Callable[..., Any]:
             queue_limits=queue_limits,
             queue_memory=state_folder() / "queues.json" if backend == "real" else None,
             network_files=network_files,
+            delete_remote=delete_remote,
         )
         return command(backend=backend, policy=policy, **options)
 
@@ -113,9 +121,9 @@ def policy_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-def _policy(backend: str | None, *, retries: int, on_unknown: str | None) -> Policy:
+def _policy(backend: str | None, *, on_unknown: str | None, **options: Any) -> Policy:
     """No request to the simulator outlives this process, so a lost one may be made again."""
     from batchsim.runner.policy import OnUnknown, Policy
 
     unknown = on_unknown or ("fence" if backend == "fake" else "stop")
-    return Policy(retries=retries, on_unknown=OnUnknown(unknown))
+    return Policy(on_unknown=OnUnknown(unknown), **options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
 import click
@@ -11,6 +12,7 @@ import click
 from batchsim.cli.amounts import duration
 from batchsim.cli.failures import LONGEST
 from batchsim.domain.diagnosis import shown
+from batchsim.domain.limits import DAY
 
 if TYPE_CHECKING:
     from batchsim.cli.live import LiveDisplay
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 
 QUIET_SECONDS = 60.0
 """On plain lines, how much of the job's own time may pass before the counts are told again."""
+
+EXPIRY_WARNING = 5 * DAY
+"""So many seconds before results expire at the service this is told."""
 
 
 class Display:
@@ -30,6 +35,7 @@ class Display:
         self._outlook = outlook or Outlook()
         self._live = _live(self._outlook) if sys.stderr.isatty() else None
         self._told: tuple[str, float] = ("", float("-inf"))
+        self._has_warned = False
 
     def __enter__(self) -> Self:
         if self._live:
@@ -42,6 +48,7 @@ class Display:
 
     def show(self, progress: Progress) -> None:
         """Bring the display up to date."""
+        self._warn(progress)
         if self._live:
             self._live.show(progress)
             return
@@ -53,6 +60,17 @@ class Display:
         text = progress.message if is_new else batches_by_status(progress)
         click.echo(plain_line(progress, text, self._outlook.left(progress)), err=True)
         self._told = (progress.message, progress.now)
+
+    def _warn(self, progress: Progress) -> None:
+        """Say once that results are about to expire at the service."""
+        expires = progress.results_expire
+        if self._has_warned or expires is None or expires - progress.now > EXPIRY_WARNING:
+            return
+        self._has_warned = True
+        when = datetime.fromtimestamp(expires, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        click.echo(
+            f"warning: results that are not here yet expire at the service on {when}", err=True
+        )
 
     def conclude(self, report: Report) -> None:
         """Say how the job ended and where its results are."""

@@ -100,6 +100,10 @@ class Collect(ShardAction):
     """Give every line of the shard its place in the results."""
 
 
+class DeleteRemote(ShardAction):
+    """Delete the shard's files at the service; its results are here."""
+
+
 class PlanRound(Action):
     """Plan which lines are sent again."""
 

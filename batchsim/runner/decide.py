@@ -72,6 +72,7 @@ from batchsim.runner.actions import (
     Weigh,
 )
 from batchsim.runner.entries import Origin, Source
+from batchsim.runner.leftovers import sweep_steps
 from batchsim.runner.policy import OnUnknown, Policy, awaits_files, failed_in_passing, is_running
 from batchsim.runner.polling import poll_steps
 from batchsim.runner.queues import told_limit
@@ -91,7 +92,7 @@ def decide(state: State, policy: Policy, limits: Limits, now: float) -> list[Act
     if is_collected and state.again and may_resend:
         return [PlanRound()]
     if state.finished:
-        return [Done()]
+        return _sweep(state, policy, limits, now)
     if state.halted is not None:
         return [Stop((state.halted,))]
     due: list[Action] = []
@@ -110,6 +111,16 @@ def decide(state: State, policy: Policy, limits: Limits, now: float) -> list[Act
     if later:
         return [Wait(min(later))]
     return [Stop(tuple(_reasons(state, policy, limits, now)))]
+
+
+def _sweep(state: State, policy: Policy, limits: Limits, now: float) -> list[Action]:
+    """What is left once the results are written; shards that are stuck stop nothing else."""
+    steps = list(sweep_steps(state)) if policy.delete_remote else []
+    steps = [(at, step) for at, step in steps if stuck(state.shards[step.shard], policy) is None]
+    if not steps:
+        reasons = tuple(_reasons(state, policy, limits, now)) if policy.delete_remote else ()
+        return [Stop(reasons) if reasons else Done()]
+    return [step for at, step in steps if at <= now] or [Wait(min(at for at, _ in steps))]
 
 
 def _all_steps(

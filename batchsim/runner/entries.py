@@ -316,6 +316,12 @@ class CancelAsked(ShardEntry):
     batch: Batch
 
 
+class RemoteDeleted(ShardEntry):
+    """A file of the shard is no longer at the service."""
+
+    file_id: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished(Entry):
     """The results are whole and on the disk.

@@ -30,7 +30,7 @@ from batchsim.errors import (
     Unavailable,
 )
 from batchsim.jsonl import replace_file
-from batchsim.runner import actions, settle, submit, watch
+from batchsim.runner import actions, hygiene, settle, submit, watch
 from batchsim.runner.entries import (
     BatchGivenUp,
     Blocked,
@@ -98,6 +98,8 @@ def _for_job(work: Workplace, action: actions.Action) -> Iterator[Step]:
 def _for_shard(work: Workplace, action: actions.ShardAction) -> Iterator[Step]:  # noqa: C901 - one case per kind of action
     number, shard = action.shard, work.state.shards[action.shard]
     match action:
+        case actions.DeleteRemote():
+            yield from hygiene.delete_remote(work, number, shard)
         case actions.Upload():
             yield from submit.upload(work, number, shard)
         case actions.FindUpload():

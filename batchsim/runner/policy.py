@@ -79,6 +79,8 @@ class Policy:
     """What to do about a create whose outcome is not known and whose batch is not found."""
     longest_window: float = 25 * HOUR
     """How long `wait` looks for a batch: one that exists has ended by then."""
+    delete_remote: bool = False
+    """Once the job is finished, delete the files that it made at the service."""
     retries: int = 2
     """How often lines that are worth another try are sent again (batchsim.runner.outcomes)."""
 

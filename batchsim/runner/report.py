@@ -9,9 +9,11 @@ from functools import cached_property
 from pathlib import Path
 
 from batchsim.domain.batches import Usage
+from batchsim.domain.limits import OPENAI
 from batchsim.errors import JournalError
 from batchsim.runner import entries
 from batchsim.runner.differences import Difference
+from batchsim.runner.leftovers import expiry
 from batchsim.runner.state import ShardState, Stage, State
 
 
@@ -90,6 +92,11 @@ class Progress:
             for shard in self.states
             if shard.batch
         )
+
+    @cached_property
+    def results_expire(self) -> float | None:
+        """When the first result file that is not here yet expires (unix seconds), if any is left."""
+        return expiry(self.states, OPENAI)
 
     @cached_property
     def by_shard(self) -> tuple[ShardProgress, ...]:
@@ -292,6 +299,8 @@ def _describe_shard(entry: entries.ShardEntry) -> str:  # noqa: C901 - one case 
             return f"{entry.batch.id} is {entry.batch.unknown_status or entry.batch.status}"
         case entries.Downloaded():
             return f"downloaded {entry.file_id}, {entry.bytes:,} bytes"
+        case entries.RemoteDeleted():
+            return f"deleted {entry.file_id} at the service"
         case entries.DownloadDropped():
             return entry.reason
         case entries.FileGone():

@@ -47,6 +47,7 @@ from batchsim.runner.entries import (
     Planned,
     Postponed,
     Reconciled,
+    RemoteDeleted,
     RoundPlanned,
     Settled,
     ShardEntry,
@@ -142,6 +143,10 @@ class ShardState:
     cancel_asked: bool = False
     """Whether the service was asked to cancel the batch."""
     files: tuple[Downloaded | FileGone, ...] = ()
+    uploads: tuple[str, ...] = ()
+    """The ids of all files that were uploaded for the shard."""
+    deleted: tuple[str, ...] = ()
+    """The ids of those files of the shard that are no longer at the service."""
     tally: Tally | None = None
     differences: tuple[Difference, ...] = ()
     looked: float | None = None
@@ -164,6 +169,7 @@ class ShardState:
                 return self._enter(
                     Stage.UPLOADED,
                     at,
+                    uploads=(*self.uploads, entry.file_id),
                     file_id=entry.file_id,
                     file_created=entry.created_at,
                     setback=None,
@@ -205,6 +211,8 @@ class ShardState:
             case Downloaded() | FileGone():
                 kept = tuple(each for each in self.files if each.source is not entry.source)
                 return replace(self, files=(*kept, entry), setback=None)
+            case RemoteDeleted():
+                return replace(self, deleted=(*self.deleted, entry.file_id), setback=None)
             case DownloadDropped():
                 kept = tuple(each for each in self.files if each.source is not entry.source)
                 return replace(self, files=kept)
