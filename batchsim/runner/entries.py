@@ -316,6 +316,7 @@ class CancelAsked(ShardEntry):
     batch: Batch
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteDeleted(ShardEntry):
     """A file of the shard is no longer at the service."""
 
