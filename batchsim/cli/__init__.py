@@ -25,6 +25,7 @@ SUMMARIES = {
     "bench": "Measure batchsim on this machine, each figure beside its floor.",
     "cancel": "Cancel JOB (its results file or its job directory): nothing more is sent.",
     "demo": "Put three Japanese sentences into English, as a real batch of April 2024 did.",
+    "doctor": "Check the key, the way to the service, and what the runner stands on.",
     "estimate": "Tell what INPUT (a JSONL file, or - for standard input) would take and cost, sending nothing.",
     "files": "Look at the files of the OpenAI API or a compatible service, download and delete them.",
     "jobs": "List the jobs that `batchsim run` began for this user on this machine, the latest first.",

@@ -80,7 +80,7 @@ def real(service: FakeBackend, monkeypatch: pytest.MonkeyPatch) -> FakeBackend:
     """The simulated service, which `--real` and commands about jobs reach as a real one."""
     from batchsim.cli import service as looked_at
 
-    for name in ("carrying", "job", "recover"):
+    for name in ("carrying", "doctor", "job", "recover"):
         module = import_module(f"batchsim.cli.{name}")
         monkeypatch.setattr(module, "real_backend", looked_at.real_backend)
     return service

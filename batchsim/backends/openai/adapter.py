@@ -23,7 +23,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 from batchsim.backends import Backend, Page
 from batchsim.backends.calls import CALLS, Call
 from batchsim.backends.openai import answers, paths
-from batchsim.backends.openai.connection import account_of, connect, http_library, upload_timeout
+from batchsim.backends.openai.connection import (
+    account_of,
+    connect,
+    http_library,
+    key_hint,
+    upload_timeout,
+)
 from batchsim.backends.openai.content import Rest, rest_of
 from batchsim.backends.openai.elsewhere import bring
 from batchsim.backends.openai.errors import translate
@@ -79,6 +85,7 @@ class OpenAIBackend(Backend):
         self.clock = clock or SystemClock()
         self.service = str(client.base_url)
         self.account = account_of(client)
+        self.key_hint = key_hint(client)
         self.limits = self.provider.limits
         self._client: Any = client.with_options(max_retries=0)
         self._owns_client = own

@@ -84,6 +84,13 @@ def account_of(client: openai.OpenAI) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def key_hint(client: openai.OpenAI) -> str:
+    """Enough of the client's key to tell it from others: `sk-…abcd`, less of a short one."""
+    key = client.api_key
+    prefix = "sk-" if key.startswith("sk-") else ""
+    return f"{prefix}…{key[-4:]}" if len(key) >= 16 else f"{prefix}…"
+
+
 def _is_web_address(address: str) -> bool:
     if not address.isprintable() or " " in address:
         return False
