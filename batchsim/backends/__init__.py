@@ -170,6 +170,15 @@ class Disturbed(Protocol):
 
 
 @runtime_checkable
+class Resumes(Protocol):
+    """What a backend may be besides: someone who can go on with a content that broke off."""
+
+    def read_file_from(self, file_id: str, start: int) -> Iterator[bytes]:
+        """As `read_file`, without the first `start` bytes."""
+        ...
+
+
+@runtime_checkable
 class Answers(Protocol):
     """What a backend may be besides: someone who answers single requests at once, without a batch."""
 

@@ -13,24 +13,17 @@ the stage as the intent made it, so that the next step is to look.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Generator, Iterator
-from contextlib import closing
-from pathlib import Path
-from typing import cast
+from collections.abc import Iterator
 
 from batchsim.errors import (
     AuthenticationFailed,
     Conflict,
-    NotFound,
     OutcomeUnknown,
     RateLimited,
     Refused,
-    TransferBroken,
     Unavailable,
 )
-from batchsim.jsonl import replace_file
-from batchsim.runner import actions, hygiene, settle, submit, watch
+from batchsim.runner import actions, fetch, hygiene, settle, submit, watch
 from batchsim.runner.entries import (
     BatchGivenUp,
     Blocked,
@@ -39,9 +32,7 @@ from batchsim.runner.entries import (
     CreateAbandoned,
     Delayed,
     Divided,
-    Downloaded,
     Entry,
-    FileGone,
     Halted,
     Settled,
     TwinSeen,
@@ -122,7 +113,7 @@ def _for_shard(work: Workplace, action: actions.ShardAction) -> Iterator[Step]: 
             reasons = "; ".join(error.message for error in batch_of(shard).errors[:1])
             yield BatchGivenUp(shard=number, reason=f"{batch_of(shard).id} failed: {reasons}")
         case actions.Download():
-            yield _download(work, action, shard)
+            yield fetch.download(work, action, shard)
         case actions.Collect():
             yield from _collect(work, number, shard)
         case actions.Weigh():
@@ -154,42 +145,3 @@ def _cancel_twin(work: Workplace, action: actions.CancelTwin) -> Entry:
     except Conflict:  # it has ended
         twin = work.backend.retrieve_batch(action.batch_id)
     return TwinSeen(shard=action.shard, batch=twin)
-
-
-def _download(work: Workplace, action: actions.Download, shard: ShardState) -> Entry:
-    path = work.directory.file(action.shard, action.source)
-    try:
-        size, digest = _fetch(work, action.file_id, path)
-    except NotFound as error:
-        work.backend.retrieve_batch(batch_of(shard).id)  # a wrong key knows no batch either
-        if work.backend.clock.now() < shard.since + work.policy.late_files:
-            return work.postponed(action.shard, error)
-        return FileGone(
-            shard=action.shard,
-            source=action.source,
-            file_id=action.file_id,
-            reason=words(error),
-        )
-    return Downloaded(
-        shard=action.shard,
-        source=action.source,
-        file_id=action.file_id,
-        bytes=size,
-        sha256=digest,
-    )
-
-
-def _fetch(work: Workplace, file_id: str, path: Path) -> tuple[int, str]:
-    expected = work.backend.retrieve_file(file_id).bytes
-    digest = hashlib.sha256()
-    size = 0
-    with replace_file(path, private=True) as stream:
-        content = cast(Generator[bytes, None, None], work.backend.read_file(file_id))
-        with closing(content) as pieces:
-            for piece in pieces:
-                stream.write(piece)
-                digest.update(piece)
-                size += len(piece)
-        if size < expected:
-            raise TransferBroken(f"{file_id} ended after {size:,} of {expected:,} bytes")
-    return size, digest.hexdigest()

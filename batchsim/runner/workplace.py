@@ -38,6 +38,8 @@ class Workplace:
     limits: Limits = OPENAI
     custom_ids: CustomIdSpool | None = None
     seeking: dict[tuple[int, int, bool], float] = field(default_factory=dict)
+    partials: dict[Path, str] = field(default_factory=dict)
+    """The result file of which each partial file has the beginning, written by this process."""
 
     @property
     def started(self) -> Started:

@@ -220,9 +220,9 @@ def test_killed_at_every_write_of_the_journal_nothing_is_made_twice(build, monke
         batch = make_batch(backend, build, lines)
         writes = [0]
 
-        def write(self, at, *entries, n=n, writes=writes):
+        def write(self, at, *entries, n=n, writes=writes, **options):
             writes[0] += 1
-            append(self, at, *entries)
+            append(self, at, *entries, **options)
             if writes[0] == n:
                 raise build.Killed
 

@@ -232,11 +232,11 @@ def test_rounds_survive_a_kill_at_every_write_of_the_journal(build, moment, monk
         backend = FakeBackend(seed=1, pacing="quick", responder=failing(bad))
         writes = [0]
 
-        def write(self, at, *entries, n=n, writes=writes):
+        def write(self, at, *entries, n=n, writes=writes, **options):
             writes[0] += 1
             if writes[0] == n and moment == "before":
                 raise build.Killed
-            append(self, at, *entries)
+            append(self, at, *entries, **options)
             if writes[0] == n:
                 raise build.Killed
 

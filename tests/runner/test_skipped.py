@@ -96,8 +96,8 @@ def test_invalid_lines_stay_in_place_over_rounds_and_kills(build, mixed, monkeyp
 
     left = [0]
 
-    def write(self, at, *entries):
-        append(self, at, *entries)
+    def write(self, at, *entries, **options):
+        append(self, at, *entries, **options)
         left[0] -= 1
         if not left[0]:
             raise build.Killed

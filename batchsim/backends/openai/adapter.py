@@ -162,6 +162,17 @@ class OpenAIBackend(Backend):
         with closing(self._send(call, "get", path, headers=_AS_BYTES)) as response:
             yield from answers.read_content(response, call)
 
+    def read_file_from(self, file_id: str, start: int) -> Iterator[bytes]:
+        """`GET /files/{id}/content` with a Range; a service that knows none sends all of it again."""
+        call = CALLS["read_file"]
+        path = f"{paths.file(file_id)}/content"
+        headers = {**_AS_BYTES, "Range": f"bytes={start}-"}
+        with closing(self._send(call, "get", path, headers=headers)) as response:
+            missing = answers.skipped_by_range(response, start)
+            for piece in answers.read_content(response, call):
+                yield piece[missing:]
+                missing = max(0, missing - len(piece))
+
     def create_batch(
         self,
         *,

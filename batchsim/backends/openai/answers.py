@@ -78,6 +78,18 @@ def read_content(response: Any, call: Call) -> Iterator[bytes]:
         raise _broken(f"{response.num_bytes_downloaded:,} of {int(announced):,} bytes")
 
 
+def skipped_by_range(response: Any, start: int) -> int:
+    """How many bytes of a content still have to be skipped, of the `start` that were not wanted.
+
+    Raises TransferBroken when the service answers with another part.
+    """
+    if response.status_code != 206:
+        return start
+    if not response.headers.get("content-range", "").startswith(f"bytes {start}-"):
+        raise _broken("nothing: another part was sent than was asked for")
+    return 0
+
+
 def _broken(place: str) -> TransferBroken:
     return TransferBroken(
         f"the content ended after {place}", hint="read it again from its beginning"
