@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import click
 import orjson
 
 from batchsim.cli.amounts import distance, instant, size
-from batchsim.cli.failures import SOME_FAILED
+from batchsim.cli.failures import ALL_GOOD, SOME_FAILED
 from batchsim.cli.output import STANDARD_OUTPUT, refuse_to_overwrite
 from batchsim.cli.service import (
     for_each,
@@ -22,10 +23,11 @@ from batchsim.cli.service import (
     print_object,
     with_service,
 )
-from batchsim.cli.table import Column, details
+from batchsim.cli.standing import print_json
+from batchsim.cli.table import Column, details, table
 from batchsim.domain.diagnosis import shown
 from batchsim.domain.limits import OPENAI
-from batchsim.errors import UsageError
+from batchsim.errors import NotFound, UsageError
 from batchsim.jsonl import replace_file
 
 if TYPE_CHECKING:
@@ -133,6 +135,50 @@ def delete_command(*, backend: Backend, ids: tuple[str, ...], yes: bool, as_json
         return click.echo(f"{shown(identifier)} is deleted")
 
     return for_each(ids, delete)
+
+
+@files.command("prune")
+@click.option("-y", "--yes", is_flag=True, help="Delete those that nobody needs any more.")
+@click.option(
+    "--elsewhere",
+    is_flag=True,
+    help="With --yes: also those of jobs that are not known on this machine. Their results may "
+    "be nowhere else.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per file.")
+@with_service
+def prune_command(*, backend: Backend, yes: bool, elsewhere: bool, as_json: bool) -> int:
+    """List what earlier jobs of batchsim left at the service; delete nothing without --yes.
+
+    NEEDED says whether a file may go: `none` of those that a finished job left whose results are on
+    this machine, and of uploads that no batch ever used. Files of other programs are not looked at.
+    """
+    from batchsim.cli.leftovers import LEFTOVER_COLUMNS, Need, leftover_row, leftovers
+
+    found = list(leftovers(backend))
+    removable = {Need.NONE, Need.ELSEWHERE} if elsewhere else {Need.NONE}
+    doomed = [each for each in found if each.need in removable]
+    if as_json and not yes:
+        for each in found:
+            print_json(each.to_object(deleted=False))
+        return ALL_GOOD
+    if not yes:
+        now = backend.clock.now()
+        for line in table(LEFTOVER_COLUMNS, (leftover_row(each, now) for each in found)):
+            click.echo(line)
+        total = size(sum(each.file.bytes for each in doomed))
+        click.echo(f"{len(doomed):,} of {len(found):,} files can go, {total}; --yes", err=True)
+        return ALL_GOOD
+    by_id = {each.file.id: each for each in doomed}
+
+    def delete(identifier: str) -> None:
+        with suppress(NotFound):  # it has expired meanwhile
+            backend.delete_file(identifier)
+        if as_json:
+            return print_json(by_id[identifier].to_object(deleted=True))
+        return click.echo(f"{shown(identifier)} is deleted")
+
+    return for_each(by_id, delete)
 
 
 def own_name(file: File) -> Path:
