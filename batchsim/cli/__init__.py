@@ -30,6 +30,7 @@ SUMMARIES = {
     "files": "Look at the files of the OpenAI API or a compatible service, download and delete them.",
     "jobs": "List the jobs that `batchsim run` began for this user on this machine, the latest first.",
     "recover": "Rebuild the journal of a job on INPUT whose job directory is lost, and pay nothing twice.",
+    "record": "Hand requests to a real service, and write what it answers on a cassette.",
     "results": "Give the results of JOB (its results file or its job directory), in input order.",
     "run": "Run the requests of INPUT (a JSONL file, or - for standard input) and restore their order.",
     "scenarios": "List the scenarios of the simulator: how it behaves for `serve`, `demo` and tests.",

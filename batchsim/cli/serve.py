@@ -141,7 +141,7 @@ def serve(
         stack.callback(fakes.close)
         stack.enter_context(log_on_stderr((*tokens, webhook_secret or "")))
         stack.enter_context(_courier(fakes, webhook_urls, webhook_secret))
-        stopped = stack.enter_context(_until_stopped())
+        stopped = stack.enter_context(until_stopped())
         address = stack.enter_context(
             running(
                 Control(fakes, app, keys) if control else app,
@@ -187,7 +187,7 @@ def _courier(
 
 
 @contextmanager
-def _until_stopped() -> Iterator[threading.Event]:
+def until_stopped() -> Iterator[threading.Event]:
     """An event that SIGTERM sets; Ctrl-C interrupts the wait for it."""
     stopped = threading.Event()
 

@@ -22,6 +22,7 @@ from batchsim.domain.lines import RequestLine
 from batchsim.domain.usage import usage_of
 from batchsim.errors import InputError, UsageError
 from batchsim.responders import Answer, Occasion, Responder, errors
+from batchsim.responders.cassette import Cassette, is_cassette
 from batchsim.responders.recorded import RecordedAnswers
 from batchsim.responders.simulated import simulated, with_text
 
@@ -45,7 +46,9 @@ def scripted(source: Source) -> Responder:
 
     A function is given a copy of the request, so it cannot harm the original. Lines that a mapping
     or a file does not name get the simulated answer. The lines of a file are
-    `{"custom_id": ..., "text": ...}` or those of an output file.
+    `{"custom_id": ..., "text": ...}` or those of an output file. A cassette (see
+    batchsim.responders.cassette) is told by its first line; a request that is not on it gets an
+    error line which names the nearest that is.
 
     Raises UsageError when `source` is none of these, and InputError, with the line, when the file
     cannot be read or a line of it holds no answer.
@@ -53,7 +56,8 @@ def scripted(source: Source) -> Responder:
     if isinstance(source, Mapping):
         return _by_custom_id(source)
     if isinstance(source, str | os.PathLike):
-        return _from_file(Path(source))
+        path = Path(source)
+        return _from_cassette(path) if is_cassette(path) else _from_file(path)
     if callable(source):
         return _by_function(source)
     raise UsageError(
@@ -79,6 +83,22 @@ def _from_file(path: Path) -> Responder:
             script = recorded.get(request.custom_id)
         except InputError as error:
             return errors.unusable_answer(error.message)
+        return _perform(script, request, occasion)
+
+    return respond
+
+
+def _from_cassette(path: Path) -> Responder:
+    cassette = Cassette(path)
+
+    def respond(request: RequestLine, occasion: Occasion) -> Answer:
+        try:
+            script = cassette.get(request)
+        except InputError as error:
+            return errors.unusable_answer(error.message)
+        if isinstance(script, str):
+            _log.error("line %d (%r): %s", request.number, request.custom_id, script)
+            return errors.unusable_answer(script)
         return _perform(script, request, occasion)
 
     return respond

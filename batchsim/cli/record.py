@@ -1,0 +1,90 @@
+"""`batchsim record`: a proxy to a real service that writes its answers on a cassette."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+
+from batchsim.cli.failures import ALL_GOOD
+from batchsim.cli.serve import until_stopped
+from batchsim.errors import UsageError
+
+
+@click.command()
+@click.option(
+    "--upstream",
+    metavar="URL",
+    envvar="OPENAI_BASE_URL",
+    help="The service [default: OPENAI_BASE_URL]; for OpenAI, https://api.openai.com/v1.",
+)
+@click.option(
+    "--cassette",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    default=Path("cassette.jsonl"),
+    show_default=True,
+    help="Append the recordings to this file.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=8_000,
+    show_default=True,
+    help="The port on this machine; 0 takes any free one.",
+)
+@click.option(
+    "--forward-auth",
+    is_flag=True,
+    help="Send the clients' own keys upstream, instead of OPENAI_API_KEY.",
+)
+def record(*, upstream: str | None, cassette: Path, port: int, forward_auth: bool) -> int:
+    """Hand requests to a real service, and write what it answers on a cassette.
+
+    Point clients at the address that is printed. What endpoints answer at once is recorded as it
+    goes by, the lines of a batch when its result files are downloaded. A simulator then answers
+    from the cassette: FakeBackend(responder="cassette.jsonl").
+
+    No header is written, and keys and names of accounts are struck out of the bodies; prompts and
+    answers are written as they are. Requests cost what they cost without it.
+    """
+    from batchsim.server.log import log_on_stderr
+    from batchsim.server.process import prepare_process
+    from batchsim.server.recording import Recorder
+    from batchsim.server.serve import running
+
+    if not upstream:
+        raise UsageError(
+            "there is no upstream", hint="for OpenAI: --upstream https://api.openai.com/v1"
+        )
+    key = None if forward_auth else _own_key()
+    prepare_process()
+    with ExitStack() as stack:
+        recorder = Recorder(upstream, cassette, api_key=key)
+        stack.callback(recorder.close)
+        stack.enter_context(log_on_stderr((key or "",)))
+        stopped = stack.enter_context(until_stopped())
+        address = stack.enter_context(running(recorder, port=port))
+        click.echo(
+            f"Recording {upstream} on {cassette} until Ctrl-C. Point clients here:", err=True
+        )
+        click.echo(f"export OPENAI_BASE_URL={address}/v1")
+        if key:
+            click.echo("export OPENAI_API_KEY=sk-any")
+        try:
+            stopped.wait()
+        finally:
+            click.echo(f"{recorder.recorded:,} recordings on {cassette}", err=True)
+    return ALL_GOOD
+
+
+def _own_key() -> str:
+    key = os.environ.get("OPENAI_API_KEY", "").strip()
+    if not key:
+        raise UsageError(
+            "there is no API key for the upstream",
+            hint="export OPENAI_API_KEY=..., or let clients use theirs: --forward-auth",
+        )
+    return key

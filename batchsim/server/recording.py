@@ -1,0 +1,286 @@
+"""A proxy to a real service that writes a cassette of what it answers.
+
+Theory of operation. Every request goes on to one upstream, under its own path, and its answer comes
+back, both streaming. What an endpoint answers at once is written when it has gone by whole. Batches
+are followed by the Batch objects that go by: they say which input a result file belongs to. When
+such a file has gone by whole, the proxy reads the input itself and writes a recording for each line.
+
+No header is ever written. Keys and names of accounts are struck out of the bodies too.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import IO, Any, BinaryIO
+from urllib.parse import urlsplit
+
+import orjson
+
+from batchsim.backends.openai.connection import http_library
+from batchsim.domain.endpoints import ENDPOINTS
+from batchsim.errors import NotFound, Refused, Unavailable, UsageError
+from batchsim.jsonl import BLOCK, read_lines
+from batchsim.responders.cassette import recording
+from batchsim.wire import Request, Response, problem
+
+LARGEST_ANSWER = 64 << 20
+"""Bytes: a longer answer goes by, but is not recorded. Result files are not bound by this."""
+
+PASSING = frozenset({401, 403, 408, 409, 429})
+"""Answers that say nothing of the request; neither do those from 500 on."""
+
+SENT_ON = frozenset(
+    {"accept", "api-key", "authorization", "content-length", "content-type", "openai-beta"}
+    | {"openai-organization", "openai-project", "user-agent", "x-client-request-id"}
+)
+"""The headers that go upstream. The others belong to this machine or to the connection."""
+
+HANDED_BACK = frozenset(
+    {"content-type", "content-disposition", "content-length", "openai-processing-ms"}
+    | {"openai-version", "retry-after", "retry-after-ms", "x-request-id", "x-should-retry"}
+)
+
+SECRETS = ("authorization", "api-key", "openai-organization", "openai-project", "cookie")
+
+LOOP = "x-batchsim-record"
+
+_log = logging.getLogger("batchsim.server.recording")
+
+
+class Recorder:
+    """Answers requests by handing them to `upstream`, a base URL that ends in `/v1` or the like.
+
+    `cassette` is the file that recordings are appended to. With `api_key` requests go upstream
+    under that key instead of their own. Raises UsageError for an upstream that cannot be one: no
+    web address, or an address that only this network knows (169.254.0.0/16, fe80::/10, ...).
+    `close` it in the end.
+    """
+
+    def __init__(self, upstream: str, cassette: Path, *, api_key: str | None = None) -> None:
+        self._base = _checked(upstream)
+        self._api_key = api_key
+        self._known = (api_key,) if api_key else ()
+        library = http_library()
+        self._errors = library.HTTPError
+        self._client = library.Client(
+            timeout=library.Timeout(600.0, connect=10.0), follow_redirects=False, trust_env=False
+        )
+        self._inputs: dict[str, str] = {}
+        self._lock = threading.Lock()
+        self._file = _opened(cassette)
+        self.recorded = 0
+        """How many recordings were written."""
+
+    def handle(self, request: Request) -> Response:
+        """Answer one request."""
+        if not request.path.startswith("/v1/"):
+            return problem.render(NotFound("Only paths under /v1/ go upstream.", status=404))
+        if request.header(LOOP) is not None:
+            return problem.render(Refused("The proxy is its own upstream.", status=508))
+        try:
+            return self._forward(request)
+        except self._errors as error:
+            return problem.render(
+                Unavailable(f"The upstream did not answer: {type(error).__name__}")
+            )
+
+    def close(self) -> None:
+        """Close the connections and the cassette."""
+        self._client.close()
+        self._file.close()
+
+    def _forward(self, request: Request) -> Response:
+        with ExitStack() as stack:
+            headers = self._headers(request)
+            is_single = request.method == "POST" and request.path in ENDPOINTS
+            endpoint = request.path if is_single else None
+            sent: Any = b"".join(request.body) if endpoint else request.body
+            if request.header("content-length") is None and not endpoint:
+                sent = None
+            answer = self._client.send(
+                self._client.build_request(
+                    request.method, self._url(request), headers=headers, content=sent
+                ),
+                stream=True,
+            )
+            stack.callback(answer.close)
+            spool = stack.enter_context(tempfile.SpooledTemporaryFile(max_size=BLOCK))
+            known = (*self._known, *_secrets(request))
+            body = _Tee(
+                answer, spool, stack.pop_all(), self._after(request, endpoint, sent, answer, known)
+            )
+        is_plain = "content-encoding" not in answer.headers  # else the length is another one
+        kept = tuple(
+            (name, value)
+            for name, value in answer.headers.multi_items()
+            if name in HANDED_BACK and (is_plain or name != "content-length")
+        )
+        return Response(answer.status_code, kept, body)
+
+    def _headers(self, request: Request) -> list[tuple[str, str]]:
+        kept = [(n, v) for n, v in request.headers if n.lower() in SENT_ON]
+        if self._api_key:
+            kept = [(n, v) for n, v in kept if n.lower() not in ("authorization", "api-key")]
+            kept.append(("authorization", f"Bearer {self._api_key}"))
+        return [*kept, ("accept-encoding", "identity"), (LOOP, "1")]
+
+    def _url(self, request: Request) -> str:
+        url = self._base + request.path.removeprefix("/v1")
+        return f"{url}?{request.query}" if request.query else url
+
+    def _after(
+        self, request: Request, endpoint: str | None, sent: Any, answer: Any, known: tuple[str, ...]
+    ) -> Any:
+        """What is done with an answer that has gone by whole."""
+
+        def act(content: IO[bytes]) -> None:
+            status = answer.status_code
+            if endpoint:
+                if status < 500 and status not in PASSING:
+                    self._keep_answer(endpoint, sent, status, content, known)
+            elif request.path.startswith("/v1/batches") and status == 200:
+                self._follow(orjson.loads(content.read()))
+            elif request.path.endswith("/content") and status == 200:
+                self._keep_results(request, content, known)
+
+        return act
+
+    def _keep_answer(
+        self, url: str, sent: bytes, status: int, content: IO[bytes], known: tuple[str, ...]
+    ) -> None:
+        body = orjson.loads(sent)
+        text = content.read(LARGEST_ANSWER + 1)
+        if body.get("stream") is not True and len(text) <= LARGEST_ANSWER:
+            self._write(recording(None, url, body, status, orjson.loads(text), known))
+
+    def _follow(self, value: Any) -> None:
+        for batch in value.get("data", [value]):
+            for name in ("output_file_id", "error_file_id"):
+                if batch.get(name):
+                    self._inputs[batch[name]] = batch["input_file_id"]
+
+    def _keep_results(self, request: Request, content: IO[bytes], known: tuple[str, ...]) -> None:
+        file_id = request.path.split("/")[3]
+        if file_id not in self._inputs:
+            return
+        places: dict[str, tuple[int, int]] = {}
+        for line in read_lines(content):  # type: ignore[arg-type]
+            if line.content.strip():
+                places[orjson.loads(line.content)["custom_id"]] = line.offset, len(line.content)
+        for custom_id, url, body in self._requests(self._inputs[file_id], request):
+            if custom_id in places:
+                self._keep_result(custom_id, url, body, content, places.pop(custom_id), known)
+        for custom_id, place in places.items():
+            self._keep_result(custom_id, None, None, content, place, known)
+
+    def _keep_result(
+        self,
+        custom_id: str,
+        url: str | None,
+        body: Any,
+        content: IO[bytes],
+        place: tuple[int, int],
+        known: tuple[str, ...],
+    ) -> None:
+        content.seek(place[0])
+        response = orjson.loads(content.read(place[1])).get("response")
+        if response and response["status_code"]:
+            answer = recording(
+                custom_id, url, body, response["status_code"], response["body"], known
+            )
+            self._write(answer)
+
+    def _requests(self, input_file_id: str, request: Request) -> Iterator[tuple[str, str, Any]]:
+        url = f"{self._base}/files/{input_file_id}/content"
+        headers = [each for each in self._headers(request) if each[0].lower() != "content-length"]
+        with (
+            self._client.stream("GET", url, headers=headers) as answer,
+            tempfile.SpooledTemporaryFile(max_size=BLOCK) as content,
+        ):
+            if answer.status_code != 200:
+                return
+            for piece in answer.iter_bytes(BLOCK):
+                content.write(piece)
+            content.seek(0)
+            for line in read_lines(content):  # type: ignore[arg-type]
+                if line.content.strip():
+                    value = orjson.loads(line.content)
+                    yield value["custom_id"], value["url"], value["body"]
+
+    def _write(self, line: bytes) -> None:
+        with self._lock:
+            self._file.write(line)
+            self._file.flush()
+            self.recorded += 1
+
+
+class _Tee:
+    """The pieces of an answer on their way, kept besides.
+
+    `act` is called once all are here, before the last goes on: then a client that has its answer
+    finds everything done.
+    """
+
+    def __init__(self, answer: Any, spool: Any, stack: ExitStack, act: Any) -> None:
+        self._answer = answer
+        self._spool = spool
+        self._stack = stack
+        self._act = act
+
+    def __iter__(self) -> Iterator[bytes]:
+        last = b""
+        for piece in self._answer.iter_bytes(BLOCK):
+            self._spool.write(piece)
+            if last:
+                yield last
+            last = piece
+        self._spool.seek(0)
+        try:
+            self._act(self._spool)
+        except Exception as error:  # noqa: BLE001 - the client gets its answer, which is what counts
+            _log.error("an answer could not be recorded: %s", type(error).__name__)
+        if last:
+            yield last
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+def _secrets(request: Request) -> tuple[str, ...]:
+    """The values of a request's headers that must not be written, whole and without their scheme."""
+    values = [value for name, value in request.headers if name.lower() in SECRETS]
+    values += [value.partition(" ")[2] for value in values]
+    return tuple(sorted((value for value in values if len(value) > 3), key=len, reverse=True))
+
+
+def _checked(upstream: str) -> str:
+    parts = urlsplit(upstream)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+        raise UsageError(
+            f"the upstream is not a web address: {upstream if not parts.username else '(with a password)'}",
+            hint="it looks like https://api.openai.com/v1",
+        )
+    with suppress(OSError):  # a name that cannot be resolved now is refused when it is asked
+        for *_, address in socket.getaddrinfo(parts.hostname, None):
+            if ipaddress.ip_address(str(address[0]).partition("%")[0]).is_link_local:
+                raise UsageError(
+                    f"{parts.hostname} is an address of this network segment only",
+                    hint="such addresses give out the machine's own credentials; name another",
+                )
+    return upstream.rstrip("/")
+
+
+def _opened(cassette: Path) -> BinaryIO:
+    try:
+        return cassette.open("ab")
+    except OSError as error:
+        raise UsageError(
+            f"the cassette {cassette} cannot be written: {error.strerror}", hint="name another file"
+        ) from None

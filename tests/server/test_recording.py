@@ -1,0 +1,222 @@
+"""Recording a service through the proxy, and answering from the cassette."""
+
+import json
+import logging
+
+import openai
+import pytest
+
+from batchsim.backends.fake import FakeBackend
+from batchsim.errors import InputError, UsageError
+from batchsim.responders.cassette import REDACTED, Cassette
+from batchsim.server.recording import Recorder
+from batchsim.server.serve import running
+from batchsim.wire import App, Request
+
+pytestmark = pytest.mark.sdk
+
+CHAT = "/v1/chat/completions"
+CANARIES = {
+    "api_key": "sk-canary-client-0123456789",
+    "organization": "org-canaryorganization",
+    "project": "proj_canaryproject",
+}
+UPSTREAM_KEY = "sk-canary-upstream-0123456789"
+
+
+def line(custom_id, text="Hi"):
+    body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": text}]}
+    return {"custom_id": custom_id, "method": "POST", "url": CHAT, "body": body}
+
+
+class Upstream(App):
+    """The service behind the proxy, which remembers how it was asked."""
+
+    def __init__(self, backend):
+        super().__init__(backend)
+        self.asked = []
+
+    def handle(self, request):
+        self.asked.append(request)
+        return super().handle(request)
+
+
+@pytest.fixture
+def service():
+    answers = {"a": "four", "b": (400, {"error": {"message": "no: org-canaryorganization"}})}
+    with_text = lambda request: answers.get(request.custom_id, "at once")  # noqa: E731
+    return Upstream(FakeBackend(pacing="instant", responder=with_text))
+
+
+@pytest.fixture
+def cassette(tmp_path):
+    return tmp_path / "cassette.jsonl"
+
+
+@pytest.fixture
+def proxy(service, cassette):
+    """Starts the proxy before the service; a client of it."""
+    opened = []
+
+    def start(**options):
+        upstream = running(service)
+        recorder = Recorder(f"{upstream.__enter__()}/v1", cassette, **options)
+        front = running(recorder)
+        client = openai.OpenAI(base_url=f"{front.__enter__()}/v1", max_retries=0, **CANARIES)
+        opened.extend((client, front, recorder, upstream))
+        return client
+
+    yield start
+    for each in opened:
+        each.close() if hasattr(each, "close") else each.__exit__(None, None, None)
+
+
+def run_batch(client, *lines):
+    content = "".join(json.dumps(each) + "\n" for each in lines).encode()
+    file = client.files.create(file=("input.jsonl", content), purpose="batch")
+    batch = client.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")
+    return client.batches.retrieve(batch.id)
+
+
+def recorded(cassette):
+    return [json.loads(each) for each in cassette.read_bytes().splitlines()]
+
+
+def test_a_batch_is_recorded_line_by_line_and_answers_other_batches(proxy, cassette):
+    client = proxy()
+    batch = run_batch(client, line("a", "2 + 2?"), line("b", "No?"))
+    whole = client.files.content(batch.output_file_id).content
+    client.files.content(batch.error_file_id)
+    assert json.loads(whole)["response"]["body"]["choices"][0]["message"]["content"] == "four"
+    first, second = recorded(cassette)
+    assert (first["custom_id"], first["url"], first["body"]) == (
+        "a",
+        CHAT,
+        line("a", "2 + 2?")["body"],
+    )
+    assert second["response"]["status_code"] == 400
+
+    fake = FakeBackend(pacing="instant", responder=cassette)
+    replayed = run_batch(fake.openai_client(), line("other", "2 + 2?"), line("b", "No?"))
+    answers = fake.openai_client().files.content(replayed.output_file_id).text
+    assert json.loads(answers)["custom_id"] == "other"
+    assert json.loads(answers)["response"]["body"] == json.loads(whole)["response"]["body"]
+    assert replayed.request_counts.failed == 1
+
+
+def test_what_is_answered_at_once_is_recorded_and_replayed(proxy, cassette):
+    client = proxy()
+    ask = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Now?"}]}
+    said = client.chat.completions.create(**ask).choices[0].message.content
+    with pytest.raises(openai.NotFoundError):
+        client.chat.completions.create(**{**ask, "model": "nobody"})
+    with pytest.raises(openai.NotFoundError):
+        client.batches.retrieve("batch_none")
+    assert [each["response"]["status_code"] for each in recorded(cassette)] == [200, 404]
+    fake = FakeBackend(responder=str(cassette))
+    assert fake.openai_client().chat.completions.create(**ask).choices[0].message.content == said
+
+
+def test_no_secret_is_written_or_logged(proxy, cassette, service, caplog):
+    caplog.set_level(logging.DEBUG)
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    client = proxy(api_key=UPSTREAM_KEY)
+    secret = f"My key is {CANARIES['api_key']}, Bearer abc.def.ghi, in {CANARIES['project']}."
+    batch = run_batch(client, line("a", secret), line("b"))
+    for file_id in (batch.output_file_id, batch.error_file_id):
+        client.files.content(file_id)
+    client.chat.completions.create(**line("", secret)["body"])
+    written = cassette.read_text()
+    assert REDACTED in written
+    assert len(recorded(cassette)) == 3
+    ours = "".join(r.getMessage() for r in caplog.records if r.name.startswith("batchsim"))
+    for canary in (*CANARIES.values(), UPSTREAM_KEY, "abc.def.ghi"):
+        assert canary not in written
+        assert canary not in ours
+    assert {each.header("authorization") for each in service.asked} == {f"Bearer {UPSTREAM_KEY}"}
+    fake = FakeBackend(
+        responder=cassette
+    )  # a request is found though a secret in it was struck out
+    assert fake.openai_client().chat.completions.create(**line("", secret)["body"]).id
+
+
+def test_the_clients_key_goes_upstream_when_there_is_no_other(proxy, service):
+    proxy().files.list()
+    (asked,) = service.asked
+    assert asked.header("authorization") == f"Bearer {CANARIES['api_key']}"
+    assert asked.header("openai-organization") == CANARIES["organization"]
+    assert asked.header("cookie") is None
+
+
+def test_results_whose_input_is_gone_are_told_by_their_custom_id(proxy, cassette):
+    client = proxy()
+    batch = run_batch(client, line("a"))
+    client.files.delete(batch.input_file_id)
+    client.files.content(batch.output_file_id)
+    (only,) = recorded(cassette)
+    assert (only["custom_id"], "body" in only) == ("a", False)
+    fake = FakeBackend(pacing="instant", responder=cassette)
+    assert run_batch(fake.openai_client(), line("a", "Anything?")).request_counts.completed == 1
+
+
+def test_what_is_not_on_the_cassette_names_what_is_nearest(cassette):
+    answer = {"status_code": 200, "body": {"id": "x"}}
+    entries = [
+        {"custom_id": "a", "url": CHAT, "body": line("a", text)["body"], "response": answer}
+        for text in ("2 + 2?", "3 + 3?")
+    ]
+    entries[1]["body"]["temperature"] = 1
+    cassette.write_text("".join(json.dumps(each) + "\n" for each in entries))
+    fake = FakeBackend(pacing="instant", responder=cassette)
+    batch = run_batch(fake.openai_client(), line("b", "2 + 3?"))
+    errors = json.loads(fake.openai_client().files.content(batch.error_file_id).text)
+    assert errors["response"]["body"]["error"]["message"].endswith(
+        "the cassette has no recording of this request; in the nearest, "
+        'body.messages[0].content is "2 + 2?" instead of "2 + 3?"'
+    )
+
+
+@pytest.mark.parametrize("second", ['{"custom_id": "b"}', "[]", "{", '{"url": 1, "response": {}}'])
+def test_a_line_that_is_no_recording_is_named(cassette, second):
+    first = {"url": CHAT, "body": {}, "response": {"status_code": 200, "body": {}}}
+    cassette.write_text(f"{json.dumps(first)}\n\n{second}\n")
+    with pytest.raises(InputError) as refused:
+        FakeBackend(responder=cassette)
+    assert refused.value.place.endswith("cassette.jsonl:3")
+
+
+def test_a_cassette_that_changes_is_not_believed(cassette):
+    first = {"url": CHAT, "body": line("a")["body"], "response": {"status_code": 200, "body": {}}}
+    cassette.write_text(json.dumps(first) + "\n")
+    fake = FakeBackend(pacing="instant", responder=cassette)
+    cassette.write_text("")
+    batch = run_batch(fake.openai_client(), line("a"))
+    assert "has changed since" in fake.openai_client().files.content(batch.error_file_id).text
+    with pytest.raises(InputError, match="cannot be read"):
+        Cassette(cassette.parent / "none.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("upstream", "words"),
+    [
+        ("api.openai.com", "not a web address"),
+        ("ftp://example.org", "not a web address"),
+        ("http://me:secret@example.org/v1", "with a password"),
+        ("http://169.254.169.254/latest", "this network segment only"),
+    ],
+)
+def test_what_cannot_be_an_upstream_is_refused(cassette, upstream, words):
+    with pytest.raises(UsageError, match=words) as refused:
+        Recorder(upstream, cassette)
+    assert "secret" not in refused.value.message
+    assert not cassette.exists()
+
+
+def test_only_the_api_goes_upstream_and_the_proxy_finds_itself(cassette):
+    recorder = Recorder("http://127.0.0.1:9/v1", cassette)
+    assert recorder.handle(Request("GET", "/admin")).status == 404
+    assert recorder.handle(Request("GET", "/v1/../admin")).status in (404, 503)
+    looped = Request("GET", "/v1/files", headers=(("x-batchsim-record", "1"),))
+    assert recorder.handle(looped).status == 508 or recorder.handle(looped).status == 400
+    assert recorder.handle(Request("GET", "/v1/files")).status == 503
+    recorder.close()
