@@ -411,3 +411,13 @@ def test_nothing_is_found_in_valid_lines(ids, extra, ascii_only, separators, ord
             continue
         assert rules.check(number, content).body == parsed["body"]
         assert InputRules().check(1, orjson.dumps(parsed)).custom_id == custom_id
+
+
+def test_unknown_keys_are_remembered_up_to_a_few_however_many_there_are(a_line):
+    rules = InputRules()
+    lines = [
+        json.dumps({**json.loads(a_line(f"{n}")), f"key-{n}-{'x' * 100}": 1}) for n in range(50)
+    ]
+    assert len(list(rules.walk(read_lines(io.BytesIO("\n".join(lines).encode()))))) == 50
+    assert len(rules.unknown_keys) == 10
+    assert max(map(len, rules.unknown_keys)) == 64
