@@ -62,6 +62,8 @@ def _fetch(work: Workplace, file_id: str, path: Path) -> tuple[int, str]:
         with closing(_pieces(work, file_id, size)) as pieces:
             try:
                 for piece in pieces:
+                    if work.stopping.is_set():
+                        raise TransferBroken("the run has ended")
                     stream.write(piece)
                     digest.update(piece)
                     size += len(piece)

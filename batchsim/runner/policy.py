@@ -64,6 +64,8 @@ class Policy:
     """How many shards may be on their way at once."""
     twins_end: float = 1_800.0
     """How long a job waits at its end for twins to be cancelled (observed: ten minutes)."""
+    parallel: int = 4
+    """How many uploads and downloads may be under way at once; on a virtual clock it is one."""
     max_cost: Decimal | None = None
     """The most that the job may cost, in US dollars: what it has cost and what its batches may
     still cost never exceed it together."""

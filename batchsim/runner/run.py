@@ -24,8 +24,9 @@ from batchsim.domain.parameters import is_text
 from batchsim.errors import InputError, JobIncomplete, JournalError, UnaccountedBatches, UsageError
 from batchsim.jsonl import open_input
 from batchsim.runner import settle
-from batchsim.runner.actions import Done, Stop, Wait
+from batchsim.runner.actions import Action, Done, Download, Stop, Upload, Wait
 from batchsim.runner.content import ShardContent, changed_input
+from batchsim.runner.crew import Crew
 from batchsim.runner.decide import decide
 from batchsim.runner.directory import JobDirectory, RequestLike
 from batchsim.runner.entries import (
@@ -154,6 +155,9 @@ def run(
         ) from error
 
 
+_GLANCE = 0.2
+"""Real seconds for which the loop waits for a worker before it decides anew."""
+
 _QUIET = Looked | Reconciled | Surveyed | Audited
 """Entries that are no news to people."""
 
@@ -196,20 +200,39 @@ class _Loop:
     def run(self) -> None:
         """Go on until the results are written. Raises JobIncomplete when that cannot be now."""
         self._take_over()
-        while True:
-            self._note_cancel_request()
-            actions = decide(self._state, self._work.policy, self._limits, self._clock.now())
-            for action in actions:
-                match action:
-                    case Done():
+        with Crew(self._work) as crew:
+            while True:
+                self._note_cancel_request()
+                actions = decide(self._state, self._work.policy, self._limits, self._clock.now())
+                free = [action for action in actions if not crew.has(action)]
+                if crew.is_busy and (not free or isinstance(free[0], Done | Stop | Wait)):
+                    crew.take(self._record, _GLANCE)
+                    continue
+                for action in free:
+                    if isinstance(action, Done):
                         return self._restore_results()
-                    case Stop():
-                        raise _incomplete(action, self._state)
-                    case Wait():
-                        self._clock.sleep(max(0.0, action.until - self._clock.now()))
-                    case _:
-                        for entries in perform(self._work, action):
-                            self._record(*entries)
+                    self._do(action, crew)
+
+    def _do(self, action: Action, crew: Crew) -> None:
+        """Do one thing that is due, or have it done."""
+        match action:
+            case Stop():
+                raise _incomplete(action, self._state)
+            case Wait():
+                self._clock.sleep(max(0.0, action.until - self._clock.now()))
+            case Upload() | Download() if crew.wants(action):
+                if not crew.start(action):
+                    crew.take(self._record, _GLANCE)
+                    return
+                is_begun = isinstance(action, Download)
+                while crew.has(action) and not is_begun:  # until the intent is written
+                    crew.take(self._record, _GLANCE)
+                    is_begun = self._state.shards[action.shard].stage is not Stage.WAITING
+            case _:
+                for entries in perform(self._work, action):
+                    self._record(*entries)
+                while crew.is_busy and crew.take(self._record, 0):
+                    pass
 
     def _note_cancel_request(self) -> None:
         """Another process may have left the wish that the job be cancelled."""

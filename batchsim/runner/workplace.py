@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +39,8 @@ class Workplace:
     limits: Limits = OPENAI
     custom_ids: CustomIdSpool | None = None
     seeking: dict[tuple[int, int, bool], float] = field(default_factory=dict)
+    stopping: threading.Event = field(default_factory=threading.Event)
+    """Set when the loop has ended: whoever still works stops."""
     partials: dict[Path, str] = field(default_factory=dict)
     """The result file of which each partial file has the beginning, written by this process."""
 
