@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batchsim.cli.registry import state_folder
+from batchsim.errors import UsageError
 
 if TYPE_CHECKING:
     from batchsim.runner.policy import Policy
@@ -38,6 +39,19 @@ def _queue_limits(_: click.Context, __: click.Parameter, values: tuple[str, ...]
             raise click.BadParameter(f"{value!r} is not MODEL=TOKENS, such as gpt-4o=90000")
         limits[alias(model)] = int(number)
     return limits
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+
+
+def _duration(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
+    """Seconds."""
+    if value is None:
+        return None
+    told = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)([smhd])", value, re.ASCII)
+    if told is None or not float(told[1]):
+        raise click.BadParameter(f"{value!r} is not a time such as 90m, 6h or 2d")
+    return float(told[1]) * _UNITS[told[2]]
 
 
 OPTIONS = (
@@ -82,6 +96,20 @@ OPTIONS = (
         help="Let the job directory lie on a network file system, where locks may not hold.",
     ),
     click.option(
+        "--finish-sync",
+        is_flag=True,
+        help="When the deadline nears, cancel what is under way, keep what has run, and ask for what "
+        "is left one by one at the ordinary price, twice that of a batch.",
+    ),
+    click.option(
+        "--deadline",
+        callback=_duration,
+        metavar="TIME",
+        help="For --finish-sync: when the results are wanted, counted from the start of the job, "
+        "such as 90m, 6h or 2d. It begins half an hour before, or a quarter of the time. [default: "
+        "when a batch expires]",
+    ),
+    click.option(
         "--delete-remote",
         is_flag=True,
         help="Once the results are written and their copies here are verified, delete the files "
@@ -103,8 +131,15 @@ def policy_options(command: Callable[..., Any]) -> Callable[..., Any]:
         queue_limits: dict[str, int],
         network_files: bool,
         delete_remote: bool,
+        finish_sync: bool,
+        deadline: float | None,
         **options: Any,
     ) -> Any:
+        if deadline is not None and not finish_sync:
+            raise UsageError(
+                "--deadline says when --finish-sync begins, which was not given",
+                hint="give both, or neither",
+            )
         policy = replace(
             _policy(backend, retries=retries, on_unknown=on_unknown),
             max_cost=max_cost,
@@ -112,6 +147,8 @@ def policy_options(command: Callable[..., Any]) -> Callable[..., Any]:
             queue_memory=state_folder() / "queues.json" if backend == "real" else None,
             network_files=network_files,
             delete_remote=delete_remote,
+            finish_sync=finish_sync,
+            deadline=deadline,
         )
         return command(backend=backend, policy=policy, **options)
 

@@ -104,6 +104,14 @@ class DeleteRemote(ShardAction):
     """Delete the shard's files at the service; its results are here."""
 
 
+class BeginFinish(Action):
+    """Stop sending in batches: the deadline nears."""
+
+
+class AnswerLines(ShardAction):
+    """Ask for the shard's lines one by one, without a batch."""
+
+
 class PlanRound(Action):
     """Plan which lines are sent again."""
 

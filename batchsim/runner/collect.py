@@ -60,10 +60,16 @@ class Gathered(NamedTuple):
     differences: tuple[Difference, ...]
 
 
-def collect(shard: ShardState, custom_ids: Iterable[str], directory: JobDirectory) -> Gathered:
+def collect(
+    shard: ShardState,
+    custom_ids: Iterable[str],
+    directory: JobDirectory,
+    *,
+    is_hurried: bool = False,
+) -> Gathered:
     """Find the place of every line's result; what became of the lines.
 
-    `custom_ids` are those of the shard's lines, in order. Writes the shard's index, records,
+    `is_hurried` when we had batches cancelled to finish without them. `custom_ids` are those of the shard's lines, in order. Writes the shard's index, records,
     quarantine and conflicts into the directory; doing so again gives the same bytes.
 
     Raises ForeignResults when a result file has nothing to do with the lines.
@@ -85,6 +91,7 @@ def collect(shard: ShardState, custom_ids: Iterable[str], directory: JobDirector
             conflicts,
             was_cancelled=shard.batch is not None and shard.batch.status is Status.CANCELLED,
             is_known=shard.plan.origin is not Origin.UNKNOWN,
+            is_hurried=is_hurried,
         )
         for source in (Source.OUTPUT, Source.ERROR):
             if isinstance(shard.file(source), Downloaded):
@@ -129,6 +136,7 @@ class _Sorter:
         *,
         was_cancelled: bool,
         is_known: bool,
+        is_hurried: bool,
     ) -> None:
         self.index = Index.empty(len(ids))
         self._ids = ids
@@ -136,6 +144,7 @@ class _Sorter:
         self._conflicts = conflicts
         self._was_cancelled = was_cancelled
         self._is_known = is_known
+        self._is_hurried = is_hurried
         self._usage = Usage()
         self._odd: Counter[Claim] = Counter()
         self._examples: dict[Claim, str] = {}
@@ -236,8 +245,9 @@ class _Sorter:
 
     def _put(self, position: int, place: Place) -> None:
         """Only a line whose request is known may be worth another try."""
-        if not self._is_known:
-            place = place._replace(verdict=Verdict(place.verdict.outcome))
+        outcome, again = place.verdict
+        again = again or (self._is_hurried and outcome is Outcome.CANCELLED)
+        place = place._replace(verdict=Verdict(outcome, again and self._is_known))
         self.index.put(position, place)
 
     def _content(self, place: Place) -> bytes:

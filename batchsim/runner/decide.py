@@ -48,8 +48,10 @@ from batchsim.responders.models import alias
 from batchsim.runner.actions import (
     AbandonCreate,
     Action,
+    AnswerLines,
     Assemble,
     Audit,
+    BeginFinish,
     CancelBatch,
     CancelTwin,
     Collect,
@@ -88,8 +90,7 @@ _WITHOUT_BATCH = _SUBMITTING | {Stage.UPLOADING}
 def decide(state: State, policy: Policy, limits: Limits, now: float) -> list[Action]:
     """What is to be done `now` (unix seconds): never empty, and at most one Upload or Create."""
     is_collected = all(shard.stage is Stage.COLLECTED for shard in state.shards.values())
-    may_resend = state.cancelled_at is None and state.round < policy.retries
-    if is_collected and state.again and may_resend:
+    if is_collected and state.again and _may_resend(state, policy):
         return [PlanRound()]
     if state.finished:
         return _sweep(state, policy, limits, now)
@@ -113,6 +114,27 @@ def decide(state: State, policy: Policy, limits: Limits, now: float) -> list[Act
     return [Stop(tuple(_reasons(state, policy, limits, now)))]
 
 
+def _may_resend(state: State, policy: Policy) -> bool:
+    if state.cancelled_at is not None:
+        return False
+    if state.hurried_at is not None:
+        return not state.is_hurried_over
+    return state.round < policy.retries
+
+
+def _hurries_at(state: State, policy: Policy) -> float | None:
+    """When to stop sending in batches (unix seconds); None while nothing says so."""
+    if not policy.finish_sync or state.is_ending:
+        return None
+    if policy.deadline is not None:
+        return state.started_at + policy.deadline - min(policy.sync_lead, policy.deadline / 4)
+    if any(shard.stage in _WITHOUT_BATCH for shard in state.shards.values()):
+        return None
+    batches = (shard.batch for shard in state.shards.values() if shard.stage is Stage.LIVE)
+    ends = [batch.expires_at for batch in batches if batch and batch.expires_at]
+    return min(ends) - policy.sync_lead if ends else None
+
+
 def _sweep(state: State, policy: Policy, limits: Limits, now: float) -> list[Action]:
     """What is left once the results are written; shards that are stuck stop nothing else."""
     steps = list(sweep_steps(state)) if policy.delete_remote else []
@@ -134,7 +156,11 @@ def _all_steps(
     elif all(shard.stage is Stage.COLLECTED for shard in state.shards.values()):
         yield from _last_steps(state, policy, held)
     else:
-        yield from _steps(state, policy, limits, now)
+        hurries = _hurries_at(state, policy)
+        if hurries is not None:
+            yield hurries, BeginFinish()
+        if hurries is None or hurries > now:
+            yield from _steps(state, policy, limits, now)
 
 
 def _last_steps(state: State, policy: Policy, held: float) -> Iterator[tuple[float, Action]]:
@@ -161,7 +187,7 @@ def _steps(
 ) -> Iterator[tuple[float, Action]]:
     """The next step of each shard that has one, with the moment at which it falls due."""
     live: list[ShardState] = []
-    is_cancelled = state.cancelled_at is not None
+    is_cancelled = state.is_ending
     room = Room(state, policy, limits, now)
     queues = queue_limits(state, limits)
     unweighed = {n for n, shard in state.shards.items() if _lacks_weight(shard, policy, queues)}
@@ -172,6 +198,10 @@ def _steps(
         or any(refusals(state, policy))
     )
     for number, shard in state.shards.items():
+        if shard.plan.origin is Origin.SYNCHRONOUS:
+            if shard.stage is Stage.WAITING and stuck(shard, policy) is None:
+                yield shard.since, AnswerLines(number)
+            continue
         if is_cancelled and shard.stage in _WITHOUT_BATCH:
             yield shard.since, Collect(number)
             continue

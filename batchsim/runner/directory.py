@@ -7,6 +7,7 @@ shards/0001.output.jsonl   a result file as downloaded; so `error`; `records` ar
 shards/0001.index          where the result of each line of the shard lies
 shards/0001.quarantine.jsonl   result lines that have no place in the results
 shards/0001.conflicts.jsonl    pairs of results of one line that say different things
+shards/0001.sent           which lines of a shard were sent outside batches, 8 bytes each
 ledger.jsonl               one line per input line: what became of it, and in which batch
 late.jsonl                 good results of lines that had a good one before
 cancel                     there while somebody wants the job cancelled and no runner has noted it
@@ -65,6 +66,10 @@ class JobDirectory:
     def conflicts(self, shard: int) -> Path:
         """Where pairs of results of one line are kept that say different things."""
         return self._shard_path(shard, "conflicts.jsonl")
+
+    def sent(self, shard: int) -> Path:
+        """Where it is kept which lines of the shard were sent outside batches."""
+        return self._shard_path(shard, "sent")
 
     def owns(self, path: Path) -> bool:
         """Whether `path` is a file that makes the job what it is."""

@@ -100,6 +100,8 @@ class Origin(StrEnum):
     """Others made it, and its input file held the shard's lines, to the byte."""
     REORDERED = "reordered"
     """Others made it, and its input file held these lines in another order or spelling."""
+    SYNCHRONOUS = "synchronous"
+    """It gets no batch: its lines are asked for one by one, at the ordinary price."""
     UNKNOWN = "unknown"
     """Others made it, and of its lines only the custom_ids are known: they cannot be sent."""
 
@@ -314,6 +316,11 @@ class CancelAsked(ShardEntry):
     """The service was asked to cancel the batch, and answered with it."""
 
     batch: Batch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishBegun(Entry):
+    """The deadline nears: no more batches; what is left is asked for at the ordinary price."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

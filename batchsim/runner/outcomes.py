@@ -11,6 +11,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Any, NamedTuple
 
+import orjson
+
 from batchsim.domain.lines import ResultLine
 from batchsim.runner.policy import HOPELESS_LIMITS
 
@@ -69,11 +71,20 @@ def is_blank(result: ResultLine) -> bool:
 
 def _may_pass(result: ResultLine) -> bool:
     response = result.response
-    if response is None:
-        return False
-    code = response.status_code
+    return response is not None and _is_passing(response.status_code, response.body)
+
+
+def is_passing_answer(status_code: int, body: str) -> bool:
+    """Whether the same request may be answered better later; `body` is JSON text."""
+    try:
+        return _is_passing(status_code, orjson.loads(body))
+    except ValueError:
+        return _is_passing(status_code, None)
+
+
+def _is_passing(code: int, body: Any) -> bool:
     if code == 429:
-        return _error_code(response.body) not in HOPELESS_LIMITS
+        return _error_code(body) not in HOPELESS_LIMITS
     return code in PASSING_STATUSES or 500 <= code < 600
 
 

@@ -23,7 +23,7 @@ from batchsim.errors import (
     Refused,
     Unavailable,
 )
-from batchsim.runner import actions, fetch, hygiene, settle, submit, watch
+from batchsim.runner import actions, fetch, finishing, hygiene, settle, submit, watch
 from batchsim.runner.entries import (
     BatchGivenUp,
     Blocked,
@@ -33,6 +33,7 @@ from batchsim.runner.entries import (
     Delayed,
     Divided,
     Entry,
+    FinishBegun,
     Halted,
     Settled,
     TwinSeen,
@@ -53,10 +54,8 @@ def perform(work: Workplace, action: actions.Action) -> Iterator[tuple[Entry, ..
 
 
 def _guarded(work: Workplace, action: actions.Action) -> Iterator[Step]:
-    if isinstance(action, actions.Assemble):
-        yield settle.write_results(work)
-    elif isinstance(action, actions.PlanRound):
-        yield settle.next_round(work)
+    if isinstance(action, actions.Assemble | actions.BeginFinish | actions.PlanRound):
+        yield _by_ourselves(work, action)
     elif isinstance(action, actions.Reconcile | actions.Survey | actions.Audit):
         try:
             yield from _for_job(work, action)
@@ -76,6 +75,16 @@ def _guarded(work: Workplace, action: actions.Action) -> Iterator[Step]:
             yield Blocked(shard=action.shard, reason=words(error))
 
 
+def _by_ourselves(work: Workplace, action: actions.Action) -> Step:
+    """What needs nobody else."""
+    match action:
+        case actions.BeginFinish():
+            return FinishBegun()
+        case actions.PlanRound():
+            return settle.next_round(work)
+    return settle.write_results(work)
+
+
 def _for_job(work: Workplace, action: actions.Action) -> Iterator[Step]:
     match action:
         case actions.Reconcile():
@@ -89,6 +98,8 @@ def _for_job(work: Workplace, action: actions.Action) -> Iterator[Step]:
 def _for_shard(work: Workplace, action: actions.ShardAction) -> Iterator[Step]:  # noqa: C901 - one case per kind of action
     number, shard = action.shard, work.state.shards[action.shard]
     match action:
+        case actions.AnswerLines():
+            yield from finishing.answer_lines(work, number, shard)
         case actions.DeleteRemote():
             yield from hygiene.delete_remote(work, number, shard)
         case actions.Upload():

@@ -81,6 +81,17 @@ class Policy:
     """What to do about a create whose outcome is not known and whose batch is not found."""
     longest_window: float = 25 * HOUR
     """How long `wait` looks for a batch: one that exists has ended by then."""
+    finish_sync: bool = False
+    """When the deadline nears, cancel what is under way and ask for what is left one by one, at the
+    ordinary price, which is twice that of a batch."""
+    deadline: float | None = None
+    """When the results are wanted, in seconds after the job began. None: when the first batch under
+    way expires, once all are sent."""
+    sync_lead: float = 1_800.0
+    """How long before the deadline that begins (a quarter of the time at most): cancelling takes ten
+    minutes (observed)."""
+    sync_parallel: int = 8
+    """How many requests are under way at once then."""
     delete_remote: bool = False
     """Once the job is finished, delete the files that it made at the service."""
     retries: int = 2

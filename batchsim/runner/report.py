@@ -246,6 +246,8 @@ def _describe_job(entry: entries.Entry, state: State) -> str:
                 return f"{entry.lines:,} lines are valid"
             left = state.skipped.lines
             return f"{entry.lines - left:,} lines are valid, {left:,} are not and are left out"
+        case entries.FinishBegun():
+            return "the deadline nears: asking for what is left without batches"
         case entries.RoundPlanned():
             return f"round {entry.round}: sending lines again"
         case entries.CancelRequested():

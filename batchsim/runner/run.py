@@ -40,6 +40,7 @@ from batchsim.runner.entries import (
     Started,
     Surveyed,
 )
+from batchsim.runner.finishing import check_policy
 from batchsim.runner.journal import Journal
 from batchsim.runner.naming import OUR_METADATA, job_of, new_run
 from batchsim.runner.perform import perform
@@ -94,6 +95,7 @@ def run(
     JobIncomplete when the job stopped before its end, in which case the same call continues it;
     UnaccountedBatches when it ended and the service has batches of the job that it did not make.
     """
+    check_policy(backend, policy or Policy())
     results = Path(results)
     directory = JobDirectory(Path(job) if job is not None else Path(f"{results}.job"))
     limits = limits or backend.limits

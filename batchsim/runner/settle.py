@@ -17,6 +17,7 @@ from batchsim.runner.entries import (
     DownloadDropped,
     Entry,
     Finished,
+    Origin,
     Planned,
     RoundPlanned,
 )
@@ -25,6 +26,9 @@ from batchsim.runner.rounds import plan_round
 from batchsim.runner.skipped import stand_in
 from batchsim.runner.state import ShardState
 from batchsim.runner.workplace import Workplace
+
+AT_ONCE = 100
+"""How many lines that get no batch are a shard together."""
 
 
 def gather(work: Workplace, number: int, shard: ShardState) -> Iterator[Entry]:
@@ -39,17 +43,26 @@ def gather(work: Workplace, number: int, shard: ShardState) -> Iterator[Entry]:
 
 
 def _gathered(work: Workplace, number: int, shard: ShardState) -> Gathered:
+    is_hurried = work.state.hurried_at is not None and work.state.cancelled_at is None
     if work.custom_ids is not None and work.custom_ids.holds(number):
-        return collect(shard, work.custom_ids.of_shard(number), work.directory)
+        return collect(
+            shard, work.custom_ids.of_shard(number), work.directory, is_hurried=is_hurried
+        )
     with ShardContent(work.source, shard.plan) as content:
-        return collect(shard, custom_ids_in(content.buffered()), work.directory)
+        ids = custom_ids_in(content.buffered())
+        return collect(shard, ids, work.directory, is_hurried=is_hurried)
 
 
 def next_round(work: Workplace) -> tuple[Entry, ...]:
     """The round in which lines are sent again, with its shards."""
     round = work.state.round + 1
-    shards = plan_round(_plans(work), work.directory, work.source, work.limits, round=round)
-    return RoundPlanned(round=round), *shards
+    if work.state.hurried_at is None:
+        shards = plan_round(_plans(work), work.directory, work.source, work.limits, round=round)
+        return RoundPlanned(round=round), *shards
+    limits = replace(work.limits, requests_per_batch=AT_ONCE)
+    shards = plan_round(_plans(work), work.directory, work.source, limits, round=round)
+    single = (replace(plan, origin=Origin.SYNCHRONOUS) for plan in shards)
+    return RoundPlanned(round=round), *single
 
 
 def write_results(work: Workplace) -> Finished:

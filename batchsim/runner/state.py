@@ -40,6 +40,7 @@ from batchsim.runner.entries import (
     Downloaded,
     Entry,
     FileGone,
+    FinishBegun,
     Finished,
     Halted,
     Looked,
@@ -267,6 +268,10 @@ class State:
     """The latest round that was planned."""
     again: int = 0
     """How many results of the shards collected since then are worth another try."""
+    hurried_at: float | None = None
+    """When it was begun to finish without batches."""
+    is_hurried_over: bool = False
+    """Whether the shards are planned that are asked for without batches."""
     cancelled_at: float | None = None
     """When somebody asked for the job to be cancelled."""
     finished: Finished | None = None
@@ -309,6 +314,11 @@ class State:
         latest = max((shard.since for shard in self.shards.values()), default=0.0)
         return self.audited_at is not None and self.audited_at >= latest
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether nothing more is sent in batches, and those under way are cancelled."""
+        return self.cancelled_at is not None or self.hurried_at is not None
+
     def apply(self, at: float, entry: Entry) -> None:
         """Take in what happened `at` that time (unix seconds).
 
@@ -322,8 +332,11 @@ class State:
                 self.last_shards[entry.round] = entry.shard
             case Skipped():
                 self.skipped = entry
+            case FinishBegun():
+                self.hurried_at = at
             case RoundPlanned():
                 self.round, self.again, self.finished = entry.round, 0, None
+                self.is_hurried_over = self.hurried_at is not None
             case CancelRequested():
                 self.cancelled_at = at
             case Finished():

@@ -68,6 +68,7 @@ EVERY_KIND = [
     entries.Finished(bytes=12, tally=entries.Tally(ok=2), late=1),
     entries.DownloadDropped(shard=1, source=entries.Source.OUTPUT, reason="words"),
     entries.RoundPlanned(round=1),
+    entries.FinishBegun(),
     entries.RemoteDeleted(shard=1, file_id="file-1"),
     entries.Skipped(lines=2, ranges=array("Q", [0, 2, 0, 0])),
     entries.Collected(

@@ -25,6 +25,7 @@ from batchsim.backends.calls import CALLS, Call
 from batchsim.backends.openai import answers, paths
 from batchsim.backends.openai.connection import (
     account_of,
+    answer_timeout,
     connect,
     http_library,
     key_hint,
@@ -32,14 +33,15 @@ from batchsim.backends.openai.connection import (
 )
 from batchsim.backends.openai.content import Rest, rest_of
 from batchsim.backends.openai.elsewhere import bring
-from batchsim.backends.openai.errors import translate
+from batchsim.backends.openai.errors import redacted, translate
 from batchsim.backends.openai.preparing import wait_until_ready
 from batchsim.backends.openai.providers import Provider, provider_of
 from batchsim.clock import Clock, SystemClock
 from batchsim.domain.batches import Batch
-from batchsim.domain.endpoints import is_openai_model
+from batchsim.domain.endpoints import ENDPOINTS, is_openai_model
 from batchsim.domain.files import File, Purpose
 from batchsim.errors import AuthenticationFailed, BatchsimError, Refused, UsageError
+from batchsim.responders import Answer
 
 if TYPE_CHECKING:
     import openai
@@ -246,6 +248,26 @@ class OpenAIBackend(Backend):
             raise self._translated(error, call) from None
         answer = self._ask(call, "post", f"{paths.file(file_id)}/preprocess")
         return answers.read_object(File, answer, call)
+
+    def answer(self, url: str, body: dict[str, Any]) -> Answer:
+        """See Answers: `POST` to the endpoint, at the ordinary price, and never repeated."""
+        call = CALLS["answer"]
+        options: dict[str, Any] = {"follow_redirects": False, "timeout": answer_timeout()}
+        try:
+            response = self._client.post(
+                url.removeprefix("/v1"), cast_to=self._response_class, body=body, options=options
+            )
+            return Answer(response.status_code, response.text)
+        except Exception as error:  # noqa: BLE001 - as in _send
+            status = getattr(error, "status_code", None)
+            if status is None or 300 <= status < 400 or (status == 404 and url not in ENDPOINTS):
+                raise self._translated(error, call) from None
+            key, response = getattr(self._client, "api_key", None), getattr(error, "response", None)
+            return Answer(status, redacted(getattr(response, "text", ""), key))
+
+    def has_model(self, name: str) -> bool:
+        """See Answers."""
+        return self.supports(name)
 
     def _ask(self, call: Call, method: str, path: str, **parts: Any) -> dict[str, Any]:
         """The JSON object that the service answers."""

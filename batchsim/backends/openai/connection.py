@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 60.0
+THINKING_SECONDS = 600.0
 UPLOAD_ANSWER_SECONDS = 300.0
 """A service may check a file of 200 MB before it answers."""
 
@@ -25,6 +26,13 @@ def upload_timeout() -> openai.Timeout:
     import openai
 
     return openai.Timeout(UPLOAD_ANSWER_SECONDS, connect=CONNECT_SECONDS, pool=CONNECT_SECONDS)
+
+
+def answer_timeout() -> openai.Timeout:
+    """The time-outs of a single request to a model: it answers when it has thought."""
+    import openai
+
+    return openai.Timeout(THINKING_SECONDS, connect=CONNECT_SECONDS, pool=CONNECT_SECONDS)
 
 
 def connect(base_url: str | None, api_key: str | None, provider: Provider) -> openai.OpenAI:
