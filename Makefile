@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check sdk clients parity bench fuzz format clean
+.PHONY: help demo test quick check sdk pythons clients parity bench fuzz format clean
 
 help: ## Show the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -15,7 +15,7 @@ demo: $(READY) ## Replay a real batch of April 2024 on the simulator: no key, no
 
 test: check ## Run everything that CI runs: the checks, all tests, every supported openai SDK
 	$(BIN)/pytest -q -n 2 -m "not node" --ignore=tests/docs
-	@$(MAKE) --no-print-directory sdk clients
+	@$(MAKE) --no-print-directory sdk pythons clients
 	@echo "make test: all green"
 
 quick: $(READY) ## Run the fast tests: the inner loop
@@ -31,6 +31,9 @@ check: $(READY) ## Check format, lint, types, import layers, dead code, and run 
 
 sdk: $(READY) ## Run the SDK-facing tests on the oldest and newest openai 1.x, 2.x and 3.x
 	$(BIN)/tox run-parallel --parallel 2 --parallel-no-spinner
+
+pythons: $(READY) ## Compare the golden run, byte for byte, on every Python from 3.11 on that there is
+	$(BIN)/python tests/golden/pythons.py
 
 clients: $(READY) ## Run programs on the official Node client, that of 2024 and the newest
 	$(BIN)/pytest -q -n 2 -m node tests/clients
@@ -49,7 +52,7 @@ format: $(READY) ## Format the code and mend what the linter can
 	$(BIN)/ruff format .
 
 clean: ## Remove everything that the other targets made
-	rm -rf .venv .tox .node build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .golden .tox .node build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find batchsim tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml

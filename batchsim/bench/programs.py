@@ -123,6 +123,47 @@ def one_line(path: str, times: str = "200") -> Facts:
     return {"wall": median(seconds)}
 
 
+_TESTS = """
+import pytest
+
+@pytest.fixture
+def plain():
+    yield None
+
+@pytest.mark.parametrize("number", range(100))
+def test_plain(plain, number):
+    pass
+
+@pytest.mark.parametrize("number", range(100))
+def test_with_batchsim(batchsim, number):
+    pass
+"""
+
+
+def plugin_tests(_: str) -> Facts:
+    """What the pytest plugin's fixture adds to a test that does nothing; the median of a hundred."""
+    import pytest
+
+    seconds: dict[str, list[float]] = {"test_plain": [], "test_with_batchsim": []}
+
+    class Timing:
+        @pytest.hookimpl(wrapper=True)
+        def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+            started = perf_counter()
+            result = yield
+            seconds[item.name.partition("[")[0]].append(perf_counter() - started)
+            return result
+
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "test_suite.py").write_text(_TESTS)
+        options = ["-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:terminal"]
+        code = pytest.main([*options, folder], plugins=[Timing()])
+    if code:
+        raise SystemExit(int(code))
+    plain, with_batchsim = (median(each) for each in seconds.values())
+    return {"wall": with_batchsim - plain, "plain": plain, "slowest": max(seconds["test_with_batchsim"])}
+
+
 def client(path: str, answers: str) -> Facts:
     """The official client takes a batch from upload to results, on `fake` or on `fixed` answers."""
     from batchsim.backends.fake import FakeBackend

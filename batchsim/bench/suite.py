@@ -156,6 +156,16 @@ _STARTS = (
         "less that run without it",
         needs="pytest",
     ),
+    Row(
+        "plugin",
+        "what the fixture batchsim adds to a test, median of 100",
+        (ours("one", "plugin_tests"),),
+        fact("wall", times=1000),
+        "ms",
+        5.0,
+        "less the same tests with a plain fixture",
+        needs="pytest",
+    ),
 )
 
 ROWS: tuple[Row, ...] = (

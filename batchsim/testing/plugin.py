@@ -1,4 +1,4 @@
-"""The pytest plugin: fixtures `batchsim` and `batchsim_server`, a marker, an option.
+"""The pytest plugin: fixtures `batchsim`, `batchsim_server`, `batchsim_backend`, markers, options.
 
 It is loaded at every start of pytest wherever batchsim is installed, so it imports nothing of
 batchsim until a test asks for it.
@@ -6,6 +6,7 @@ batchsim until a test asks for it.
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from batchsim.backends import Backend
     from batchsim.testing.account import Account
     from batchsim.testing.asking import Asked
     from batchsim.testing.port import Port
@@ -24,7 +26,15 @@ MARKER = (
     "how the service that the fixture `batchsim` simulates behaves"
 )
 
+REAL = "--batchsim-real"
+
+REAL_MARKER = (
+    "batchsim_real: what the fixture `batchsim_backend` promises holds for the real API too; with "
+    f"{REAL} the test runs there, and costs money"
+)
+
 _account = pytest.StashKey["Account"]()
+_service = pytest.StashKey[tuple[str | None, str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,11 +47,32 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         help="seed of the simulated service in tests whose marker names none (default: 0)",
     )
+    group.addoption(
+        REAL,
+        action="store_true",
+        help="run the tests marked batchsim_real on the real API (OPENAI_API_KEY, OPENAI_BASE_URL): "
+        "this costs money",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known."""
+    """Make the markers known, and note which service is the real one."""
     config.addinivalue_line("markers", MARKER)
+    config.addinivalue_line("markers", REAL_MARKER)
+    if config.getoption(REAL):
+        key = os.environ.get("OPENAI_API_KEY", "").strip()
+        if not key:
+            raise pytest.UsageError(f"{REAL} needs a key: export OPENAI_API_KEY=...")
+        config.stash[_service] = os.environ.get("OPENAI_BASE_URL") or None, key
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Say where the marked tests run when that costs money."""
+    if _service not in config.stash:
+        return []
+    address, _ = config.stash[_service]
+    where = address or "https://api.openai.com/v1"
+    return [f"batchsim: tests marked batchsim_real run on {where}, which may cost money"]
 
 
 @pytest.fixture
@@ -76,6 +107,28 @@ def batchsim_server(batchsim: Account) -> Iterator[Port]:
 
     with on_a_port(batchsim) as port:
         yield port
+
+
+@pytest.fixture
+def batchsim_backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
+    """A Backend: a simulated one, as `@pytest.mark.batchsim(...)` says, on a virtual clock.
+
+    For a test marked `batchsim_real` it is the real API under `--batchsim-real`: so what is
+    believed of the simulator can be checked there. Such a test waits by `backend.clock.sleep`.
+    """
+    from batchsim.testing.account import Account
+
+    if _service in request.config.stash and request.node.get_closest_marker("batchsim_real"):
+        from batchsim.backends.openai import OpenAIBackend
+
+        address, key = request.config.stash[_service]
+        backend = OpenAIBackend(base_url=address, api_key=key)
+        yield backend
+        backend.close()
+        return
+    account = request.node.stash[_account] = Account(_asked(request))
+    yield account.backend
+    account.backend.close()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -25,8 +25,9 @@ import functools
 import math
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from itertools import islice
 from typing import Any
 from unittest import mock
 
@@ -62,12 +63,16 @@ def sleeping_on(clock: VirtualClock) -> Iterator[None]:
     """
     sleepers = _Sleepers(clock)
     pairs = list(_pairs(sleepers))
-    _swap({id(original): replacement for original, replacement in pairs})
+    known = len(sys.modules)
+    met = _swap(_suspects.find(), {id(original): double for original, double in pairs})
     try:
         yield
     finally:
         sleepers.close()
-        _swap({id(replacement): original for original, replacement in pairs})
+        # Looking through all modules again would double the time that a test costs. Who has come by
+        # a replacement in another way than these keeps it, and sleeps in real time from now on.
+        loaded = islice(sys.modules.values(), known, None)
+        _swap((*met, *loaded), {id(double): original for original, double in pairs})
 
 
 def _pairs(sleepers: _Sleepers) -> Iterator[tuple[Function, Function]]:
@@ -76,11 +81,43 @@ def _pairs(sleepers: _Sleepers) -> Iterator[tuple[Function, Function]]:
             yield module.sleep, make(sleepers, module.sleep)
 
 
-def _swap(replacements: Mapping[int, Function]) -> None:
-    for module in tuple(sys.modules.values()):
+class _Suspects:
+    """The loaded modules that have something called `sleep`.
+
+    There are thousands of modules, so all of them are looked through again only when the last one,
+    or their number, is another than it was.
+    """
+
+    def __init__(self) -> None:
+        self._number = 0
+        self._last: Any = None
+        self._found: tuple[Any, ...] = ()
+
+    def find(self) -> tuple[Any, ...]:
+        modules = sys.modules
+        number, last = len(modules), modules[next(reversed(modules))]
+        if number != self._number or last is not self._last:
+            self._number, self._last = number, last
+            self._found = tuple(
+                module
+                for module in tuple(modules.values())
+                if "sleep" in getattr(module, "__dict__", ())  # a lazy one is not to be woken
+            )
+        return self._found
+
+
+_suspects = _Suspects()
+
+
+def _swap(modules: Iterable[Any], replacements: Mapping[int, Function]) -> list[Any]:
+    """Replace the functions called `sleep` in `modules`; those in which there was one to replace."""
+    met = []
+    for module in tuple(modules):
         names = getattr(module, "__dict__", None)  # a lazy module is not to be woken
         if names is not None and (replacement := replacements.get(id(names.get("sleep")))):
             names["sleep"] = replacement
+            met.append(module)
+    return met
 
 
 class _Sleeper:

@@ -19,6 +19,18 @@ class TestFakeBackend(BackendContract):
         backend.close()
 
 
+@pytest.mark.batchsim_real
+class TestWhatThePluginGives(BackendContract):
+    """The same promises of the real API: `pytest tests/contract --batchsim-real`, for a few cents.
+
+    `make parity` asks them of both sides at once, within a budget.
+    """
+
+    @pytest.fixture
+    def backend(self, batchsim_backend):
+        return batchsim_backend
+
+
 @pytest.mark.sdk
 class TestOpenAIBackend(BackendContract):
     @pytest.fixture(params=["httpx", "httpx2"])

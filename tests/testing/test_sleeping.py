@@ -235,3 +235,17 @@ def test_waiting_for_what_never_comes_fails(clock, monkeypatch):
     with pytest.raises(pytest.fail.Exception, match="has slept 50 times, and seems to wait"):
         time.sleep(10)
     assert clock.now() == 500
+
+
+def test_a_module_that_was_loaded_anew_is_met(monkeypatch):
+    clock = VirtualClock(0)
+    for _ in range(2):
+        module = types.ModuleType("loaded_anew")
+        module.sleep = time.sleep
+        monkeypatch.setitem(sys.modules, "loaded_anew", module)
+        with sleeping_on(clock):
+            before = clock.now()
+            module.sleep(3_600)
+            assert clock.now() == before + 3_600
+        assert module.sleep is REAL
+        monkeypatch.delitem(sys.modules, "loaded_anew")
