@@ -161,7 +161,11 @@ def plugin_tests(_: str) -> Facts:
     if code:
         raise SystemExit(int(code))
     plain, with_batchsim = (median(each) for each in seconds.values())
-    return {"wall": with_batchsim - plain, "plain": plain, "slowest": max(seconds["test_with_batchsim"])}
+    return {
+        "wall": with_batchsim - plain,
+        "plain": plain,
+        "slowest": max(seconds["test_with_batchsim"]),
+    }
 
 
 def client(path: str, answers: str) -> Facts:
