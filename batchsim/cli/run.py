@@ -16,6 +16,7 @@ from batchsim.cli.failures import ALL_GOOD, SOME_FAILED
 from batchsim.cli.output import STANDARD_OUTPUT
 from batchsim.cli.policy import policy_options
 from batchsim.cli.standard_input import kept_input, settled
+from batchsim.cli.webhooks import Webhooks, wake, webhook_options
 from batchsim.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 @click.command()
 @backend_options
 @policy_options
+@webhook_options
 @click.argument("requests", metavar="INPUT")
 @click.option(
     "-o",
@@ -60,6 +62,7 @@ def run(
     any_model: bool,
     skip_invalid: bool,
     policy: Policy,
+    webhooks: Webhooks,
     as_json: bool,
 ) -> int:
     """Run the requests of INPUT (a JSONL file, or - for standard input) and restore their order.
@@ -83,7 +86,7 @@ def run(
         )
     from batchsim.runner.run import run as run_job
 
-    with kept_input(requests) as (kept, name):
+    with kept_input(requests) as (kept, name), webhooks.received() as notices:
         job = job or Path(f"{output or name}.job")
         results = Path(output) if output else job / "results.jsonl"
         code = carry_out(
@@ -91,13 +94,14 @@ def run(
             partial(open_backend, backend, job / "fake", seed=seed),
             lambda service, observe: run_job(
                 settled(kept, job),
-                service,
+                wake(service, notices),
                 results=results,
                 job=job,
                 supports=(lambda _: True) if any_model else None,
                 policy=policy,
                 skip_invalid=skip_invalid,
                 observe=observe,
+                notices=notices,
             ),
             job=job,
             source=kept if isinstance(kept, Path) else None,

@@ -24,6 +24,7 @@ from batchsim.library.place import PathLike, find
 from batchsim.library.requests import Request
 from batchsim.library.results import Results
 from batchsim.runner.directory import RequestLike, as_line
+from batchsim.runner.notices import Notices
 from batchsim.runner.policy import Policy
 from batchsim.runner.report import Progress, Report
 from batchsim.runner.run import run as run_job
@@ -46,6 +47,7 @@ class JobOptions(TypedDict, total=False):
     policy: Policy | None
     skip_invalid: bool
     observe: Callable[[Progress], None] | None
+    notices: Notices | None
 
 
 @overload

@@ -397,6 +397,13 @@ class Looked(ShardEntry):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Noticed(ShardEntry):
+    """Word came from outside that something happened to the batch: look at once."""
+
+    durable: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Postponed(ShardEntry):
     """A request failed in a passing way. Try again `until` then (unix seconds), not before."""
 

@@ -41,7 +41,7 @@ def _wanted(state: State, live: list[ShardState], policy: Policy) -> Iterator[tu
         yield held, Survey(state.survey_cursor)
         return
     if len(live) >= policy.survey_from:
-        missed = [shard for shard in live if _was_missed(state, shard)]
+        missed = [shard for shard in live if shard.is_noticed or _was_missed(state, shard)]
         for shard in missed:
             yield _due(shard, policy), Poll(shard.plan.shard)
         others = min((_due(each, policy) for each in live if each not in missed), default=None)
@@ -57,7 +57,7 @@ def _wanted(state: State, live: list[ShardState], policy: Policy) -> Iterator[tu
 
 def _due(shard: ShardState, policy: Policy) -> float:
     looked = shard.since if shard.looked is None else shard.looked
-    at = looked + policy.poll_interval(looked - shard.since)
+    at = 0.0 if shard.is_noticed else looked + policy.poll_interval(looked - shard.since)
     return max(at, shard.setback.until) if shard.setback else at
 
 

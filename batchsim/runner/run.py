@@ -36,6 +36,7 @@ from batchsim.runner.entries import (
     CreateUnknown,
     Entry,
     Looked,
+    Noticed,
     Reconciled,
     Started,
     Surveyed,
@@ -43,6 +44,7 @@ from batchsim.runner.entries import (
 from batchsim.runner.finishing import check_policy
 from batchsim.runner.journal import Journal
 from batchsim.runner.naming import OUR_METADATA, job_of, new_run
+from batchsim.runner.notices import Notices
 from batchsim.runner.perform import perform
 from batchsim.runner.plan import Plan, make_plan
 from batchsim.runner.policy import Policy
@@ -70,6 +72,7 @@ def run(
     policy: Policy | None = None,
     skip_invalid: bool = False,
     observe: Callable[[Progress], None] | None = None,
+    notices: Notices | None = None,
 ) -> Report:
     """Run every line of `requests` on `backend` and write one result per line, in input order.
 
@@ -89,6 +92,7 @@ def run(
     - `skip_invalid`: leave out invalid lines instead of refusing the input. Each gets a record
       whose `error.code` is what is wrong with it. Like the plan this is fixed when the job begins.
     - `observe`: called with a Progress after every step, in this thread.
+    - `notices`: word from outside that something happened to a batch, which is looked at then.
 
     Raises InputError (InvalidInput, with all the errors counted) or UsageError when nothing was
     sent; JournalError when the job directory is in use, damaged or belongs to another input; and
@@ -141,7 +145,7 @@ def run(
                 limits,
                 plan.custom_ids if plan else None,
             )
-            loop = _Loop(journal, work, limits, observe)
+            loop = _Loop(journal, work, limits, observe, notices)
             if plan is not None:
                 loop.begin(plan, own)
             try:
@@ -160,7 +164,7 @@ def run(
 _GLANCE = 0.2
 """Real seconds for which the loop waits for a worker before it decides anew."""
 
-_QUIET = Looked | Reconciled | Surveyed | Audited
+_QUIET = Looked | Noticed | Reconciled | Surveyed | Audited
 """Entries that are no news to people."""
 
 
@@ -173,6 +177,7 @@ class _Loop:
         work: Workplace,
         limits: Limits,
         observe: Callable[[Progress], None] | None,
+        notices: Notices | None = None,
     ) -> None:
         self._journal = journal
         self._work = work
@@ -180,6 +185,7 @@ class _Loop:
         self._clock = work.backend.clock
         self._limits = limits
         self._observe = observe
+        self._notices = notices
         self._message = ""
 
     def begin(self, plan: Plan, metadata: Mapping[str, str]) -> None:
@@ -205,6 +211,7 @@ class _Loop:
         with Crew(self._work) as crew:
             while True:
                 self._note_cancel_request()
+                self._note_notices()
                 actions = decide(self._state, self._work.policy, self._limits, self._clock.now())
                 free = [action for action in actions if not crew.has(action)]
                 if crew.is_busy and (not free or isinstance(free[0], Done | Stop | Wait)):
@@ -244,6 +251,12 @@ class _Loop:
         if self._state.cancelled_at is None and self._state.finished is None:
             self._record(CancelRequested())
         request.unlink(missing_ok=True)
+
+    def _note_notices(self) -> None:
+        noticed = self._notices.take() if self._notices is not None else ()
+        for number, shard in self._state.shards.items() if noticed else ():
+            if shard.stage is Stage.LIVE and shard.batch and shard.batch.id in noticed:
+                self._record(Noticed(shard=number))
 
     def _take_over(self) -> None:
         """A request that another process had under way may have been sent, and has no answer."""

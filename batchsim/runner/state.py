@@ -44,6 +44,7 @@ from batchsim.runner.entries import (
     Finished,
     Halted,
     Looked,
+    Noticed,
     Observed,
     Planned,
     Postponed,
@@ -152,6 +153,8 @@ class ShardState:
     differences: tuple[Difference, ...] = ()
     looked: float | None = None
     """When this process last looked at the batch, or for it."""
+    is_noticed: bool = False
+    """Whether word came since then that something happened to the batch."""
     setback: Setback | None = None
     blocked: str | None = None
 
@@ -223,7 +226,9 @@ class ShardState:
                 )
             case Looked():
                 seen = entry.batch or self.batch
-                return replace(self, looked=at, batch=seen, setback=None)
+                return replace(self, looked=at, is_noticed=False, batch=seen, setback=None)
+            case Noticed():
+                return replace(self, is_noticed=True)
             case Postponed():
                 return replace(self, setback=set_back(self.setback, at, entry))
             case Blocked():
@@ -249,10 +254,18 @@ class ShardState:
     def _observe(self, at: float, batch: Batch) -> ShardState:
         if self.stage is Stage.ENDED:
             later = batch if batch.status.is_terminal else self.batch
-            return replace(self, batch=later, looked=at, setback=None)
+            return replace(self, batch=later, looked=at, is_noticed=False, setback=None)
         stage = Stage.ENDED if batch.status.is_terminal else Stage.LIVE
         since = at if stage is Stage.ENDED else self.since
-        return replace(self, stage=stage, since=since, batch=batch, looked=at, setback=None)
+        return replace(
+            self,
+            stage=stage,
+            since=since,
+            batch=batch,
+            looked=at,
+            is_noticed=False,
+            setback=None,
+        )
 
 
 @dataclass(slots=True)

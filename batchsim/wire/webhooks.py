@@ -10,6 +10,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+from collections.abc import Mapping
 
 import orjson
 
@@ -49,6 +50,27 @@ def sign(secret: str, webhook_id: str, timestamp: int, body: bytes) -> str:
     signed = b"%b.%d.%b" % (webhook_id.encode(), timestamp, body)
     digest = hmac.digest(_key(secret), signed, hashlib.sha256)
     return f"v1,{base64.b64encode(digest).decode()}"
+
+
+TOLERANCE = 300.0
+"""Seconds by which a delivery's timestamp may be off (Standard Webhooks: five minutes)."""
+
+
+def verify(secret: str, headers: Mapping[str, str], body: bytes, now: float) -> bool:
+    """Whether a delivery was signed with `secret`, and lately; `now` is in unix seconds.
+
+    `headers` have their names in lower case. The signature header may hold several signatures,
+    separated by spaces. Raises UsageError when `secret` is not `whsec_` and base64.
+    """
+    _key(secret)
+    webhook_id, moment = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
+    if not webhook_id or not (moment.isascii() and moment.isdecimal() and len(moment) < 16):
+        return False
+    if abs(now - int(moment)) > TOLERANCE:
+        return False
+    expected = sign(secret, webhook_id, int(moment), body).encode()
+    given = headers.get("webhook-signature", "").encode("utf-8", "surrogateescape").split(b" ")
+    return any(hmac.compare_digest(each, expected) for each in given)
 
 
 def _key(secret: str) -> bytes:
