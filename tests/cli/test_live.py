@@ -79,12 +79,12 @@ def test_money_is_spent_or_unknown(seen) -> None:
 
 
 def test_shards_at_work_come_first_and_in_their_order(seen) -> None:
-    progress = next(each for each in seen if len(each.batches) > 1)
-    told = most_telling(progress.by_shard, 10)
-    assert [each.shard for each in told] == sorted(each.shard for each in told)
-    assert not any(each.status == "completed" for each in told[:5]) or all(
-        not each.is_running for each in progress.by_shard if each not in told
-    )
+    begun = next(each for each in seen if each.batches.get("in_progress") == 30)
+    states = (*seen[0].states[:5], *seen[-1].states[5:20], *begun.states[20:])
+    shards = replace(begun, states=states).by_shard
+    assert [each.shard for each in most_telling(shards, 10)] == [*range(21, 31)]
+    assert [each.shard for each in most_telling(shards, 15)] == [*range(1, 6), *range(21, 31)]
+    assert len(most_telling(shards, 99)) == 30
 
 
 def test_a_live_display_looks_only_now_and_then(seen) -> None:
