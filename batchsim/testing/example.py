@@ -38,6 +38,23 @@ LEGAL = (
     "late_create",
     "stale_list",
     "unsorted_list",
+    "cancelled_partial",
+    "some_failed",
+    "all_failed",
+    "timed_out_lines",
+    "unanswered_lines",
+    "quota_exhausted",
+    "foreign_lines",
+    "token_limit",
+    "failed_validation",
+    "unseen_file",
+    "truncated_download",
+    "rate_limited",
+    "flaky_server",
+    "html_errors",
+    "slow_answers",
+    "upload_lost",
+    "clock_skew",
 )
 """Scenarios that a pipeline must survive, the most telling first. None of them lasts for ever."""
 

@@ -86,16 +86,16 @@ class Pipeline:
 
     def read(self, file_id):
         """Line by line, once all of it is on the disk."""
-        size = self.client.files.retrieve(file_id).bytes
         with tempfile.TemporaryFile() as content:
             for _ in range(10):
                 content.seek(0)
                 try:
+                    size = self.client.files.retrieve(file_id).bytes
                     with self.client.files.with_streaming_response.content(file_id) as response:
                         for piece in response.iter_bytes():
                             content.write(piece)
-                except Exception:
-                    time.sleep(MINUTE)  # the connection broke in the middle
+                except Exception:  # not found yet, or the connection broke in the middle
+                    time.sleep(MINUTE)
                     continue
                 if content.tell() == size:
                     break

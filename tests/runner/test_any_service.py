@@ -30,8 +30,8 @@ def client():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("on_unknown", ["stop", "wait"])
-def test_the_runner_lasts(client, on_unknown):
+@pytest.mark.parametrize(("on_unknown", "seed"), [("stop", 0), ("wait", 20)])
+def test_the_runner_lasts(client, on_unknown, seed):
     def run(lines):
         with tempfile.TemporaryDirectory() as folder:
             results = Path(folder) / "results.jsonl"
@@ -45,6 +45,6 @@ def test_the_runner_lasts(client, on_unknown):
 
     examples = EXAMPLES // 2
     tried = batchsim.check_pipeline(
-        run, seconds=None, examples=examples, raises=(JobIncomplete, InputError)
+        run, seconds=None, examples=examples, seed=seed, raises=(JobIncomplete, InputError)
     )
     assert tried == examples

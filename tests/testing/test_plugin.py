@@ -373,6 +373,8 @@ def test_without_the_fixture():
             r" +28,800 s  retrieve_batch batch_\w+ -> completed, 1 of 1 lines done",
             r" +28,800 s  read_file file-\w+ -> its content",
             r" +28,800 s  read_file file-none -> refused with 404: No such File object: file-none",
+            r"verdict on \d+ requests: 1 finding: leaves_files",
+            r"  remedy: delete input, output and error files .*",
             r"again: pytest test_pipeline.py::test_it --batchsim-seed 3",
             r"-+ batchsim -+",
             r"seed 3, scenario completed",
@@ -434,6 +436,7 @@ def test_it(batchsim, batchsim_server):
     assert printed.stdout == "['4', '5']\\n", printed.stderr
     assert batchsim_server.account is batchsim
     batchsim.assert_submitted(custom_ids="ab")
+    assert batchsim.verdict.codes == ("leaves_files",)
     assert 60 < batchsim.clock.now() - 1_767_225_600 <= 300
 
 def test_the_server_itself_does_not_move_the_clock(batchsim, batchsim_server):

@@ -12,6 +12,7 @@ import pydantic
 import batchsim
 from batchsim.backends import Page
 from batchsim.domain.lifecycle import Status
+from batchsim.verdict import judge
 
 
 def both_are_backends(real: bool) -> batchsim.Backend:
@@ -79,3 +80,11 @@ async def decorated(name: str) -> int:
 
 async def decorated_all_the_same() -> None:
     assert_type(await decorated("a"), int)
+
+
+def check(lines: list[dict[str, object]]) -> None:
+    def pipeline(lines: list[dict[str, object]]) -> list[str | None]:
+        return [None for _ in lines]
+
+    assert_type(batchsim.check_pipeline(pipeline, lines=lines, raises=TimeoutError), int)
+    assert_type(judge(batchsim.FakeBackend().history()).codes, tuple[str, ...])
