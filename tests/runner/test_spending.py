@@ -198,3 +198,23 @@ def test_p2_the_reservation_is_written_with_the_intent(build):
     (intent,) = [entry for entry in entries if isinstance(entry, CreateIntended)]
     assert intent.reserved > 0
     assert intent.request_id.endswith("-r0-s0001-t0-n1")
+
+
+def test_the_transaction_of_the_intent_refuses_what_deciding_let_through(
+    build, monkeypatch, tmp_path_factory
+):
+    from batchsim.runner.room import Room
+
+    cap = reservation(build, tmp_path_factory) * 2
+    backend = FakeBackend(pacing=SLOW)
+    monkeypatch.setattr(Room, "_has_money", lambda room, shard: True)
+    with pytest.raises(JobIncomplete, match="leaves no room for another batch"):
+        run(
+            lines(build, 5),
+            backend,
+            results=build.results,
+            limits=LIMITS,
+            policy=Policy(max_cost=cap),
+        )
+    assert len(backend.undisturbed.list_batches().data) == 2
+    assert account(state_of(build)).left(cap) == 0
