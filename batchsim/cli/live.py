@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from batchsim.cli.shards import COLUMNS, Outlook, by_status, most_telling, spent_in_words
+from batchsim.cli.shards import COLUMNS, Outlook, by_status, money_in_words, most_telling
 from batchsim.clock import Clock, SystemClock
 from batchsim.domain.diagnosis import shown
 
@@ -114,6 +114,6 @@ def whole(progress: Progress, outlook: Outlook) -> str:
         f"{progress.failed:,} failed" if progress.failed else "",
         outlook.rate(),
         outlook.left(progress),
-        spent_in_words(progress.by_shard),
+        money_in_words(progress),
     ]
     return ", ".join(part for part in parts if part)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import threading
 from collections.abc import Iterator
@@ -93,6 +94,7 @@ PACINGS = ("2024", "2025", "today", "quick", "instant")
     envvar="BATCHSIM_WEBHOOK_SECRET",
     help="What webhooks are signed with: whsec_ and base64. Also BATCHSIM_WEBHOOK_SECRET.",
 )
+@click.option("--json", "as_json", is_flag=True, help="Print the address and the key as JSON.")
 @click.pass_context
 def serve(
     context: click.Context,
@@ -110,6 +112,7 @@ def serve(
     control: bool,
     webhook_urls: tuple[str, ...],
     webhook_secret: str | None,
+    as_json: bool,
 ) -> int:
     """Serve the simulator over HTTP, so that any OpenAI client works on it unchanged.
 
@@ -152,7 +155,7 @@ def serve(
             )
         )
         _warn_of_visible_keys(context)
-        _tell(address, has_keys=bool(tokens))
+        _tell(address, has_keys=bool(tokens), as_json=as_json)
         try:
             stopped.wait()
         finally:
@@ -210,8 +213,12 @@ def _warn_of_visible_keys(context: click.Context) -> None:
         )
 
 
-def _tell(address: str, *, has_keys: bool) -> None:
+def _tell(address: str, *, has_keys: bool, as_json: bool) -> None:
     click.echo(f"Serving the simulator on {address} until Ctrl-C. Point clients here:", err=True)
+    if as_json:
+        key = None if has_keys else "sk-fake"
+        click.echo(json.dumps({"base_url": f"{address}/v1", "api_key": key}))
+        return
     click.echo(f"export OPENAI_BASE_URL={address}/v1")
     click.echo(f"export OPENAI_API_KEY={'YOUR_KEY' if has_keys else 'sk-fake'}")
 

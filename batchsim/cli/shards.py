@@ -13,7 +13,8 @@ from batchsim.cli.table import Column
 from batchsim.pricing.prices import cost
 from batchsim.runner.pace import History, Pace, seconds_left, shard_seconds_left
 from batchsim.runner.report import Progress, ShardProgress
-from batchsim.runner.state import Stage
+from batchsim.runner.spending import account
+from batchsim.runner.state import Stage, State
 
 COLUMNS = (
     Column("SHARD", is_number=True),
@@ -91,10 +92,18 @@ def spent(shards: Iterable[ShardProgress]) -> Decimal | None:
     return total
 
 
-def spent_in_words(shards: Iterable[ShardProgress]) -> str:
-    """What is known to be paid, for people."""
-    paid = spent(shards)
-    return "spent: unknown, a price is not listed" if paid is None else f"{money(paid)} spent"
+def reserved(progress: Progress) -> Decimal:
+    """The most, in US dollars, that batches may still cost of which it is not known yet."""
+    pairs = zip(progress.states, progress.by_shard, strict=True)
+    open_ones = {each.shard: state for state, each in pairs if not each.usage.total_tokens}
+    return account(State(shards=open_ones)).reserved
+
+
+def money_in_words(progress: Progress) -> str:
+    """What is known to be paid, and what may come on top of it, for people."""
+    paid, more = spent(progress.by_shard), reserved(progress)
+    told = "spent: unknown, a price is not listed" if paid is None else f"{money(paid)} spent"
+    return f"{told}, at most {money(more)} reserved" if more else told
 
 
 def shard_object(shard: ShardProgress, outlook: Outlook, now: float) -> dict[str, Any]:

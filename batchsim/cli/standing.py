@@ -23,10 +23,11 @@ from batchsim.cli.shards import (
     COLUMNS,
     Outlook,
     by_status,
+    money_in_words,
     most_telling,
+    reserved,
     shard_object,
     spent,
-    spent_in_words,
 )
 from batchsim.cli.table import details, table
 from batchsim.runner.entries import Tally
@@ -90,6 +91,7 @@ def job_object(follower: Follower, *, with_shards: bool = False) -> dict[str, An
             "total_tokens": usage.total_tokens,
         },
         "spent_usd": None if paid is None else float(paid),
+        "reserved_usd": float(reserved(progress)),
         "seconds_left": seconds_left(progress, outlook.pace, outlook.history),
     }
     if with_shards:
@@ -140,7 +142,7 @@ def _facts(follower: Follower, outlook: Outlook) -> Iterator[tuple[str, str]]:
     yield "lines", f"{progress.done:,} of {progress.lines:,} done, {progress.failed:,} failed"
     yield "outcomes", ", ".join(f"{count:,} {name}" for name, count in outcomes.items() if count)
     yield "batches", by_status(progress.by_shard)
-    yield "money", spent_in_words(progress.by_shard)
+    yield "money", money_in_words(progress)
     yield "time left", outlook.left(progress)
     yield "results", near(job.results) if finished else ""
 

@@ -285,3 +285,13 @@ def test_an_unknown_scenario_is_one_clear_error(batchsim):
     outcome = batchsim("serve", "--scenario", "sunshine")
     assert outcome.code == 2
     assert "there is no scenario called 'sunshine'" in outcome.stderr
+
+
+def test_it_prints_the_address_as_json_when_asked(process):
+    running = process("serve", "--port", "0", "--json")
+    told = json.loads(running.stdout.readline())
+    running.send_signal(signal.SIGTERM)
+    running.communicate(timeout=30)
+    assert set(told) == {"base_url", "api_key"}
+    assert told["base_url"].startswith("http://127.0.0.1:")
+    assert told["api_key"] == "sk-fake"

@@ -16,7 +16,7 @@ INPUT = Path(__file__).parents[2] / "fixtures" / "demo" / "input.jsonl"
 KEYS = {
     "job", "state", "service", "run", "input", "results", "command", "begun_at", "updated_at",
     "finished_at", "lines", "done", "failed", "outcomes", "rounds", "shards", "batches", "usage",
-    "spent_usd", "seconds_left",
+    "spent_usd", "reserved_usd", "seconds_left",
 }  # fmt: skip
 SHARD_KEYS = {
     "shard", "batch_id", "endpoint", "model", "stage", "status", "lines", "done", "failed",
@@ -351,3 +351,22 @@ def test_of_an_unfinished_job_what_has_been_collected_is_given(batchsim, desk, m
     assert outcome.code == 75
     given = [json.loads(line)["custom_id"] for line in outcome.stdout.splitlines()]
     assert given == ["request-1", "request-3"]
+
+
+def test_what_a_batch_under_way_may_cost_is_reserved(batchsim, desk, monkeypatch) -> None:
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    bound = INPUT.read_text("utf-8").replace('"model"', '"max_tokens": 50, "model"')
+    (desk / "input.jsonl").write_text(bound, "utf-8")
+    command = ("run", "--fake", "input.jsonl", "-o", "results.jsonl", "--max-cost", "1")
+    with monkeypatch.context() as patch:
+        patch.setattr(FakeBackend, "retrieve_batch", interrupted)
+        assert batchsim(*command).code == 130
+    told = facts(batchsim("status", "results.jsonl").stdout)["money"]
+    assert told.startswith("$0 spent, at most $0.00")
+    value = json.loads(batchsim("status", "results.jsonl", "--json").stdout)
+    assert 0 < value["reserved_usd"] < 1
+    assert batchsim(*command).code == 0
+    ended = json.loads(batchsim("status", "results.jsonl", "--json").stdout)
+    assert (ended["reserved_usd"], ended["spent_usd"] > 0) == (0, True)
