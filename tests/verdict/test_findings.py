@@ -345,3 +345,29 @@ def judge_history(fake: FakeBackend):
     history = fake.history()
     assert judge(history).requests == history.requests
     return history
+
+
+def test_the_journal_is_bounded_and_says_so(client, monkeypatch):
+    monkeypatch.setattr("batchsim.backends.fake.requests.MOST_ENTRIES", 10)
+    someone = client()
+    for number in range(25):
+        someone.fake.list_batches()
+        someone.fake.list_files()
+        assert len(someone.fake.requests.entries()) == min(2 * number + 2, 10)
+    history = someone.fake.history()
+    assert (history.requests, history.forgotten) == (50, 40)
+    assert [entry.number for entry in history.entries] == [*range(41, 51)]
+    assert someone.verdict.unjudged == ("the first 40 requests: they are forgotten by now",)
+
+
+def test_a_day_of_polling_is_a_handful_of_entries(client):
+    someone = client(scenario="slow")
+    batches = [someone.submit(name) for name in "ab"]
+    for _ in range(200):
+        someone.fake.clock.sleep(60)
+        for batch in batches:
+            someone.fake.retrieve_batch(batch.id)
+    entries = someone.fake.requests.entries()
+    assert len(entries) < 12
+    assert sum(entry.times for entry in entries) == 404
+    assert entries[-1].last_number == 404

@@ -113,14 +113,22 @@ class RequestJournal:
             self._numbers += 1
             return self._numbers
 
-    def note(self, entry: Entry) -> None:
-        """Take in a request that has been answered."""
+    def repeat(self, call: str, subject: str | None, words: str, number: int, at: float) -> bool:
+        """Take in a request if it is one more of a row; whether it was."""
         with self._lock:
-            key = entry.subject or "" if entry.call == "retrieve_batch" else None
-            last = self._latest.get(key) if key is not None else self._last()
-            if last is not None and last.is_like(entry):
-                last.add(entry)
-                return
+            if call == "retrieve_batch":
+                slot = self._latest.get(subject or "")
+            else:
+                slot = self._entries[-1] if self._entries else None
+            if slot is None or slot.words != words:
+                return False
+            slot.times += 1
+            slot.last, slot.last_number = at, number
+            return True
+
+    def note(self, entry: Entry) -> None:
+        """Take in a request that begins a row."""
+        with self._lock:
             slot = _Slot(entry)
             self._entries.append(slot)
             if entry.subject:
@@ -136,12 +144,10 @@ class RequestJournal:
             lines[half:-half] = [f"           ... {left_out:,} more ..."]
         return "\n".join(lines)
 
-    def _last(self) -> _Slot | None:
-        return self._entries[-1] if self._entries else None
-
     def _forget(self, slot: _Slot) -> None:
-        self.forgotten += slot.entry.times
-        subject = slot.entry.subject
+        entry = slot.entry
+        self.forgotten += entry.times
+        subject = entry.subject
         if subject and self._latest.get(subject) is slot:
             del self._latest[subject]
 
@@ -155,22 +161,16 @@ class RequestJournal:
 class _Slot:
     """The place of an entry that may still grow."""
 
-    __slots__ = ("entry",)
+    __slots__ = ("_entry", "last", "last_number", "times", "words")
 
     def __init__(self, entry: Entry) -> None:
-        self.entry = entry
+        self._entry = entry
+        self.words = entry.words
+        self.last, self.last_number, self.times = entry.last, entry.last_number, entry.times
 
-    def is_like(self, entry: Entry) -> bool:
-        return (self.entry.call, self.entry.words) == (entry.call, entry.words)
-
-    def add(self, entry: Entry) -> None:
-        self.entry = replace(
-            self.entry,
-            last=entry.last,
-            last_number=entry.last_number,
-            times=self.entry.times + 1,
-            whole=self.entry.whole or entry.whole,
-        )
+    @property
+    def entry(self) -> Entry:
+        return replace(self._entry, last=self.last, last_number=self.last_number, times=self.times)
 
 
 def noted(
@@ -258,12 +258,16 @@ class _Note:
 
     def add(self, outcome: str, **facts: Any) -> None:
         self.is_done = True
+        words = f"{self._request} -> {outcome}"
+        again = (self._call, self._subject, words, self._number, self._at)
+        if not facts.get("whole") and self._journal.repeat(*again):
+            return
         self._journal.note(
             Entry(
                 number=self._number,
                 last_number=self._number,
                 call=self._call,
-                words=f"{self._request} -> {outcome}",
+                words=words,
                 first=self._at,
                 last=self._at,
                 subject=self._subject,
