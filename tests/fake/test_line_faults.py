@@ -177,9 +177,10 @@ def test_its_downloads_are_cut_and_no_others(user, chats):
     assert someone.read(cut.output_file_id)
 
 
-def test_metadata_that_name_no_scenario_are_refused(user, chats):
-    with pytest.raises(Refused, match="no scenario called 'sunshine'") as refused:
-        user().start(chats(1), metadata={"batchsim.scenario": "sunshine"})
+@pytest.mark.parametrize("named", ["sunshine", "", "slow,"])
+def test_metadata_that_name_no_scenario_are_refused(user, chats, named):
+    with pytest.raises(Refused, match="no scenario called") as refused:
+        user().start(chats(1), metadata={"batchsim.scenario": named})
     assert refused.value.param == "metadata.batchsim.scenario"
 
 

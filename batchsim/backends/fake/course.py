@@ -64,8 +64,9 @@ def own_scenario(metadata: Mapping[str, str] | None) -> str | None:
 
 def check_own_scenario(metadata: Mapping[str, str] | None) -> None:
     """Refuse metadata that name a scenario that there is not."""
+    own = own_scenario(metadata)
     try:
-        scenario_of(own_scenario(metadata) or "completed")
+        scenario_of("completed" if own is None else own)
     except UsageError as error:
         param = f"metadata.{SCENARIO_KEY}"
         raise Refused(f"Invalid value: {error.message}; {error.hint}.", param=param) from None
