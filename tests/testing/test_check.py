@@ -135,6 +135,11 @@ def raises_late(lines):
     raise KeyError(sunny(lines)[0]["custom_id"])
 
 
+def exits(lines):
+    sunny(lines)
+    sys.exit(3)
+
+
 def leaves(lines):
     submitted(openai.OpenAI(), lines)
     return [None for _ in lines]
@@ -176,6 +181,7 @@ def reads_whole(lines):
         (makes_up_an_answer, "makes_up", "nobody answered it"),
         (returns_a_text, "loses", "it returned str; a list"),
         (raises_late, "raises", "it raised KeyError: 'request-0'"),
+        (exits, "raises", "it raised SystemExit: 3"),
         (pays_twice, "double_pays", "holds 'request-0', 'request-1' of batch_"),
         (never_ends, "never_ends", "it made 100 requests and went on"),
         (sleeps_for_ever, "never_ends", "the code under test has slept 500 times"),

@@ -1,6 +1,7 @@
 """Each finding, by a client that deserves it, and a clean client that gets none."""
 
 import contextlib
+import io
 import json
 
 import pytest
@@ -371,3 +372,13 @@ def test_a_day_of_polling_is_a_handful_of_entries(client):
     assert len(entries) < 12
     assert sum(entry.times for entry in entries) == 404
     assert entries[-1].last_number == 404
+
+
+def test_a_name_that_would_move_the_cursor_is_told_escaped(client):
+    someone = client()
+    with contextlib.suppress(Refused):
+        someone.fake.upload_file(io.BytesIO(b"{}"), filename="a\x1b[2J\n" + "x" * 9_000 + ".txt")
+    (entry,) = someone.fake.requests.entries()
+    assert entry.words.isprintable()
+    assert len(entry.words) < 1_000
+    assert str(someone.verdict).count("\n") == 2

@@ -31,6 +31,8 @@ NAMING = ("filename", "input_file_id", "file_id", "batch_id", "url", "endpoint")
 LONGEST_TIMELINE = 60
 """Lines: from the middle of a longer one some are left out."""
 
+LONGEST_WORDS = 500
+
 taken_whole: ContextVar[bool] = ContextVar("batchsim_taken_whole", default=False)
 """Set by a door while it hands out a content to a client that takes it into memory in one piece."""
 
@@ -258,7 +260,7 @@ class _Note:
 
     def add(self, outcome: str, **facts: Any) -> None:
         self.is_done = True
-        words = f"{self._request} -> {outcome}"
+        words = _plain(f"{self._request} -> {outcome}")
         again = (self._call, self._subject, words, self._number, self._at)
         if not facts.get("whole") and self._journal.repeat(*again):
             return
@@ -274,6 +276,13 @@ class _Note:
                 **facts,
             )
         )
+
+
+def _plain(words: str) -> str:
+    """Words that fit a line of a terminal, whatever a client called its files."""
+    if len(words) > LONGEST_WORDS:
+        words = f"{words[:LONGEST_WORDS]}..."
+    return words if words.isprintable() else words.encode("unicode_escape").decode("ascii")
 
 
 def _kind(error: BatchsimError) -> str:
