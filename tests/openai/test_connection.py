@@ -185,3 +185,22 @@ def test_closing_leaves_a_client_of_the_callers_open():
     with openai.OpenAI(api_key=KEY, base_url="https://service.invalid/v1") as client:
         OpenAIBackend(client).close()
         assert not client.is_closed()
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("http://example.com/v1", "would be sent in clear to example.com"),
+        ("http://10.0.0.7:8000/v1", "would be sent in clear to 10.0.0.7"),
+        ("https://user:secret@example.com/v1", "a user name or a password"),
+    ],
+)
+def test_an_address_that_gives_the_key_away_is_refused(address, words) -> None:
+    with pytest.raises(UsageError, match=words) as refused:
+        OpenAIBackend(base_url=address, api_key="sk-test")
+    assert "secret" not in str(refused.value)
+
+
+def test_a_network_of_ones_own_may_be_open(monkeypatch) -> None:
+    monkeypatch.setenv("BATCHSIM_INSECURE", "1")
+    OpenAIBackend(base_url="http://batchsim:8000/v1", api_key="sk-test").close()

@@ -21,6 +21,13 @@ UPLOAD_ANSWER_SECONDS = 300.0
 """A service may check a file of 200 MB before it answers."""
 
 
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+"""The hosts that only this machine reaches."""
+
+INSECURE_VARIABLE = "BATCHSIM_INSECURE"
+"""The environment variable that allows http:// to other machines."""
+
+
 def upload_timeout() -> openai.Timeout:
     """The time-outs of an upload: the answer may take longer than others."""
     import openai
@@ -81,8 +88,24 @@ def _address(base_url: str | None, provider: Provider) -> str:
     if not _is_web_address(address):
         hint = "it looks like https://api.openai.com/v1"
         raise UsageError(f"the base URL is not a web address: {address}", hint=hint)
+    _check_safe(address)
     bare = address.rstrip("/")
     return bare + provider.base_url_path if not urlsplit(bare).path else address
+
+
+def _check_safe(address: str) -> None:
+    """Raises UsageError where the key would travel readable, or a password would be shown."""
+    parts = urlsplit(address)
+    if parts.username or parts.password:
+        raise UsageError(
+            "the base URL holds a user name or a password", hint="leave them out of the address"
+        )
+    is_open = parts.scheme == "http" and parts.hostname not in LOOPBACK
+    if is_open and not os.environ.get(INSECURE_VARIABLE):
+        raise UsageError(
+            f"the key would be sent in clear to {parts.hostname}",
+            hint=f"use https://, or export {INSECURE_VARIABLE}=1 where the network is your own",
+        )
 
 
 def account_of(client: openai.OpenAI) -> str:
