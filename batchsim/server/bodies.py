@@ -40,9 +40,16 @@ class RequestBody:
         self.more = True
         """Whether something may still come."""
 
-    async def begin(self) -> None:
-        """Collect the first piece. Raises Disconnected, or Refused when the client falls silent."""
-        self._first = await self._collect()
+    async def begin(self, *, is_empty: bool = False) -> None:
+        """Collect the first piece. Raises Disconnected, or Refused when the client falls silent.
+
+        A body that is known to be empty is waited for without the cost of a time limit.
+        """
+        if is_empty:
+            await self._receive()
+            self.more = False
+        else:
+            self._first = await self._collect()
 
     def __iter__(self) -> Iterator[bytes]:
         piece, self._first = self._first, b""

@@ -82,7 +82,7 @@ class Door:
     async def _answer(self, head: Head, scope: dict[str, Any], body: RequestBody) -> Response:
         try:
             self._guard.check(head)
-            await body.begin()
+            await body.begin(is_empty=not head.has_body)
         except Refused as error:
             return problem.render(error)
         request = Request(

@@ -47,6 +47,11 @@ class Head:
         """The values of a header; its name in lower case."""
         return [value for key, value in self.headers if key == name]
 
+    @property
+    def has_body(self) -> bool:
+        """Whether a body follows (RFC 9112, 6.3)."""
+        return any(key in ("content-length", "transfer-encoding") for key, _ in self.headers)
+
     def first(self, name: str) -> str | None:
         """The first value of a header, None when it is absent."""
         return next((value for key, value in self.headers if key == name), None)

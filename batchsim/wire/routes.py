@@ -80,13 +80,10 @@ class Route(NamedTuple):
 
     def match(self, path: str) -> str | None:
         """What stands for `{id}` in a request's path ("" without one); None when it differs."""
-        identifier = ""
-        wanted, given = self.path.split("/"), path.split("/")
-        if len(wanted) != len(given):
+        head, has_identifier, tail = self.path.partition("{id}")
+        if not has_identifier:
+            return "" if path == head else None
+        segment = path[len(head) : len(path) - len(tail)]
+        if not segment or "/" in segment or path != head + segment + tail:
             return None
-        for pattern, segment in zip(wanted, given, strict=True):
-            if pattern == "{id}" and segment:
-                identifier = unquote(segment)
-            elif pattern != segment:
-                return None
-        return identifier
+        return unquote(segment)

@@ -96,7 +96,9 @@ class Progress:
 
     def shown(self, record: BatchRecord, now: float) -> Batch:
         """The batch as a client sees it now."""
-        batch = replace(record.batch, request_counts=self.counts(record, now))
+        batch, counts = record.batch, self.counts(record, now)
+        if counts != batch.request_counts:
+            batch = replace(batch, request_counts=counts)
         if (
             batch.status.is_terminal
             and now < record.since + self._of(record).faults.result_ids_late_by
