@@ -220,3 +220,10 @@ def test_only_the_api_goes_upstream_and_the_proxy_finds_itself(cassette):
     assert recorder.handle(looped).status == 508 or recorder.handle(looped).status == 400
     assert recorder.handle(Request("GET", "/v1/files")).status == 503
     recorder.close()
+
+
+def test_a_key_that_looks_like_none_is_struck_out_too(proxy, cassette):
+    key = "0f9e8d7c6b5a43210f9e8d7c6b5a4321"
+    client = proxy().with_options(api_key=key)
+    client.chat.completions.create(**line("", f"My key is {key}.")["body"])
+    assert f"My key is {REDACTED}." in cassette.read_text()
