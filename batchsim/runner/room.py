@@ -99,7 +99,8 @@ class Room:
             return True
         if amount is not None and amount <= self._money:
             return True
-        self.shortages[shard.plan.shard] = shortage(shard, self._money, cap)
+        if amount is not None:
+            self.shortages[shard.plan.shard] = shortage(shard, self._money, cap)
         return False
 
     def _take(self, name: str, shard: ShardState) -> None:

@@ -88,8 +88,9 @@ def test_a_content_that_is_shorter_than_what_came_is_read_anew(build):
     class Shrunk(Resuming):
         def read_file_from(self, file_id, start):
             self.starts.append(start)
-            raise Refused("out of range", status=416)
-            yield
+            if start:
+                raise Refused("out of range", status=416)
+            yield b""
 
     backend = Shrunk(1_000)
     finish(build, backend)

@@ -156,7 +156,7 @@ def test_row_116_what_bounds_no_cost_is_not_sent_under_a_cap(build, change, told
     backend = FakeBackend(supports=lambda model: True)
     body = {**line(build, "a")["body"], **change}
     source = build.input([line(build, "b"), {**line(build, "a"), "body": body}])
-    with pytest.raises(JobIncomplete, match=told):
+    with pytest.raises(JobIncomplete, match=told) as raised:
         run(
             source,
             backend,
@@ -164,6 +164,7 @@ def test_row_116_what_bounds_no_cost_is_not_sent_under_a_cap(build, change, told
             supports=lambda model: True,
             policy=Policy(max_cost=Decimal(1_000)),
         )
+    assert raised.value.message.count("may cost up to") == 0
     assert not backend.undisturbed.list_files().data
 
 
