@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check sdk pythons clients parity bench fuzz format clean
+.PHONY: help demo test quick check sdk pythons clients parity bench counts fuzz format clean
 
 help: ## Show the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ parity: $(READY) ## Compare the simulator with the real API: a few cents, only w
 
 bench: $(READY) ## Measure everything beside its floor; the table, and a line for .bench.jsonl
 	@$(BIN)/batchsim bench --large --history .bench.jsonl
+
+counts: $(READY) ## Agree to the work that each line costs now, which tests compare
+	$(BIN)/python -m batchsim.bench.counting tests/bench/counts.json
 
 fuzz: $(READY) ## Search for longer: the property tests with many more examples
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -q -n 2 tests/stateful tests/domain tests/runner -m "not sdk"

@@ -1,0 +1,46 @@
+"""No line costs more work than was agreed to: counted, so that no busy machine can fail it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from batchsim.bench.counting import ACTIVITIES, KINDS, counted, per_line
+
+AGREED = Path(__file__).with_name("counts.json")
+ROOM = 1.03
+"""Releases of Python and of libraries may differ by this much."""
+
+
+@pytest.fixture(scope="module")
+def found():
+    return per_line()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("activity", [each.__name__ for each in ACTIVITIES])
+def test_a_line_costs_what_was_agreed_to(found, activity, kind):
+    agreed = json.loads(AGREED.read_text("utf-8"))[activity][kind]
+    now = found[activity][kind]
+    word = "more" if now > agreed else "less"
+    assert agreed / ROOM - 0.1 <= now <= agreed * ROOM + 0.1, (
+        f"{activity} does {word} for each line than {AGREED.name} says: {now} {kind}, not {agreed}. "
+        "If that is intended, and `batchsim bench` agrees, run `make counts` and commit the file."
+    )
+
+
+def test_counts_repeat(found):
+    assert per_line() == found
+
+
+def test_one_more_call_per_line_is_seen(monkeypatch):
+    from batchsim.domain.validation import InputRules
+
+    validate, check = ACTIVITIES[0], InputRules.check
+    before = counted(validate, 100)
+    filename = check.__code__.co_filename
+    more = compile("def more(self, *given): return check(self, *given)", filename, "exec")
+    names = {"check": check}
+    exec(more, names)
+    monkeypatch.setattr(InputRules, "check", names["more"])
+    assert counted(validate, 100)["calls"] == before["calls"] + 100
