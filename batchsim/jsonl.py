@@ -6,9 +6,11 @@ end it. Lines are numbered from 1, as people and the API count them, and keep th
 
 from __future__ import annotations
 
+import io
 import os
 import secrets
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
@@ -111,6 +113,14 @@ def _cannot_open(path: Path | str, error: OSError | ValueError) -> InputError:
         )
     reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
     return InputError(f"the file cannot be opened: {reason.lower()}", path=path)
+
+
+def read_at(file: io.FileIO, start: int, length: int) -> bytes:
+    """Up to `length` bytes from `start` on, in one call of the system where it has one."""
+    if sys.platform == "win32":
+        file.seek(start)
+        return file.read(length)
+    return os.pread(file.fileno(), length, start)
 
 
 @contextmanager

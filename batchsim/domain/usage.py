@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from batchsim.domain.absent import count
@@ -15,17 +14,23 @@ def usage_of(body: Any) -> Usage:
     Reads `prompt_tokens` and `completion_tokens` (chat completions, completions, embeddings) as
     well as `input_tokens` and `output_tokens` (responses, images).
     """
-    usage = body.get("usage") if isinstance(body, Mapping) else None
-    if not isinstance(usage, Mapping):
+    usage = body.get("usage") if isinstance(body, dict) else None
+    if not isinstance(usage, dict):
         return Usage()
-    read, written = ("prompt", "completion") if "prompt_tokens" in usage else ("input", "output")
+    if "prompt_tokens" in usage:
+        read, written = usage["prompt_tokens"], usage.get("completion_tokens")
+        of_read = usage.get("prompt_tokens_details")
+        of_written = usage.get("completion_tokens_details")
+    else:
+        read, written = usage.get("input_tokens"), usage.get("output_tokens")
+        of_read, of_written = usage.get("input_tokens_details"), usage.get("output_tokens_details")
     return Usage(
-        count(usage.get(f"{read}_tokens")),
-        count(usage.get(f"{written}_tokens")),
-        _detail(usage.get(f"{read}_tokens_details"), "cached_tokens"),
-        _detail(usage.get(f"{written}_tokens_details"), "reasoning_tokens"),
+        _count(read),
+        _count(written),
+        _count(of_read.get("cached_tokens")) if isinstance(of_read, dict) else 0,
+        _count(of_written.get("reasoning_tokens")) if isinstance(of_written, dict) else 0,
     )
 
 
-def _detail(details: Any, name: str) -> int:
-    return count(details.get(name)) if isinstance(details, Mapping) else 0
+def _count(value: Any) -> int:
+    return value if type(value) is int and value >= 0 else count(value)

@@ -26,13 +26,14 @@ import orjson
 from batchsim.domain.batches import Usage
 from batchsim.domain.lifecycle import Status
 from batchsim.domain.lines import ResultLine
+from batchsim.domain.usage import usage_of
 from batchsim.errors import BatchsimError
 from batchsim.jsonl import read_lines, replace_file
 from batchsim.runner.differences import Claim, Difference
 from batchsim.runner.directory import JobDirectory
 from batchsim.runner.entries import Downloaded, Origin, Source, Tally
 from batchsim.runner.outcomes import Outcome, Verdict, is_blank, judge
-from batchsim.runner.places import Index, Place
+from batchsim.runner.places import HTTP_OK, Index, Place
 from batchsim.runner.records import named_lines, record, unnamed_lines
 from batchsim.runner.state import ShardState
 
@@ -145,7 +146,7 @@ class _Sorter:
         self._was_cancelled = was_cancelled
         self._is_known = is_known
         self._is_hurried = is_hurried
-        self._usage = Usage()
+        self._tokens = [0, 0, 0, 0]
         self._odd: Counter[Claim] = Counter()
         self._examples: dict[Claim, str] = {}
         self._paths: dict[Source, Path] = {}
@@ -161,7 +162,11 @@ class _Sorter:
         example = None
         with path.open("rb") as stream:
             for content, offset in _contents(stream):
-                result = read_result(content)
+                value = _parsed(content)
+                if self._take_usual(value, content, offset, source):
+                    ours += 1
+                    continue
+                result = _result(value)
                 if result is None:
                     self._set_aside(content, Claim.UNREADABLE)
                     continue
@@ -200,7 +205,7 @@ class _Sorter:
         return Tally(
             **counts,
             quarantined=self._quarantined,
-            usage=self._usage,
+            usage=Usage(*self._tokens),
         )
 
     def again(self) -> int:
@@ -217,6 +222,24 @@ class _Sorter:
             if self._odd[claim]:
                 example = self._examples.get(claim)
                 yield Difference(claim=claim, found=self._odd[claim], example=example)
+
+    def _take_usual(self, value: Any, content: bytes, offset: int, source: Source) -> bool:
+        """Place the first result of a line if it is a plain good one, which nearly all are.
+
+        What `_offer` would do with it, in a third of the time. Returns whether it was done.
+        """
+        if type(value) is not dict or value.get("error") is not None:
+            return False
+        response = value.get("response")
+        if type(response) is not dict or response.get("status_code") != HTTP_OK:
+            return False
+        custom_id = value.get("custom_id")
+        position = self._ids.get(custom_id) if type(custom_id) is str else None
+        if position is None or self.index.holds(position):
+            return False
+        self.index.put_good(position, offset, len(content), source)
+        self._add(usage_of(response.get("body")))
+        return True
 
     def _offer(
         self, position: int, content: bytes, offset: int, source: Source, result: ResultLine
@@ -241,7 +264,14 @@ class _Sorter:
                 return
         self._put(position, place)
         if is_good:
-            self._usage += result.usage
+            self._add(result.usage)
+
+    def _add(self, usage: Usage) -> None:
+        tokens = self._tokens  # four additions are cheaper than one of Usages
+        tokens[0] += usage.input_tokens
+        tokens[1] += usage.output_tokens
+        tokens[2] += usage.cached_tokens
+        tokens[3] += usage.reasoning_tokens
 
     def _put(self, position: int, place: Place) -> None:
         """Only a line whose request is known may be worth another try."""
@@ -279,13 +309,24 @@ def _contents(stream: BinaryIO) -> Iterator[tuple[bytes, int]]:
 
 def read_result(content: bytes) -> ResultLine | None:
     """The result on a line; None when it is none that can be placed."""
+    return _result(_parsed(content))
+
+
+def _parsed(content: bytes) -> Any:
+    """The JSON value of a line; None when it is none."""
     try:
         try:
-            value = orjson.loads(content)
+            return orjson.loads(content)
         except orjson.JSONDecodeError:
-            value = json.loads(content)  # a paid answer with a NaN in it is still an answer
-        return ResultLine.from_object(value)
+            return json.loads(content)  # a paid answer with a NaN in it is still an answer
     except (ValueError, RecursionError):
+        return None
+
+
+def _result(value: Any) -> ResultLine | None:
+    try:
+        return ResultLine.from_object(value)
+    except ValueError:
         return None
 
 

@@ -15,9 +15,11 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from typing import BinaryIO, NamedTuple, Self
+from io import FileIO
+from typing import NamedTuple, Self
 
 from batchsim.errors import JournalError
+from batchsim.jsonl import read_at
 from batchsim.runner.directory import JobDirectory
 from batchsim.runner.entries import Planned, Source
 from batchsim.runner.outcomes import Outcome
@@ -127,7 +129,7 @@ class _Shelf:
         self._lines = plan.lines
         self._next = 0
         self._index: Index | None = None
-        self._streams: dict[Source, BinaryIO] = {}
+        self._streams: dict[Source, FileIO] = {}
 
     def take(self) -> Place:
         """The place of the next line."""
@@ -147,8 +149,7 @@ class _Shelf:
             if stream is None:
                 path = self._directory.file(self._number, place.source)
                 stream = self._streams[place.source] = path.open("rb", buffering=0)
-            stream.seek(place.offset)
-            content = stream.read(place.length)
+            content = read_at(stream, place.offset, place.length)
         except OSError as error:
             raise self._lacking(error) from error
         if len(content) != place.length:

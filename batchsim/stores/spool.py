@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import io
-import os
-import sys
 import tempfile
 import weakref
 
+from batchsim.jsonl import read_at
+
 BLOCK = 1 << 16
 """How many bytes wait in memory until they go to the file."""
-
-
-def _read_at(file: io.FileIO, start: int, length: int) -> bytes:
-    if sys.platform == "win32":
-        file.seek(start)
-        return file.read(length)
-    return os.pread(file.fileno(), length, start)
 
 
 class Spool:
@@ -54,7 +47,7 @@ class Spool:
     def read(self, start: int, length: int) -> bytes:
         """The `length` bytes from `start` on, of one appended piece."""
         if self._file is not None and start < self._in_file:
-            return _read_at(self._file, start, length)
+            return read_at(self._file, start, length)
         start -= self._in_file
         return bytes(self._waiting[start : start + length])
 
