@@ -13,13 +13,13 @@ from functools import partial
 from typing import Any, BinaryIO, Literal, TypeVar
 
 from batchsim.backends import Page
-from batchsim.backends.fake.clients import Clients
-from batchsim.backends.fake.course import (
+from batchsim.backends.fake.behaviour import (
     Behaviour,
     check_batch_faults,
     check_own_scenario,
     own_scenario,
 )
+from batchsim.backends.fake.clients import Clients
 from batchsim.backends.fake.fates import Fates, Service, cut_off, meet
 from batchsim.backends.fake.faults import NO_FAULTS, Faults
 from batchsim.backends.fake.history import History

@@ -14,9 +14,12 @@ from typing import NamedTuple
 
 import orjson
 
+from batchsim.backends.fake.behaviour import Behaviour
 from batchsim.backends.fake.execution import Execution
 from batchsim.backends.fake.faults import Faults
-from batchsim.backends.fake.ids import Draws, chances_in_hex, moments_in_hex
+from batchsim.backends.fake.ids import Draws, chances_in_hex, file_id, moments_in_hex
+from batchsim.backends.fake.records import BatchRecord, FileRecord
+from batchsim.domain.files import File, Purpose
 from batchsim.domain.lifecycle import Status
 from batchsim.stores import Draft, Store
 
@@ -40,6 +43,51 @@ class Written(NamedTuple):
 
     bytes: int
     lines: int
+
+
+def write_results(
+    store: Store,
+    record: BatchRecord,
+    execution: Execution,
+    behaviour: Behaviour,
+    *,
+    ending: Status,
+    due: float,
+) -> tuple[FileRecord | None, FileRecord | None]:
+    """The output file and the error file of a batch, kept in `store`; None for one without lines.
+
+    `ending` says what became of the lines that never ran, `due` is when the files are there.
+    """
+    order = execution.work.order
+    results = Results(
+        execution,
+        order if behaviour.shuffled else range(len(order)),
+        number=record.number,
+        ending=ending,
+        begin=record.since,
+        end=due,
+        draws=behaviour.draws,
+        faults=behaviour.faults,
+    )
+    kinds = ("output", "error")
+    output_id, error_id = (file_id(behaviour.draws, kind, record.number) for kind in kinds)
+    lifetime: float = record.output_expires_after or behaviour.limits.file_lifetime
+    if behaviour.faults.results_live_for is not None:
+        lifetime = behaviour.faults.results_live_for
+
+    def recorded(identifier: str, kind: str, written: Written) -> FileRecord | None:
+        file = File(
+            id=identifier,
+            purpose=Purpose.BATCH_OUTPUT,
+            filename=f"{record.batch.id}_{kind}.jsonl",
+            bytes=written.bytes,
+            created_at=int(due),
+            expires_at=int(due + lifetime),
+        )
+        return FileRecord(file=file, created=due, lines=written.lines) if written.lines else None
+
+    output, errors = results.write(store, output_id, error_id)
+    return recorded(output_id, "output", output), recorded(error_id, "error", errors)
 
 
 class Results:

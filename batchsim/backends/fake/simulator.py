@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any, BinaryIO, Literal
 
 from batchsim.backends import Backend, Page
-from batchsim.backends.fake.course import Behaviour, check_own_scenario, own_scenario
+from batchsim.backends.fake.behaviour import Behaviour, CurrentBehaviour, check_own_scenario
 from batchsim.backends.fake.faults import Faults
 from batchsim.backends.fake.history import History, batch_histories
 from batchsim.backends.fake.ids import batch_id, file_id
@@ -60,6 +60,7 @@ class Simulator(Backend):
 
     def __init__(self, behaviour: Behaviour, store: Store, clock: Clock | None) -> None:
         self._behaviour = behaviour
+        self._current = CurrentBehaviour(behaviour)
         self._store = store
         self._records = Records(store)
         latest = self._records.latest
@@ -71,7 +72,7 @@ class Simulator(Backend):
         self._creations = RateLimit(limits.batches_per_hour, HOUR)
         for record in self._records.batches.values():
             self._creations.count(record.batch.created_at)
-        self._progress = Progress(self._records, self._store, behaviour)
+        self._progress = Progress(self._records, self._store, self._current)
         self._synchronous = Synchronous(behaviour)
         self._late = LateEffects()
 
@@ -252,7 +253,7 @@ class Simulator(Backend):
         with self._lock:
             self._advance()
             self._behaviour = replace(self._behaviour, faults=faults)
-            self._progress.set_faults(faults)
+            self._current.faults = faults
 
     def answer(self, url: str, body: dict[str, Any]) -> Answer:
         """See FakeBackend."""
@@ -281,13 +282,7 @@ class Simulator(Backend):
             record = self._records.batches.get(identifier)
             if record is None:
                 return None
-            named = [
-                each.scenario
-                for each in self._behaviour.faults.batches
-                if each.hits(record.number, self._behaviour.draws)
-            ]
-            own = own_scenario(record.batch.metadata)
-            return ",".join([*named, *([own] if own else [])]) or None
+            return ",".join(self._behaviour.scenarios_of(record)) or None
 
     def take_ended(self) -> tuple[Batch, ...]:
         """The batches that have ended since the last call, in the order in which they ended.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from batchsim.backends.fake.course import Behaviour
+from batchsim.backends.fake.behaviour import Behaviour
 from batchsim.domain.endpoints import ENDPOINTS, Endpoint
 from batchsim.domain.lines import RequestLine
 from batchsim.responders import Answer, Occasion, errors

@@ -1,0 +1,107 @@
+"""How the service goes about its batches: its pacing, its faults, its limits, and who answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from batchsim.backends.fake.faults import Faults
+from batchsim.backends.fake.ids import Draws
+from batchsim.backends.fake.pacing import Pacing
+from batchsim.backends.fake.records import BatchRecord
+from batchsim.backends.fake.scenarios import Scenario, scenario_of
+from batchsim.domain.limits import Limits
+from batchsim.errors import Refused, UsageError
+from batchsim.responders import Responder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Behaviour:
+    """All that decides how batches go, besides their inputs."""
+
+    draws: Draws
+    pacing: Pacing
+    faults: Faults
+    limits: Limits
+    respond: Responder
+    may_ask_early: bool
+    """Whether `respond` may be asked about lines before they finish: nobody can tell, and it is quicker."""
+    supports: Callable[[str], bool]
+    shuffled: bool
+    organization: str
+    project: str
+
+    def in_scenario(self, scenario: Scenario) -> Behaviour:
+        """The same, as far as that scenario does not change it."""
+        return replace(
+            self,
+            pacing=scenario.paced(self.pacing),
+            faults=self.faults + scenario.faults,
+            shuffled=self.shuffled if scenario.order is None else scenario.order == "shuffled",
+        )
+
+    def scenarios_of(self, record: BatchRecord) -> Iterator[str]:
+        """The scenarios that a batch lives in besides: a plan of faults, or its metadata, name them."""
+        for fault in self.faults.batches:
+            if fault.hits(record.number, self.draws):
+                yield fault.scenario
+        own = own_scenario(record.batch.metadata)
+        if own is not None:
+            yield own
+
+    def of(self, record: BatchRecord) -> Behaviour:
+        """How that batch goes, in the scenarios of its own."""
+        behaviour = self
+        for name in self.scenarios_of(record):
+            behaviour = behaviour.in_scenario(scenario_of(name))
+        return behaviour
+
+
+class CurrentBehaviour:
+    """The behaviour that holds at present; its faults may change under way."""
+
+    def __init__(self, behaviour: Behaviour) -> None:
+        self.everywhere = behaviour
+        """The behaviour of the service as a whole."""
+
+    @property
+    def faults(self) -> Faults:
+        """What can go wrong in the service as a whole."""
+        return self.everywhere.faults
+
+    @faults.setter
+    def faults(self, faults: Faults) -> None:
+        self.everywhere = replace(self.everywhere, faults=faults)
+
+    def of(self, record: BatchRecord) -> Behaviour:
+        """How that batch goes."""
+        behaviour = self.everywhere
+        if not record.batch.metadata and not behaviour.faults.batches:
+            return behaviour  # nearly every batch, at every look
+        return behaviour.of(record)
+
+
+SCENARIO_KEY = "batchsim.scenario"
+"""The metadata of a batch that names the scenario that it lives in."""
+
+
+def own_scenario(metadata: Mapping[str, str] | None) -> str | None:
+    """The scenario that a batch's metadata name."""
+    named = metadata.get(SCENARIO_KEY) if isinstance(metadata, Mapping) else None
+    return named if isinstance(named, str) else None
+
+
+def check_own_scenario(metadata: Mapping[str, str] | None) -> None:
+    """Refuse metadata that name a scenario that there is not."""
+    own = own_scenario(metadata)
+    try:
+        scenario_of("completed" if own is None else own)
+    except UsageError as error:
+        param = f"metadata.{SCENARIO_KEY}"
+        raise Refused(f"Invalid value: {error.message}; {error.hint}.", param=param) from None
+
+
+def check_batch_faults(faults: Faults) -> None:
+    """Raise UsageError when batches shall live in a scenario that there is not."""
+    for each in faults.batches:
+        scenario_of(each.scenario)

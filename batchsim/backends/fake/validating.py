@@ -1,0 +1,132 @@
+"""What becomes of a batch in validation: it is accepted and can run, or rejected with its errors."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import BinaryIO
+
+from batchsim.backends.fake.behaviour import Behaviour
+from batchsim.backends.fake.checking import Findings, check_input, count_lines
+from batchsim.backends.fake.course import closing_time, running_time
+from batchsim.backends.fake.execution import Execution
+from batchsim.backends.fake.records import BatchRecord, Records
+from batchsim.backends.fake.running import Running
+from batchsim.domain.batches import BatchError
+from batchsim.domain.validation import (
+    InputRules,
+    file_not_found,
+    invalid_json_line,
+    token_limit_exceeded,
+)
+from batchsim.responders.models import alias
+from batchsim.stores import Store
+
+FULL_QUEUE_TOKENS = 90_000
+"""The limit that a full queue names when the account has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The batch can run: `record` counts its tokens, `execution` is about to begin."""
+
+    record: BatchRecord
+    model: str | None
+    lines: int
+    execution: Execution
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The batch fails with `errors`."""
+
+    record: BatchRecord
+    errors: tuple[BatchError, ...]
+
+
+class Validation:
+    """Looks at the inputs of batches, and at the queues that these are to join."""
+
+    def __init__(self, records: Records, store: Store, running: Running) -> None:
+        self._records = records
+        self._store = store
+        self._running = running
+
+    def judge(self, record: BatchRecord, due: float, behaviour: Behaviour) -> Accepted | Rejected:
+        """What becomes of a batch whose validation ends at the time `due`."""
+        error = self._mishap(record, behaviour)
+        if error is not None:
+            return Rejected(record, (error,))
+        with self._store.open_content(record.batch.input_file_id) as stream:
+            ahead = self._ahead(record, due, behaviour, stream)
+            findings = _found(record, behaviour, stream, ahead)
+        queue = alias(findings.model) if findings.model else None
+        record = replace(record, queue=queue, tokens=0 if findings.errors else findings.tokens)
+        if findings.errors:
+            return Rejected(record, findings.errors)
+        limit = token_limit(record, due, behaviour, self._records.batches.values())
+        if limit is not None:
+            error = token_limit_exceeded(queue or "", behaviour.organization, limit)
+            return Rejected(record, (error,))
+        if ahead is not None and ahead.is_whole:
+            ahead.work = replace(ahead.work, offsets=findings.offsets)
+            execution = ahead
+        else:
+            execution = self._running.prepare(record, due, findings.offsets, findings.lines)
+        return Accepted(record, findings.model, findings.lines, execution)
+
+    def _mishap(self, record: BatchRecord, behaviour: Behaviour) -> BatchError | None:
+        """What fails the batch before its input is looked at."""
+        faults, draws, number = behaviour.faults, behaviour.draws, record.number
+        if draws.share("failed validation", number) < faults.failed_validation:
+            return invalid_json_line(1)
+        identifier = record.batch.input_file_id
+        lost = draws.share("incident", number) < faults.incident
+        if lost or identifier not in self._records.files:
+            return file_not_found(identifier, behaviour.organization)
+        return None
+
+    def _ahead(
+        self, record: BatchRecord, due: float, behaviour: Behaviour, stream: BinaryIO
+    ) -> Execution | None:
+        """An execution to take in the lines as they are validated, if all are sure to run."""
+        if not behaviour.may_ask_early:
+            return None
+        lines = count_lines(stream)
+        stream.seek(0)
+        end = due + running_time(record.number, lines, behaviour)
+        if lines > behaviour.limits.requests_per_batch or end > closing_time(record, behaviour):
+            return None
+        return self._running.prepare(record, due, array("Q"), lines)
+
+
+def _found(
+    record: BatchRecord, behaviour: Behaviour, stream: BinaryIO, ahead: Execution | None
+) -> Findings:
+    limits = behaviour.limits
+    rules = InputRules(endpoint=record.batch.endpoint, limits=limits, supports=behaviour.supports)
+    return check_input(
+        stream,
+        rules,
+        limits,
+        count_tokens=bool(limits.enqueued_tokens),
+        see=ahead.take if ahead else None,
+    )
+
+
+def token_limit(
+    record: BatchRecord, now: float, behaviour: Behaviour, batches: Iterable[BatchRecord]
+) -> int | None:
+    """The limit of the batch's queue if the batch's tokens do not fit into it beside `batches`."""
+    limit = behaviour.limits.enqueued_tokens.get(record.queue or "")
+    if record.number < behaviour.faults.full_queue_batches:
+        return FULL_QUEUE_TOKENS if limit is None else limit
+    if limit is None:
+        return None
+    queued = sum(
+        other.tokens
+        for other in batches
+        if other.queue == record.queue and (other.released is None or other.released > now)
+    )
+    return limit if queued + record.tokens > limit else None
