@@ -28,10 +28,12 @@ class CustomIds:
     def add(self, custom_id: str) -> bool:
         """Remember `custom_id`. Returns whether it is new."""
         key = custom_id if len(custom_id) <= self._longest else _digest(custom_id)
-        if key in self._seen:
+        seen = self._seen
+        count = len(seen)
+        seen.add(key)
+        if len(seen) == count:
             return False
-        self._seen.add(key)
-        if len(self._seen) == FEW:
+        if count == FEW:
             self._shorten()
         return True
 

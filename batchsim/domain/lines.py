@@ -41,7 +41,8 @@ def read_usual_line(content: bytes, nesting: int) -> tuple[str, str, dict[str, A
     quicker than parsing the line, and proves that no key is there twice.
     """
     start = _match_usual_start(content)
-    content = content.rstrip(_WHITE_SPACE)
+    if not content.endswith(b"}"):
+        content = content.rstrip(_WHITE_SPACE)
     if start is None or content[-1:] != b"}" or is_deeper(content, nesting):
         return None
     custom_id, url = start.groups()
