@@ -82,7 +82,8 @@ class Bench:
             yield program, self._cost(program)
 
     def _cost(self, program: Program) -> Cost:
-        cost = cost_of(program.command(str(self._path(program.shape))), self._folder)
+        command = program.command(str(self._path(program.shape)))
+        cost = cost_of(command, self._folder, program.endings)
         (self._folder / "results.jsonl").unlink(missing_ok=True)
         shutil.rmtree(self._folder / "results.jsonl.job", ignore_errors=True)
         return cost

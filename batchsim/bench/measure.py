@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,8 +40,10 @@ def check_system() -> None:
         raise UsageError("this system does not tell what a process has cost: measuring needs Unix")
 
 
-def cost_of(command: Sequence[str], folder: Path) -> Cost:
-    """Run `command` in `folder` to its end. Raises Failed, with what it said, when it fails.
+def cost_of(command: Sequence[str], folder: Path, endings: Collection[int] = (0,)) -> Cost:
+    """Run `command` in `folder` to its end.
+
+    Raises Failed, with what it said, when its exit code is none of `endings`.
 
     When the last line that it prints is its facts as JSON, `wall`, `cpu` and `peak` among them
     replace those of the whole process: a program may want only a part of itself measured.
@@ -49,7 +51,7 @@ def cost_of(command: Sequence[str], folder: Path) -> Cost:
     starter = [sys.executable, "-I", "-S", launcher.__file__, _OUTPUT, _ERRORS]
     told = subprocess.run([*starter, *command], cwd=folder, capture_output=True, check=True)
     code, wall, cpu, peak = told.stdout.split()
-    if int(code):
+    if int(code) not in endings:
         said = (folder / _ERRORS).read_text(errors="replace")[-2_000:]
         raise Failed(f"{' '.join(command)} exited with {int(code)}\n{said}")
     facts = _facts(folder / _OUTPUT)

@@ -14,6 +14,8 @@ class Program(NamedTuple):
 
     shape: str
     arguments: tuple[str, ...]
+    endings: tuple[int, ...] = (0,)
+    """The exit codes with which it may end."""
 
     def command(self, path: str) -> list[str]:
         """What to run when the input is at `path`."""

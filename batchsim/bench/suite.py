@@ -32,7 +32,8 @@ def _of_lines(key: str, what: str, program: Callable[[str], Program], shape: str
 
 def _validate(shape: str, most: float, megabytes: float) -> tuple[Row, ...]:
     def program(shape: str) -> Program:
-        return command(shape, "validate", "{}")
+        # More than 50,000 lines are too many for a batch, and nothing else is wrong with them.
+        return command(shape, "validate", "{}")._replace(endings=(0, 2))
 
     peak = program(shape), BARE
     return (

@@ -89,12 +89,13 @@ def test_a_cost_is_that_of_the_process_or_of_the_part_that_it_names(tmp_path: Pa
 def test_a_program_that_fails_says_why(tmp_path: Path) -> None:
     with pytest.raises(Failed, match=r"exited with 1\n(.|\n)*no such thing"):
         cost_of([sys.executable, "-c", "raise SystemExit('no such thing')"], tmp_path)
+    assert cost_of([sys.executable, "-c", "raise SystemExit(2)"], tmp_path, (0, 2)).cpu > 0
 
 
 def test_programs_take_turns_and_run_once_a_round(tmp_path: Path, monkeypatch) -> None:
     ran: list[str] = []
 
-    def cost(command: list[str], folder: Path) -> Cost:
+    def cost(command: list[str], folder: Path, endings: tuple[int, ...]) -> Cost:
         ran.append(command[-1])
         return Cost(float(len(ran)), 1.0, 1.0, {})
 
