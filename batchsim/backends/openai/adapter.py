@@ -273,7 +273,8 @@ class OpenAIBackend(Backend):
         """The JSON object that the service answers."""
         with closing(self._send(call, method, path, **parts)) as response:
             try:
-                return answers.read_json(response, call)
+                bare = self.provider.lists_bare and method == "get"
+                return answers.read_json(response, call, lists_bare=bare)
             except BatchsimError:
                 raise
             except Exception as error:

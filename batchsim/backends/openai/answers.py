@@ -23,10 +23,12 @@ LONGEST_ANSWER = 64 << 20
 Value = TypeVar("Value", Batch, File)
 
 
-def read_json(response: Any, call: Call) -> dict[str, Any]:
+def read_json(response: Any, call: Call, *, lists_bare: bool = False) -> dict[str, Any]:
     """The answer as a JSON object. Raises what `call` makes of an answer that is none.
 
-    Errors of the HTTP library pass through.
+    With `lists_bare` a list is taken for the data of one: an empty list must not be believed where
+    it may be rubbish, since it would say that a batch does not exist. Errors of the HTTP library
+    pass through.
     """
     content = bytearray()
     for piece in response.iter_bytes():
@@ -37,7 +39,7 @@ def read_json(response: Any, call: Call) -> dict[str, Any]:
         value = orjson.loads(content)
     except orjson.JSONDecodeError:
         raise call.unanswered("the answer is not JSON") from None
-    if isinstance(value, list):  # a list without an object around it (Together, documented)
+    if lists_bare and isinstance(value, list):
         return {"data": value}
     if not isinstance(value, dict):
         raise call.unanswered("the answer is not a JSON object")

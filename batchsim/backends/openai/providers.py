@@ -32,6 +32,7 @@ class Provider:
     - `purpose`: what an upload for a batch names as its purpose.
     - `endpoints`: those that batches may run, where they are known to be fewer than OpenAI's.
     - `prepares_files`: whether an uploaded file must be waited for before a batch is made of it.
+    - `lists_bare`: whether a list comes without an object around it.
     - `keeps_files_elsewhere`: whether the content of an upload goes to another place (elsewhere.py).
     - `limits`: what one batch may hold.
     """
@@ -46,6 +47,7 @@ class Provider:
     purpose: str = "batch"
     endpoints: frozenset[str] | None = None
     prepares_files: bool = False
+    lists_bare: bool = False
     keeps_files_elsewhere: bool = False
     limits: Limits = OPENAI
     has_openai_models: bool = False
@@ -93,6 +95,7 @@ PROVIDERS: Mapping[str, Provider] = MappingProxyType(
                 key_variable="TOGETHER_API_KEY",
                 purpose="batch-api",
                 endpoints=frozenset({CHAT}),
+                lists_bare=True,
                 keeps_files_elsewhere=True,
                 limits=_limits(50_000, 100),
             ),
