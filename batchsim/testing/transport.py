@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from batchsim.backends import Backend
-from batchsim.backends.fake.requests import taken_whole
+from batchsim.backends.fake.noting import taken_whole
 from batchsim.backends.openai.connection import http_library
 from batchsim.domain.mishaps import Unanswered
 from batchsim.errors import BatchsimError

@@ -267,7 +267,7 @@ def test_lines_are_known_after_their_files_are_deleted(client):
 
 
 def test_lines_that_are_too_many_to_remember_are_not_judged_and_it_is_said(client, monkeypatch):
-    monkeypatch.setattr("batchsim.backends.fake.history.ROOM", 100)
+    monkeypatch.setattr("batchsim.backends.fake.remembered.ROOM", 100)
     someone = client()
     for _ in range(2):
         file = someone.upload("a", "b")

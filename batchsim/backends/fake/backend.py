@@ -24,9 +24,10 @@ from batchsim.backends.fake.fates import Fates, Service, cut_off, meet
 from batchsim.backends.fake.faults import NO_FAULTS, Faults
 from batchsim.backends.fake.history import History
 from batchsim.backends.fake.ids import Draws
+from batchsim.backends.fake.noting import noted, noted_reading
 from batchsim.backends.fake.pacing import Pacing, pacing_of
 from batchsim.backends.fake.request_faults import RequestFault
-from batchsim.backends.fake.requests import RequestJournal, noted, noted_reading
+from batchsim.backends.fake.requests import RequestJournal
 from batchsim.backends.fake.scenarios import Scenario, scenario_of
 from batchsim.backends.fake.simulator import Simulator
 from batchsim.clock import Clock

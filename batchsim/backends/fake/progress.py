@@ -21,7 +21,7 @@ from batchsim.backends.fake.outputs import write_results
 from batchsim.backends.fake.records import BatchRecord, FileRecord, Records
 from batchsim.backends.fake.running import Running
 from batchsim.backends.fake.validating import Rejected, Validation
-from batchsim.domain.batches import Batch, RequestCounts
+from batchsim.domain.batches import RequestCounts
 from batchsim.domain.lifecycle import Event, Status
 from batchsim.responders.models import snapshot
 from batchsim.stores import Store
@@ -81,23 +81,6 @@ class Progress:
         if execution.run(self._running.finished(record, now)):
             self._records.save(now)  # what was seen must not be unseen after a restart
         return RequestCounts(batch.request_counts.total, execution.completed, execution.failed)
-
-    def shown(self, record: BatchRecord, now: float) -> Batch:
-        """The batch as a client sees it now."""
-        batch, counts = record.batch, self.counts(record, now)
-        if counts != batch.request_counts:
-            batch = replace(batch, request_counts=counts)
-        if (
-            batch.status.is_terminal
-            and now < record.since + self._behaviour.of(record).faults.result_ids_late_by
-        ):
-            return replace(batch, output_file_id=None, error_file_id=None)
-        return batch
-
-    def is_forgotten(self, record: BatchRecord, now: float) -> bool:
-        """Whether a batch that ended is not found any more."""
-        after = self._behaviour.of(record).faults.forgotten_after
-        return after is not None and record.batch.status.is_terminal and now >= record.since + after
 
     def take_ended(self) -> list[str]:
         """The ids of the batches that have ended since the last call, in that order."""

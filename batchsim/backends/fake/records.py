@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from batchsim.backends.fake.history import RememberedContents
+from batchsim.backends.fake.remembered import RememberedContents
 from batchsim.domain import refusals
 from batchsim.domain.batches import Batch
-from batchsim.domain.files import File
+from batchsim.domain.files import File, Purpose
 from batchsim.stores import Store, Value
 
 _COUNTERS = "counters"
@@ -22,6 +22,13 @@ class FileRecord:
     file: File
     created: float
     lines: int = 0
+
+    @property
+    def kind(self) -> str:
+        """Whether it is the "output" or "error" file of a batch, or another: "input"."""
+        if self.file.purpose != Purpose.BATCH_OUTPUT:
+            return "input"
+        return "error" if self.file.filename.endswith("_error.jsonl") else "output"
 
     def to_value(self) -> Value:
         """Plain JSON types, for a store."""
@@ -102,6 +109,13 @@ class Records:
             known_form = identifier.startswith("batch")
             raise (refusals.no_such_batch if known_form else refusals.not_a_batch_id)(identifier)
         return record
+
+    def batch_about(self, identifier: str) -> BatchRecord | None:
+        """The batch of that id, or the one whose result file has it."""
+        file = self.files.get(identifier)
+        if file is not None and file.kind != "input":
+            identifier = file.file.filename.rpartition("_")[0]
+        return self.batches.get(identifier)
 
     def note_time(self, now: float) -> float:
         """`now`, or the latest time that was ever noted when that is later."""

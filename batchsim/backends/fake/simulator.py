@@ -9,23 +9,22 @@ stand still until it has caught up.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO, Literal
 
 from batchsim.backends import Backend, Page
 from batchsim.backends.fake.behaviour import Behaviour, CurrentBehaviour, check_own_scenario
 from batchsim.backends.fake.faults import Faults
-from batchsim.backends.fake.history import History, batch_histories
+from batchsim.backends.fake.history import History, history_of
 from batchsim.backends.fake.ids import batch_id, file_id
 from batchsim.backends.fake.late import LateEffects
-from batchsim.backends.fake.listing import cut_page
 from batchsim.backends.fake.progress import Progress
 from batchsim.backends.fake.rates import RateLimit
 from batchsim.backends.fake.records import BatchRecord, FileRecord, Records
 from batchsim.backends.fake.requests import RequestJournal
 from batchsim.backends.fake.synchronous import Synchronous
-from batchsim.backends.fake.uploads import receive
+from batchsim.backends.fake.uploads import LARGEST_FILE, receive
+from batchsim.backends.fake.view import View
 from batchsim.clock import VIRTUAL_START, Clock, VirtualClock
 from batchsim.domain import refusals
 from batchsim.domain.batches import Batch
@@ -43,9 +42,6 @@ from batchsim.jsonl import BLOCK
 from batchsim.responders import Answer
 from batchsim.stores import Store
 
-LARGEST_FILE = 512_000_000
-"""The most bytes of a file that is no batch's input (API reference, 512 MB)."""
-
 UNREADABLE = (Purpose.USER_DATA, Purpose.ASSISTANTS)
 """The purposes whose files cannot be read back (observed)."""
 
@@ -59,20 +55,22 @@ class Simulator(Backend):
     service = "the simulator"
 
     def __init__(self, behaviour: Behaviour, store: Store, clock: Clock | None) -> None:
-        self._behaviour = behaviour
-        self._current = CurrentBehaviour(behaviour)
+        self._behaviour = CurrentBehaviour(behaviour)
+        self._draws = behaviour.draws
+        self._pacing = behaviour.pacing
+        self._limits = behaviour.limits
         self._store = store
         self._records = Records(store)
         latest = self._records.latest
         ahead = behaviour.faults.clock_ahead_by
         self.clock = clock or VirtualClock(VIRTUAL_START if latest is None else latest - ahead)
         self._lock = threading.RLock()
-        limits = behaviour.limits
-        self._uploads = RateLimit(limits.uploads_per_minute, 60)
-        self._creations = RateLimit(limits.batches_per_hour, HOUR)
+        self._uploads = RateLimit(self._limits.uploads_per_minute, 60)
+        self._creations = RateLimit(self._limits.batches_per_hour, HOUR)
         for record in self._records.batches.values():
             self._creations.count(record.batch.created_at)
-        self._progress = Progress(self._records, self._store, self._current)
+        self._progress = Progress(self._records, self._store, self._behaviour)
+        self._view = View(self._records, self._progress, self._behaviour)
         self._synchronous = Synchronous(behaviour)
         self._late = LateEffects()
 
@@ -86,19 +84,19 @@ class Simulator(Backend):
     ) -> File:
         """See Backend. Checked here: purpose, name, size, UTF-8, and JSON on the first line."""
         check_purpose(purpose, filename)
-        check_lifetime("expires_after", expires_after, self._behaviour.limits)
+        check_lifetime("expires_after", expires_after, self._limits)
         self._admit_upload()
         is_input = purpose == Purpose.BATCH
-        most = self._behaviour.limits.input_file_bytes if is_input else LARGEST_FILE
+        most = self._limits.input_file_bytes if is_input else LARGEST_FILE
         with self._store.draft() as draft:
             size = receive(content, draft, most, purpose)
-            self._keep_waiting(self._behaviour.pacing.upload)
+            self._keep_waiting(self._pacing.upload)
             with self._lock:
                 now = self._advance()
                 if expires_after is None and is_input:
-                    expires_after = self._behaviour.limits.file_lifetime
+                    expires_after = self._limits.file_lifetime
                 file = File(
-                    id=file_id(self._behaviour.draws, "upload", self._records.uploads),
+                    id=file_id(self._draws, "upload", self._records.uploads),
                     purpose=purpose,
                     filename=filename,
                     bytes=size,
@@ -110,13 +108,13 @@ class Simulator(Backend):
                 self._records.uploads += 1
                 self._records.save(now, files=[record])
                 self._progress.plan_file(record)
-                return self._shown_file(record, now)
+                return self._view.file(record, now)
 
     def retrieve_file(self, file_id: str) -> File:
         """See Backend."""
         with self._lock:
             now = self._advance()
-            return self._shown_file(self._seen_file(file_id, now), now)
+            return self._view.file(self._view.find_file(file_id, now), now)
 
     def list_files(
         self,
@@ -127,24 +125,13 @@ class Simulator(Backend):
         order: Literal["asc", "desc"] = "desc",
     ) -> Page[File]:
         """See Backend. Raises NotFound when there is no file `after` (inferred)."""
-        check_limit(limit, self._behaviour.limits.files_per_page)
+        check_limit(limit, self._limits.files_per_page)
         if order not in ("asc", "desc"):
             raise refusals.unknown_order(order)
         with self._lock:
-            now = self._advance()
-            if after is not None:
-                self._records.file(after)
-            records = self._records.files
-            entries = records.items() if order == "asc" else reversed(records.items())
-            return cut_page(
-                entries,
-                lambda record: self._shown_file(record, now),
-                limit=limit,
-                after=after,
-                matches=lambda record: (
-                    (purpose is None or record.file.purpose == purpose)
-                    and self._is_seen(record, now)
-                ),
+            now, newest_first = self._advance(), order == "desc"
+            return self._view.files(
+                purpose=purpose, limit=limit, after=after, newest_first=newest_first, now=now
             )
 
     def delete_file(self, file_id: str) -> None:
@@ -157,13 +144,13 @@ class Simulator(Backend):
     def read_file(self, file_id: str) -> Iterator[bytes]:
         """See Backend. Files for assistants and of user data are refused (observed)."""
         with self._lock:
-            record = self._seen_file(file_id, self._advance())
+            record = self._view.find_file(file_id, self._advance())
             if record.file.purpose in UNREADABLE:
                 raise refusals.not_downloadable(record.file.purpose)
             stream = self._store.open_content(file_id)
         with stream:
-            per_line = self._behaviour.pacing.download_per_line * record.lines
-            self._keep_waiting(self._behaviour.pacing.download + int(per_line))
+            per_line = self._pacing.download_per_line * record.lines
+            self._keep_waiting(self._pacing.download + int(per_line))
             while block := stream.read(BLOCK):
                 yield block
 
@@ -178,23 +165,23 @@ class Simulator(Backend):
         request_id: str | None = None,  # noqa: ARG002 - the service makes nothing of it
     ) -> Batch:
         """See Backend. An input file that does not exist fails the batch later (observed)."""
-        check_creation(input_file_id, endpoint, completion_window, metadata, self._behaviour.limits)
-        check_lifetime("output_expires_after", output_expires_after, self._behaviour.limits)
+        check_creation(input_file_id, endpoint, completion_window, metadata, self._limits)
+        check_lifetime("output_expires_after", output_expires_after, self._limits)
         check_own_scenario(metadata)
         with self._lock:
             now = self._advance()
-            self._check_input_file(input_file_id, now)
+            self._view.check_input_file(input_file_id, now)
             if wait := self._creations.wait(now):
                 raise refusals.too_many_batches(self._creations.limit, wait)
             self._creations.count(now)
             number = len(self._records.batches)
             batch = Batch(
-                id=batch_id(self._behaviour.draws, number, now),
+                id=batch_id(self._draws, number, now),
                 endpoint=endpoint,
                 input_file_id=input_file_id,
                 completion_window=completion_window,
                 created_at=int(now),
-                expires_at=int(now) + self._behaviour.limits.completion_window,
+                expires_at=int(now) + self._limits.completion_window,
                 metadata=None if metadata is None else dict(metadata),
             )
             record = BatchRecord(
@@ -208,52 +195,31 @@ class Simulator(Backend):
         """See Backend. An id that does not begin with `batch` is refused (observed)."""
         with self._lock:
             now = self._advance()
-            return self._progress.shown(self._found_batch(batch_id, now), now)
+            return self._view.batch(self._view.find_batch(batch_id, now), now)
 
     def cancel_batch(self, batch_id: str) -> Batch:
         """See Backend. Cancelling while results are written is allowed (inferred)."""
         with self._lock:
             now = self._advance()
-            record = self._found_batch(batch_id, now)
+            record = self._view.find_batch(batch_id, now)
             status = record.batch.status
             if status in (Status.CANCELLING, Status.CANCELLED):
-                return self._progress.shown(record, now)
+                return self._view.batch(record, now)
             if status.is_terminal:
                 raise refusals.cannot_cancel(status)
-            return self._progress.shown(self._progress.cancel(record, now), now)
+            return self._view.batch(self._progress.cancel(record, now), now)
 
     def list_batches(self, *, limit: int = 20, after: str | None = None) -> Page[Batch]:
         """See Backend. Raises NotFound when there is no batch `after` (inferred)."""
-        check_limit(limit, self._behaviour.limits.batches_per_page)
+        check_limit(limit, self._limits.batches_per_page)
         with self._lock:
-            now = self._advance()
-            if after is not None and after not in self._records.batches:
-                raise refusals.no_such_batch(after)
-            stale_for = self._behaviour.faults.stale_list_for
-            return cut_page(
-                self._listed_batches(),
-                lambda record: self._progress.shown(record, now),
-                limit=limit,
-                after=after,
-                matches=lambda record: (
-                    now >= record.batch.created_at + stale_for
-                    and not self._progress.is_forgotten(record, now)
-                ),
-            )
-
-    def _listed_batches(self) -> Iterable[tuple[str, BatchRecord]]:
-        batches = self._records.batches.items()
-        if not self._behaviour.faults.unsorted_list:
-            return reversed(batches)
-        draws = self._behaviour.draws
-        return sorted(batches, key=lambda entry: draws.draw("place in the list", entry[1].number))
+            return self._view.batches(limit=limit, after=after, now=self._advance())
 
     def set_faults(self, faults: Faults) -> None:
         """Let other things go wrong from now on. A batch that is running its lines keeps its own."""
         with self._lock:
             self._advance()
-            self._behaviour = replace(self._behaviour, faults=faults)
-            self._current.faults = faults
+            self._behaviour.faults = faults
 
     def answer(self, url: str, body: dict[str, Any]) -> Answer:
         """See FakeBackend."""
@@ -267,22 +233,15 @@ class Simulator(Backend):
         """Whether it is the "output" or "error" file of a batch, or another: "input"; None without one."""
         with self._lock:
             record = self._records.files.get(identifier)
-            if record is None:
-                return None
-            if record.file.purpose != Purpose.BATCH_OUTPUT:
-                return "input"
-            return "error" if record.file.filename.endswith("_error.jsonl") else "output"
+            return None if record is None else record.kind
 
     def scenario_about(self, identifier: str) -> str | None:
         """The scenario of its own that a batch lives in; `identifier` is its id or a result file's."""
         with self._lock:
-            file = self._records.files.get(identifier)
-            if file is not None and file.file.purpose == Purpose.BATCH_OUTPUT:
-                identifier = file.file.filename.rpartition("_")[0]
-            record = self._records.batches.get(identifier)
+            record = self._records.batch_about(identifier)
             if record is None:
                 return None
-            return ",".join(self._behaviour.scenarios_of(record)) or None
+            return ",".join(self._behaviour.everywhere.scenarios_of(record)) or None
 
     def take_ended(self) -> tuple[Batch, ...]:
         """The batches that have ended since the last call, in the order in which they ended.
@@ -293,14 +252,14 @@ class Simulator(Backend):
             now = self._advance()
             ended = self._progress.take_ended()
             return tuple(
-                self._progress.shown(self._records.batches[identifier], now) for identifier in ended
+                self._view.batch(self._records.batches[identifier], now) for identifier in ended
             )
 
     def all_batches(self) -> list[Batch]:
         """Every batch as it is now, oldest first, whether a list would show it or not."""
         with self._lock:
             now = self._advance()
-            return [self._progress.shown(each, now) for each in self._records.batches.values()]
+            return [self._view.batch(each, now) for each in self._records.batches.values()]
 
     def all_files(self) -> list[File]:
         """Every file as it is now, oldest first, whether a list would show it or not."""
@@ -311,21 +270,7 @@ class Simulator(Backend):
     def history(self, requests: RequestJournal) -> History:
         """What came of those requests by now."""
         with self._lock:
-            now = self._advance()
-            records, entries = self._records, requests.entries()
-            return History(
-                start=requests.start,
-                now=now,
-                requests=requests.count,
-                forgotten=requests.forgotten,
-                entries=entries,
-                batches=batch_histories(
-                    [(each.batch, each.since) for each in records.batches.values()], entries
-                ),
-                files={identifier: each.file for identifier, each in records.files.items()},
-                limits=self._behaviour.limits,
-                contents=records.remembered,
-            )
+            return history_of(self._records, requests, self._limits, self._advance())
 
     def close(self) -> None:
         """Forget what is running and close the store. A second call does nothing."""
@@ -354,27 +299,6 @@ class Simulator(Backend):
         self._progress.advance(now)
         return now
 
-    def _seen_file(self, identifier: str, now: float) -> FileRecord:
-        record = self._records.file(identifier)
-        if not self._is_seen(record, now):
-            raise refusals.no_such_file(identifier)
-        return record
-
-    def _found_batch(self, identifier: str, now: float) -> BatchRecord:
-        record = self._records.batch(identifier)
-        if self._progress.is_forgotten(record, now):
-            raise refusals.no_such_batch(identifier)
-        return record
-
-    def _shown_file(self, record: FileRecord, now: float) -> File:
-        pending_for = self._behaviour.faults.file_pending_for
-        if pending_for and now < record.created + pending_for:
-            return replace(record.file, status="uploaded")
-        return record.file
-
-    def _is_seen(self, record: FileRecord, now: float) -> bool:
-        return now >= record.created + self._behaviour.faults.file_unseen_for
-
     def _keep_waiting(self, seconds: float) -> None:
         if seconds:
             self.clock.sleep(seconds)
@@ -385,11 +309,3 @@ class Simulator(Backend):
             if wait := self._uploads.wait(now):
                 raise refusals.too_many_uploads(self._uploads.limit, wait)
             self._uploads.count(now)
-
-    def _check_input_file(self, identifier: str, now: float) -> None:
-        record = self._records.files.get(identifier)
-        delay = self._behaviour.faults.file_unknown_for
-        if delay and (record is None or now < record.created + delay):
-            raise refusals.cannot_find_file(identifier, self._behaviour.project)
-        if record is not None and record.file.purpose != Purpose.BATCH:
-            raise refusals.wrong_input_purpose(identifier, record.file.purpose)

@@ -13,6 +13,9 @@ from batchsim.domain.parameters import check_content
 from batchsim.jsonl import BLOCK
 from batchsim.stores import Draft
 
+LARGEST_FILE = 512_000_000
+"""The most bytes of a file that is no batch's input (API reference, 512 MB)."""
+
 
 def receive(content: BinaryIO, draft: Draft, most: int, purpose: str) -> int:
     """Copy `content` into `draft`, checking it for its purpose on the way; its size in bytes.
