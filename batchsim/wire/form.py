@@ -41,7 +41,7 @@ LONGEST_FIELD = 8_192
 LONGEST_BOUNDARY = 200
 MOST_PARTS = 16
 PLAIN_ENCODINGS = ("binary", "8bit", "7bit")
-KEPT_IN_MEMORY = 1 << 20
+KEPT_IN_MEMORY = 1 << 18
 
 
 class Upload(NamedTuple):
@@ -60,7 +60,7 @@ def read_upload(
 
     Raises Refused when it is none, or too large.
 
-    Content beyond 1 MiB goes to a temporary file, which is gone when the block is left.
+    Content beyond 256 KiB goes to a temporary file, which is gone when the block is left.
     """
     check_uncompressed(request)
     parser = _parser(request)

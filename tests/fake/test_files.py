@@ -122,7 +122,7 @@ def test_row_030_reading_stops_soon_after_the_limit(user):
         user(limits=dataclasses.replace(OPENAI, input_file_bytes=10)).backend.upload_file(
             content, filename="a.jsonl"
         )
-    assert content.served == 1 << 20
+    assert content.served <= 1 << 20
 
 
 @pytest.mark.parametrize("purpose", ["x", "", "batch_output", "Batch"])

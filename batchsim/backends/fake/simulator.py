@@ -23,7 +23,7 @@ from batchsim.backends.fake.rates import RateLimit
 from batchsim.backends.fake.records import BatchRecord, FileRecord, Records
 from batchsim.backends.fake.requests import RequestJournal
 from batchsim.backends.fake.synchronous import Synchronous
-from batchsim.backends.fake.uploads import LARGEST_FILE, receive
+from batchsim.backends.fake.uploads import LARGEST_FILE, PIECE, receive
 from batchsim.backends.fake.view import View
 from batchsim.clock import VIRTUAL_START, Clock, VirtualClock
 from batchsim.domain import refusals
@@ -38,7 +38,6 @@ from batchsim.domain.parameters import (
     check_limit,
     check_purpose,
 )
-from batchsim.jsonl import BLOCK
 from batchsim.responders import Answer
 from batchsim.stores import Store
 
@@ -151,7 +150,7 @@ class Simulator(Backend):
         with stream:
             per_line = self._pacing.download_per_line * record.lines
             self._keep_waiting(self._pacing.download + int(per_line))
-            while block := stream.read(BLOCK):
+            while block := stream.read(PIECE):
                 yield block
 
     def create_batch(

@@ -10,23 +10,25 @@ import orjson
 from batchsim.domain import refusals
 from batchsim.domain.files import Purpose
 from batchsim.domain.parameters import check_content
-from batchsim.jsonl import BLOCK
 from batchsim.stores import Draft
 
 LARGEST_FILE = 512_000_000
 """The most bytes of a file that is no batch's input (API reference, 512 MB)."""
 
+PIECE = 1 << 18
+"""How many bytes are read at once."""
+
 
 def receive(content: BinaryIO, draft: Draft, most: int, purpose: str) -> int:
     """Copy `content` into `draft`, checking it for its purpose on the way; its size in bytes.
 
-    Reads at most one block more than `most` bytes. Only the first line of a batch's input has to
+    Reads at most one piece more than `most` bytes. Only the first line of a batch's input has to
     be JSON here; the others are looked at when a batch is validated (observed).
     """
     check_content(content)
     check = _InputCheck() if purpose == Purpose.BATCH else None
     size = 0
-    while block := content.read(BLOCK):
+    while block := content.read(PIECE):
         size += len(block)
         if size > most:
             raise refusals.file_too_large()
