@@ -142,8 +142,9 @@ def _check_origin(head: Head) -> None:
 
 
 def _check_control(head: Head) -> None:
-    is_local = ipaddress.ip_address(head.client.partition("%")[0]).is_loopback
-    if head.target.startswith(CONTROL_PATH) and not is_local:
+    if not head.target.startswith(CONTROL_PATH):
+        return
+    if not ipaddress.ip_address(head.client.partition("%")[0]).is_loopback:
         raise AuthenticationFailed("The levers are for the server's own machine.", status=403)
 
 
