@@ -1,7 +1,9 @@
 """What holds for every test: no network, repeatable searches, a quiet environment."""
 
+import itertools
 import os
 import socket
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -17,6 +19,20 @@ settings.register_profile(
     "fuzz", settings.get_profile("repeatable"), derandomize=False, max_examples=2_000
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+
+_states = itertools.count()
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out modules without a test of the SDK when only such are asked for.
+
+    They are collected once for every release, where what the other tests need is not installed.
+    """
+    is_module = collection_path.name.startswith("test_") and collection_path.suffix == ".py"
+    if is_module and config.option.markexpr.startswith("sdk"):
+        return "mark.sdk" not in collection_path.read_text("utf-8") or None
+    return None
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +56,8 @@ def quiet_environment(
 
     What batchsim keeps of a user's work goes to a folder of the test's own.
     """
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+    state = tmp_path_factory.getbasetemp() / "state" / str(next(_states))
+    monkeypatch.setenv("XDG_STATE_HOME", str(state))
     for name in [
         name for name in os.environ if name.startswith("OPENAI_") or name.endswith("_API_KEY")
     ]:

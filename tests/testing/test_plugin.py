@@ -477,6 +477,7 @@ def test_with_anyio(run):
 
 
 def test_with_anyio_on_trio(run):
+    pytest.importorskip("trio")
     tests = """
 import anyio
 
