@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from batchsim.amounts import counted
 from batchsim.cli.backend import backend_options, refuse_to_guess
 from batchsim.cli.carrying import carry_out, open_backend
 from batchsim.cli.policy import policy_options
@@ -133,13 +134,14 @@ def _metadata(pairs: tuple[str, ...]) -> dict[str, str]:
 
 
 def _tell(adopted: Adopted) -> None:
-    plural = "es" if len(adopted.batches) > 1 else ""
-    click.echo(
-        f"took over {len(adopted.batches):,} batch{plural} with {adopted.lines - adopted.unsent:,} lines",
-        err=True,
-    )
+    batches, lines = len(adopted.batches), adopted.lines - adopted.unsent
+    click.echo(f"took over {counted(batches, 'batch')} with {counted(lines, 'line')}", err=True)
     if adopted.unsent:
-        click.echo(f"{adopted.unsent:,} lines of the input are in no batch and are sent", err=True)
+        one, several = "line of the input is", "lines of the input are"
+        unsent = counted(
+            adopted.unsent, f"{one} in no batch and is", f"{several} in no batch and are"
+        )
+        click.echo(f"{unsent} sent", err=True)
     for batch in adopted.unknown:
         click.echo(
             f"the input of {batch} is gone: its results come in the order of its output, and "

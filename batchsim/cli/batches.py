@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batchsim.cli.amounts import distance, instant, money
+from batchsim.amounts import distance, instant, money
 from batchsim.cli.service import (
     for_each,
     json_option,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from batchsim.amounts import counted
 from batchsim.backends import Backend
 from batchsim.cli.backend import backend_options, real_backend
 from batchsim.cli.failures import ALL_GOOD, SOME_FAILED
@@ -83,7 +84,7 @@ def play(backend: Backend, work: list[Translation]) -> int:
     """Take `work` through `backend`, telling each step; the exit code."""
     start = backend.clock.now()
     content = input_file(work)
-    heading(f"\n1. The input file: one request per line, {len(work)} lines")
+    heading(f"\n1. The input file: one request per line, {counted(len(work), 'line')}")
     click.echo(content.decode(), nl=False)
 
     heading("\n2. Upload it and create a batch: this Batch object comes back")

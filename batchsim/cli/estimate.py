@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import orjson
 
-from batchsim.cli.amounts import duration, money, size
+from batchsim.amounts import counted, duration, money, size
 from batchsim.cli.backend import chosen_provider, provider_option
 from batchsim.cli.failures import ALL_GOOD
 from batchsim.cli.standard_input import STANDARD_INPUT, opened_input
@@ -153,8 +153,8 @@ def _pair(model: str, endpoint: str, shares: Sequence[_Share]) -> Iterator[tuple
 
 
 def _manner(shares: Iterable[_Share]) -> str:
-    counted = {share.demand.vocabulary is not None for share in shares}
-    return "in, counted" if counted == {True} else "in, estimated"
+    manners = {share.demand.vocabulary is not None for share in shares}
+    return "in, counted" if manners == {True} else "in, estimated"
 
 
 def _money(amount: Decimal | None) -> str:
@@ -209,13 +209,13 @@ def _notes(shares: Iterable[_Share]) -> Iterator[str]:
             yield f"the price of {name} is not known: what its lines cost is not counted as nothing"
         elif _is_half(demand):
             yield f"no batch price of {name} is listed: half of its ordinary price is taken"
-        some = f"of the {demand.lines:,} lines for {name} at {demand.endpoint}"
+        some = f"of the {counted(demand.lines, 'line')} for {name} at {demand.endpoint}"
         if 0 < demand.unbounded_lines < demand.lines:
-            yield f"{demand.unbounded_lines:,} {some} set no limit to their output"
+            yield f"there is no limit to the output of {demand.unbounded_lines:,} {some}"
         if demand.unseen_lines:
             yield (
-                f"{demand.unseen_lines:,} {some} name a stored prompt, a conversation or an earlier "
-                "response: its tokens cost money too and are not counted here"
+                "a stored prompt, a conversation or an earlier response is named by "
+                f"{demand.unseen_lines:,} {some}: its tokens cost money too and are not counted here"
             )
 
 

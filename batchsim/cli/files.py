@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 import orjson
 
-from batchsim.cli.amounts import distance, instant, size
+from batchsim.amounts import counted, distance, instant, size
 from batchsim.cli.failures import ALL_GOOD, SOME_FAILED
 from batchsim.cli.output import STANDARD_OUTPUT, refuse_to_overwrite
 from batchsim.cli.service import (
@@ -111,7 +111,9 @@ def download_command(*, backend: Backend, identifier: str, output: str | None, f
             for piece in backend.read_file(identifier):
                 stream.write(piece)
             count = stream.tell()
-        click.echo(f"{shown(identifier)} is in {shown(str(path))}, {count:,} bytes", err=True)
+        click.echo(
+            f"{shown(identifier)} is in {shown(str(path))}, {counted(count, 'byte')}", err=True
+        )
 
     return for_each([identifier], download)
 
@@ -167,7 +169,9 @@ def prune_command(*, backend: Backend, yes: bool, elsewhere: bool, as_json: bool
         for line in table(LEFTOVER_COLUMNS, (leftover_row(each, now) for each in found)):
             click.echo(line)
         total = size(sum(each.file.bytes for each in doomed))
-        click.echo(f"{len(doomed):,} of {len(found):,} files can go, {total}; --yes", err=True)
+        click.echo(
+            f"{len(doomed):,} of {counted(len(found), 'file')} can go, {total}; --yes", err=True
+        )
         return ALL_GOOD
     by_id = {each.file.id: each for each in doomed}
 

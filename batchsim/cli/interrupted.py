@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from batchsim.amounts import counted
 from batchsim.domain.diagnosis import shown
 
 if TYPE_CHECKING:
@@ -22,10 +23,10 @@ def tell_interrupted(backend: str, job: Path, progress: Progress | None) -> None
     click.echo("interrupted; everything so far is in the journal", err=True)
     running = [shard for shard in progress.by_shard if shard.is_running] if progress else []
     if backend == "real" and running:
-        some = "batch goes" if len(running) == 1 else "batches go"
-        click.echo(f"{len(running):,} {some} on at the service and will be paid:", err=True)
+        some = counted(len(running), "batch goes", "batches go")
+        click.echo(f"{some} on at the service and will be paid:", err=True)
         for shard in running[:_NAMED]:
-            text = f"{shard.batch_id} is {shard.status}, {shard.done:,} of {shard.lines:,} lines"
+            text = f"{shard.batch_id} is {shard.status}, {shard.done:,} of {counted(shard.lines, 'line')}"
             click.echo(f"  {shown(text)}", err=True)
         if len(running) > _NAMED:
             click.echo(f"  and {len(running) - _NAMED:,} more", err=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from batchsim.cli.amounts import distance
+from batchsim.amounts import distance
 from batchsim.cli.failures import ALL_GOOD
 from batchsim.cli.output import near
 from batchsim.cli.table import Column, table

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from batchsim.cli.amounts import distance, size
+from batchsim.amounts import distance, size
 from batchsim.cli.job import Job
 from batchsim.cli.registry import registered
 from batchsim.cli.table import Column

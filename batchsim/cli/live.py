@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
+from batchsim.amounts import counted
 from batchsim.cli.shards import COLUMNS, Outlook, by_status, money_in_words, most_telling
 from batchsim.clock import Clock, SystemClock
 from batchsim.domain.diagnosis import shown
@@ -110,7 +111,7 @@ def rendered(progress: Progress, outlook: Outlook, rows: int) -> RenderableType:
 def whole(progress: Progress, outlook: Outlook) -> str:
     """The job as a whole, in one line."""
     parts = [
-        f"{progress.done:,} of {progress.lines:,} lines done",
+        f"{progress.done:,} of {counted(progress.lines, 'line')} done",
         f"{progress.failed:,} failed" if progress.failed else "",
         outlook.rate(),
         outlook.left(progress),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 import click
 
-from batchsim.cli.amounts import duration
+from batchsim.amounts import counted, duration
 from batchsim.cli.failures import LONGEST
 from batchsim.domain.diagnosis import shown
 from batchsim.domain.limits import DAY
@@ -82,7 +82,7 @@ class Display:
 def plain_line(progress: Progress, text: str, left: str) -> str:
     """One line: the time since the start, what `text` says, how far the lines are, what is left."""
     elapsed = f"{progress.now - progress.started:6.0f} s  "
-    counts = f"{progress.done:,} of {progress.lines:,} lines done"
+    counts = f"{progress.done:,} of {counted(progress.lines, 'line')} done"
     failed = f", {progress.failed:,} failed" if progress.failed else ""
     return f"{elapsed}{shown(text, LONGEST)}; {counts}{failed}{f', {left}' if left else ''}"
 
@@ -97,12 +97,11 @@ def summary(report: Report) -> str:
     names = ("ok", "failed", "expired", "cancelled", "missing", "invalid")
     counts = [(getattr(report, name), name) for name in names]
     told = ", ".join(f"{number:,} {name}" for number, name in counts if number or name == "ok")
-    batches = f"{report.shards:,} batch{'es' if report.shards != 1 else ''}"
+    batches = counted(report.shards, "batch")
     took = duration(report.seconds)
     place = shown(str(report.results), LONGEST)
-    resent = f", {report.resent:,} lines sent again" if report.resent else ""
-    lines = f"{report.lines:,} line{'s' if report.lines != 1 else ''}"
-    return f"{lines}: {told}; {batches}{resent}, {took}; results in {place}"
+    resent = f", {counted(report.resent, 'line')} sent again" if report.resent else ""
+    return f"{counted(report.lines, 'line')}: {told}; {batches}{resent}, {took}; results in {place}"
 
 
 MOST_ODDITIES = 20
@@ -118,12 +117,14 @@ def oddities(report: Report) -> Iterator[str]:
     ]
     yield from told[:MOST_ODDITIES]
     if len(told) > MOST_ODDITIES:
-        yield f"and {len(told) - MOST_ODDITIES:,} more differences, in the journal"
+        yield f"and {counted(len(told) - MOST_ODDITIES, 'more difference')}, in the journal"
     if report.quarantined:
-        yield (
-            f"{report.quarantined:,} result lines that have no place in the results were set aside "
-            f"in {report.ledger.parent / 'shards'}"
+        have_no_place = counted(
+            report.quarantined, "result line that has no place", "result lines that have no place"
         )
+        were = "was" if report.quarantined == 1 else "were"
+        folder = report.ledger.parent / "shards"
+        yield f"{have_no_place} in the results {were} set aside in {folder}"
 
 
 def _live(outlook: Outlook) -> LiveDisplay:

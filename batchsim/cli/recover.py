@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batchsim.cli.amounts import instant
+from batchsim.amounts import counted, instant
 from batchsim.cli.backend import chosen_provider, provider_option, real_backend
 from batchsim.cli.failures import ALL_GOOD
 from batchsim.domain.diagnosis import shown
@@ -79,7 +79,7 @@ def recover(
     register(place, now)
     found = sum(shard.batch is not None for shard in state.shards.values())
     click.echo(
-        f"found {found:,} of {len(state.shards):,} batches of run {shown(trace.run)}, begun "
+        f"found {found:,} of {counted(len(state.shards), 'batch')} of run {shown(trace.run)}, begun "
         f"{instant(trace.begun)}; `{begun.command}` goes on with the job",
         err=True,
     )
@@ -119,7 +119,7 @@ def _chosen(backend: OpenAIBackend, plan: Plan, source: Path, run_id: str | None
             "project; `batchsim batches list` shows what there is",
         )
     told = ", ".join(
-        f"{shown(trace.run)} ({len(trace.batches):,} batches, begun {instant(trace.begun)})"
+        f"{shown(trace.run)} ({counted(len(trace.batches), 'batch')}, begun {instant(trace.begun)})"
         for trace in matching
     )
     raise UsageError(f"{source} was run several times: {told}", hint="choose one with --run ID")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
+from batchsim.amounts import counted
 from batchsim.cli.output import STANDARD_OUTPUT, refuse_to_overwrite
 from batchsim.errors import JobIncomplete
 from batchsim.jsonl import read_lines, replace_file
@@ -105,6 +106,6 @@ def _unfinished(follower: Follower) -> JobIncomplete:
     go_on = f"`{command}` goes on with it" if command else "the command that began it goes on"
     progress = follower.progress()
     return JobIncomplete(
-        f"the job is not finished: {progress.done:,} of {progress.lines:,} lines are done",
+        f"the job is not finished: {progress.done:,} of {counted(progress.lines, 'line is', 'lines are')} done",
         hint=f"{go_on}; --partial gives what has been collected",
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from batchsim.cli.amounts import duration, money
+from batchsim.amounts import duration, money
 from batchsim.cli.table import Column
 from batchsim.pricing.prices import cost
 from batchsim.runner.pace import History, Pace, seconds_left, shard_seconds_left

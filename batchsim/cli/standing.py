@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import orjson
 
-from batchsim.cli.amounts import instant
+from batchsim.amounts import instant
 from batchsim.cli.failures import ALL_GOOD, INCOMPLETE, SOME_FAILED
 from batchsim.cli.output import near
 from batchsim.cli.shards import (

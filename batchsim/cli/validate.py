@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 import click
 import orjson
 
+from batchsim.amounts import counted
 from batchsim.cli.failures import ALL_GOOD, BAD_INPUT
 from batchsim.cli.findings import Finding, findings
 from batchsim.cli.standard_input import STANDARD_INPUT, opened_input
@@ -113,22 +114,18 @@ class _Printer:
 
     def conclude(self, rules: InputRules) -> None:
         """Say on stderr how the input is as a whole."""
-        lines = _count(rules.lines, "line")
+        lines = counted(rules.lines, "line")
         if not self.errors:
             model = f", {shown(rules.model, 64)}" if rules.model else ""
             click.echo(f"{self._name} is valid: {lines}, {rules.endpoint}{model}", err=True)
             return
-        errors = _count(self.errors, "error") + (f" in {lines}" if rules.lines else "")
+        errors = counted(self.errors, "error") + (f" in {lines}" if rules.lines else "")
         click.echo(f"{self._name} is not valid: {errors}", err=True)
         if self._limit is not None and self.errors > self._limit:
             click.echo(f"hint: the first {self._limit} are shown, --all shows every one", err=True)
         if self._several_batches_would_do:
             text = "too much for one batch, but `batchsim run` takes it as it is"
             click.echo(f"hint: {text}", err=True)
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def _version(stream: BinaryIO) -> tuple[int, int]:

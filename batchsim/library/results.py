@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Self, TypeVar
 
 import orjson
 
+from batchsim.amounts import counted
 from batchsim.domain.batches import Usage
 from batchsim.domain.lines import LineError, Response, ResultLine
 from batchsim.errors import InputError, JournalError
@@ -206,7 +207,7 @@ class Results(Generic[Parsed_co]):
             yield Result(line, content, request_line, answer.text, answer.refusal, parsed, invalid)
 
     def __repr__(self) -> str:
-        return f"<Results: {self.ok:,} of {self.lines:,} lines ok, in {self.path}>"
+        return f"<Results: {self.ok:,} of {counted(self.lines, 'line')} ok, in {self.path}>"
 
     def _read(self) -> Iterator[tuple[ResultLine, bytes, bytes]]:
         with (
@@ -245,7 +246,7 @@ class Failed(Generic[Parsed_co]):
         return (result for result in self._results if not result.is_ok)
 
     def __repr__(self) -> str:
-        return f"<{len(self):,} failed of {self._results.lines:,} lines>"
+        return f"<{len(self):,} failed of {counted(self._results.lines, 'line')}>"
 
 
 def _result(content: bytes) -> ResultLine | None:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from batchsim.amounts import counted
 from batchsim.clock import SystemClock
 from batchsim.errors import MissingExtra, UsageError
 from batchsim.testing.examining import KINDS, Examined, Pipeline, examine, quick_clients
@@ -90,7 +91,9 @@ def check_pipeline(
         search.go(seed, examples)
     if search.worst is not None:
         example, examined = search.worst
-        _raise_if_wrong(run, example, examined, f"tried {search.tried} behaviours with seed {seed}")
+        _raise_if_wrong(
+            run, example, examined, f"tried {counted(search.tried, 'behaviour')} with seed {seed}"
+        )
     return search.tried
 
 
@@ -230,12 +233,11 @@ _VERBS = {
 def _behaviour(example: Example) -> list[str]:
     from batchsim.backends.fake.scenarios import SCENARIOS
 
-    lines = "1 line" if example.lines == 1 else f"{example.lines} lines"
-    told = [f"{lines}; the results are in {example.order} order"]
+    told = [f"{counted(example.lines, 'line')}; the results are in {example.order} order"]
     told += [f"{name}: {SCENARIOS[name].description}" for name in example.scenario]
     told += [
         f"line {each.place} is answered with {each.status}"
-        + (f", {each.times} times" if each.times else "")
+        + (f", {counted(each.times, 'time')}" if each.times else "")
         for each in example.answers
     ]
     if example.bulky:

@@ -20,6 +20,7 @@ from functools import cache
 from typing import Any, NamedTuple
 from unittest import mock
 
+from batchsim.amounts import counted
 from batchsim.backends.fake import FakeBackend
 from batchsim.clock import VirtualClock
 from batchsim.domain.limits import DAY
@@ -232,7 +233,9 @@ def _about_items(
         return
     if len(returned) != len(custom_ids):
         kind = "loses" if len(returned) < len(custom_ids) else "doubles"
-        words = f"it returned {len(returned)} items for {len(custom_ids)} lines"
+        words = (
+            f"it returned {counted(len(returned), 'item')} for {counted(len(custom_ids), 'line')}"
+        )
         yield Complaint(kind, (words, *map(_shown, returned)))
         return
     for index, item in enumerate(returned):

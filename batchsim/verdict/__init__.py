@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from batchsim.amounts import counted
 from batchsim.backends.fake.history import History
 from batchsim.verdict.case import Case
 from batchsim.verdict.findings import Finding as Finding
@@ -66,7 +67,9 @@ def judge(history: History) -> Verdict:
 def _unjudged(case: Case) -> list[str]:
     told = []
     if case.history.forgotten:
-        told.append(f"the first {case.history.forgotten:,} requests: they are forgotten by now")
+        requests = counted(case.history.forgotten, "request: it is", "requests: they are")
+        told.append(f"the first {requests} forgotten by now")
     if case.forgotten_lines:
-        told.append(f"the lines of {case.forgotten_lines:,} batches: they are not known any more")
+        batches = counted(case.forgotten_lines, "batch", "batches")
+        told.append(f"the lines of {batches}: they are not known any more")
     return told

@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from batchsim.amounts import counted
+
 MOST_EVIDENCE = 5
 """So many pieces of evidence are kept for a finding; the rest is counted."""
 
@@ -70,11 +72,10 @@ class Verdict:
 
     def summary(self) -> str:
         """One line."""
-        number = len(self.findings)
+        number, requests = len(self.findings), counted(self.requests, "request")
         if not number:
-            return f"verdict on {self.requests:,} requests: clean"
-        words = "1 finding" if number == 1 else f"{number} findings"
-        return f"verdict on {self.requests:,} requests: {words}: {', '.join(self.codes)}"
+            return f"verdict on {requests}: clean"
+        return f"verdict on {requests}: {counted(number, 'finding')}: {', '.join(self.codes)}"
 
     def to_object(self) -> dict[str, Any]:
         """Plain JSON types."""

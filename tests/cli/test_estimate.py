@@ -122,7 +122,7 @@ def test_one_line_without_a_limit_leaves_the_output_unbounded(batchsim, desk, es
     outcome = batchsim("estimate", "input.jsonl")
     last = outcome.stdout.splitlines()[-1].split()
     assert last == ["unbounded", "out,", "at", "most", "unbounded", "unbounded"]
-    assert "note: 1 of the 2 lines for gpt-4o-mini" in outcome.stderr
+    assert "note: there is no limit to the output of 1 of the 2 lines for gpt-4o" in outcome.stderr
 
 
 @pytest.mark.parametrize("limit", [{}, {"max_tokens": 5}], ids=["unbounded", "bounded"])
@@ -145,7 +145,7 @@ def test_prompts_that_lie_elsewhere_are_told(batchsim, desk, estimate) -> None:
     )
     assert told["unseen_prompt_lines"] == 1
     outcome = batchsim("estimate", "input.jsonl")
-    assert "note: 1 of the 2 lines for gpt-4o-mini at /v1/responses name a" in outcome.stderr
+    assert "is named by 1 of the 2 lines for gpt-4o-mini at /v1/responses: its" in outcome.stderr
 
 
 def test_a_line_without_a_model_has_no_known_price(estimate) -> None:

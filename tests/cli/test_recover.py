@@ -54,7 +54,7 @@ def test_a_batch_that_was_not_made_yet_is_made_by_the_run(
     with (desk / "input.jsonl").open("ab") as stream:
         stream.write(INPUT.read_bytes().splitlines()[0].replace(b"request-1", b"more"))
     lose(batchsim, desk, monkeypatch)
-    assert "found 1 of 1 batches" in batchsim(*RECOVER).stderr
+    assert "found 1 of 1 batch of" in batchsim(*RECOVER).stderr
     count = len(ids(real))
     assert batchsim(*RUN).code == 0
     assert len(ids(real)) == count

@@ -106,7 +106,7 @@ def test_it_prints_what_a_shell_needs_and_nothing_else_on_stdout(serve):
     said = server.process.stderr.read().decode()
     assert said == (
         f"Serving the simulator on http://127.0.0.1:{server.port} until Ctrl-C. Point clients here:\n"
-        "verdict on 1 requests: clean\n"
+        "verdict on 1 request: clean\n"
     )
 
 
@@ -116,9 +116,9 @@ def test_it_ends_with_a_verdict_for_each_key(serve):
     server.send("GET", "/v1/files", key="sk-other")
     assert server.stop(signal.SIGTERM) == 0
     _, first, finding, second = server.process.stderr.read().decode().splitlines()
-    assert re.fullmatch(r"key \w{8}: verdict on 1 requests: 1 finding: leaves_files", first)
+    assert re.fullmatch(r"key \w{8}: verdict on 1 request: 1 finding: leaves_files", first)
     assert re.fullmatch(r"  leaves_files: 1 with purpose batch, such as file-\w+", finding)
-    assert re.fullmatch(r"key \w{8}: verdict on 1 requests: clean", second)
+    assert re.fullmatch(r"key \w{8}: verdict on 1 request: clean", second)
 
 
 @pytest.mark.skipif(not Path("/proc/self/limits").exists(), reason="the system has no /proc")

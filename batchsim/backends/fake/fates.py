@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import NamedTuple, TypeVar
 
+from batchsim.amounts import counted
 from batchsim.backends.calls import CALLS, retry_after
 from batchsim.backends.fake.ids import Draws
 from batchsim.backends.fake.request_faults import RequestFault
@@ -122,7 +123,8 @@ def cut_off(pieces: Iterator[bytes], at: int) -> Iterator[bytes]:
             if left:
                 yield piece[:left]
             raise TransferBroken(
-                f"the content ended after {at:,} bytes", hint="read it again from its beginning"
+                f"the content ended after {counted(at, 'byte')}",
+                hint="read it again from its beginning",
             )
         left -= len(piece)
         yield piece

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
+from batchsim.amounts import counted
 from batchsim.backends import Page
 from batchsim.backends.fake.requests import Entry, RequestJournal
 from batchsim.domain.batches import Batch
@@ -84,7 +85,7 @@ def noted_reading(
             if complete:
                 note.add("its content", read=read, complete=True, whole=whole or taken_whole.get())
             elif not note.is_done:
-                note.add(f"left after {read:,} bytes", read=read)
+                note.add(f"left after {counted(read, 'byte')}", read=read)
 
     return call
 
@@ -157,10 +158,10 @@ def _kind(error: BatchsimError) -> str:
 def _described(value: Any, request: str) -> str:
     match value:
         case File():
-            words = f"{value.bytes:,} bytes"
+            words = f"{counted(value.bytes, 'byte')}"
         case Batch():
             counts = value.request_counts
-            done = f", {counts.completed + counts.failed} of {counts.total} lines done"
+            done = f", {counts.completed + counts.failed} of {counted(counts.total, 'line')} done"
             words = str(value.status) + (done if counts.total else "")
         case Page():
             return f"{len(value.data)} listed"

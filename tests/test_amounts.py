@@ -2,7 +2,7 @@ from decimal import Decimal
 
 import pytest
 
-from batchsim.cli.amounts import distance, instant, money, size
+from batchsim.amounts import counted, distance, instant, money, size
 from batchsim.cli.table import Column, details, table
 
 
@@ -87,3 +87,20 @@ def test_a_late_wide_cell_is_shown_whole():
 
 def test_details_stand_in_two_columns():
     assert list(details([("id", "1"), ("status", "a\x1b")])) == ["id      1", "status  a\\x1b"]
+
+
+@pytest.mark.parametrize(
+    ("number", "words", "text"),
+    [
+        (0, ("line",), "0 lines"),
+        (1, ("line",), "1 line"),
+        (2, ("line",), "2 lines"),
+        (50_000, ("line",), "50,000 lines"),
+        (1, ("batch",), "1 batch"),
+        (3, ("batch",), "3 batches"),
+        (1, ("line is", "lines are"), "1 line is"),
+        (2, ("line is", "lines are"), "2 lines are"),
+    ],
+)
+def test_counts_agree_with_their_nouns(number, words, text):
+    assert counted(number, *words) == text

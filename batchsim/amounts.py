@@ -1,4 +1,4 @@
-"""Money, sizes and times in the words of people."""
+"""Counts, money, sizes and times in the words of people."""
 
 from __future__ import annotations
 
@@ -6,6 +6,18 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 _DAY = 86_400
+
+
+def counted(number: int, one: str, several: str | None = None) -> str:
+    """A number of things: `1 line`, `3,000 lines`, `0 batches`.
+
+    `several` is for words that do not end as nouns do: `counted(2, "line is", "lines are")`.
+    """
+    if number == 1:
+        return f"1 {one}"
+    if several is None:
+        several = f"{one}es" if one.endswith(("ch", "sh", "s", "x")) else f"{one}s"
+    return f"{number:,} {several}"
 
 
 def money(amount: Decimal) -> str:
