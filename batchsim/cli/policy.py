@@ -99,7 +99,8 @@ OPTIONS = (
         "--finish-sync",
         is_flag=True,
         help="When the deadline nears, cancel what is under way, keep what has run, and ask for what "
-        "is left one by one at the ordinary price, twice that of a batch.",
+        "is left one by one at the ordinary price, twice that of a batch. Under --max-cost each of "
+        "them is reserved before it is sent, and what does not fit is not sent.",
     ),
     click.option(
         "--deadline",

@@ -79,23 +79,29 @@ def spent(shards: Iterable[ShardProgress]) -> Decimal | None:
     """What is known to be paid, in US dollars; None when a price is not known.
 
     The results say what their lines used, and a batch that has ended says it of itself; what is
-    under way is not in it.
+    under way is not in it. Lines asked for without a batch are counted at the ordinary price.
     """
     total = Decimal(0)
     for shard in shards:
+        if shard.is_synchronous:
+            total += shard.settled
         if not shard.usage.total_tokens:
             continue
         paid = cost(shard.model or "", shard.usage, batch=True)
         if paid is None:
             return None
-        total += paid
+        total += Decimal(0) if shard.is_synchronous else paid
     return total
 
 
 def reserved(progress: Progress) -> Decimal:
-    """The most, in US dollars, that batches may still cost of which it is not known yet."""
+    """The most, in US dollars, that may still be paid of which it is not known yet."""
     pairs = zip(progress.states, progress.by_shard, strict=True)
-    open_ones = {each.shard: state for state, each in pairs if not each.usage.total_tokens}
+    open_ones = {
+        each.shard: state
+        for state, each in pairs
+        if each.is_synchronous or not each.usage.total_tokens
+    }
     return account(State(shards=open_ones)).reserved
 
 

@@ -18,10 +18,10 @@ class Bill:
     """The usage of good results by model, and those of which it is not told."""
 
     def __init__(self) -> None:
-        self.usage: dict[str, Usage] = {}
+        self._usage: dict[tuple[str, bool], Usage] = {}
         self._untold: set[str] = set()
 
-    def add(self, line: ResultLine, request_line: bytes) -> None:
+    def add(self, line: ResultLine, request_line: bytes, *, in_batch: bool = True) -> None:
         """Take in one good result, and the line of the input that it answers."""
         body = line.response.body if line.response else None
         body = body if isinstance(body, dict) else {}
@@ -33,22 +33,31 @@ class Bill:
             model = model if isinstance(model, str) else str(request["body"].get("model", ""))
             if not isinstance(body.get("usage"), dict):
                 self._untold.add(model)
-        self.usage[model] = self.usage.get(model, Usage()) + line.usage
+        key = model, in_batch
+        self._usage[key] = self._usage.get(key, Usage()) + line.usage
+
+    @property
+    def usage(self) -> dict[str, Usage]:
+        """The usage by model."""
+        by_model: dict[str, Usage] = {}
+        for (model, _), usage in self._usage.items():
+            by_model[model] = by_model.get(model, Usage()) + usage
+        return by_model
 
     def cost(self) -> Decimal | None:
-        """US dollars at batch prices; None when it cannot be known of one of the models."""
+        """US dollars; None when it cannot be known of one of the models.
+
+        What was in batches is counted at their price, and the rest at the ordinary one.
+        """
         if self.unpriced():
             return None
-        return sum((_cost(*each) or Decimal(0) for each in self.usage.items()), Decimal(0))
+        each = (cost(model, usage, batch=batch) for (model, batch), usage in self._usage.items())
+        return sum((usd or Decimal(0) for usd in each), Decimal(0))
 
     def unpriced(self) -> tuple[str, ...]:
         """The models of which the cost cannot be known."""
         return tuple(
             model
             for model, usage in self.usage.items()
-            if model in self._untold or _cost(model, usage) is None
+            if model in self._untold or cost(model, usage, batch=True) is None
         )
-
-
-def _cost(model: str, usage: Usage) -> Decimal | None:
-    return cost(model, usage, batch=True)

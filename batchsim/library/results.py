@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Self, TypeVar
 
@@ -159,8 +159,9 @@ class Results(Generic[Parsed_co]):
 
     @property
     def cost(self) -> Decimal | None:
-        """What the good results cost in US dollars at batch prices, from the usage they tell.
+        """What the good results cost in US dollars, from the usage they tell.
 
+        Results of batches count at batch prices, those asked for without a batch at ordinary ones.
         None when that cannot be known: `unpriced_models` says for which models.
         """
         return self._bill().cost()
@@ -226,11 +227,24 @@ class Results(Generic[Parsed_co]):
 
     def _bill(self) -> Bill:
         if self._known_bill is None:
-            self._known_bill = Bill()
-            for line, _, request_line in self._read():
+            bill = Bill()
+            for (line, _, request_line), in_batch in zip(
+                self._read(), self._in_batches(), strict=False
+            ):
                 if line.is_ok:
-                    self._known_bill.add(line, request_line)
+                    bill.add(line, request_line, in_batch=in_batch)
+            self._known_bill = bill
         return self._known_bill
+
+    def _in_batches(self) -> Iterator[bool]:
+        """Of each line, in input order, whether its result is from a batch."""
+        if not self.report.synchronous:
+            yield from repeat(True)
+        ledger = self.report.ledger
+        with _opened(ledger, "ledger") as stream:
+            for line in read_lines(stream):
+                yield orjson.loads(line.content)["batch"] is not None
+        raise _spoilt(f"{ledger} has fewer lines than the input")
 
 
 class Failed(Generic[Parsed_co]):

@@ -157,10 +157,13 @@ def _all_steps(
         yield from _last_steps(state, policy, held)
     else:
         hurries = _hurries_at(state, policy)
-        if hurries is not None:
-            yield hurries, BeginFinish()
+        steps = []
         if hurries is None or hurries > now:
-            yield from _steps(state, policy, limits, now)
+            steps = list(_steps(state, policy, limits, now))
+        is_short = policy.max_cost is not None and not steps  # no waiting brings money
+        if hurries is not None and (hurries <= now or not is_short):
+            yield hurries, BeginFinish()
+        yield from steps
 
 
 def _last_steps(state: State, policy: Policy, held: float) -> Iterator[tuple[float, Action]]:
@@ -242,8 +245,8 @@ def _has_room(shard: ShardState, room: Room, queues: Mapping[str, int]) -> bool:
 
 def _lacks_weight(shard: ShardState, policy: Policy, queues: Mapping[str, int]) -> bool:
     """Whether the shard must be weighed before anything more is sent."""
-    is_unreadable = shard.plan.origin is Origin.UNKNOWN
-    if shard.weight is not None or shard.stage is Stage.COLLECTED or is_unreadable:
+    has_none = shard.plan.origin in (Origin.UNKNOWN, Origin.SYNCHRONOUS)
+    if shard.weight is not None or shard.stage is Stage.COLLECTED or has_none:
         return False
     is_limited = alias(shard.plan.model or "") in queues and not shard.plan.tokens
     return policy.max_cost is not None or is_limited

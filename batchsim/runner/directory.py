@@ -67,10 +67,6 @@ class JobDirectory:
         """Where pairs of results of one line are kept that say different things."""
         return self._shard_path(shard, "conflicts.jsonl")
 
-    def sent(self, shard: int) -> Path:
-        """Where it is kept which lines of the shard were sent outside batches."""
-        return self._shard_path(shard, "sent")
-
     def owns(self, path: Path) -> bool:
         """Whether `path` is a file that makes the job what it is."""
         kept = self.journal, self.requests, self.ledger, self.late, self.cancel_request

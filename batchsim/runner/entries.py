@@ -324,6 +324,27 @@ class FinishBegun(Entry):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerIntended(ShardEntry):
+    """The line at that position of the shard is about to be asked for, without a batch."""
+
+    position: int
+    reserved: Decimal | None
+    """The most that the answer can cost, in US dollars; None when that is not known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerSettled(ShardEntry):
+    """What the answer to the line has cost, in US dollars.
+
+    `again` when it was no answer to keep: the line may be asked for once more.
+    """
+
+    position: int
+    usd: Decimal
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteDeleted(ShardEntry):
     """A file of the shard is no longer at the service."""
 

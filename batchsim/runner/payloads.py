@@ -13,6 +13,8 @@ import orjson
 from batchsim.domain.batches import Batch, Usage
 from batchsim.runner.differences import Claim, Difference
 from batchsim.runner.entries import (
+    AnswerIntended,
+    AnswerSettled,
     Audited,
     BatchGivenUp,
     CancelAsked,
@@ -58,6 +60,8 @@ KINDS: Mapping[str, type[Entry]] = {
         Divided,
         Settled,
         FinishBegun,
+        AnswerIntended,
+        AnswerSettled,
         RemoteDeleted,
         RoundPlanned,
         Skipped,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from batchsim.domain.limits import OPENAI
 from batchsim.errors import JournalError
 from batchsim.runner import entries
 from batchsim.runner.differences import Difference
+from batchsim.runner.entries import Origin
 from batchsim.runner.leftovers import expiry
 from batchsim.runner.state import ShardState, Stage, State
 
@@ -39,6 +41,10 @@ class ShardProgress:
     usage: Usage
     created_at: int | None
     expires_at: int | None
+    is_synchronous: bool = False
+    """Whether its lines are asked for one by one, at the ordinary price."""
+    settled: Decimal = Decimal(0)
+    """What is settled for it, in US dollars."""
 
     @property
     def is_running(self) -> bool:
@@ -123,7 +129,7 @@ class Report:
     lines that have no place (doubled, foreign, unreadable); they lie in the job directory.
     `batches` are the ids by shard. `seconds` have passed on the backend's clock from start to
     results. `rounds` counts the times that lines were sent again, `resent` those lines, each as
-    often as it was; `late` are good results for lines that had one. `differences` say in which
+    often as it was, and `synchronous` those asked for without a batch; `late` are good results for lines that had one. `differences` say in which
     ways each shard's results were not as they should be. `ledger` is the file with one account per
     line (batchsim.runner.assemble).
     """
@@ -144,6 +150,7 @@ class Report:
     seconds: float
     rounds: int
     resent: int
+    synchronous: int
     late: int
     differences: Mapping[int, tuple[Difference, ...]]
     """By shard; a shard without any is absent."""
@@ -177,6 +184,9 @@ def report(state: State, results: Path, ledger: Path) -> Report:
         seconds=state.finished_at - state.started_at,
         rounds=state.round,
         resent=sum(shard.plan.lines for shard in shards.values()) + tally.invalid - tally.lines,
+        synchronous=sum(
+            shard.plan.lines for shard in shards.values() if shard.plan.origin is Origin.SYNCHRONOUS
+        ),
         late=state.finished.late,
         differences={
             number: shard.differences for number, shard in shards.items() if shard.differences
@@ -212,6 +222,8 @@ def _shard_progress(shard: ShardState) -> ShardProgress:
         usage=_usage(shard),
         created_at=batch.created_at if batch else None,
         expires_at=batch.expires_at if batch else None,
+        is_synchronous=plan.origin is Origin.SYNCHRONOUS,
+        settled=shard.settled,
     )
 
 

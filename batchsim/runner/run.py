@@ -30,6 +30,8 @@ from batchsim.runner.crew import Crew
 from batchsim.runner.decide import decide
 from batchsim.runner.directory import JobDirectory, RequestLike
 from batchsim.runner.entries import (
+    AnswerIntended,
+    AnswerSettled,
     Audited,
     CancelRequested,
     CreateIntended,
@@ -164,7 +166,7 @@ def run(
 _GLANCE = 0.2
 """Real seconds for which the loop waits for a worker before it decides anew."""
 
-_QUIET = Looked | Noticed | Reconciled | Surveyed | Audited
+_QUIET = Looked | Noticed | Reconciled | Surveyed | Audited | AnswerIntended | AnswerSettled
 """Entries that are no news to people."""
 
 
@@ -279,9 +281,9 @@ class _Loop:
             self._observe(progress(self._state, now, self._message))
 
     def _reservation(self, entries: list[Entry]) -> Callable[[], None] | None:
-        """What must hold for the entries to be written: a batch is asked for only under the cap."""
+        """What must hold for the entries to be written: what costs is asked for only under the cap."""
         for entry in entries:
-            if isinstance(entry, CreateIntended):
+            if isinstance(entry, CreateIntended | AnswerIntended):
                 return partial(check_reservation, self._state, self._work.policy, entry.reserved)
         return None
 

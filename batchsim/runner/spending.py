@@ -14,18 +14,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from http import HTTPStatus
 
 from batchsim.domain.batches import Batch, Usage
 from batchsim.domain.lifecycle import Status
+from batchsim.domain.lines import ResultLine
+from batchsim.domain.usage import usage_of
 from batchsim.errors import JobIncomplete
 from batchsim.pricing.prices import cost
-from batchsim.runner.entries import Planned, Tally, Weighed
+from batchsim.runner.entries import Origin, Planned, Tally, Weighed
 from batchsim.runner.policy import Policy
 from batchsim.runner.state import ShardState, Stage, State
+from batchsim.runner.weighing import Bounds
 
 _BATCH_EXISTS = frozenset({Stage.CREATING, Stage.UNKNOWN, Stage.LIVE, Stage.ENDED, Stage.COLLECTED})
 _FREE = "/v1/moderations"
 """The endpoint that costs nothing (API reference)."""
+
+_TOO_LONG = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.GATEWAY_TIMEOUT)
 
 CENT = Decimal("0.01")
 
@@ -68,6 +74,30 @@ def most(shard: ShardState) -> Decimal | None:
     return _usage_cost(shard.plan, usage)
 
 
+def most_alone(plan: Planned, bounds: Bounds) -> Decimal | None:
+    """The most that a line of the shard can cost without a batch; None when that is not known."""
+    if plan.endpoint == _FREE:
+        return Decimal(0)
+    if bounds.prompt is None or bounds.output is None:
+        return None
+    usage = Usage(input_tokens=bounds.prompt, output_tokens=bounds.output)
+    return _usage_cost(plan, usage)
+
+
+def paid_alone(plan: Planned, answer: ResultLine) -> Decimal | None:
+    """What an answer without a batch cost, by its own usage; None when that is not known.
+
+    A refusal costs nothing, but a request that took too long may have been billed.
+    """
+    if answer.response is None:
+        return None
+    usage = usage_of(answer.response.body)
+    is_told = bool(usage.total_tokens) or plan.endpoint == _FREE
+    if not is_told and (answer.is_ok or answer.response.status_code in _TOO_LONG):
+        return None
+    return _usage_cost(plan, usage) if is_told else Decimal(0)
+
+
 def paid(plan: Planned, batch: Batch | None, tally: Tally) -> Decimal | None:
     """What a batch cost, by its own usage or that of its results, whichever is more.
 
@@ -84,7 +114,9 @@ def check_reservation(state: State, policy: Policy, amount: Decimal | None) -> N
     """Raises JobIncomplete when `amount` may not be reserved on top of all that is."""
     cap = policy.max_cost
     if cap is not None and (amount is None or amount > account(state).left(cap)):
-        raise JobIncomplete(f"the cap of {dollars(cap)} leaves no room for another batch")
+        raise JobIncomplete(
+            f"the cap of {dollars(cap)} leaves no room for another batch or request"
+        )
 
 
 def refusals(state: State, policy: Policy) -> Iterator[str]:
@@ -115,6 +147,10 @@ def dollars(amount: Decimal) -> str:
 
 
 def _held(shard: ShardState) -> Decimal:
+    if shard.plan.origin is Origin.SYNCHRONOUS:
+        return sum((each for each in shard.asked.values() if each), Decimal(0))
+    if shard.stage is Stage.COLLECTED and shard.batch is None:
+        return Decimal(0)
     if shard.is_settled or shard.stage not in _BATCH_EXISTS:
         return Decimal(0)
     if shard.batch is not None and _is_void(shard.batch):
@@ -131,7 +167,7 @@ def _is_void(batch: Batch) -> bool:
 def _usage_cost(plan: Planned, usage: Usage) -> Decimal | None:
     if plan.endpoint == _FREE:
         return Decimal(0)
-    return cost(plan.model or "", usage, batch=True)
+    return cost(plan.model or "", usage, batch=plan.origin is not Origin.SYNCHRONOUS)
 
 
 def _unbounded(plan: Planned, weight: Weighed) -> str:

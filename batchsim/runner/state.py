@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
@@ -21,6 +21,8 @@ from batchsim.errors import JournalError
 from batchsim.responders.models import alias
 from batchsim.runner.differences import Difference
 from batchsim.runner.entries import (
+    AnswerIntended,
+    AnswerSettled,
     Audited,
     BatchGivenUp,
     Blocked,
@@ -137,6 +139,9 @@ class ShardState:
     """What batches of unknown outcome may cost that were given up."""
     settled: Decimal = Decimal(0)
     is_settled: bool = False
+    asked: Mapping[int, Decimal | None] = field(default_factory=dict)
+    """The positions of lines that were asked for without a batch, and what each may still cost, in
+    US dollars; None once that is settled."""
     batch: Batch | None = None
     twins: tuple[Batch, ...] = ()
     """Other batches of the shard, as last seen; only one of all is wanted."""
@@ -189,6 +194,15 @@ class ShardState:
                 return replace(self, weight=entry)
             case Settled():
                 return replace(self, settled=entry.usd, is_settled=True)
+            case AnswerIntended():
+                risk = self.at_risk + (self.asked.get(entry.position) or Decimal(0))
+                asked = {**self.asked, entry.position: entry.reserved or Decimal(0)}
+                return replace(self, at_risk=risk, asked=asked)
+            case AnswerSettled():
+                asked = {**self.asked, entry.position: None}
+                if entry.again:
+                    del asked[entry.position]
+                return replace(self, settled=self.settled + entry.usd, asked=asked)
             case CreateIntended():
                 return self._enter(Stage.CREATING, at, sent=self.sent + 1, reserved=entry.reserved)
             case CreateUnknown():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -24,23 +24,33 @@ _UNSEEN = frozenset({"previous_response_id", "conversation"})
 _ATTACHMENTS = (b'"image_url"', b'"file_id"', b'"file_data"', b'"input_audio"', b'"input_image"')
 
 
+class Bounds(NamedTuple):
+    """The most tokens that a line can be billed for; None where nothing bounds them."""
+
+    prompt: int | None
+    output: int | None
+
+
+def bounds(content: bytes, request: RequestLine) -> Bounds:
+    """The bounds of a line: `content` are its bytes."""
+    prompt = None if _is_unseen(content, request.body) else len(content)
+    return Bounds(prompt, most_output_tokens(request))
+
+
 def weigh(source: Path, plan: Planned) -> Weighed:
     """Estimate and bound the tokens of a shard. Raises JournalError when the input has changed."""
-    tokens = prompt = 0
-    output: int | None = 0
-    is_bounded = True
+    tokens = 0
+    most = Bounds(0, 0)
     for line, request in _requests(source, plan):
         tokens += estimate_prompt_tokens(request)
-        prompt += len(line.content)
-        is_bounded = is_bounded and not _is_unseen(line.content, request.body)
-        most = most_output_tokens(request)
-        output = None if output is None or most is None else output + most
+        most = Bounds(*map(_sum, most, bounds(line.content, request)))
     return Weighed(
-        shard=plan.shard,
-        tokens=tokens,
-        most_prompt=prompt if is_bounded else None,
-        most_output=output,
+        shard=plan.shard, tokens=tokens, most_prompt=most.prompt, most_output=most.output
     )
+
+
+def _sum(one: int | None, other: int | None) -> int | None:
+    return None if one is None or other is None else one + other
 
 
 def divide(
@@ -69,10 +79,11 @@ def _requests(source: Path, plan: Planned) -> Iterator[tuple[Line, RequestLine]]
                 if line.number > run.lines:
                     break
                 placed = Line(run.first + line.number, run.begin + line.offset, line.content)
-                yield placed, _request(placed, source)
+                yield placed, read_request(placed, source)
 
 
-def _request(line: Line, source: Path) -> RequestLine:
+def read_request(line: Line, source: Path) -> RequestLine:
+    """The request on a line. Raises JournalError when `source` has none there any more."""
     try:
         value = orjson.loads(line.content)
         body = value["body"]
