@@ -82,6 +82,11 @@ PACINGS = ("2024", "2025", "today", "quick", "instant")
     help="Offer /_batchsim/: put the clock forward, set faults, reset, look at everything.",
 )
 @click.option(
+    "--ranges",
+    is_flag=True,
+    help="Heed a Range of a file's content, as some services do; OpenAI shows no sign of it.",
+)
+@click.option(
     "--webhook-url",
     "webhook_urls",
     metavar="URL",
@@ -110,6 +115,7 @@ def serve(
     tokens: tuple[str, ...],
     allowed_hosts: tuple[str, ...],
     control: bool,
+    ranges: bool,
     webhook_urls: tuple[str, ...],
     webhook_secret: str | None,
     as_json: bool,
@@ -139,7 +145,7 @@ def serve(
         folder=data,
     )
     keys = tokens or None
-    app = App(fakes.tenants, api_keys=keys)
+    app = App(fakes.tenants, api_keys=keys, heeds_ranges=ranges)
     with ExitStack() as stack:
         stack.callback(fakes.close)
         stack.enter_context(log_on_stderr((*tokens, webhook_secret or "")))

@@ -41,7 +41,8 @@ class App:
 
     `backend` is a Backend that every key sees, or the Tenants that tell keys apart. `api_keys`
     are those that are let in, any when None. `organization` and `project` only appear
-    in headers. An error that batchsim does not raise on purpose passes through `handle`: it is a
+    in headers. A Range of a file's content is ignored unless `heeds_ranges`: there is no sign that
+    the API heeds it, and services like it do. An error that batchsim does not raise on purpose passes through `handle`: it is a
     bug, and a door decides what becomes of it.
     """
 
@@ -53,6 +54,7 @@ class App:
         api_keys: Collection[str] | None = None,
         organization: str = "org-batchsim",
         project: str = "proj_batchsim",
+        heeds_ranges: bool = False,
     ) -> None:
         self._backend_of = backend.backend if isinstance(backend, Tenants) else lambda _: backend
         self._uploads: WeakKeyDictionary[Backend, PendingUploads] = WeakKeyDictionary()
@@ -61,6 +63,7 @@ class App:
         self._api_keys = api_keys
         self._organization = organization
         self._project = project
+        self._heeds_ranges = heeds_ranges
         self._numbers = itertools.count(1)
 
     def handle(self, request: Request) -> Response:
@@ -106,6 +109,7 @@ class App:
             profile=self._profile,
             uploads=self._uploads_of(backend),
             deployment=place.deployment,
+            heeds_ranges=self._heeds_ranges,
         )
 
     def _uploads_of(self, backend: Backend) -> PendingUploads:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, BinaryIO, cast
 
 from batchsim.errors import Refused
-from batchsim.wire import parse, render
+from batchsim.wire import parse, ranges, render
 from batchsim.wire.form import read_upload
 from batchsim.wire.message import Response
 from batchsim.wire.routes import Call, Operation, Route
@@ -53,9 +53,15 @@ def delete(call: Call) -> Response:
 
 
 def content(call: Call) -> Response:
-    """`GET /v1/files/{id}/content`. A Range is ignored, as there is no sign that the API heeds it."""
+    """`GET /v1/files/{id}/content`. There is no sign that the API heeds a Range, but others do."""
     pieces = render.Begun(call.backend.read_file(call.identifier))
-    return render.content(call.aside.retrieve_file(call.identifier), pieces)
+    file = call.aside.retrieve_file(call.identifier)
+    try:
+        part = ranges.wanted(call.request, file.bytes) if call.heeds_ranges else None
+    except BaseException:
+        pieces.close()
+        raise
+    return render.content(file, pieces, part)
 
 
 def _lifetime(fields: Mapping[str, str]) -> int | None:

@@ -15,6 +15,7 @@ from batchsim.errors import (
     UsageError,
 )
 from batchsim.wire.message import Headers, Response
+from batchsim.wire.ranges import OutOfRange
 from batchsim.wire.render import page, pretty
 
 
@@ -64,6 +65,8 @@ def _envelope(error: BatchsimError) -> tuple[int, str | None, str | None, str | 
 def _headers(error: BatchsimError) -> Headers:
     if isinstance(error, RateLimited) and error.retry_after is not None:
         return (("retry-after", str(max(1, math.ceil(error.retry_after)))),)
+    if isinstance(error, OutOfRange):
+        return (("content-range", f"bytes */{error.size}"),)
     if isinstance(error, MethodNotAllowed):
         return (("allow", ", ".join(error.allowed)),)
     return ()

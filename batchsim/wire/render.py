@@ -14,6 +14,7 @@ from batchsim.domain.batches import Batch
 from batchsim.domain.files import File
 from batchsim.errors import TransferBroken
 from batchsim.wire.message import Headers, Response
+from batchsim.wire.ranges import Part
 
 JSON: Headers = (("content-type", "application/json"),)
 
@@ -123,14 +124,17 @@ class Begun:
             close()
 
 
-def content(file: File, body: Begun) -> Response:
-    """A file's content as a download."""
-    headers = (
+def content(file: File, body: Begun, part: range | None = None) -> Response:
+    """A file's content as a download, or a part of it."""
+    headers: Headers = (
         ("content-type", "application/octet-stream"),
         ("content-disposition", _attachment(file.filename)),
-        ("content-length", str(file.bytes)),
+        ("content-length", str(file.bytes if part is None else len(part))),
     )
-    return Response(200, headers, body)
+    if part is None:
+        return Response(200, headers, body)
+    place = f"bytes {part.start}-{part.stop - 1}/{file.bytes}"
+    return Response(206, (*headers, ("content-range", place)), Part(body, part))
 
 
 def _ends(page: Page[Any]) -> tuple[str | None, str | None]:

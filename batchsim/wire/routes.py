@@ -26,7 +26,8 @@ class Call:
 
     `path` is the request's, as the API has it; `identifier` is what stands for `{id}` in it,
     unescaped; `deployment` is what Azure's path named instead of a model. `uploads` are those that
-    the backend's key has begun. `cut` says that the answer shall end early.
+    the backend's key has begun. `heeds_ranges` says that a part of a content may be asked for,
+    `cut` that the answer shall end early.
     """
 
     backend: Backend
@@ -36,6 +37,7 @@ class Call:
     profile: Profile
     uploads: PendingUploads
     deployment: str
+    heeds_ranges: bool = False
     cut: CutShort | None = None
 
     def ask(self, method: Callable[..., Value], *arguments: Any, **options: Any) -> Value:

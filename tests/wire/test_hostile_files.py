@@ -249,7 +249,7 @@ def test_case_072_content_is_there_as_long_as_the_file(door, backend):
         "bytes=" + "9" * 100,
     ],
 )
-def test_case_073_a_range_is_ignored(door, wanted):
+def test_case_073_a_range_is_ignored_as_there_is_no_sign_that_the_api_heeds_it(door, wanted):
     file_id = door.upload_input(LINE).json["id"]
     answer = door.send("GET", f"/v1/files/{file_id}/content", headers=[("Range", wanted)])
     assert (answer.status, answer.content) == (200, LINE)

@@ -71,7 +71,9 @@ def read_content(response: Any, call: Call) -> Iterator[bytes]:
             hint="check the base URL, and what stands between this machine and the service",
         )
     try:
-        yield from response.iter_bytes(BLOCK)
+        for piece in response.iter_bytes():  # as they come: what waits for more is lost in a break
+            for start in range(0, len(piece), BLOCK):
+                yield piece[start : start + BLOCK]
     except Exception as error:
         reason = str(error) or type(error).__name__
         raise _broken(f"{response.num_bytes_downloaded:,} bytes: {reason}") from error
