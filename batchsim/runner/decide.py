@@ -182,7 +182,7 @@ def _last_steps(state: State, policy: Policy, held: float) -> Iterator[tuple[flo
     elif not state.is_audited:
         yield held, Audit()
     else:
-        yield 0.0, Assemble()
+        yield held, Assemble()
 
 
 def _steps(

@@ -31,7 +31,7 @@ def download(work: Workplace, action: Download, shard: ShardState) -> Entry:
     """Fetch a result file, or tell that it is gone."""
     path = work.directory.file(action.shard, action.source)
     try:
-        size, digest = _fetch(work, action.file_id, path)
+        size, digest = fetch(work, action.file_id, path)
     except NotFound as error:
         work.backend.retrieve_batch(batch_of(shard).id)  # a wrong key knows no batch either
         if work.backend.clock.now() < shard.since + work.policy.late_files:
@@ -51,7 +51,8 @@ def download(work: Workplace, action: Download, shard: ShardState) -> Entry:
     )
 
 
-def _fetch(work: Workplace, file_id: str, path: Path) -> tuple[int, str]:
+def fetch(work: Workplace, file_id: str, path: Path) -> tuple[int, str]:
+    """Bring the content of a result file to `path`; its size, and its SHA-256 in hexadecimal."""
     expected = work.backend.retrieve_file(file_id).bytes
     partial = path.with_name(f".{path.name}.part")
     digest = hashlib.sha256()
@@ -79,6 +80,7 @@ def _fetch(work: Workplace, file_id: str, path: Path) -> tuple[int, str]:
     partial.replace(path)
     sync_folder(path.parent)
     del work.partials[partial]
+    work.verified.add(path)
     return size, digest.hexdigest()
 
 

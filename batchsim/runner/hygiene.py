@@ -8,13 +8,11 @@ it came. Each deletion is journalled once it is known; deleting again is harmles
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 from batchsim.errors import NotFound
-from batchsim.jsonl import BLOCK
+from batchsim.runner.copies import sha256_of
 from batchsim.runner.entries import Blocked, Downloaded, Entry, RemoteDeleted
 from batchsim.runner.leftovers import own_files
 from batchsim.runner.state import ShardState
@@ -26,7 +24,7 @@ def delete_remote(work: Workplace, number: int, shard: ShardState) -> Iterator[E
     for file in shard.files:
         if isinstance(file, Downloaded):
             path = work.directory.file(number, file.source)
-            if _sha256(path) != file.sha256:
+            if sha256_of(path) != file.sha256:
                 yield Blocked(
                     shard=number,
                     reason=f"{path} is not what was downloaded, so nothing is deleted at the "
@@ -37,14 +35,3 @@ def delete_remote(work: Workplace, number: int, shard: ShardState) -> Iterator[E
         with suppress(NotFound):  # deleted before, or expired
             work.backend.delete_file(file_id)
         yield RemoteDeleted(shard=number, file_id=file_id)
-
-
-def _sha256(path: Path) -> str | None:
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as stream:
-            while block := stream.read(BLOCK):
-                digest.update(block)
-    except FileNotFoundError:
-        return None
-    return digest.hexdigest()

@@ -23,7 +23,7 @@ from batchsim.errors import (
     Refused,
     Unavailable,
 )
-from batchsim.runner import actions, fetch, finishing, hygiene, settle, submit, watch
+from batchsim.runner import actions, copies, fetch, finishing, hygiene, settle, submit, watch
 from batchsim.runner.entries import (
     BatchGivenUp,
     Blocked,
@@ -32,6 +32,7 @@ from batchsim.runner.entries import (
     CreateAbandoned,
     Delayed,
     Divided,
+    DownloadDropped,
     Entry,
     FinishBegun,
     Halted,
@@ -54,9 +55,9 @@ def perform(work: Workplace, action: actions.Action) -> Iterator[tuple[Entry, ..
 
 
 def _guarded(work: Workplace, action: actions.Action) -> Iterator[Step]:
-    if isinstance(action, actions.Assemble | actions.BeginFinish | actions.PlanRound):
+    if isinstance(action, actions.BeginFinish | actions.PlanRound):
         yield _by_ourselves(work, action)
-    elif isinstance(action, actions.Reconcile | actions.Survey | actions.Audit):
+    elif isinstance(action, actions.Reconcile | actions.Survey | actions.Audit | actions.Assemble):
         try:
             yield from _for_job(work, action)
         except (Unavailable, RateLimited) as error:
@@ -65,7 +66,8 @@ def _guarded(work: Workplace, action: actions.Action) -> Iterator[Step]:
         except AuthenticationFailed:
             raise
         except Refused as error:
-            yield Halted(reason=f"the lists cannot be read: {words(error)}")
+            what = "results" if isinstance(action, actions.Assemble) else "lists"
+            yield Halted(reason=f"the {what} cannot be read: {words(error)}")
     elif isinstance(action, actions.ShardAction):
         try:
             yield from _for_shard(work, action)
@@ -80,9 +82,7 @@ def _by_ourselves(work: Workplace, action: actions.Action) -> Step:
     match action:
         case actions.BeginFinish():
             return FinishBegun()
-        case actions.PlanRound():
-            return settle.next_round(work)
-    return settle.write_results(work)
+    return settle.next_round(work)
 
 
 def _for_job(work: Workplace, action: actions.Action) -> Iterator[Step]:
@@ -93,6 +93,9 @@ def _for_job(work: Workplace, action: actions.Action) -> Iterator[Step]:
             yield from watch.survey(work, action.after)
         case actions.Audit():
             yield from watch.audit(work)
+        case actions.Assemble():
+            copies.mend(work)
+            yield settle.write_results(work)
 
 
 def _for_shard(work: Workplace, action: actions.ShardAction) -> Iterator[Step]:  # noqa: C901 - one case per kind of action
@@ -136,6 +139,13 @@ def _for_shard(work: Workplace, action: actions.ShardAction) -> Iterator[Step]: 
 
 
 def _collect(work: Workplace, number: int, shard: ShardState) -> Iterator[Step]:
+    changed = tuple(copies.damaged(work, shard))
+    if changed:
+        reason = "the file is not what was downloaded"
+        yield tuple(
+            DownloadDropped(shard=number, source=each.source, reason=reason) for each in changed
+        )
+        return
     for entry in settle.gather(work, number, shard):
         usd = paid(shard.plan, shard.batch, entry.tally) if isinstance(entry, Collected) else None
         yield entry if usd is None else (entry, Settled(shard=number, usd=usd))

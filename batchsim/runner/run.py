@@ -23,7 +23,7 @@ from batchsim.domain.limits import Limits
 from batchsim.domain.parameters import is_text
 from batchsim.errors import InputError, JobIncomplete, JournalError, UnaccountedBatches, UsageError
 from batchsim.jsonl import open_input
-from batchsim.runner import settle
+from batchsim.runner import copies, settle
 from batchsim.runner.actions import Action, Done, Download, Stop, Upload, Wait
 from batchsim.runner.content import ShardContent, changed_input
 from batchsim.runner.crew import Crew
@@ -291,6 +291,7 @@ class _Loop:
         """Write the results of a finished job again if they are gone or cut short."""
         finished, path = self._state.finished, self._work.results
         if finished and not (path.is_file() and path.stat().st_size == finished.bytes):
+            copies.mend(self._work)
             settle.write_results(self._work)
 
 

@@ -43,6 +43,8 @@ class Workplace:
     """Set when the loop has ended: whoever still works stops."""
     partials: dict[Path, str] = field(default_factory=dict)
     """The result file of which each partial file has the beginning, written by this process."""
+    verified: set[Path] = field(default_factory=set)
+    """Downloads that this process wrote, or found to be what was written."""
 
     @property
     def started(self) -> Started:

@@ -15,7 +15,8 @@ from batchsim.wire.message import Request
 _RANGE = re.compile(r"bytes=[ \t]*([0-9]*)-([0-9]*)[ \t]*", re.IGNORECASE)
 
 _MOST_DIGITS = 18
-"""Of a number: no content has so many bytes, and numbers without end cost time to read."""
+_BEYOND: int = 10**_MOST_DIGITS
+"""No content has so many bytes, and numbers without end cost time to read."""
 
 
 class OutOfRange(Refused):
@@ -50,7 +51,7 @@ def wanted(request: Request, size: int) -> range | None:
 def _number(digits: str) -> int | None:
     significant = digits.lstrip("0")
     if len(significant) > _MOST_DIGITS:
-        return 10**_MOST_DIGITS
+        return _BEYOND
     return int(significant or "0") if digits else None
 
 

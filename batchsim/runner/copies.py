@@ -1,0 +1,64 @@
+"""The result files in the job directory: still what came from the service, before they are used.
+
+Theory of operation. A download is noted with its hash. What this process wrote it need not doubt;
+what an earlier one left may have changed since, by a failing disk or a person. So before results are
+placed, and before they are written, such files are read again. One that has changed is fetched once
+more: dropped, where its shard has not been collected; in its place where it has, since what comes
+must then have the hash that was noted, and what was made of it stays true.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from batchsim.errors import JournalError
+from batchsim.jsonl import BLOCK
+from batchsim.runner.entries import Downloaded
+from batchsim.runner.fetch import fetch
+from batchsim.runner.state import ShardState
+from batchsim.runner.workplace import Workplace
+
+
+def damaged(work: Workplace, shard: ShardState) -> Iterator[Downloaded]:
+    """The shard's downloads whose files are not what they were, each looked at once a process."""
+    for file in shard.files:
+        if isinstance(file, Downloaded):
+            path = work.directory.file(file.shard, file.source)
+            if path in work.verified:
+                continue
+            if sha256_of(path) != file.sha256:
+                yield file
+            else:
+                work.verified.add(path)
+
+
+def mend(work: Workplace) -> None:
+    """Fetch every damaged download of the job again.
+
+    Raises what fetching raises, and JournalError when the service has other bytes now.
+    """
+    for shard in work.state.shards.values():
+        for file in damaged(work, shard):
+            path = work.directory.file(file.shard, file.source)
+            _, digest = fetch(work, file.file_id, path)
+            if digest != file.sha256:
+                work.verified.discard(path)
+                raise JournalError(
+                    f"{path} was damaged, and {file.file_id} has other bytes now than when it was "
+                    "downloaded",
+                    hint="a result file never changes: see whose service this is",
+                )
+
+
+def sha256_of(path: Path) -> str | None:
+    """The SHA-256 of a file in hexadecimal; None when there is none."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as stream:
+            while block := stream.read(BLOCK):
+                digest.update(block)
+    except FileNotFoundError:
+        return None
+    return digest.hexdigest()

@@ -1,0 +1,142 @@
+"""Result files that change in the job directory: fetched again before they are used, never believed."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from batchsim.backends.fake import FakeBackend
+from batchsim.domain.limits import Limits
+from batchsim.errors import JobIncomplete, JournalError, Unavailable
+from batchsim.runner.run import run
+
+ANSWERS = {f"id-{n}": f"answer {n}" for n in range(6)}
+LIMITS = Limits(requests_per_batch=3)
+COLLECTED = "have a good result"
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[content.index(b"answer")] ^= 1
+    path.write_bytes(content)
+
+
+def shorten(path):
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def remove(path):
+    path.unlink()
+
+
+@pytest.fixture
+def backend():
+    return FakeBackend(seed=1, pacing="quick", responder=ANSWERS)
+
+
+@pytest.fixture
+def source(build):
+    return build.input([build.chat(name) for name in ANSWERS])
+
+
+@pytest.fixture
+def start(build, source):
+    """Run until so many shards were collected, or before that; the process then dies."""
+
+    def start(backend, when):
+        def kill(progress):
+            if when in progress.message:
+                raise build.Killed
+
+        with pytest.raises(build.Killed):
+            run(source, backend, results=build.results, limits=LIMITS, observe=kill)
+        assert not build.results.exists()
+
+    return start
+
+
+def kept(build, shard=1):
+    return build.job / "shards" / f"{shard:04}.output.jsonl"
+
+
+def expected(backend, build):
+    lines = {}
+    for file in backend.undisturbed.list_files(purpose="batch_output").data:
+        content = b"".join(backend.undisturbed.read_file(file.id))
+        for line in content.splitlines(keepends=True):
+            lines[line.split(b'"custom_id": "')[1].split(b'"')[0].decode()] = line
+    return b"".join(lines[name] for name in ANSWERS)
+
+
+def downloads(backend):
+    return [entry.subject for entry in backend.requests.entries() if entry.call == "read_file"]
+
+
+@pytest.mark.parametrize("harm", [flip, shorten, remove])
+@pytest.mark.parametrize("when", ["downloaded", COLLECTED], ids=["downloaded", "collected"])
+def test_a_file_that_changed_between_two_runs_is_fetched_again(
+    build, backend, source, start, when, harm
+):
+    start(backend, when)
+    harm(kept(build))
+    damaged = downloads(backend)[0]
+    assert run(source, backend, results=build.results, limits=LIMITS).all_ok
+    assert build.results.read_bytes() == expected(backend, build)
+    assert sorted(Counter(downloads(backend)).values()) == [1, 2]
+    assert downloads(backend).count(damaged) == 2
+
+
+def test_files_that_are_as_they_were_are_not_fetched_again(build, backend, source, start):
+    start(backend, COLLECTED)
+    assert run(source, backend, results=build.results, limits=LIMITS).all_ok
+    assert len(downloads(backend)) == len(set(downloads(backend))) == 2
+
+
+def test_results_of_a_finished_job_are_never_restored_from_a_damaged_file(build, backend, source):
+    assert run(source, backend, results=build.results, limits=LIMITS).all_ok
+    whole = build.results.read_bytes()
+    build.results.unlink()
+    flip(kept(build))
+    assert run(source, backend, results=build.results, limits=LIMITS).all_ok
+    assert build.results.read_bytes() == whole == expected(backend, build)
+
+
+def test_a_damaged_file_that_the_service_no_longer_has_stops_the_job(build, backend, source, start):
+    start(backend, COLLECTED)
+    flip(kept(build))
+    file_id = downloads(backend)[0]
+    backend.undisturbed.delete_file(file_id)
+    with pytest.raises(JobIncomplete, match="the results cannot be read: No such File"):
+        run(source, backend, results=build.results, limits=LIMITS)
+    assert not build.results.exists()
+
+
+def test_fetching_it_again_is_tried_again(build, backend, source, start):
+    start(backend, COLLECTED)
+    flip(kept(build))
+    failures = [0]
+
+    def fail(number, name):
+        failures[0] += name == "retrieve_file"
+        return (
+            ("before", Unavailable("down")) if name == "retrieve_file" and failures[0] < 4 else None
+        )
+
+    flaky = build.Interrupting(backend, fail)
+    assert run(source, flaky, results=build.results, limits=LIMITS).all_ok
+    assert failures[0] >= 4
+    assert build.results.read_bytes() == expected(backend, build)
+
+
+def test_other_bytes_than_were_noted_are_not_believed(build, backend, source, start):
+    start(backend, COLLECTED)
+    flip(kept(build))
+
+    class Changing(build.Interrupting):
+        def read_file(self, file_id):
+            yield b"".join(super().read_file(file_id)).replace(b"answer 0", b"answer 9")
+
+    with pytest.raises(JournalError, match="has other bytes now"):
+        run(source, Changing(backend, lambda *call: None), results=build.results, limits=LIMITS)
+    assert not build.results.exists()
