@@ -60,6 +60,9 @@ class Journal:
             ) from error
         try:
             self._open()
+        except sqlite3.OperationalError as error:  # the disk is full, failing or read-only
+            self.close()
+            raise self._unwritable(error) from error
         except sqlite3.DatabaseError as error:
             self.close()
             raise self._damaged(str(error)) from error
@@ -142,10 +145,7 @@ class Journal:
             raise
         except sqlite3.Error as error:
             self._roll_back()
-            raise JobIncomplete(
-                f"the journal {self._path} cannot be written: {error}",
-                hint="make room on the disk, then give the same command again",
-            ) from error
+            raise self._unwritable(error) from error
 
     def entries(self) -> Iterator[tuple[float, Entry]]:
         """Every entry with its time, from the first. Raises JournalError when one is unreadable."""
@@ -169,6 +169,12 @@ class Journal:
     def _roll_back(self) -> None:
         if self._database.in_transaction:
             self._database.execute("ROLLBACK")
+
+    def _unwritable(self, error: sqlite3.Error) -> JobIncomplete:
+        return JobIncomplete(
+            f"the journal {self._path} cannot be written: {error}",
+            hint="make room on the disk, then give the same command again",
+        )
 
     def _damaged(self, reason: str) -> JournalError:
         return _damaged(self._path, reason)
