@@ -77,8 +77,9 @@ OPTIONS = (
         callback=_dollars,
         metavar="USD",
         help="Stop before the job could cost more than so many US dollars, over restarts and "
-        "retries. What a batch may cost at most is reserved before it is created: every byte of its "
-        "lines as a token, and every answer as long as its body allows. A model without a known "
+        "retries. What a batch may cost at most is reserved before it is created: plain text as its "
+        "tokens count (with the tokens extra) and any other byte as a token, and every answer as long as "
+        "its body allows. A model without a known "
         "price, or output that nothing bounds, is not sent at all.",
     ),
     click.option(

@@ -1,10 +1,11 @@
-"""The most tokens that an answer may have, where the request's body bounds them."""
+"""The most tokens that a request can be billed for: those of its prompt and those of its answer."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from batchsim.domain.lines import RequestLine
+from batchsim.pricing.tokenizer import counter_for
 
 _LIMITS = {
     "/v1/chat/completions": ("max_completion_tokens", "max_tokens"),
@@ -15,6 +16,86 @@ _WITHOUT_OUTPUT = frozenset({"/v1/embeddings", "/v1/moderations"})
 
 DEFAULT_COMPLETION_TOKENS = 16
 """The `max_tokens` of a legacy completion that sets none (API reference)."""
+
+
+REQUEST_MARGIN, MESSAGE_MARGIN = 8, 4
+"""Tokens added to a count, for a request and for each of its messages and texts. The counts meet
+what the API reported (tests/pricing); this is for models that frame messages in another way."""
+
+_SILENT = frozenset(
+    {
+        "model",
+        "n",
+        "seed",
+        "stop",
+        "user",
+        "metadata",
+        "store",
+        "stream",
+        "temperature",
+        "top_p",
+        "frequency_penalty",
+        "presence_penalty",
+        "logit_bias",
+        "logprobs",
+        "top_logprobs",
+        "max_tokens",
+        "max_completion_tokens",
+        "max_output_tokens",
+        "safety_identifier",
+        "prompt_cache_key",
+        "dimensions",
+        "encoding_format",
+        "best_of",
+        "service_tier",
+    }
+)
+"""Parameters that add nothing to a prompt."""
+_COUNTED = {
+    "/v1/chat/completions": "messages",
+    "/v1/completions": "prompt",
+    "/v1/embeddings": "input",
+    "/v1/responses": "input",
+}
+"""The parameter that is the prompt. Beside any but silent ones the count would be an estimate."""
+_MESSAGE = frozenset({"role", "content", "name"})
+
+
+def most_prompt_tokens(request: RequestLine, size: int) -> int:
+    """The most tokens that the prompt can be billed for; `size` is the line's length in bytes.
+
+    Where it is all plain text and the model's vocabulary is at hand, they are counted, with a
+    margin. Otherwise every byte of the line counts as one, since no token is shorter.
+    """
+    name = _COUNTED.get(request.url, "")
+    counter = counter_for(request.model)
+    if counter.vocabulary is None or request.body.keys() - _SILENT != {name}:
+        return size
+    texts = _plain_texts(request.body[name])
+    if texts is None:
+        return size
+    return min(size, counter.count(request) + REQUEST_MARGIN + MESSAGE_MARGIN * texts)
+
+
+def _plain_texts(value: Any) -> int | None:
+    """How many texts or messages of a text the prompt has; None when it is anything else."""
+    if type(value) is not list:
+        return 1 if _is_text(value) else None
+    is_plain = all(_is_text(each) or _is_message(each) for each in value)
+    return len(value) if is_plain else None
+
+
+def _is_message(value: Any) -> bool:
+    return (
+        type(value) is dict
+        and value.keys() <= _MESSAGE
+        and all(_is_text(each) for each in value.values())
+    )
+
+
+def _is_text(value: Any) -> bool:
+    """Whether it is text that UTF-8 can carry; what a service makes of any other is not known."""
+    return type(value) is str and not any("\ud800" <= each <= "\udfff" for each in value)
 
 
 def most_output_tokens(request: RequestLine) -> int | None:

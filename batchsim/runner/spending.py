@@ -3,8 +3,8 @@
 Theory of operation. Before a batch is asked for, the most that it can cost is reserved, in the same
 transaction as the intent; once its results are here, the reservation gives way to what its usage
 costs. What is reserved and what is settled never exceed the cap together. The most that a batch can
-cost: every byte of its lines a token of prompt, since no token is shorter, and every answer as long
-as its request allows. What nothing bounds, and a model whose price is not known, cannot be reserved
+cost: its prompts as pricing.bounds has them, counted or every byte a token, and every answer as
+long as its request allows. What nothing bounds, and a model whose price is not known, cannot be reserved
 for; then nothing is uploaded at all. A batch that failed costs nothing; one that may exist keeps its
 reservation, even if it was given up.
 """
@@ -176,6 +176,6 @@ def _unbounded(plan: Planned, weight: Weighed) -> str:
         what = f"lines for {model} set no limit to their output"
         return f"{what}: give every body max_completion_tokens (or max_tokens, max_output_tokens)"
     if weight.most_prompt is None:
-        what = f"lines for {model} name images, files or stored prompts"
+        what = f"lines for {model} name images, files, stored prompts or the service's own tools"
         return f"{what}, whose tokens nothing bounds"
     return f"the price of {model} is not known"

@@ -13,7 +13,7 @@ from batchsim.domain.limits import Limits
 from batchsim.domain.lines import RequestLine
 from batchsim.domain.validation import embedding_inputs
 from batchsim.jsonl import Line, open_input, read_lines
-from batchsim.pricing.bounds import most_output_tokens
+from batchsim.pricing.bounds import most_output_tokens, most_prompt_tokens
 from batchsim.pricing.tokens import estimate_prompt_tokens
 from batchsim.responders.models import alias
 from batchsim.runner.content import changed_input
@@ -21,6 +21,9 @@ from batchsim.runner.entries import Planned, Weighed
 from batchsim.runner.plan import Builder, runs
 
 _UNSEEN = frozenset({"previous_response_id", "conversation"})
+_SEARCHING = ("-search", "deep-research")
+"""In the names of models that read pages which the request does not hold."""
+_OWN_TOOLS = frozenset({"function", "custom"})
 _ATTACHMENTS = (b'"image_url"', b'"file_id"', b'"file_data"', b'"input_audio"', b'"input_image"')
 
 
@@ -33,7 +36,8 @@ class Bounds(NamedTuple):
 
 def bounds(content: bytes, request: RequestLine) -> Bounds:
     """The bounds of a line: `content` are its bytes."""
-    prompt = None if _is_unseen(content, request.body) else len(content)
+    is_unseen = _is_unseen(content, request.body)
+    prompt = None if is_unseen else most_prompt_tokens(request, len(content))
     return Bounds(prompt, most_output_tokens(request))
 
 
@@ -92,10 +96,22 @@ def read_request(line: Line, source: Path) -> RequestLine:
         raise changed_input(source) from None
 
 
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _is_own(tool: Any) -> bool:
+    """Whether the user runs the tool; what a service's own tools find is billed as prompt."""
+    return isinstance(tool, dict) and tool.get("type", "function") in _OWN_TOOLS
+
+
 def _is_unseen(content: bytes, body: Mapping[str, Any]) -> bool:
     """Whether the prompt has parts that are not in the line; in doubt it has."""
     return (
         any(body.get(name) is not None for name in _UNSEEN)
         or isinstance(body.get("prompt"), dict)
+        or body.get("web_search_options") is not None
+        or any(name in str(body.get("model")) for name in _SEARCHING)
+        or any(not _is_own(tool) for tool in _listed(body.get("tools")))
         or any(name in content for name in _ATTACHMENTS)
     )

@@ -137,6 +137,9 @@ def test_row_107_a_cap_smaller_than_the_first_shard_stops_before_the_upload(buil
     [
         ({"max_tokens": None}, "set no limit to their output"),
         ({"model": "ft:gpt-4o-mini:mine"}, "price of ft:gpt-4o-mini:mine is not known"),
+        ({"tools": [{"type": "web_search"}]}, "the service's own tools"),
+        ({"web_search_options": {}}, "the service's own tools"),
+        ({"model": "gpt-4o-mini-search-preview"}, "the service's own tools"),
         (
             {
                 "messages": [
@@ -148,7 +151,7 @@ def test_row_107_a_cap_smaller_than_the_first_shard_stops_before_the_upload(buil
                     }
                 ]
             },
-            "name images, files or stored prompts",
+            "name images, files, stored prompts or the service's own tools",
         ),
     ],
 )
