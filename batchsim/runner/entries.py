@@ -173,10 +173,14 @@ class Settled(ShardEntry):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadIntended(ShardEntry):
-    """The input file is about to be sent under a name that was never used before."""
+    """The input file is about to be sent under a name that was never used before.
+
+    `request_id` is the name of the request.
+    """
 
     attempt: int
     filename: str
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,6 +44,11 @@ def filename_of(started: Started, plan: Planned, attempt: int) -> str:
     return f"bs-{job}-r{plan.round}-s{plan.shard:04}-t{attempt - 1}-{content}.jsonl"
 
 
+def upload_id_of(started: Started, plan: Planned, attempt: int) -> str:
+    """The name of the one request that sends an input file."""
+    return f"bs-{_job(started)[:12]}-r{plan.round}-s{plan.shard:04}-t{attempt - 1}-file"
+
+
 def request_id_of(started: Started, plan: Planned, attempt: int, sent: int) -> str:
     """The name of one request for a batch; `sent` counts those for the shard from 1."""
     return f"bs-{_job(started)[:12]}-r{plan.round}-s{plan.shard:04}-t{attempt - 1}-n{sent}"

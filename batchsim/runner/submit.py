@@ -27,7 +27,7 @@ from batchsim.runner.entries import (
     Uploaded,
     UploadIntended,
 )
-from batchsim.runner.naming import filename_of, metadata_of, request_id_of
+from batchsim.runner.naming import filename_of, metadata_of, request_id_of, upload_id_of
 from batchsim.runner.ownership import claimed, since
 from batchsim.runner.policy import misses_file
 from batchsim.runner.search import listed_since
@@ -43,10 +43,13 @@ def upload(work: Workplace, number: int, shard: ShardState) -> Iterator[Step]:
     """Send the shard's lines under a name that was never used."""
     attempt = shard.attempt + 1
     filename = filename_of(work.started, shard.plan, attempt)
-    yield UploadIntended(shard=number, attempt=attempt, filename=filename)
+    request_id = upload_id_of(work.started, shard.plan, attempt)
+    yield UploadIntended(shard=number, attempt=attempt, filename=filename, request_id=request_id)
     try:
         with ShardContent(work.source, shard.plan) as content:
-            file = work.backend.upload_file(content.buffered(), filename=filename)
+            file = work.backend.upload_file(
+                content.buffered(), filename=filename, request_id=request_id
+            )
     except OutcomeUnknown as error:
         yield work.postponed(number, error)
     except (Refused, Unavailable, JournalError) as error:

@@ -133,6 +133,7 @@ class FakeBackend(Clients):
         filename: str,
         purpose: str = "batch",
         expires_after: int | None = None,
+        request_id: str | None = None,
     ) -> File:
         """See Backend. Checked here: purpose, name, size, UTF-8, and JSON on the first line."""
         return self._request(
@@ -144,6 +145,7 @@ class FakeBackend(Clients):
                 filename=filename,
                 purpose=purpose,
                 expires_after=expires_after,
+                request_id=request_id,
             ),
         )
 

@@ -80,6 +80,7 @@ class Simulator(Backend):
         filename: str,
         purpose: str = "batch",
         expires_after: int | None = None,
+        request_id: str | None = None,  # noqa: ARG002 - the service makes nothing of it
     ) -> File:
         """See Backend. Checked here: purpose, name, size, UTF-8, and JSON on the first line."""
         check_purpose(purpose, filename)

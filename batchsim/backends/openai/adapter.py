@@ -106,23 +106,25 @@ class OpenAIBackend(Backend):
         filename: str,
         purpose: str = "batch",
         expires_after: int | None = None,
+        request_id: str | None = None,
     ) -> File:
-        """`POST /files`; the content is streamed from where it stands."""
+        """`POST /files`; the content is streamed from where it stands; `request_id` as below."""
         fields: dict[str, Any] = {"purpose": self._purpose(purpose)}
         if expires_after is not None:
             fields["expires_after"] = {"anchor": "created_at", "seconds": expires_after}
         call = CALLS["upload_file"]
+        headers = {**_AS_FORM, **_naming(request_id)}
         with rest_of(content) as rest:
             try:
                 if self.provider.keeps_files_elsewhere:
-                    return self._bring(call, filename, fields["purpose"], rest)
+                    return self._bring(call, filename, fields["purpose"], rest, headers)
                 answer = self._ask(
                     call,
                     "post",
                     "/files",
                     body=fields,
                     files=[("file", (filename, rest, "application/octet-stream"))],
-                    headers=_AS_FORM,
+                    headers=headers,
                     timeout=self._upload_timeout,
                 )
             except BatchsimError:
@@ -203,11 +205,8 @@ class OpenAIBackend(Backend):
             body["metadata"] = dict(metadata)
         if output_expires_after is not None:
             body["output_expires_after"] = {"anchor": "created_at", "seconds": output_expires_after}
-        headers = None
-        if request_id is not None:
-            headers = {"Idempotency-Key": request_id, "X-Client-Request-Id": request_id}
         call = CALLS["create_batch"]
-        answer = self._ask(call, "post", "/batches", body=body, headers=headers)
+        answer = self._ask(call, "post", "/batches", body=body, headers=_naming(request_id))
         return answers.read_object(Batch, answer, call)
 
     def retrieve_batch(self, batch_id: str) -> Batch:
@@ -234,11 +233,18 @@ class OpenAIBackend(Backend):
     def _purpose(self, purpose: str | None) -> str | None:
         return self.provider.purpose if purpose == Purpose.BATCH else purpose
 
-    def _bring(self, call: Call, filename: str, purpose: str | None, content: Rest) -> File:
+    def _bring(
+        self,
+        call: Call,
+        filename: str,
+        purpose: str | None,
+        content: Rest,
+        headers: dict[str, str],
+    ) -> File:
         """Upload in three requests; see elsewhere.py."""
         sending = {
             "cast_to": self._response_class,
-            "options": {"follow_redirects": False, "headers": _AS_FORM},
+            "options": {"follow_redirects": False, "headers": headers},
         }
         try:
             file_id = bring(self._client, call, purpose, filename, content, **sending)
@@ -326,3 +332,10 @@ class OpenAIBackend(Backend):
 # Uncompressed, because the end of a compressed content that was cut goes unnoticed by httpx.
 _AS_BYTES = {"Accept": "application/binary", "Accept-Encoding": "identity"}
 _AS_FORM = {"Content-Type": "multipart/form-data"}
+
+
+def _naming(request_id: str | None) -> dict[str, str]:
+    """The headers that name a request: to services that know such keys, and in their logs."""
+    if request_id is None:
+        return {}
+    return {"Idempotency-Key": request_id, "X-Client-Request-Id": request_id}
