@@ -1,8 +1,9 @@
-"""What to do next: the job's state and the time -> actions. Nothing is done here.
+"""What to do next: the job's agenda and the time -> actions. Nothing is done here.
 
 Theory of operation. Every shard has at most one next step, and the step has a moment at which it
 falls due. `decide` returns all steps that are due, or a Wait until the first that will be, or what
-ends the loop. The cases of a shard, by its stage:
+ends the loop. The steps of single shards are worked out in batchsim.runner.steps and filed in
+the agenda, so that deciding does not walk all shards. The cases of a shard, by its stage:
 
  1. WAITING    upload its lines, if there is room.
  2. UPLOADING  a request was sent and its outcome is not known: look for the file by its name.
@@ -40,78 +41,51 @@ taken over. At the end it lets twins end and audits the list, and only then writ
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
-from batchsim.domain.batches import Batch
-from batchsim.domain.limits import Limits
-from batchsim.responders.models import alias
 from batchsim.runner.actions import (
-    AbandonCreate,
     Action,
-    AnswerLines,
     Assemble,
     Audit,
     BeginFinish,
-    CancelBatch,
-    CancelTwin,
-    Collect,
-    Create,
-    Divide,
     Done,
-    Download,
-    FenceCreate,
-    FindBatch,
-    FindUpload,
-    GiveUpBatch,
     PlanRound,
-    Poll,
     Reconcile,
     ShardAction,
     Stop,
-    Survey,
-    Upload,
     Wait,
-    Weigh,
 )
-from batchsim.runner.entries import Origin, Source
+from batchsim.runner.agenda import Agenda
 from batchsim.runner.leftovers import sweep_steps
-from batchsim.runner.policy import OnUnknown, Policy, awaits_files, failed_in_passing, is_running
-from batchsim.runner.polling import poll_steps
-from batchsim.runner.queues import told_limit
-from batchsim.runner.room import Room, queue_limits, tokens_of
+from batchsim.runner.policy import Policy
+from batchsim.runner.room import Room
 from batchsim.runner.spending import refusals
-from batchsim.runner.state import Setback, ShardState, Stage, State
-
-_ONE_AT_A_TIME: dict[type, type] = {Upload: Upload, Create: Upload, Poll: Poll, Survey: Poll}
-_SUBMITTING = frozenset({Stage.WAITING, Stage.UPLOADED})
-_WITHOUT_BATCH = _SUBMITTING | {Stage.UPLOADING}
+from batchsim.runner.state import State
+from batchsim.runner.steps import SUBMITTING, WITHOUT_BATCH, is_out_of_patience, stuck
 
 
-def decide(state: State, policy: Policy, limits: Limits, now: float) -> list[Action]:
+def decide(agenda: Agenda, now: float) -> list[Action]:
     """What is to be done `now` (unix seconds): never empty, and at most one Upload or Create."""
-    is_collected = all(shard.stage is Stage.COLLECTED for shard in state.shards.values())
-    if is_collected and state.again and _may_resend(state, policy):
+    agenda.refresh()
+    state, policy = agenda.state, agenda.policy
+    if agenda.is_collected and state.again and _may_resend(state, policy):
         return [PlanRound()]
     if state.finished:
-        return _sweep(state, policy, limits, now)
+        return _sweep(agenda, now)
     if state.halted is not None:
         return [Stop((state.halted,))]
     due: list[Action] = []
     later: list[float] = []
-    taken: set[type] = set()
-    for at, action in _all_steps(state, policy, limits, now):
-        kind = _ONE_AT_A_TIME.get(type(action))
+    for at, action in _all_steps(agenda, now):
         if at > now:
             later.append(at)
-        elif kind is None or kind not in taken:
+        else:
             due.append(action)
-            if kind is not None:
-                taken.add(kind)
     if due:
         return due
     if later:
         return [Wait(min(later))]
-    return [Stop(tuple(_reasons(state, policy, limits, now)))]
+    return [Stop(tuple(_reasons(agenda, now)))]
 
 
 def _may_resend(state: State, policy: Policy) -> bool:
@@ -122,241 +96,101 @@ def _may_resend(state: State, policy: Policy) -> bool:
     return state.round < policy.retries
 
 
-def _hurries_at(state: State, policy: Policy) -> float | None:
+def _hurries_at(agenda: Agenda) -> float | None:
     """When to stop sending in batches (unix seconds); None while nothing says so."""
+    state, policy = agenda.state, agenda.policy
     if not policy.finish_sync or state.is_ending:
         return None
     if policy.deadline is not None:
         return state.started_at + policy.deadline - min(policy.sync_lead, policy.deadline / 4)
-    if any(shard.stage in _WITHOUT_BATCH for shard in state.shards.values()):
+    if any(agenda.stages[stage] for stage in WITHOUT_BATCH):
         return None
-    batches = (shard.batch for shard in state.shards.values() if shard.stage is Stage.LIVE)
-    ends = [batch.expires_at for batch in batches if batch and batch.expires_at]
-    return min(ends) - policy.sync_lead if ends else None
+    ends = agenda.expiries.value
+    return ends - policy.sync_lead if ends is not None else None
 
 
-def _sweep(state: State, policy: Policy, limits: Limits, now: float) -> list[Action]:
+def _sweep(agenda: Agenda, now: float) -> list[Action]:
     """What is left once the results are written; shards that are stuck stop nothing else."""
+    state, policy = agenda.state, agenda.policy
     steps = list(sweep_steps(state)) if policy.delete_remote else []
     steps = [(at, step) for at, step in steps if stuck(state.shards[step.shard], policy) is None]
     if not steps:
-        reasons = tuple(_reasons(state, policy, limits, now)) if policy.delete_remote else ()
+        reasons = tuple(_reasons(agenda, now)) if policy.delete_remote else ()
         return [Stop(reasons) if reasons else Done()]
     return [step for at, step in steps if at <= now] or [Wait(min(at for at, _ in steps))]
 
 
-def _all_steps(
-    state: State, policy: Policy, limits: Limits, now: float
-) -> Iterator[tuple[float, Action]]:
+def _all_steps(agenda: Agenda, now: float) -> Iterator[tuple[float, Action]]:
+    state, policy = agenda.state, agenda.policy
     held = state.setback.until if state.setback else 0.0
-    if state.setback is not None and _is_out_of_patience(state.setback, policy):
+    if state.setback is not None and is_out_of_patience(state.setback, policy):
         return
     if not state.reconciled:
         yield held, Reconcile()
-    elif all(shard.stage is Stage.COLLECTED for shard in state.shards.values()):
-        yield from _last_steps(state, policy, held)
+    elif agenda.is_collected:
+        yield from _last_steps(agenda, held, now)
     else:
-        hurries = _hurries_at(state, policy)
+        hurries = _hurries_at(agenda)
         steps = []
         if hurries is None or hurries > now:
-            steps = list(_steps(state, policy, limits, now))
+            steps = list(_steps(agenda, now))
         is_short = policy.max_cost is not None and not steps  # no waiting brings money
         if hurries is not None and (hurries <= now or not is_short):
             yield hurries, BeginFinish()
         yield from steps
 
 
-def _last_steps(state: State, policy: Policy, held: float) -> Iterator[tuple[float, Action]]:
+def _last_steps(agenda: Agenda, held: float, now: float) -> Iterator[tuple[float, Action]]:
     """When every line has its place: let the twins end, audit, and write the results."""
+    state, policy = agenda.state, agenda.policy
     ended = max(shard.since for shard in state.shards.values())
-    twins = [(shard, twin) for shard in state.shards.values() for twin in shard.twins]
-    for shard, twin in twins:
-        if is_running(twin) and stuck(shard, policy) is None:
-            yield (
-                shard.setback.until if shard.setback else 0.0,
-                CancelTwin(shard.plan.shard, twin.id),
-            )
-    is_waiting = any(not twin.status.is_terminal for _, twin in twins)
+    twins = [twin for shard in state.shards.values() for twin in shard.twins]
+    yield from ((0.0, action) for action in agenda.due(now))
+    yield from ((at, Wait(at)) for at in agenda.later())
+    is_waiting = any(not twin.status.is_terminal for twin in twins)
     if is_waiting and (state.surveyed or 0.0) < ended + policy.twins_end:
-        yield from poll_steps(state, [], policy)
+        yield from _first_due(agenda.looks.steps(state, policy), now)
     elif not state.is_audited:
         yield held, Audit()
     else:
         yield held, Assemble()
 
 
-def _steps(
-    state: State, policy: Policy, limits: Limits, now: float
-) -> Iterator[tuple[float, Action]]:
-    """The next step of each shard that has one, with the moment at which it falls due."""
-    live: list[ShardState] = []
-    is_cancelled = state.is_ending
-    room = Room(state, policy, limits, now)
-    queues = queue_limits(state, limits)
-    unweighed = {n for n, shard in state.shards.items() if _lacks_weight(shard, policy, queues)}
-    yield from ((0.0, Weigh(number)) for number in unweighed)
-    is_refused = (
-        bool(unweighed)
-        or any(s.blocked and s.stage in _SUBMITTING for s in state.shards.values())
-        or any(refusals(state, policy))
-    )
-    for number, shard in state.shards.items():
-        if shard.plan.origin is Origin.SYNCHRONOUS:
-            if shard.stage is Stage.WAITING and stuck(shard, policy) is None:
-                yield shard.since, AnswerLines(number)
-            continue
-        if is_cancelled and shard.stage in _WITHOUT_BATCH:
-            yield shard.since, Collect(number)
-            continue
-        if stuck(shard, policy) is not None or number in unweighed:
-            continue
-        if shard.stage in _SUBMITTING and (is_refused or not _has_room(shard, room, queues)):
-            continue
-        yield from _shard_steps(number, shard, policy, queues, is_cancelled=is_cancelled)
-        if shard.stage is Stage.LIVE:  # case 5
-            live.append(shard)
-    yield from poll_steps(state, live, policy)
+def _steps(agenda: Agenda, now: float) -> Iterator[tuple[float, Action]]:
+    """What is due of all shards; of the rest, when the first falls due."""
+    state = agenda.state
+    room = Room(state, agenda.policy, agenda.limits, agenda.taken, now)
+    steps: list[tuple[float, Action]] = [(0.0, action) for action in agenda.due(now)]
+    steps += _first_due(agenda.submissions(room), now)
+    steps.sort(key=_number)
+    yield from steps
+    yield from ((at, Wait(at)) for at in agenda.later())
+    yield from _first_due(agenda.looks.steps(state, agenda.policy), now)
     yield from ((at, Wait(at)) for at in room.opens if at > now)
 
 
-def _shard_steps(
-    number: int,
-    shard: ShardState,
-    policy: Policy,
-    queues: Mapping[str, int],
-    *,
-    is_cancelled: bool,
-) -> Iterator[tuple[float, Action]]:
-    held = shard.setback.until if shard.setback else 0.0
-    for twin in shard.twins:
-        if is_running(twin):
-            yield held, CancelTwin(number, twin.id)
-    if _is_divisible(shard, queues):
-        yield shard.since, Divide(number, queues[alias(shard.plan.model or "")])
-        return
-    step = _step(number, shard, policy, is_cancelled=is_cancelled)
-    if step is not None:
-        yield max(step[0], held), step[1]
+def _number(step: tuple[float, Action]) -> int:
+    return step[1].shard if isinstance(step[1], ShardAction) else 0
 
 
-def _has_room(shard: ShardState, room: Room, queues: Mapping[str, int]) -> bool:
-    return _is_divisible(shard, queues) or room.admits(shard)
+def _first_due(steps: Iterable[tuple[float, Action]], now: float) -> Iterator[tuple[float, Action]]:
+    """The steps up to the first that is due: of these only one is done at a time."""
+    for at, action in steps:
+        yield at, action
+        if at <= now:
+            return
 
 
-def _lacks_weight(shard: ShardState, policy: Policy, queues: Mapping[str, int]) -> bool:
-    """Whether the shard must be weighed before anything more is sent."""
-    has_none = shard.plan.origin in (Origin.UNKNOWN, Origin.SYNCHRONOUS)
-    if shard.weight is not None or shard.stage is Stage.COLLECTED or has_none:
-        return False
-    is_limited = alias(shard.plan.model or "") in queues and not shard.plan.tokens
-    return policy.max_cost is not None or is_limited
-
-
-def _is_divisible(shard: ShardState, queues: Mapping[str, int]) -> bool:
-    """Whether nothing was sent of the shard, and all of it can never be queued together."""
-    limit = queues.get(alias(shard.plan.model or ""))
-    is_too_large = limit is not None and tokens_of(shard) > limit
-    return is_too_large and shard.stage is Stage.WAITING and shard.plan.lines > 1
-
-
-def _step(
-    number: int, shard: ShardState, policy: Policy, *, is_cancelled: bool
-) -> tuple[float, ShardAction] | None:
-    match shard.stage:
-        case Stage.LIVE if is_cancelled and _must_be_cancelled(shard):
-            return shard.since, CancelBatch(number)
-        case Stage.ENDED if is_cancelled and failed_in_passing(_batch(shard)):
-            return shard.since, Collect(number)
-        case Stage.WAITING:  # case 1
-            return shard.since, Upload(number)
-        case Stage.UPLOADING:  # case 2
-            return shard.since, FindUpload(number)
-        case Stage.UPLOADED:  # case 3
-            return shard.since, Create(number)
-        case Stage.UNKNOWN:  # case 4
-            return _unknown_step(number, shard, policy)
-        case Stage.ENDED:  # case 6
-            return _ended_step(number, shard, policy)
-        case Stage.COLLECTED | Stage.LIVE | Stage.CREATING:
-            return None  # cases 7 and 5, which concern all at once, and a request under way
-
-
-def _unknown_step(number: int, shard: ShardState, policy: Policy) -> tuple[float, ShardAction]:
-    looked = shard.looked
-    if looked is None:
-        return shard.since, FindBatch(number)
-    waits = policy.on_unknown == OnUnknown.WAIT and not shard.is_fenced
-    if waits and looked < shard.since + policy.longest_window:  # case 4b
-        pause = policy.poll_interval(looked - shard.since) if shard.has_settled else 0.0
-        return looked + max(policy.look_again, pause), FindBatch(number)
-    if policy.on_unknown != OnUnknown.STOP and not shard.is_fenced:  # case 4c
-        return looked, FenceCreate(number)
-    if shard.has_settled:
-        return looked, AbandonCreate(number)
-    settles = shard.since + policy.settle
-    again = looked + policy.look_again
-    return min(again, settles) if looked < settles else again, FindBatch(number)
-
-
-def _ended_step(number: int, shard: ShardState, policy: Policy) -> tuple[float, ShardAction]:
-    batch, since = _batch(shard), shard.since
-    may_go_again = shard.plan.origin is not Origin.UNKNOWN
-    gives_up = shard.given_up + 1 < policy.batches_per_shard and may_go_again
-    if failed_in_passing(batch) and gives_up:  # case 6a
-        if told_limit(batch) is None:
-            return since + policy.batch_wait(shard.given_up), GiveUpBatch(number)
-        if shard.plan.lines > 1 or tokens_of(shard) <= (told_limit(batch) or 0):
-            return since, GiveUpBatch(number)  # it waits for room, not for time
-    looked = since if shard.looked is None else shard.looked
-    if awaits_files(batch) and looked < since + policy.late_files:  # case 6b
-        return looked + policy.first_poll, Poll(number)
-    for source, file_id in (
-        (Source.OUTPUT, batch.output_file_id),
-        (Source.ERROR, batch.error_file_id),
-    ):
-        if file_id is not None and shard.file(source) is None:  # case 6c
-            return since, Download(number, source, file_id)
-    return since, Collect(number)  # case 6d
-
-
-def _batch(shard: ShardState) -> Batch:
-    assert shard.batch is not None, "a shard that ended has a batch"  # noqa: S101 - for the type checker
-    return shard.batch
-
-
-def _must_be_cancelled(shard: ShardState) -> bool:
-    return shard.batch is not None and is_running(shard.batch) and not shard.cancel_asked
-
-
-def stuck(shard: ShardState, policy: Policy) -> str | None:
-    """Why this process can do no more for the shard; None when it can."""
-    if shard.blocked is not None:
-        return shard.blocked
-    setback = shard.setback
-    if setback is not None and _is_out_of_patience(setback, policy):
-        return f"{setback.reason} (for {setback.last - setback.since:.0f} seconds)"
-    was_looked_for = shard.has_settled and shard.looked is not None
-    if shard.stage is Stage.UNKNOWN and was_looked_for and policy.on_unknown == OnUnknown.STOP:
-        return (
-            f"a batch over {shard.file_id} was asked for, no answer came and none is in the list: "
-            "it may not exist, or appear later and cost money"
-        )
-    return None
-
-
-def _is_out_of_patience(setback: Setback, policy: Policy) -> bool:
-    return setback.last - setback.since >= policy.patience
-
-
-def _reasons(state: State, policy: Policy, limits: Limits, now: float) -> Iterator[str]:
+def _reasons(agenda: Agenda, now: float) -> Iterator[str]:
+    state, policy = agenda.state, agenda.policy
     total = len(state.shards)
-    if state.setback is not None and _is_out_of_patience(state.setback, policy):
+    if state.setback is not None and is_out_of_patience(state.setback, policy):
         yield state.setback.reason
     yield from refusals(state, policy)
-    room = Room(state, policy, limits, now)
+    room = Room(state, policy, agenda.limits, agenda.taken, now)
     for number, shard in state.shards.items():
         reason = stuck(shard, policy)
-        if reason is None and shard.stage in _SUBMITTING and not room.admits(shard):
+        if reason is None and shard.stage in SUBMITTING and not room.admits(shard):
             reason = room.shortages.get(number)
         if reason is not None:
             yield f"shard {number} of {total}: {reason}"

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 
 import orjson
@@ -34,7 +34,7 @@ def told_limit(batch: Batch) -> int | None:
     return None
 
 
-def lines_queued(batches: Iterable[Batch], ours: set[str]) -> Counter[str]:
+def lines_queued(batches: Iterable[Batch], ours: Container[str]) -> Counter[str]:
     """The lines of batches that are not `ours` and have not ended, by the model's name."""
     lines: Counter[str] = Counter()
     for batch in batches:

@@ -25,6 +25,7 @@ from batchsim.errors import InputError, JobIncomplete, JournalError, Unaccounted
 from batchsim.jsonl import open_input
 from batchsim.runner import copies, settle
 from batchsim.runner.actions import Action, Done, Download, Stop, Upload, Wait
+from batchsim.runner.agenda import Agenda
 from batchsim.runner.content import ShardContent, changed_input
 from batchsim.runner.crew import Crew
 from batchsim.runner.decide import decide
@@ -185,7 +186,7 @@ class _Loop:
         self._work = work
         self._state = work.state
         self._clock = work.backend.clock
-        self._limits = limits
+        self._agenda = Agenda(work.state, work.policy, limits)
         self._observe = observe
         self._notices = notices
         self._message = ""
@@ -214,7 +215,7 @@ class _Loop:
             while True:
                 self._note_cancel_request()
                 self._note_notices()
-                actions = decide(self._state, self._work.policy, self._limits, self._clock.now())
+                actions = decide(self._agenda, self._clock.now())
                 free = [action for action in actions if not crew.has(action)]
                 if crew.is_busy and (not free or isinstance(free[0], Done | Stop | Wait)):
                     crew.take(self._record, _GLANCE)
@@ -256,9 +257,11 @@ class _Loop:
 
     def _note_notices(self) -> None:
         noticed = self._notices.take() if self._notices is not None else ()
-        for number, shard in self._state.shards.items() if noticed else ():
-            if shard.stage is Stage.LIVE and shard.batch and shard.batch.id in noticed:
-                self._record(Noticed(shard=number))
+        for batch in noticed:
+            number = self._state.known.get(batch)
+            shard = self._state.shards.get(number or 0)
+            if shard and shard.stage is Stage.LIVE and shard.batch and shard.batch.id == batch:
+                self._record(Noticed(shard=shard.plan.shard))
 
     def _take_over(self) -> None:
         """A request that another process had under way may have been sent, and has no answer."""
@@ -274,6 +277,7 @@ class _Loop:
             self._journal.append(now, *durable, check=self._reservation(durable))
         for entry in entries:
             self._state.apply(now, entry)
+            self._agenda.note(entry)
         told = next((entry for entry in entries if not isinstance(entry, _QUIET)), None)
         if told is not None:
             self._message = describe(told, self._state)
@@ -284,7 +288,9 @@ class _Loop:
         """What must hold for the entries to be written: what costs is asked for only under the cap."""
         for entry in entries:
             if isinstance(entry, CreateIntended | AnswerIntended):
-                return partial(check_reservation, self._state, self._work.policy, entry.reserved)
+                self._agenda.refresh()
+                held = self._agenda.taken.money
+                return partial(check_reservation, held, self._work.policy, entry.reserved)
         return None
 
     def _restore_results(self) -> None:

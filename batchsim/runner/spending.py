@@ -40,8 +40,14 @@ CENT = Decimal("0.01")
 class Account:
     """US dollars: spent for good, and reserved for what is not settled."""
 
-    settled: Decimal
-    reserved: Decimal
+    settled: Decimal = Decimal(0)
+    reserved: Decimal = Decimal(0)
+
+    def __add__(self, other: Account) -> Account:
+        return Account(self.settled + other.settled, self.reserved + other.reserved)
+
+    def __sub__(self, other: Account) -> Account:
+        return Account(self.settled - other.settled, self.reserved - other.reserved)
 
     def left(self, cap: Decimal) -> Decimal:
         """What may still be reserved under `cap`."""
@@ -50,16 +56,18 @@ class Account:
 
 def account(state: State) -> Account:
     """What the job has spent and reserved so far."""
-    settled = reserved = Decimal(0)
-    for shard in state.shards.values():
-        settled += shard.settled
-        reserved += shard.at_risk + _held(shard)
-        for twin in shard.twins:
-            known = _usage_cost(shard.plan, twin.usage) if twin.status.is_terminal else None
-            if known is not None and (twin.usage.total_tokens or _is_void(twin)):
-                settled += known
-            else:
-                reserved += most(shard) or Decimal(0)
+    return sum((account_of(shard) for shard in state.shards.values()), start=Account())
+
+
+def account_of(shard: ShardState) -> Account:
+    """What one shard has spent and reserved so far."""
+    settled, reserved = shard.settled, shard.at_risk + _held(shard)
+    for twin in shard.twins:
+        known = _usage_cost(shard.plan, twin.usage) if twin.status.is_terminal else None
+        if known is not None and (twin.usage.total_tokens or _is_void(twin)):
+            settled += known
+        else:
+            reserved += most(shard) or Decimal(0)
     return Account(settled, reserved)
 
 
@@ -110,13 +118,18 @@ def paid(plan: Planned, batch: Batch | None, tally: Tally) -> Decimal | None:
     return None if None in costs else max(each for each in costs if each is not None)
 
 
-def check_reservation(state: State, policy: Policy, amount: Decimal | None) -> None:
-    """Raises JobIncomplete when `amount` may not be reserved on top of all that is."""
+def check_reservation(held: Account, policy: Policy, amount: Decimal | None) -> None:
+    """Raises JobIncomplete when `amount` may not be reserved on top of what is `held`."""
     cap = policy.max_cost
-    if cap is not None and (amount is None or amount > account(state).left(cap)):
+    if cap is not None and (amount is None or amount > held.left(cap)):
         raise JobIncomplete(
             f"the cap of {dollars(cap)} leaves no room for another batch or request"
         )
+
+
+def is_unbounded(shard: ShardState) -> bool:
+    """Whether the shard was weighed and nothing bounds what it may cost."""
+    return shard.weight is not None and most(shard) is None
 
 
 def refusals(state: State, policy: Policy) -> Iterator[str]:
@@ -125,7 +138,7 @@ def refusals(state: State, policy: Policy) -> Iterator[str]:
         return
     told = set()
     for shard in state.shards.values():
-        if shard.weight is None or most(shard) is not None:
+        if shard.weight is None or not is_unbounded(shard):
             continue
         reason = _unbounded(shard.plan, shard.weight)
         if reason not in told:

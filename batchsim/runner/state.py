@@ -303,8 +303,8 @@ class State:
     """When somebody asked for the job to be cancelled."""
     finished: Finished | None = None
     finished_at: float = 0.0
-    known: set[str] = field(default_factory=set)
-    """The ids of all batches that the journal speaks of."""
+    known: dict[str, int] = field(default_factory=dict)
+    """The number of the shard of each batch that the journal speaks of, by its id."""
     files: dict[str, int] = field(default_factory=dict)
     """The number of the shard for which each input file was uploaded."""
 
@@ -385,7 +385,7 @@ class State:
         if isinstance(entry, Looked | Observed | Postponed):
             self.polled = at
         elif isinstance(entry, Created | TwinSeen):
-            self.known.add(entry.batch.id)
+            self.known[entry.batch.id] = entry.shard
             self.created = at
         elif isinstance(entry, CreateIntended):
             self.create_times.append(at)

@@ -2,7 +2,7 @@
 
 Theory of operation. What is paid for is the create, and no service can be asked to do it only once.
 So: an input file is uploaded under a name of its own and meant for a single batch; the list is
-looked into before every create; and when no answer came, the outcome is unknown until the list
+looked into before every create (see _look_first); and when no answer came, the outcome is unknown until the list
 shows the batch (ownership decides which) or has had time to settle without showing it. What may be
 done then is the policy's to say (see OnUnknown).
 """
@@ -34,6 +34,9 @@ from batchsim.runner.search import listed_since
 from batchsim.runner.spending import most
 from batchsim.runner.state import ShardState
 from batchsim.runner.workplace import Step, Workplace, words
+
+SHARED = 1.0
+"""For how many seconds a look into the list serves the first creates of other shards as well."""
 
 SKEW = 86_400
 """How far the service's clock may differ from ours, in seconds, when the list of files is read."""
@@ -73,7 +76,7 @@ def create(work: Workplace, number: int, shard: ShardState) -> Iterator[Step]:
     """Ask for a batch, unless the list shows one already."""
     if shard.file_id is None:
         raise JournalError(f"shard {number} is uploaded but has no file")
-    yield from _look(work, shard)
+    yield from _look_first(work, shard)
     if work.state.shards[number].batch is not None:
         return
     request_id = request_id_of(work.started, shard.plan, shard.attempt, shard.sent + 1)
@@ -135,6 +138,20 @@ def fence(work: Workplace, number: int, shard: ShardState) -> Iterator[Step]:
         yield work.postponed(number, error)
         return
     yield CreateFenced(shard=number), Looked(shard=number)
+
+
+def _look_first(work: Workplace, shard: ShardState) -> Iterator[Step]:
+    """Look before a create, unless the look before another one serves.
+
+    It does for a shard for which no batch was ever asked: of ours there is nothing to find, and a
+    batch that a runner with a copy of the job directory made is found a second later at most. After
+    any create of the shard, whatever came of it, the list is read anew.
+    """
+    now, moment, sight = work.backend.clock.now(), since(shard), work.sight
+    if shard.sent == 0 and 0 <= now - sight.at < SHARED and sight.since <= moment:
+        return
+    yield from _look(work, shard)
+    sight.at, sight.since = now, moment
 
 
 def _look(work: Workplace, shard: ShardState) -> Iterator[Step]:

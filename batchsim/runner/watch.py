@@ -45,15 +45,16 @@ def reconcile(work: Workplace) -> Iterator[Step]:
 def survey(work: Workplace, after: str | None) -> Iterator[Step]:
     """Take in one page of the list: how live batches do, and twins.
 
-    The survey goes on until a page holds what is older than every batch that still runs.
+    The sweep goes on until a page holds what is older than every batch that ran as it began.
     """
     page = work.batches(after)
     state = work.state
+    if after is None:
+        work.sight.oldest = min((batch.created_at for batch in _unfinished(state)), default=0)
     yield from claimed(state, page.data)
     seen = [entry for batch in page.data for entry in _news(state, batch)]
-    oldest = min((batch.created_at for batch in _unfinished(state)), default=0)
     times = [batch.created_at for batch in page.data]
-    is_last = not page.has_more or not times or 0 < times[-1] < oldest - MARGIN
+    is_last = not page.has_more or not times or 0 < times[-1] < work.sight.oldest - MARGIN
     others = lines_queued(page.data, state.known)
     yield *seen, Surveyed(cursor=None if is_last else page.data[-1].id, others=others)
 

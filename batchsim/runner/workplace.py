@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 
 from batchsim.backends import Backend, Page
@@ -20,6 +21,18 @@ from batchsim.runner.state import Setback, ShardState, State
 
 Step = Entry | tuple[Entry, ...]
 """What an action tells at once: it is in the journal, all of it or nothing, before it goes on."""
+
+
+@dataclass(slots=True)
+class Sight:
+    """What this process remembers of its readings of the list of batches; times in unix seconds."""
+
+    at: float = -inf
+    """When the list was last read before a create,"""
+    since: float = inf
+    """and since when."""
+    oldest: float = 0.0
+    """When the oldest batch was made that ran as the present sweep began."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +54,7 @@ class Workplace:
     seeking: dict[tuple[int, int, bool], float] = field(default_factory=dict)
     stopping: threading.Event = field(default_factory=threading.Event)
     """Set when the loop has ended: whoever still works stops."""
+    sight: Sight = field(default_factory=Sight)
     partials: dict[Path, str] = field(default_factory=dict)
     """The result file of which each partial file has the beginning, written by this process."""
     verified: set[Path] = field(default_factory=set)

@@ -11,8 +11,9 @@ from batchsim.domain.batches import Batch, BatchError, RequestCounts
 from batchsim.domain.lifecycle import Status
 from batchsim.domain.limits import OPENAI, Limits
 from batchsim.errors import JournalError
-from batchsim.runner import decide as d
+from batchsim.runner import actions as d
 from batchsim.runner import entries as e
+from batchsim.runner.agenda import Agenda
 from batchsim.runner.decide import decide
 from batchsim.runner.policy import Policy
 from batchsim.runner.state import Stage, fold
@@ -68,7 +69,7 @@ def looked_at(state, now):
 
 
 def at(state, now, policy=POLICY, limits=OPENAI):
-    return decide(state, policy, limits, now)
+    return decide(Agenda(state, policy, limits), now)
 
 
 INTENDED = e.UploadIntended(shard=1, attempt=1, filename="name")

@@ -211,7 +211,7 @@ def test_the_transaction_of_the_intent_refuses_what_deciding_let_through(
 
     cap = reservation(build, tmp_path_factory) * 2
     backend = FakeBackend(pacing=SLOW)
-    monkeypatch.setattr(Room, "_has_money", lambda room, shard: True)
+    monkeypatch.setattr(Room, "can_pay", lambda room, cost: True)
     with pytest.raises(JobIncomplete, match="leaves no room for another batch"):
         run(
             lines(build, 5),

@@ -1,0 +1,51 @@
+"""Numbers with a value each, of which the smallest is known without looking at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from heapq import heapify, heappop, heappush
+from typing import Generic, TypeVar
+
+Value = TypeVar("Value", int, float, Decimal)
+
+
+class Smallest(Generic[Value]):
+    """Values by number.
+
+    What was replaced stays in the heap until it comes up, or until it is the larger part of it.
+    """
+
+    def __init__(self) -> None:
+        self._values: dict[int, Value] = {}
+        self._heap: list[tuple[Value, int]] = []
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._values)
+
+    def put(self, number: int, value: Value | None) -> None:
+        """Give the number that value; None takes it out."""
+        if value is None:
+            self._values.pop(number, None)
+        elif self._values.get(number) != value:
+            self._values[number] = value
+            heappush(self._heap, (value, number))
+            if len(self._heap) > 2 * len(self._values) + 16:
+                self._heap = [(value, number) for number, value in self._values.items()]
+                heapify(self._heap)
+
+    @property
+    def number(self) -> int | None:
+        """The number with the smallest value, of several the smallest number; None for none."""
+        while self._heap and self._values.get(self._heap[0][1]) != self._heap[0][0]:
+            heappop(self._heap)
+        return self._heap[0][1] if self._heap else None
+
+    @property
+    def value(self) -> Value | None:
+        """The smallest value; None for none."""
+        number = self.number
+        return None if number is None else self._values[number]

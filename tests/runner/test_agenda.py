@@ -1,0 +1,161 @@
+"""Thousands of shards: a step of the loop costs what has changed, not what there is."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from contextlib import suppress
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchsim.backends.fake import FakeBackend
+from batchsim.domain.limits import Limits
+from batchsim.errors import JobIncomplete
+from batchsim.runner import agenda as agendas
+from batchsim.runner import entries
+from batchsim.runner import run as loop
+from batchsim.runner.actions import Collect, Upload, Wait
+from batchsim.runner.agenda import Agenda
+from batchsim.runner.decide import decide
+from batchsim.runner.policy import Policy
+from batchsim.runner.run import run
+from batchsim.runner.smallest import Smallest
+from batchsim.runner.state import State
+
+FEW, MANY = 12, 60
+
+
+def source(build, count):
+    return build.input([build.chat(f"id-{n}", text="word " * (1 + n % 7)) for n in range(count)])
+
+
+def work_of(build, monkeypatch, count):
+    """How often what was done for a job of so many live shards of one line each."""
+    calls = Counter()
+
+    def count_calls(owner, name):
+        real = getattr(owner, name)
+
+        def counted(*arguments, **options):
+            calls[name] += 1
+            return real(*arguments, **options)
+
+        monkeypatch.setattr(owner, name, counted)
+
+    backend = FakeBackend(seed=1, pacing="quick")
+    for owner, name in (
+        (agendas, "standing"),
+        (agendas.Room, "admits"),
+        (loop, "decide"),
+        (backend, "list_batches"),
+    ):
+        count_calls(owner, name)
+    limits = replace(backend.limits, requests_per_batch=1)
+    results = build.folder / f"{count}.jsonl"
+    policy = Policy(max_live=count)
+    run(source(build, count), backend, results=results, limits=limits, policy=policy)
+    assert len(build.batches_of(backend)) == count
+    return calls
+
+
+def test_the_work_on_a_shard_does_not_grow_with_their_number(build, monkeypatch):
+    monkeypatch.setattr("os.fsync", lambda descriptor: None)
+    few, many = (work_of(build, monkeypatch, count) for count in (FEW, MANY))
+    for what, bound in (("standing", 12), ("admits", 3), ("decide", 5)):
+        assert 0 < many[what] <= bound * MANY, what
+        assert many[what] / MANY <= 1.25 * few[what] / FEW, what
+    assert many["list_batches"] - few["list_batches"] < MANY / 4, "creates share their looks"
+
+
+SCENARIOS = [
+    pytest.param({}, {}, id="plain"),
+    pytest.param({"scenario": "reply_lost"}, {"on_unknown": "fence"}, id="reply lost"),
+    pytest.param({"scenario": "duplicate_create"}, {}, id="twins"),
+    pytest.param({"scenario": "stale_list"}, {"on_unknown": "wait"}, id="stale list"),
+    pytest.param({"scenario": "expired_partial"}, {"finish_sync": True}, id="expired"),
+    pytest.param({"limits": Limits(enqueued_tokens={"gpt-4o-mini": 60})}, {}, id="full queue"),
+    pytest.param({}, {"max_live": 2, "batches_per_shard": 2}, id="two at once"),
+    pytest.param({}, {"max_cost": Decimal("0.00005")}, id="cap"),
+]
+
+
+@pytest.mark.parametrize(("service", "policy"), SCENARIOS)
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_an_agenda_kept_up_tells_what_one_made_anew_would(
+    build, monkeypatch, service, policy, cancelled
+):
+    compared = Counter()
+
+    def checked(agenda, now):
+        actions = decide(agenda, now)
+        assert actions == decide(Agenda(agenda.state, agenda.policy, agenda.limits), now)
+        anew = Agenda(agenda.state, agenda.policy, agenda.limits)
+        anew.refresh()
+        for name in ("on_their_way", "money"):
+            assert getattr(agenda.taken, name) == getattr(anew.taken, name)
+        assert +agenda.taken.tokens == +anew.taken.tokens
+        assert +agenda.stages == +anew.stages
+        compared[type(actions[0]).__name__] += 1
+        if cancelled and len(compared) > 5:
+            (build.job / "cancel").touch()
+        return actions
+
+    monkeypatch.setattr(loop, "decide", checked)
+    backend = FakeBackend(seed=3, **service)
+    limits = replace(backend.limits, requests_per_batch=2, enqueued_tokens={})
+    lines = [
+        {**line, "body": {**line["body"], "max_tokens": 50}}
+        for line in (build.chat(f"id-{n}", text="word " * (1 + n % 7)) for n in range(15))
+    ]
+    policy = Policy(**{"survey_from": 3, **policy})
+    with suppress(JobIncomplete):
+        run(build.input(lines), backend, results=build.results, limits=limits, policy=policy)
+    assert compared.total() > 20
+
+
+def test_an_agenda_survives_a_clock_that_is_set_back(build):
+    state = State()
+    state.apply(1_000.0, entries.Reconciled())
+    state.apply(1_000.0, planned())
+    agenda = Agenda(state, Policy(), Limits())
+    assert decide(agenda, 1_000.0) == [Upload(1)]
+    state.apply(1_000.0, entries.CancelRequested())
+    assert decide(agenda, 1_000.0) == [Collect(1)]
+    assert decide(agenda, 400.0) == [Wait(1_000.0)]
+    assert decide(agenda, 1_000.0) == [Collect(1)]
+
+
+def planned():
+    return entries.Planned(
+        shard=1,
+        endpoint="/v1/chat/completions",
+        model="gpt-4o-mini",
+        lines=1,
+        bytes=10,
+        tokens=0,
+        fingerprint="ff",
+        ranges=array("Q", [0, 1, 0, 10]),
+    )
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 5), st.none() | st.integers(0, 4)),
+        max_size=60,
+    )
+)
+def test_the_smallest_value_is_that_of_a_search(puts):
+    values, smallest = {}, Smallest()
+    for number, value in puts:
+        smallest.put(number, value)
+        if value is None:
+            values.pop(number, None)
+        else:
+            values[number] = value
+        first = min(((value, number) for number, value in values.items()), default=(None, None))
+        assert (smallest.value, smallest.number) == first
+        assert len(smallest) == len(values)
