@@ -12,7 +12,7 @@ import click
 from batchsim.amounts import counted, duration
 from batchsim.cli.failures import LONGEST
 from batchsim.domain.diagnosis import shown
-from batchsim.domain.limits import DAY
+from batchsim.domain.limits import DAY, HOUR
 
 if TYPE_CHECKING:
     from batchsim.cli.live import LiveDisplay
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 QUIET_SECONDS = 60.0
 """On plain lines, how much of the job's own time may pass before the counts are told again."""
+
+MANY = 200
+"""From so many shards on, what is asked of all of them is asked less often."""
 
 EXPIRY_WARNING = 5 * DAY
 """So many seconds before results expire at the service this is told."""
@@ -36,6 +39,8 @@ class Display:
         self._live = _live(self._outlook) if sys.stderr.isatty() else None
         self._told: tuple[str, float] = ("", float("-inf"))
         self._has_warned = False
+        self._warned = self._reckoned = float("-inf")
+        self._left_before = ""
 
     def __enter__(self) -> Self:
         if self._live:
@@ -56,15 +61,25 @@ class Display:
         is_new = progress.message != told
         if not is_new and progress.now - at < QUIET_SECONDS:
             return
-        self._outlook.pace.observe(progress)
-        text = progress.message if is_new else batches_by_status(progress)
-        click.echo(plain_line(progress, text, self._outlook.left(progress)), err=True)
+        text = progress.message if is_new else batches_by_status(progress) or progress.message
+        click.echo(plain_line(progress, text, self._left(progress)), err=True)
         self._told = (progress.message, progress.now)
+
+    def _left(self, progress: Progress) -> str:
+        """What is left in words; of thousands of shards it is worked out once a minute only."""
+        if progress.shards < MANY or progress.now - self._reckoned >= QUIET_SECONDS:
+            self._reckoned = progress.now
+            self._outlook.pace.observe(progress)
+            self._left_before = self._outlook.left(progress)
+        return self._left_before
 
     def _warn(self, progress: Progress) -> None:
         """Say once that results are about to expire at the service."""
+        if self._has_warned or progress.now - self._warned < HOUR:
+            return
+        self._warned = progress.now
         expires = progress.results_expire
-        if self._has_warned or expires is None or expires - progress.now > EXPIRY_WARNING:
+        if expires is None or expires - progress.now > EXPIRY_WARNING:
             return
         self._has_warned = True
         when = datetime.fromtimestamp(expires, UTC).strftime("%Y-%m-%d %H:%M UTC")

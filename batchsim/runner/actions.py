@@ -132,6 +132,8 @@ class Stop(Action):
     """Nothing can be done any more in this process, for `reasons`, each about one shard."""
 
     reasons: tuple[str, ...]
+    is_short: bool = False
+    """Whether the cap on cost is what some shards lack."""
 
 
 class Done(Action):

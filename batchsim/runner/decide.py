@@ -85,7 +85,7 @@ def decide(agenda: Agenda, now: float) -> list[Action]:
         return due
     if later:
         return [Wait(min(later))]
-    return [Stop(tuple(_reasons(agenda, now)))]
+    return [_stop(agenda, now)]
 
 
 def _may_resend(state: State, policy: Policy) -> bool:
@@ -115,8 +115,8 @@ def _sweep(agenda: Agenda, now: float) -> list[Action]:
     steps = list(sweep_steps(state)) if policy.delete_remote else []
     steps = [(at, step) for at, step in steps if stuck(state.shards[step.shard], policy) is None]
     if not steps:
-        reasons = tuple(_reasons(agenda, now)) if policy.delete_remote else ()
-        return [Stop(reasons) if reasons else Done()]
+        stop = _stop(agenda, now)
+        return [stop if policy.delete_remote and stop.reasons else Done()]
     return [step for at, step in steps if at <= now] or [Wait(min(at for at, _ in steps))]
 
 
@@ -181,16 +181,18 @@ def _first_due(steps: Iterable[tuple[float, Action]], now: float) -> Iterator[tu
             return
 
 
-def _reasons(agenda: Agenda, now: float) -> Iterator[str]:
+def _stop(agenda: Agenda, now: float) -> Stop:
+    """Why nothing more can be done in this process."""
     state, policy = agenda.state, agenda.policy
-    total = len(state.shards)
+    reasons: list[str] = []
     if state.setback is not None and is_out_of_patience(state.setback, policy):
-        yield state.setback.reason
-    yield from refusals(state, policy)
+        reasons.append(state.setback.reason)
+    reasons += refusals(state, policy)
     room = Room(state, policy, agenda.limits, agenda.taken, now)
     for number, shard in state.shards.items():
         reason = stuck(shard, policy)
         if reason is None and shard.stage in SUBMITTING and not room.admits(shard):
             reason = room.shortages.get(number)
         if reason is not None:
-            yield f"shard {number} of {total}: {reason}"
+            reasons.append(f"shard {number} of {len(state.shards)}: {reason}")
+    return Stop(tuple(reasons), is_short=bool(room.shortages))

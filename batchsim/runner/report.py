@@ -9,6 +9,7 @@ from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 
+from batchsim.amounts import duration
 from batchsim.domain.batches import Usage
 from batchsim.domain.limits import OPENAI
 from batchsim.errors import JournalError
@@ -16,6 +17,7 @@ from batchsim.runner import entries
 from batchsim.runner.differences import Difference
 from batchsim.runner.entries import Origin
 from batchsim.runner.leftovers import expiry
+from batchsim.runner.policy import OnUnknown, Policy
 from batchsim.runner.state import ShardState, Stage, State
 
 
@@ -249,6 +251,18 @@ def describe(entry: entries.Entry, state: State) -> str:
         return _describe_job(entry, state)
     text = _describe_shard(entry)
     return f"shard {entry.shard} of {len(state.shards)}: {text}" if len(state.shards) > 1 else text
+
+
+def describe_search(shard: ShardState, state: State, policy: Policy, now: float) -> str:
+    """One line of text about a create without an answer, whose batch is looked for (unix seconds)."""
+    waits = policy.on_unknown == OnUnknown.WAIT and not shard.is_fenced
+    longest = policy.longest_window if waits else policy.settle
+    text = (
+        f"no answer came to the create; looking for its batch for {duration(now - shard.since)}, "
+        f"for {duration(longest)} at most"
+    )
+    many = len(state.shards) > 1
+    return f"shard {shard.plan.shard} of {len(state.shards)}: {text}" if many else text
 
 
 def _describe_job(entry: entries.Entry, state: State) -> str:

@@ -52,7 +52,7 @@ from batchsim.runner.perform import perform
 from batchsim.runner.plan import Plan, make_plan
 from batchsim.runner.policy import Policy
 from batchsim.runner.queues import KnownQueues
-from batchsim.runner.report import Progress, Report, describe, progress, report
+from batchsim.runner.report import Progress, Report, describe, describe_search, progress, report
 from batchsim.runner.spending import check_reservation
 from batchsim.runner.state import Stage, State, fold
 from batchsim.runner.workplace import Workplace
@@ -167,6 +167,9 @@ def run(
 _GLANCE = 0.2
 """Real seconds for which the loop waits for a worker before it decides anew."""
 
+_SILENCE = 60.0
+"""Seconds of looking for a batch after which that is told."""
+
 _QUIET = Looked | Noticed | Reconciled | Surveyed | Audited | AnswerIntended | AnswerSettled
 """Entries that are no news to people."""
 
@@ -190,6 +193,7 @@ class _Loop:
         self._observe = observe
         self._notices = notices
         self._message = ""
+        self._searched = 0.0
 
     def begin(self, plan: Plan, metadata: Mapping[str, str]) -> None:
         """Record how the job begins: all of it or nothing."""
@@ -281,8 +285,18 @@ class _Loop:
         told = next((entry for entry in entries if not isinstance(entry, _QUIET)), None)
         if told is not None:
             self._message = describe(told, self._state)
+        for entry in entries if told is None else ():
+            if isinstance(entry, Looked):
+                self._tell_search(entry.shard, now)
         if self._observe is not None:
             self._observe(progress(self._state, now, self._message))
+
+    def _tell_search(self, number: int, now: float) -> None:
+        """Say once a minute that a batch is looked for: minutes of silence look like a hang."""
+        shard = self._state.shards[number]
+        if shard.stage is Stage.UNKNOWN and now - max(self._searched, shard.since) >= _SILENCE:
+            self._searched = now
+            self._message = describe_search(shard, self._state, self._work.policy, now)
 
     def _reservation(self, entries: list[Entry]) -> Callable[[], None] | None:
         """What must hold for the entries to be written: what costs is asked for only under the cap."""
@@ -423,6 +437,8 @@ def _incomplete(stop: Stop, state: State) -> JobIncomplete:
     unfinished = sum(shard.tally is None for shard in state.shards.values())
     text = "; ".join(dict.fromkeys(stop.reasons)) or "there is no room for any shard"
     hint = "the same command looks again and goes on from here"
+    if stop.is_short:
+        hint = "raise --max-cost (max_cost in Python); the same command then goes on from here"
     if any(shard.stage is Stage.UNKNOWN for shard in state.shards.values()):
         hint += "; --on-unknown fence deletes the input file, which a late request then lacks, and creates again"
     return JobIncomplete(
