@@ -77,12 +77,14 @@ def bench(
     for note in notes:
         click.echo(f"note: {note}", err=True)
     rounds = rounds or (3 if quick else 5)
+    clock = SystemClock()
+    nothing = entry([], clock, rounds=rounds, quick=quick)
+    before = None if history is None else last_in(history, nothing)  # it may be no history at all
     size = "quick" if quick else "huge" if huge else "large" if large else "usual"
     with tempfile.TemporaryDirectory(prefix="batchsim-bench-", dir=folder) as name:
         _check_room(Path(name), ROOM[size])
         results = Bench(rows, Path(name), quick=quick, tell=_tell).run(rounds)
-    now = entry(results, SystemClock(), rounds=rounds, quick=quick)
-    before = None if history is None else last_in(history, now)
+    now = entry(results, clock, rounds=rounds, quick=quick)
     click.echo(json.dumps(now, ensure_ascii=False) if as_json else "\n".join(markdown(now, before)))
     if history is not None:
         append_to(history, now)

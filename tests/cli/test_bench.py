@@ -32,3 +32,14 @@ def test_too_little_room_is_told_before_anything_is_written(batchsim, monkeypatc
     ran = batchsim("bench", "--quick")
     assert ran.code == 2
     assert "hint: name another folder with --folder, or measure less" in ran.stderr
+
+
+def test_what_is_no_history_is_told_before_anything_is_measured(batchsim):
+    Path("notes.txt").write_text("buy milk\n")
+    ran = batchsim("bench", "--history", "notes.txt")
+    assert (ran.code, ran.stdout) == (2, "")
+    assert "notes.txt:1: this line is no run of `batchsim bench`" in ran.stderr
+    assert Path("notes.txt").read_text() == "buy milk\n"
+    assert batchsim("bench", "--quick", "--large").code == 2
+    assert batchsim("bench", "--only", "speed").code == 2
+    assert batchsim("bench", "--folder", "nowhere").code == 2
