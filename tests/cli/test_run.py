@@ -311,3 +311,33 @@ def test_a_queue_limit_cuts_the_input_to_fit(batchsim, desk):
     )
     assert ended.code == 0, ended.stderr
     assert "1 batch," not in ended.stderr
+
+
+def test_batches_that_the_job_did_not_make_are_told_with_exit_code_3(
+    batchsim, desk, monkeypatch
+) -> None:
+    """Another runner with a copy of the job makes one while the results are fetched."""
+    made = []
+    read_file = FakeBackend.read_file
+
+    def make_another(self, file_id):
+        if not made:
+            (batch,) = self.undisturbed.list_batches().data
+            made.append(
+                self.undisturbed.create_batch(
+                    input_file_id=batch.input_file_id,
+                    endpoint=batch.endpoint,
+                    metadata=batch.metadata,
+                ).id
+            )
+        return read_file(self, file_id)
+
+    monkeypatch.setattr(FakeBackend, "read_file", make_another)
+    write_lines(desk / "input.jsonl", chat_line("a"))
+    outcome = batchsim("run", "--fake", "input.jsonl", "-o", "results.jsonl")
+    assert outcome.code == 3
+    assert made[0] in outcome.stderr
+    assert "hint: another runner with a copy of the job directory" in outcome.stderr
+    assert custom_ids((desk / "results.jsonl").read_text("utf-8")) == ["a"]
+    again = batchsim("run", "--fake", "input.jsonl", "-o", "results.jsonl")
+    assert again.code == 3, "the code stays as long as the job does"

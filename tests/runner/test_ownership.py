@@ -1,0 +1,103 @@
+"""What a list shows and the journal lacks: which batch a shard takes, and which are its twins."""
+
+from __future__ import annotations
+
+from array import array
+
+import pytest
+
+from batchsim.domain.batches import Batch, RequestCounts
+from batchsim.domain.lifecycle import Status
+from batchsim.runner import entries as e
+from batchsim.runner.naming import OUR_METADATA
+from batchsim.runner.ownership import claimed
+from batchsim.runner.state import fold
+
+URL = "/v1/chat/completions"
+OURS = dict(zip(OUR_METADATA, ("1", "run", "job", "1/1", "0", "0"), strict=True))
+
+
+def batch(name, at, status=Status.VALIDATING, completed=0):
+    counts = RequestCounts(total=1, completed=completed)
+    options: dict = {"status": status, "request_counts": counts, "metadata": OURS}
+    options |= {"id": name, "endpoint": URL, "input_file_id": "file-1", "created_at": at}
+    return Batch(expires_at=None, **options)
+
+
+BEGUN = [
+    e.Started(run="run", service="x", lines=1, bytes=2),
+    e.Planned(
+        shard=1,
+        endpoint=URL,
+        model=None,
+        lines=1,
+        bytes=2,
+        tokens=0,
+        fingerprint="ff",
+        ranges=array("Q", [0, 1, 0, 2]),
+    ),
+    e.UploadIntended(shard=1, attempt=1, filename="a"),
+    e.Uploaded(shard=1, file_id="file-1"),
+    e.CreateIntended(shard=1, file_id="file-1"),
+]
+UNKNOWN = [*BEGUN, e.CreateUnknown(shard=1, reason="")]
+
+
+def told(entries, *listed):
+    """What is claimed, as the names of the entries and of their batches."""
+    state = fold((float(at), entry) for at, entry in enumerate(entries))
+    return [
+        (type(entry).__name__, entry.batch.id) for step in claimed(state, listed) for entry in step
+    ]
+
+
+def test_a_shard_without_a_batch_takes_the_oldest_and_every_other_is_a_twin():
+    listed = batch("c", 3), batch("a", 1), batch("b", 2)
+    assert told(UNKNOWN, *listed) == [("Created", "a"), ("TwinSeen", "b"), ("TwinSeen", "c")]
+
+
+def test_an_older_one_takes_the_place_of_a_live_batch_and_every_other_is_a_twin():
+    live = [*BEGUN, e.Created(shard=1, batch=batch("own", 5))]
+    listed = batch("d", 9), batch("b", 2), batch("own", 5), batch("a", 1)
+    assert told(live, *listed) == [
+        ("Created", "a"),
+        ("TwinSeen", "own"),
+        ("TwinSeen", "b"),
+        ("TwinSeen", "d"),
+    ]
+
+
+def test_younger_ones_are_twins_all_of_them():
+    live = [*BEGUN, e.Created(shard=1, batch=batch("own", 1))]
+    assert told(live, batch("c", 3), batch("b", 2)) == [("TwinSeen", "b"), ("TwinSeen", "c")]
+
+
+@pytest.mark.parametrize("status", [Status.FAILED, Status.CANCELLED])
+def test_one_that_ended_without_a_line_yields_to_any_other(status):
+    void = batch("a", 1, status)
+    assert told(UNKNOWN, void, batch("b", 2)) == [("Created", "b"), ("TwinSeen", "a")]
+    live = [*BEGUN, e.Created(shard=1, batch=batch("own", 5))]
+    assert told(live, void) == [("TwinSeen", "a")]
+
+
+def test_one_that_has_results_does_not_yield():
+    partly = batch("a", 1, Status.CANCELLED, completed=1)
+    assert told(UNKNOWN, partly, batch("b", 2)) == [("Created", "a"), ("TwinSeen", "b")]
+
+
+def test_a_twin_that_we_cancelled_is_not_taken_for_the_next_batch():
+    """It was not paid for, and the shard whose own batch failed in passing asks for another."""
+    cancelled = batch("twin", 1, Status.CANCELLED)
+    entries = [
+        *BEGUN,
+        e.Created(shard=1, batch=batch("own", 1)),
+        e.TwinSeen(shard=1, batch=batch("twin", 2)),
+        e.TwinSeen(shard=1, batch=cancelled),
+        e.BatchGivenUp(shard=1, reason="the queue is full"),
+    ]
+    assert told(entries, cancelled, batch("own", 1, Status.FAILED)) == []
+
+
+def test_one_that_a_person_cancelled_is_taken_as_it_was_meant():
+    """Nobody here asked for that: its lines are cancelled, and not sent again by themselves."""
+    assert told(UNKNOWN, batch("a", 1, Status.CANCELLED)) == [("Created", "a")]
