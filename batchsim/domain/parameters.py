@@ -24,11 +24,45 @@ def is_text(value: object) -> bool:
         return False
 
 
+def a_kind(value: object) -> str:
+    """What a value is, with its article: `an int`, `a Batch`, `the class Batch`, `None`."""
+    if value is None:
+        return "None"
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    name = type(value).__name__
+    return f"{'an' if name[:1] in 'aeiouAEIOU' else 'a'} {name}"
+
+
+def check_text(name: str, value: object) -> None:
+    """Raise UsageError unless `value` is text: an id that goes into a path, or part of a query."""
+    if is_text(value):
+        return
+    if isinstance(value, str):
+        raise UsageError(f"the {name} {value!r} is not text", hint="it holds half a surrogate pair")
+    hint = f"give its id: {type(value).__name__.lower()}.id" if hasattr(value, "id") else None
+    raise UsageError(f"the {name} must be text, not {a_kind(value)}", hint=hint)
+
+
+def check_page(after: object, purpose: object = None) -> None:
+    """Raise UsageError unless what chooses the entries of a page is text, or absent."""
+    for name, value in (("id `after`", after), ("purpose", purpose)):
+        if value is not None:
+            check_text(name, value)
+
+
+def check_request(url: object, body: object) -> None:
+    """Raise UsageError unless that can be sent: a single request, answered without a batch."""
+    check_text("url", url)
+    if not isinstance(body, Mapping):
+        raise UsageError(f"the body must be a dict, not {a_kind(body)}")
+
+
 def check_content(content: Any) -> None:
     """Raise UsageError unless `content` looks like a file that is open for reading bytes."""
     if isinstance(content, io.TextIOBase) or not hasattr(content, "read"):
         raise UsageError(
-            f"the content is no file open for reading bytes, but a {type(content).__name__}",
+            f"the content is no file open for reading bytes, but {a_kind(content)}",
             hint='open the file with "rb", or put bytes into io.BytesIO',
         )
 
@@ -37,7 +71,7 @@ def check_purpose(purpose: Any, filename: str) -> None:
     """Refuse what can be told before the first byte: the purpose, and the name for a batch."""
     if not is_text(filename):
         raise UsageError(f"a file cannot be called {filename!r}", hint="give its name as text")
-    if purpose not in UPLOAD_PURPOSES:
+    if not isinstance(purpose, str) or purpose not in UPLOAD_PURPOSES:
         raise refusals.unknown_purpose(purpose)
     _, dot, extension = filename.rpartition("/")[2].rpartition(".")
     if purpose == Purpose.BATCH and dot and extension.lower() != "jsonl":
@@ -73,9 +107,9 @@ def check_creation(
 
     What is wrong with the input file is found later, in validation.
     """
-    _check_text("input_file_id", input_file_id)
-    _check_text("endpoint", endpoint)
-    _check_text("completion_window", completion_window)
+    _check_parameter("input_file_id", input_file_id)
+    _check_parameter("endpoint", endpoint)
+    _check_parameter("completion_window", completion_window)
     if not input_file_id.startswith("file-"):
         raise refusals.not_a_file_id(input_file_id)
     if endpoint not in ENDPOINTS:
@@ -86,7 +120,7 @@ def check_creation(
         _check_metadata(metadata, limits)
 
 
-def _check_text(name: str, value: Any) -> None:
+def _check_parameter(name: str, value: Any) -> None:
     if value is None:
         raise refusals.missing_parameter(name)
     if not isinstance(value, str):

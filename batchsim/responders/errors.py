@@ -22,6 +22,10 @@ def error_answer(
     return Answer(status_code, json.dumps({"error": error}))
 
 
+LONGEST_REASON = 500
+"""So many characters of what a responder raised are told."""
+
+
 def server_error() -> Answer:
     """The service failed by itself: 500 (observed)."""
     message = "An error occurred while processing your request."
@@ -57,6 +61,14 @@ def unusable_answer(problem: str) -> Answer:
     """A user's own responder gave something that is no answer: 500 (ours, not the API's)."""
     message = f"The responder's answer cannot be used: {problem}"
     return error_answer(500, message, type="server_error", code="unusable_answer")
+
+
+def failed_responder(error: Exception) -> Answer:
+    """A user's own responder raised something: 500 (ours, not the API's)."""
+    text = str(error)[:LONGEST_REASON].encode("utf-8", "replace").decode()
+    reason = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    message = f"The responder raised {reason}"
+    return error_answer(500, message, type="server_error", code="responder_failed")
 
 
 def context_length_exceeded(

@@ -1,8 +1,7 @@
 """Answers that the user wrote: by a function, by custom_id, or in a file.
 
 Whatever the user's side does wrong becomes an error line, never an exception in the middle of a
-batch: a line that raises is a 500 as the service would give, with the reason in the log only, since
-a result file is read by others.
+batch: a line on which it raises is a 500 that says what was raised; the traceback is in the log.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ import orjson
 
 from batchsim.domain.batches import Usage
 from batchsim.domain.lines import RequestLine
+from batchsim.domain.parameters import a_kind
 from batchsim.domain.usage import usage_of
 from batchsim.errors import InputError, UsageError
 from batchsim.responders import Answer, Occasion, Responder, errors
@@ -50,7 +50,7 @@ def scripted(source: Source) -> Responder:
     batchsim.responders.cassette) is told by its first line; a request that is not on it gets an
     error line which names the nearest that is.
 
-    Raises UsageError when `source` is none of these, and InputError, with the line, when the file
+    Raises UsageError when `source` is none of these or asynchronous, and InputError, with the line, when the file
     cannot be read or a line of it holds no answer.
     """
     if isinstance(source, Mapping):
@@ -58,10 +58,15 @@ def scripted(source: Source) -> Responder:
     if isinstance(source, str | os.PathLike):
         path = Path(source)
         return _from_cassette(path) if is_cassette(path) else _from_file(path)
+    if _is_asynchronous(source):
+        raise UsageError(
+            "a responder cannot be asynchronous: lines are answered one after another",
+            hint="give a plain function; what it needs of asyncio it can have by asyncio.run(...)",
+        )
     if callable(source):
         return _by_function(source)
     raise UsageError(
-        f"a responder cannot be {_kind(source)}",
+        f"a responder cannot be {a_kind(source)}",
         hint="give a function of the request, a mapping by custom_id, or the path of a JSONL file",
     )
 
@@ -111,14 +116,21 @@ def _by_function(function: Callable[..., Script]) -> Responder:
         own = request._replace(body=orjson.loads(orjson.dumps(request.body)))
         try:
             script = function(own, occasion) if takes_occasion else function(own)
-        except Exception:  # noqa: BLE001 whatever the user's function raises is the line's outcome
+        except Exception as error:  # noqa: BLE001 what a user's function raises is the line's outcome
             _log.exception(
                 "the responder failed on line %d (%r)", request.number, request.custom_id
             )
-            return errors.server_error()
+            return errors.failed_responder(error)
         return _perform(script, request, occasion)
 
     return respond
+
+
+def _is_asynchronous(source: object) -> bool:
+    called = [source, getattr(type(source), "__call__", None)]  # noqa: B004 - it is looked into
+    return any(
+        inspect.iscoroutinefunction(each) or inspect.isasyncgenfunction(each) for each in called
+    )
 
 
 def _takes_two(function: Callable[..., Any]) -> bool:
@@ -146,7 +158,7 @@ def _perform(script: Any, request: RequestLine, occasion: Occasion) -> Answer:
         script.close()
         return errors.unusable_answer("the function is asynchronous; give a plain one")
     return errors.unusable_answer(
-        f"it is {_kind(script)}; a text, a dict, (status code, dict), an Answer or None is asked for"
+        f"it is {a_kind(script)}; a text, a dict, (status code, dict), an Answer or None is asked for"
     )
 
 
@@ -189,8 +201,3 @@ def _checked(answer: Answer) -> Answer:
 
 def _too_long() -> Answer:
     return errors.unusable_answer(f"it is longer than {LONGEST_BODY:,} characters")
-
-
-def _kind(value: Any) -> str:
-    name = type(value).__name__
-    return f"{'an' if name[:1] in 'aeiou' else 'a'} {name}"

@@ -1,5 +1,6 @@
 import json
 import logging
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from batchsim.domain.batches import Usage
 from batchsim.errors import InputError, UsageError
 from batchsim.responders import Answer
+from batchsim.responders.errors import failed_responder
 from batchsim.responders.scripted import LONGEST_BODY, scripted
 from batchsim.responders.simulated import simulated, with_text
 
@@ -83,23 +85,35 @@ def test_a_function_cannot_harm_the_request(chat, occasion):
     assert answer == simulated(request, occasion)
 
 
-def test_a_function_that_raises_is_a_500_that_tells_nothing(chat, occasion, caplog):
+def test_a_function_that_raises_is_a_500_that_tells_what_it_raised(chat, occasion, caplog):
     def fail(request):
-        raise ValueError("the password is swordfish")
+        raise ValueError("no such city: X")
 
     with caplog.at_level(logging.ERROR):
         answer = scripted(fail)(chat(), occasion)
     assert error_of(answer) == (
         500,
         {
-            "message": "An error occurred while processing your request.",
+            "message": "The responder raised ValueError: no such city: X",
             "type": "server_error",
             "param": None,
-            "code": None,
+            "code": "responder_failed",
         },
     )
     assert "the responder failed on line 1 ('request-1')" in caplog.text
-    assert "swordfish" in caplog.text
+    assert "Traceback" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (KeyError(), "KeyError"),
+        (ValueError("\ud800" + "x" * 600), "ValueError: ?" + "x" * 499),
+    ],
+    ids=["nothing to say", "long, and no text"],
+)
+def test_what_was_raised_is_told_in_words_that_a_result_can_hold(error, words):
+    assert error_of(failed_responder(error))[1]["message"] == f"The responder raised {words}"
 
 
 def test_an_interruption_is_not_an_answer(chat, occasion):
@@ -145,11 +159,28 @@ def test_a_wrong_answer_is_an_error_line_that_says_why(answer_to, script, proble
     assert problem_of(answer_to(script)).startswith(problem)
 
 
-def test_an_asynchronous_function_is_told_so(chat, occasion):
-    async def respond(request):
+async def _late(request):
+    return "late"
+
+
+async def _in_pieces(request):
+    yield "late"
+
+
+class _Late:
+    async def __call__(self, request):
         return "late"
 
-    problem = problem_of(scripted(respond)(chat(), occasion))
+
+@pytest.mark.parametrize("source", [_late, _in_pieces, _Late(), partial(_late)])
+def test_an_asynchronous_function_is_refused_at_once(source):
+    with pytest.raises(UsageError, match="a responder cannot be asynchronous") as refused:
+        scripted(source)
+    assert "asyncio.run" in refused.value.hint
+
+
+def test_a_function_that_turns_out_to_be_asynchronous_is_told_so(chat, occasion):
+    problem = problem_of(scripted(lambda *_: _late(None))(chat(), occasion))
     assert problem == "the function is asynchronous; give a plain one"
 
 

@@ -13,9 +13,10 @@ from functools import partial
 from typing import Any, BinaryIO, Literal, TypeVar
 
 from batchsim.backends import Page
+from batchsim.backends.arguments import check_clock, check_is
 from batchsim.backends.fake.behaviour import (
     Behaviour,
-    check_batch_faults,
+    check_faults,
     check_own_scenario,
     own_scenario,
 )
@@ -35,6 +36,7 @@ from batchsim.domain.batches import Batch
 from batchsim.domain.endpoints import is_openai_model
 from batchsim.domain.files import File
 from batchsim.domain.limits import OPENAI, Limits
+from batchsim.domain.parameters import a_kind
 from batchsim.errors import UsageError
 from batchsim.responders import Answer
 from batchsim.responders.scripted import Source, scripted
@@ -71,8 +73,8 @@ class FakeBackend(Clients):
     `undisturbed` is the same service with nothing between: what is asked there is no request, meets
     no fault of requests and changes no other's fate.
 
-    Raises UsageError for an unknown pacing, scenario or order, and what the responder's source
-    raises.
+    Raises UsageError for an unknown pacing, scenario or order and for what is of another kind, and
+    what the responder's source raises.
     """
 
     service = "the simulator"
@@ -97,6 +99,9 @@ class FakeBackend(Clients):
             raise UsageError(
                 f"results cannot be in {order!r} order", hint='choose "shuffled" or "input"'
             )
+        _check_kinds(clock=clock, limits=limits, store=store, supports=supports)
+        faults = NO_FAULTS if faults is None else faults
+        check_faults(faults)
         self.organization = organization
         self.project = project
         self._draws = Draws(seed)
@@ -112,8 +117,7 @@ class FakeBackend(Clients):
             organization=organization,
             project=project,
         ).in_scenario(scenario_of(scenario))
-        behaviour = replace(behaviour, faults=behaviour.faults + (faults or NO_FAULTS))
-        check_batch_faults(behaviour.faults)
+        behaviour = replace(behaviour, faults=behaviour.faults + faults)
         store = MemoryStore() if store is None else store
         self.lasts = not isinstance(store, MemoryStore)
         self.undisturbed = Simulator(behaviour, store, clock)
@@ -250,7 +254,7 @@ class FakeBackend(Clients):
         Requests are counted anew. A batch that is running its lines keeps its faults. Raises
         UsageError for a scenario that there is not.
         """
-        check_batch_faults(faults)
+        check_faults(faults)
         self.undisturbed.set_faults(faults)
         self._fates = self._fates_of(faults)
         self._own_fates.clear()
@@ -289,3 +293,16 @@ class FakeBackend(Clients):
     ) -> Value:
         fault = self._fate(name, subject, scenario)
         return ask() if fault is None else meet(fault, name, ask, self._service)
+
+
+def _check_kinds(*, clock: object, limits: object, store: object, supports: object) -> None:
+    check_clock(clock)
+    check_is("limits", limits, Limits, "give a Limits, such as Limits(requests_per_batch=100)")
+    if store is not None:
+        hint = "give one of batchsim.stores, such as disk.DiskStore(path)"
+        check_is("store", store, Store, hint)
+    if not callable(supports):
+        raise UsageError(
+            f"supports must be a function of a model's name, not {a_kind(supports)}",
+            hint="give one that says whether there is such a model: lambda name: True",
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from batchsim.backends.arguments import check_is
 from batchsim.backends.fake.faults import Faults
 from batchsim.backends.fake.ids import Draws
 from batchsim.backends.fake.pacing import Pacing
@@ -101,7 +102,8 @@ def check_own_scenario(metadata: Mapping[str, str] | None) -> None:
         raise Refused(f"Invalid value: {error.message}; {error.hint}.", param=param) from None
 
 
-def check_batch_faults(faults: Faults) -> None:
-    """Raise UsageError when batches shall live in a scenario that there is not."""
+def check_faults(faults: Faults) -> None:
+    """Raise UsageError for what is no Faults, and when batches shall live in an unknown scenario."""
+    check_is("faults", faults, Faults, "give a Faults, such as Faults(stale_list_for=60)")
     for each in faults.batches:
         scenario_of(each.scenario)

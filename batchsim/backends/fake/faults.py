@@ -6,12 +6,23 @@ A correct client survives every one of them. They are grouped by the boundary th
 from __future__ import annotations
 
 import math
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from batchsim.backends.fake.ids import Draws
 from batchsim.backends.fake.line_faults import LineFault
 from batchsim.backends.fake.request_faults import RequestFault
-from batchsim.backends.fake.rules import check_places, check_share, label_of, places_of
+from batchsim.backends.fake.rules import (
+    check_amount,
+    check_places,
+    check_seconds,
+    check_share,
+    is_number,
+    label_of,
+    places_of,
+)
 from batchsim.errors import UsageError
 
 SHARES = (
@@ -22,6 +33,15 @@ SHARES = (
     "doubled_lines",
     "blank_lines",
 )
+DELAYS = (
+    "file_unknown_for",
+    "file_unseen_for",
+    "file_pending_for",
+    "stale_list_for",
+    "tokens_held_for",
+    "result_ids_late_by",
+)
+LIFETIMES = ("results_live_for", "forgotten_after")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +153,20 @@ class Faults:
     def __post_init__(self) -> None:
         for name in SHARES:
             share = getattr(self, name)
-            if not 0 <= share <= 1:
+            if not (is_number(share) and 0 <= share <= 1):
                 raise UsageError(f"the share of {name} cannot be {share!r}: it is between 0 and 1")
-        if not math.isfinite(self.clock_ahead_by):
-            raise UsageError(f"a clock cannot be ahead by {self.clock_ahead_by!r}")
+        if not (is_number(self.clock_ahead_by) and math.isfinite(self.clock_ahead_by)):
+            raise UsageError(f"clock_ahead_by cannot be {self.clock_ahead_by!r}")
+        for name in DELAYS:
+            check_seconds(name, getattr(self, name))
+        for name in LIFETIMES:
+            if getattr(self, name) is not None:
+                check_seconds(name, getattr(self, name), sys.float_info.max)
+        check_amount("full_queue_batches", self.full_queue_batches)
+        if self.quota_after is not None:
+            check_amount("quota_after", self.quota_after)
+        for name, kind in RULES.items():
+            _check_rules(name, getattr(self, name), kind)
 
     def __add__(self, other: Faults) -> Faults:
         changes = {
@@ -162,7 +192,18 @@ class Faults:
         return shares + tuple(each for each in self.lines if each.spoils)
 
 
-RULES = ("requests", "lines", "batches")
-"""The fields that hold faults of their own; those of two plans are joined."""
+RULES: Mapping[str, type[Any]] = {
+    "requests": RequestFault,
+    "lines": LineFault,
+    "batches": BatchFault,
+}
+"""The fields that hold faults of their own, and of which kind; those of two plans are joined."""
+
+
+def _check_rules(name: str, rules: object, kind: type[Any]) -> None:
+    if not isinstance(rules, tuple) or not all(isinstance(each, kind) for each in rules):
+        hint = f"it is a tuple of {kind.__name__}s, such as ({kind.__name__}(...),)"
+        raise UsageError(f"{name} cannot be {rules!r:.200}", hint=hint)
+
 
 NO_FAULTS = Faults()

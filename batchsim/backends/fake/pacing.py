@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
 
+from batchsim.backends.fake.rules import is_number
 from batchsim.domain.lifecycle import Status
 from batchsim.errors import UsageError
 
@@ -42,7 +43,8 @@ class Pacing:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if not 0 <= value <= (1 if field.name == "spread" else math.inf):
+            most = 1 if field.name == "spread" else math.inf
+            if not (is_number(value) and 0 <= value <= most):
                 raise UsageError(f"a pacing's {field.name} cannot be {value!r}")
 
     def seconds(self, status: Status, lines: int, chance: float) -> float:
@@ -108,7 +110,7 @@ def pacing_of(choice: Pacing | str | None) -> Pacing:
         return choice
     try:
         return PACINGS["today" if choice is None else choice]
-    except KeyError:
+    except (KeyError, TypeError):
         names = ", ".join(PACINGS)
         raise UsageError(
             f"there is no pacing called {choice!r}", hint=f"choose one of {names}"

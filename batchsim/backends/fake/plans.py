@@ -22,9 +22,8 @@ from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any
 
-from batchsim.backends.fake.faults import RULES, BatchFault, Faults
-from batchsim.backends.fake.line_faults import LineFault
-from batchsim.backends.fake.request_faults import RequestFault
+from batchsim.backends.fake.faults import RULES, Faults
+from batchsim.backends.fake.rules import is_number
 from batchsim.backends.fake.scenarios import scenario_of
 from batchsim.errors import UsageError
 
@@ -36,8 +35,6 @@ MOST_RULES = 1_000
 
 MOST_PLACES = 10_000
 """Places of one fault, as in `nth = [1, 2]`."""
-
-_KINDS = {"requests": RequestFault, "lines": LineFault, "batches": BatchFault}
 
 
 class PlanError(UsageError):
@@ -70,7 +67,7 @@ def read_plan(path: Path) -> Faults:
 def plan_of(value: Mapping[str, Any]) -> Faults:
     """The faults in an object of plain JSON types. Raises PlanError."""
     options = _checked(Faults, {**value, **dict.fromkeys(RULES, ())}, "")
-    for name, kind in _KINDS.items():
+    for name, kind in RULES.items():
         entries = value.get(name)
         if entries is None:
             continue
@@ -155,7 +152,7 @@ def _typed(value: Any, wanted: str, key: str) -> Any:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return is_number(value) and math.isfinite(value)
 
 
 def _in_words(wanted: str) -> str:

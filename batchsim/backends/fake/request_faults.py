@@ -11,6 +11,7 @@ batchsim.domain.mishaps).
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -18,8 +19,10 @@ from typing import NamedTuple
 
 from batchsim.backends.calls import CALLS, Effect
 from batchsim.backends.fake.rules import (
+    check_amount,
     check_parameters,
     check_places,
+    check_seconds,
     check_share,
     check_status,
     unknown,
@@ -119,12 +122,14 @@ class RequestFault:
         check_share(self.share)
         check_status(self.status)
         check_places("nth", self.nth)
-        if not 0 <= self.since < self.until:
+        check_seconds("since", self.since)
+        check_seconds("until", self.until)
+        if not self.since < self.until:
             raise UsageError(f"no request comes from {self.since!r} until {self.until!r}")
-        if self.seconds is not None and not 0 <= self.seconds < math.inf:
-            raise UsageError(f"seconds cannot be {self.seconds!r}")
-        if self.at_byte is not None and self.at_byte < 0:
-            raise UsageError(f"at_byte cannot be {self.at_byte!r}: bytes are counted from 0")
+        if self.seconds is not None:
+            check_seconds("seconds", self.seconds, sys.float_info.max)
+        if self.at_byte is not None:
+            check_amount("at_byte", self.at_byte)
         wait = self.retry_after
         if isinstance(wait, str) and not (wait.isascii() and wait.isprintable()):
             raise UsageError("retry_after holds characters that no header can")

@@ -36,7 +36,10 @@ from batchsim.domain.parameters import (
     check_creation,
     check_lifetime,
     check_limit,
+    check_page,
     check_purpose,
+    check_request,
+    check_text,
 )
 from batchsim.responders import Answer
 from batchsim.stores import Store
@@ -112,6 +115,7 @@ class Simulator(Backend):
 
     def retrieve_file(self, file_id: str) -> File:
         """See Backend."""
+        check_text("file_id", file_id)
         with self._lock:
             now = self._advance()
             return self._view.file(self._view.find_file(file_id, now), now)
@@ -125,6 +129,7 @@ class Simulator(Backend):
         order: Literal["asc", "desc"] = "desc",
     ) -> Page[File]:
         """See Backend. Raises NotFound when there is no file `after` (inferred)."""
+        check_page(after, purpose)
         check_limit(limit, self._limits.files_per_page)
         if order not in ("asc", "desc"):
             raise refusals.unknown_order(order)
@@ -136,6 +141,7 @@ class Simulator(Backend):
 
     def delete_file(self, file_id: str) -> None:
         """See Backend."""
+        check_text("file_id", file_id)
         with self._lock:
             now = self._advance()
             self._records.file(file_id)
@@ -143,6 +149,7 @@ class Simulator(Backend):
 
     def read_file(self, file_id: str) -> Iterator[bytes]:
         """See Backend. Files for assistants and of user data are refused (observed)."""
+        check_text("file_id", file_id)
         with self._lock:
             record = self._view.find_file(file_id, self._advance())
             if record.file.purpose in UNREADABLE:
@@ -193,12 +200,14 @@ class Simulator(Backend):
 
     def retrieve_batch(self, batch_id: str) -> Batch:
         """See Backend. An id that does not begin with `batch` is refused (observed)."""
+        check_text("batch_id", batch_id)
         with self._lock:
             now = self._advance()
             return self._view.batch(self._view.find_batch(batch_id, now), now)
 
     def cancel_batch(self, batch_id: str) -> Batch:
         """See Backend. Cancelling while results are written is allowed (inferred)."""
+        check_text("batch_id", batch_id)
         with self._lock:
             now = self._advance()
             record = self._view.find_batch(batch_id, now)
@@ -211,6 +220,7 @@ class Simulator(Backend):
 
     def list_batches(self, *, limit: int = 20, after: str | None = None) -> Page[Batch]:
         """See Backend. Raises NotFound when there is no batch `after` (inferred)."""
+        check_page(after)
         check_limit(limit, self._limits.batches_per_page)
         with self._lock:
             return self._view.batches(limit=limit, after=after, now=self._advance())
@@ -223,6 +233,7 @@ class Simulator(Backend):
 
     def answer(self, url: str, body: dict[str, Any]) -> Answer:
         """See FakeBackend."""
+        check_request(url, body)
         if url not in ENDPOINTS:
             raise refusals.unknown_url("POST", url)
         with self._lock:

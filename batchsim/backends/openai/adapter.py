@@ -21,6 +21,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from batchsim.backends import Backend, Page
+from batchsim.backends.arguments import check_clock
 from batchsim.backends.calls import CALLS, Call
 from batchsim.backends.openai import answers, paths
 from batchsim.backends.openai.connection import (
@@ -40,6 +41,7 @@ from batchsim.clock import Clock, SystemClock
 from batchsim.domain.batches import Batch
 from batchsim.domain.endpoints import ENDPOINTS, is_openai_model
 from batchsim.domain.files import File, Purpose
+from batchsim.domain.parameters import check_page, check_request
 from batchsim.errors import AuthenticationFailed, BatchsimError, Refused, UsageError
 from batchsim.responders import Answer
 
@@ -73,6 +75,7 @@ class OpenAIBackend(Backend):
     ) -> None:
         import openai
 
+        check_clock(clock)
         self.provider = provider_of(provider)
         own = client is None
         if client is None:
@@ -148,6 +151,7 @@ class OpenAIBackend(Backend):
         order: Literal["asc", "desc"] = "desc",
     ) -> Page[File]:
         """`GET /files`."""
+        check_page(after, purpose)
         call = CALLS["list_files"]
         query = {"purpose": self._purpose(purpose), "limit": limit, "after": after, "order": order}
         return answers.read_page(File, self._ask(call, "get", "/files", query=query), call)
@@ -202,7 +206,8 @@ class OpenAIBackend(Backend):
             "completion_window": completion_window,
         }
         if metadata is not None:
-            body["metadata"] = dict(metadata)
+            given: Any = metadata  # what is no mapping is for the service to refuse
+            body["metadata"] = dict(given) if isinstance(given, Mapping) else given
         if output_expires_after is not None:
             body["output_expires_after"] = {"anchor": "created_at", "seconds": output_expires_after}
         call = CALLS["create_batch"]
@@ -222,6 +227,7 @@ class OpenAIBackend(Backend):
 
     def list_batches(self, *, limit: int = 20, after: str | None = None) -> Page[Batch]:
         """`GET /batches`."""
+        check_page(after)
         call = CALLS["list_batches"]
         query = {"limit": limit, "after": after}
         return answers.read_page(Batch, self._ask(call, "get", "/batches", query=query), call)
@@ -257,6 +263,7 @@ class OpenAIBackend(Backend):
 
     def answer(self, url: str, body: dict[str, Any]) -> Answer:
         """See Answers: `POST` to the endpoint, at the ordinary price, and never repeated."""
+        check_request(url, body)
         call = CALLS["answer"]
         options: dict[str, Any] = {"follow_redirects": False, "timeout": answer_timeout()}
         try:
@@ -314,8 +321,8 @@ class OpenAIBackend(Backend):
             return getattr(self._client, method)(
                 path, cast_to=self._response_class, options=options, **content
             )
-        except TypeError:
-            raise  # an argument that JSON cannot carry; nothing was sent
+        except TypeError as error:  # nothing was sent
+            raise UsageError(f"could not {call.words}: {error}; nothing was sent") from error
         except Exception as error:  # noqa: BLE001 - whatever the SDK raises has a meaning here
             # The text of a status error may echo the key; what matters of it has been kept.
             cause = None if hasattr(error, "status_code") else error

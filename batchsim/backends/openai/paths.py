@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
+from batchsim.domain.parameters import check_text
 from batchsim.errors import NotFound
 
 LONGEST_ID = 1_024
@@ -21,6 +22,7 @@ def batch(batch_id: str) -> str:
 
 
 def _segment(identifier: str, refusal: str, *, param: str | None) -> str:
+    check_text("id", identifier)
     if identifier in {"", ".", ".."} or len(identifier) > LONGEST_ID:
         raise NotFound(refusal[:LONGEST_ID], status=404, param=param)
     return quote(identifier, safe="")

@@ -201,6 +201,33 @@ class BatchContract:
         with pytest.raises(NotFound):
             backend.cancel_batch(identifier)
 
+    @pytest.mark.parametrize("identifier", [None, 5, [], {}, b"batch_1", object(), "batch_\ud800"])
+    def test_an_id_of_a_batch_that_is_no_text_is_not_sent(
+        self, backend: Backend, identifier: Any
+    ) -> None:
+        """Such as the batch itself, or that of an object which was never made."""
+        for ask in (backend.retrieve_batch, backend.cancel_batch):
+            with pytest.raises(UsageError):
+                ask(identifier)
+
+    @pytest.mark.parametrize("after", [5, []])
+    def test_a_page_of_batches_begins_after_an_id(self, backend: Backend, after: Any) -> None:
+        """Which is text."""
+        with pytest.raises(UsageError):
+            backend.list_batches(after=after)
+
+    @pytest.mark.parametrize("name", ["input_file_id", "endpoint", "completion_window", "metadata"])
+    @pytest.mark.parametrize("value", [5, [], object()], ids=["number", "list", "object"])
+    def test_a_creation_with_a_value_of_another_kind_creates_nothing(
+        self, backend: Backend, name: str, value: Any
+    ) -> None:
+        """Whether it is refused by the service or cannot be sent to it."""
+        file = upload(backend, input_lines(1, model=self.model))
+        before = backend.list_batches()
+        with pytest.raises((Refused, UsageError)):
+            backend.create_batch(**{"input_file_id": file.id, "endpoint": ENDPOINT, name: value})
+        assert backend.list_batches() == before
+
     def test_batches_may_share_their_input_file(self, backend: Backend) -> None:
         """There is no idempotency: asking twice makes two."""
         file = upload(backend, input_lines(1, model=self.model))

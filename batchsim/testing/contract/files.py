@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -73,6 +74,24 @@ class FileContract:
         with pytest.raises(UsageError):
             upload(backend, SAMPLE, "input\udcff.jsonl")
         assert backend.list_files(limit=1) == newest
+
+    @pytest.mark.parametrize("identifier", [None, 5, [], {}, b"file-1", object(), "file-\ud800"])
+    def test_an_id_that_is_no_text_is_not_sent(self, backend: Backend, identifier: Any) -> None:
+        """Such as that of an object which was never made."""
+        for ask in (backend.retrieve_file, backend.delete_file):
+            with pytest.raises(UsageError):
+                ask(identifier)
+        pieces = backend.read_file(identifier)
+        with pytest.raises(UsageError):
+            next(pieces)
+
+    @pytest.mark.parametrize("changes", [{"after": 5}, {"after": []}, {"purpose": []}], ids=str)
+    def test_a_page_that_nobody_can_ask_for_is_not_sent(
+        self, backend: Backend, changes: dict[str, Any]
+    ) -> None:
+        """What chooses the files is text."""
+        with pytest.raises(UsageError):
+            backend.list_files(**changes)
 
     def test_upload_answers_with_the_file(self, backend: Backend) -> None:
         """Complete, as `retrieve_file` shows it from then on."""
