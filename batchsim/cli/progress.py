@@ -11,6 +11,7 @@ import click
 
 from batchsim.amounts import counted, duration
 from batchsim.cli.failures import LONGEST
+from batchsim.cli.reasons import reasons
 from batchsim.domain.diagnosis import shown
 from batchsim.domain.limits import DAY, HOUR
 
@@ -90,6 +91,8 @@ class Display:
     def conclude(self, report: Report) -> None:
         """Say how the job ended and where its results are."""
         click.echo(summary(report), err=True)
+        for line in reasons(report):
+            click.echo(f"  {shown(line, LONGEST)}", err=True)
         for line in oddities(report):
             click.echo(shown(line, LONGEST), err=True)
 

@@ -92,6 +92,18 @@ class ResultLine(NamedTuple):
         )
 
     @property
+    def reason(self) -> LineError | None:
+        """Why there is no good answer: the line's own error, or what the bad answer says."""
+        if self.is_ok or self.error:
+            return self.error
+        body = self.response.body if self.response else None
+        told = body.get("error") if isinstance(body, dict) else None
+        told = told if isinstance(told, dict) else {"message": told}
+        status = self.response.status_code if self.response else 0
+        code = told.get("code") or told.get("type") or f"http_{status}"
+        return LineError(str(code), str(told.get("message") or ""))
+
+    @property
     def usage(self) -> Usage:
         """The tokens that a good answer says it took; none for a line without a good answer."""
         return usage_of(self.response.body) if self.is_ok and self.response else _NO_USAGE

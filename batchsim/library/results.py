@@ -77,13 +77,7 @@ class Result(Generic[Parsed_co]):
     @property
     def error(self) -> LineError | None:
         """Why there is no good answer: the line's own error, or what the bad answer says."""
-        if self.is_ok or self.line.error:
-            return self.line.error
-        told = self.body.get("error") if isinstance(self.body, dict) else None
-        told = told if isinstance(told, dict) else {"message": told}
-        status = self.line.response.status_code if self.line.response else 0
-        code = told.get("code") or told.get("type") or f"http_{status}"
-        return LineError(str(code), str(told.get("message") or ""))
+        return self.line.reason
 
     @property
     def usage(self) -> Usage:
