@@ -171,7 +171,7 @@ def reads_whole(lines):
     ("run", "kind", "words"),
     [
         (loses_one, "loses", "item 0, for 'request-0', is None"),
-        (shortens, "loses", "it returned 1 items for 2 lines"),
+        (shortens, "loses", "it returned 1 item for 2 lines"),
         (leaves, "loses", "the service has a good answer, which is paid, in file-"),
         (doubles, "doubles", "it returned 3 items for 2 lines"),
         (swaps, "misorders", "expected: the result of 'request-0'"),
@@ -252,7 +252,7 @@ def test_the_story_is_whole():
         "",
         "1 line; the results are in input order",
         "late_output_file: an ended batch names its files half a minute late",
-        "line 0 is answered with 429, 1 times",
+        "line 0 is answered with 429, 1 time",
     ]
     assert lines[7].startswith("       0 s  upload_file input.jsonl -> file-")
     assert lines[-2:] == [
