@@ -14,6 +14,9 @@ from typing import Any
 MILLISECONDS_FROM = 100_000_000_000
 """A number at least this large is taken as milliseconds: as seconds it would be the year 5138."""
 
+LARGEST = (1 << 63) - 1
+"""No service counts so far, and no larger number can be written down everywhere."""
+
 NEVER = 946_656_000_000
 """The time, in milliseconds, that one service writes for one that is absent (observed)."""
 
@@ -26,12 +29,12 @@ def text(value: Any) -> str | None:
 
 
 def integer(value: Any) -> int | None:
-    """An integer, or None; a bool is not a number here."""
+    """An integer, or None; a bool is not a number here, nor what needs more than 64 bits."""
     if isinstance(value, bool):
         return None
     if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value if isinstance(value, int) else None
+        value = int(value)
+    return value if isinstance(value, int) and abs(value) <= LARGEST else None
 
 
 def count(value: Any) -> int:

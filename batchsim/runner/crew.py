@@ -13,14 +13,14 @@ import queue
 import threading
 from typing import NamedTuple, Protocol, Self
 
-from batchsim.clock import VirtualClock
+from batchsim.clock import SystemClock, VirtualClock
 from batchsim.runner.actions import Action, Download, ShardAction, Upload
 from batchsim.runner.entries import Entry
 from batchsim.runner.perform import perform
 from batchsim.runner.workplace import Workplace
 
 ENDS_WITHIN = 2.0
-"""Seconds that workers are given to end when the loop ends."""
+"""Seconds that the workers are given, all together, to end when the loop ends."""
 
 
 class _Record(Protocol):
@@ -50,8 +50,10 @@ class Crew:
 
     def __exit__(self, *_: object) -> None:
         self._work.stopping.set()
+        clock = SystemClock()  # the threads are real, whatever time the backend lives by
+        until = clock.steady() + ENDS_WITHIN
         for thread in self._busy.values():
-            thread.join(ENDS_WITHIN)
+            thread.join(max(0.0, until - clock.steady()))
 
     @property
     def is_busy(self) -> bool:

@@ -27,6 +27,13 @@ OUT_OF_RANGE = 416
 """The HTTP status for a part that begins after the end of the content."""
 
 
+MORE_THAN_SAID = 64 << 20
+"""Bytes that may come beyond a file's size: one that the service tells wrong, but not without end."""
+
+LARGEST = 64 << 30
+"""Bytes that may come of a file whose size is not told."""
+
+
 def download(work: Workplace, action: Download, shard: ShardState) -> Entry:
     """Fetch a result file, or tell that it is gone."""
     path = work.directory.file(action.shard, action.source)
@@ -54,6 +61,7 @@ def download(work: Workplace, action: Download, shard: ShardState) -> Entry:
 def fetch(work: Workplace, file_id: str, path: Path) -> tuple[int, str]:
     """Bring the content of a result file to `path`; its size, and its SHA-256 in hexadecimal."""
     expected = work.backend.retrieve_file(file_id).bytes
+    most = expected + MORE_THAN_SAID if expected else LARGEST
     partial = path.with_name(f".{path.name}.part")
     digest = hashlib.sha256()
     may_resume = work.partials.get(partial) == file_id and isinstance(work.backend, Resumes)
@@ -68,6 +76,9 @@ def fetch(work: Workplace, file_id: str, path: Path) -> tuple[int, str]:
                     stream.write(piece)
                     digest.update(piece)
                     size += len(piece)
+                    if size > most:
+                        del work.partials[partial]
+                        raise TransferBroken(f"{file_id} does not end after {size:,} bytes")
             except Refused as error:
                 if isinstance(error, RateLimited) or error.status != OUT_OF_RANGE:
                     raise

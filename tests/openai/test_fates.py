@@ -60,6 +60,7 @@ UNREADABLE = {
     "null": b"null",
     "a list": b"[]",
     "nothing": b"",
+    "an event stream": b'data: {"id": "batch_1"}\n\ndata: [DONE]\n\n',
     "not UTF-8": b'{"id": "\xff"}',
     "a BOM": b'\xef\xbb\xbf{"id": "batch_1"}',
 }

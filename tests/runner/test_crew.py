@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,6 +11,7 @@ from batchsim.backends.fake import FakeBackend
 from batchsim.clock import ScaledClock
 from batchsim.domain.limits import Limits
 from batchsim.errors import JobIncomplete, OutcomeUnknown, Refused
+from batchsim.runner.crew import ENDS_WITHIN, Crew
 from batchsim.runner.journal import Journal
 from batchsim.runner.run import Policy, run
 
@@ -128,3 +130,22 @@ def test_uploads_without_an_answer_are_looked_for_side_by_side(build, source):
     policy = Policy(parallel=3)
     assert run(source, backend, results=build.results, limits=LIMITS, policy=policy).all_ok
     assert len(backend.list_files(purpose="batch").data) == SHARDS
+
+
+def test_however_many_workers_hang_the_stop_waits_for_all_of_them_together(build, monkeypatch):
+    class Hung:
+        waited = 0.0
+
+        def join(self, timeout):
+            Hung.waited += timeout
+            now[0] += timeout
+
+    now = [100.0]
+    monkeypatch.setattr("batchsim.clock.SystemClock.steady", lambda self: now[0])
+    work = SimpleNamespace(
+        backend=FakeBackend(clock=ScaledClock(10)), policy=Policy(), stopping=threading.Event()
+    )
+    with Crew(work) as crew:
+        crew._busy = {n: Hung() for n in range(4)}
+    assert work.stopping.is_set()
+    assert Hung.waited == ENDS_WITHIN
