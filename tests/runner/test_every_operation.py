@@ -81,12 +81,25 @@ def test_stopped_before_every_operation_of_five_shards(build, monkeypatch):
         assert report.all_ok, f"killed before operation {n}, {operations.seen[n - 1]}"
         assert paid_by_shard(backend) == every_shard
         assert answers(content) == ANSWERS
+        assert content == written_by(backend), "the service's own bytes, in the order of the input"
         if n % 10 == 1:
             again()
             assert results.read_bytes() == content
     kinds = {name.partition(":")[0] for name in operations.seen}
     assert kinds == {"disk", "network"}
     assert n > 100
+
+
+def written_by(backend):
+    """The result lines as the service wrote them, put in order here without the runner."""
+    import orjson
+
+    files = backend.undisturbed.list_files(purpose="batch_output").data
+    lines = {}
+    for file in files:
+        content = b"".join(backend.undisturbed.read_file(file.id))
+        lines |= {orjson.loads(line)["custom_id"]: line for line in content.splitlines(True)}
+    return b"".join(lines[custom_id] for custom_id in ANSWERS)
 
 
 def answers(content):
