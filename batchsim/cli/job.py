@@ -187,7 +187,8 @@ class Follower:
         if started is not None and started.account and backend.account != started.account:
             raise JournalError(
                 f"the job was begun with another key, organization or project of {self.service}",
-                hint="give the key with which it began",
+                hint="give the key with which it began, or tie the job to this one: run it again "
+                "with --same-account",
             )
         return backend
 

@@ -92,6 +92,13 @@ OPTIONS = (
         "repeated). Without it the limit is learned from the first refusal, and remembered.",
     ),
     click.option(
+        "--same-account",
+        is_flag=True,
+        help="The key is another than the one with which the job began, and of the same project, "
+        "as when a key was replaced. The job is tied to it from then on. A key that does not show "
+        "the job's batches is refused all the same.",
+    ),
+    click.option(
         "--network-files",
         is_flag=True,
         help="Let the job directory lie on a network file system, where locks may not hold.",
@@ -131,6 +138,7 @@ def policy_options(command: Callable[..., Any]) -> Callable[..., Any]:
         on_unknown: str | None,
         max_cost: Decimal | None,
         queue_limits: dict[str, int],
+        same_account: bool,
         network_files: bool,
         delete_remote: bool,
         finish_sync: bool,
@@ -147,6 +155,7 @@ def policy_options(command: Callable[..., Any]) -> Callable[..., Any]:
             max_cost=max_cost,
             queue_limits=queue_limits,
             queue_memory=state_folder() / "queues.json" if backend == "real" else None,
+            same_account=same_account,
             network_files=network_files,
             delete_remote=delete_remote,
             finish_sync=finish_sync,

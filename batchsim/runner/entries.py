@@ -86,6 +86,13 @@ class Started(Entry):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AccountChanged(Entry):
+    """Somebody said that another key is the same account's: the job goes on with it."""
+
+    account: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ShardEntry(Entry):
     """Something that happened to one shard; shards are numbered from 1."""
 

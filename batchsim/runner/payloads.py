@@ -13,6 +13,7 @@ import orjson
 from batchsim.domain.batches import Batch, Usage
 from batchsim.runner.differences import Claim, Difference
 from batchsim.runner.entries import (
+    AccountChanged,
     AnswerIntended,
     AnswerSettled,
     Audited,
@@ -55,6 +56,7 @@ KINDS: Mapping[str, type[Entry]] = {
     kind.__name__: kind
     for kind in (
         Started,
+        AccountChanged,
         Planned,
         Weighed,
         Divided,

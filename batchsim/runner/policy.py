@@ -75,6 +75,8 @@ class Policy:
     """A file that remembers across jobs how many tokens the service lets queue per model."""
     survey_from: int = 5
     """From so many live batches on, the list is read instead of each of them."""
+    same_account: bool = False
+    """Whether a key other than the one with which the job began is the same account's."""
     network_files: bool = False
     """Let the job directory lie on a network file system, where locks and syncing may not hold."""
     on_unknown: OnUnknown | Literal["stop", "wait", "fence"] = OnUnknown.STOP

@@ -265,13 +265,15 @@ def describe_search(shard: ShardState, state: State, policy: Policy, now: float)
     return f"shard {shard.plan.shard} of {len(state.shards)}: {text}" if many else text
 
 
-def _describe_job(entry: entries.Entry, state: State) -> str:
+def _describe_job(entry: entries.Entry, state: State) -> str:  # noqa: C901 - one case per kind of entry
     match entry:
         case entries.Started():
             if state.skipped is None:
                 return f"{entry.lines:,} lines are valid"
             left = state.skipped.lines
             return f"{entry.lines - left:,} lines are valid, {left:,} are not and are left out"
+        case entries.AccountChanged():
+            return "the job goes on with another key of the same account"
         case entries.FinishBegun():
             return "the deadline nears: asking for what is left without batches"
         case entries.RoundPlanned():

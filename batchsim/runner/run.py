@@ -21,9 +21,10 @@ from pathlib import Path
 from batchsim.backends import Backend
 from batchsim.domain.limits import Limits
 from batchsim.domain.parameters import is_text
-from batchsim.errors import InputError, JobIncomplete, JournalError, UnaccountedBatches, UsageError
+from batchsim.errors import InputError, JobIncomplete, UnaccountedBatches, UsageError
 from batchsim.jsonl import open_input
 from batchsim.runner import copies, settle
+from batchsim.runner.accounts import check_service
 from batchsim.runner.actions import Action, Done, Download, Stop, Upload, Wait
 from batchsim.runner.agenda import Agenda
 from batchsim.runner.content import ShardContent, changed_input
@@ -31,6 +32,7 @@ from batchsim.runner.crew import Crew
 from batchsim.runner.decide import decide
 from batchsim.runner.directory import JobDirectory, RequestLike
 from batchsim.runner.entries import (
+    AccountChanged,
     AnswerIntended,
     AnswerSettled,
     Audited,
@@ -132,11 +134,12 @@ def run(
             state = fold(journal.entries())
             has_begun = state.started is not None
             source = source or directory.spool(_lines(requests), has_begun=has_begun)
+            moved = None
             if state.started is None:
                 plan = plan or planned(source)
             else:
                 plan = None
-                _check_service(backend, state.started)
+                moved = check_service(backend, state, policy)
                 _check_input(source, state.started, state)
             work = Workplace(
                 backend,
@@ -151,6 +154,8 @@ def run(
             loop = _Loop(journal, work, limits, observe, notices)
             if plan is not None:
                 loop.begin(plan, own)
+            elif moved is not None:
+                loop.move(moved)
             try:
                 loop.run()
             finally:
@@ -211,6 +216,10 @@ class _Loop:
             plan.skipped.write(self._work.directory)
         skipped = [plan.skipped.entry()] if plan.skipped else []
         self._record(started, *skipped, *plan.shards)
+
+    def move(self, moved: AccountChanged) -> None:
+        """Record that the job goes on with another key."""
+        self._record(moved)
 
     def run(self) -> None:
         """Go on until the results are written. Raises JobIncomplete when that cannot be now."""
@@ -354,21 +363,6 @@ def _plan(
             )
     except OSError as error:
         raise InputError(f"the file cannot be read: {error.strerror}", path=source) from None
-
-
-def _check_service(backend: Backend, started: Started) -> None:
-    """Raises JournalError when the job began elsewhere, as in a rehearsal on the simulator."""
-    if backend.service != started.service:
-        raise JournalError(
-            f"the job was begun on {started.service} and cannot go on at {backend.service}",
-            hint="give the same backend as then, or another results file",
-        )
-    if started.account and backend.account != started.account:
-        raise JournalError(
-            f"the job was begun with another key, organization or project of {backend.service}",
-            hint="give the key with which it began: another may not see its batches, and what "
-            "cannot be seen might be paid for again",
-        )
 
 
 def _check_input(source: Path, started: Started, state: State) -> None:

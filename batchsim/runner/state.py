@@ -21,6 +21,7 @@ from batchsim.errors import JournalError
 from batchsim.responders.models import alias
 from batchsim.runner.differences import Difference
 from batchsim.runner.entries import (
+    AccountChanged,
     AnswerIntended,
     AnswerSettled,
     Audited,
@@ -354,6 +355,8 @@ class State:
         match entry:
             case Started():
                 self.started, self.started_at = entry, at
+            case AccountChanged() if self.started is not None:
+                self.started = replace(self.started, account=entry.account)
             case Planned():
                 self.shards[entry.shard] = ShardState(entry, since=at)
                 self.last_shards[entry.round] = entry.shard

@@ -46,6 +46,7 @@ EVERY_KIND = [
     entries.AnswerIntended(shard=1, position=0, reserved=Decimal("0.01")),
     entries.AnswerIntended(shard=1, position=1, reserved=None),
     entries.AnswerSettled(shard=1, position=0, usd=Decimal("0.002"), again=True),
+    entries.AccountChanged(account="b"),
     entries.Divided(shard=1),
     entries.Settled(shard=1, usd=Decimal("0.0000012")),
     entries.UploadIntended(shard=1, attempt=1, filename="bs.jsonl"),
