@@ -15,9 +15,9 @@ import orjson
 
 from batchsim.domain.batches import BatchError
 from batchsim.domain.endpoints import ENDPOINTS
-from batchsim.domain.json_objects import is_deeper, repeated_names
+from batchsim.domain.json_objects import is_deeper, repeated_names, type_name
 from batchsim.domain.limits import OPENAI
-from batchsim.domain.validation import KEYS, type_name
+from batchsim.domain.validation import KEYS
 
 HEAD = 1 << 16
 """How many bytes of a file's start `wrong_format` wants to see, if there are so many."""
@@ -220,6 +220,8 @@ def shown(text: str, longest: int = 300) -> str:
     Control, bidirectional and invisible characters are escaped; what is beyond `longest`
     characters is left out.
     """
+    if len(text) <= longest and text.isprintable():
+        return text
     safe = "".join(
         character
         if character.isprintable()

@@ -65,3 +65,18 @@ def repeated_names(content: bytes) -> list[str]:
 
     json.loads(content, object_pairs_hook=remember, parse_int=float)
     return [name for name, times in Counter(top).items() if times > 1]
+
+
+def type_name(value: Any) -> str:
+    """How the API's refusals name the JSON type of `value`, with its article (observed)."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "a boolean"
+    if isinstance(value, int):
+        return "an integer"
+    if isinstance(value, float):
+        return "a decimal number"
+    if isinstance(value, str):
+        return "a string"
+    return "an array" if isinstance(value, list) else "an object"

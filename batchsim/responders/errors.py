@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from batchsim.domain import validation
+from batchsim.domain import batch_errors
 from batchsim.responders import Answer
 
 
@@ -99,7 +99,7 @@ def out_of_range(param: str, kind: str, bound: str, limit: float, value: float) 
 
 def invalid_type(param: str, expected: str, value: Any) -> Answer:
     """A parameter of the wrong JSON type (observed)."""
-    error = validation.invalid_type(0, param, expected, value)
+    error = batch_errors.invalid_type(0, param, expected, value)
     return error_answer(400, error.message, param=param, code=error.code)
 
 

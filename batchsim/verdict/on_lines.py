@@ -9,9 +9,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 
 from batchsim.backends.fake.history import BatchHistory
+from batchsim.domain.batch_errors import INPUT_ERRORS
 from batchsim.domain.lifecycle import Status
 from batchsim.domain.lines import RequestLine
-from batchsim.domain.validation import INPUT_ERRORS
 from batchsim.verdict.case import Case, Double, Fate, is_over
 from batchsim.verdict.findings import Finding, finding
 

@@ -9,8 +9,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from batchsim.backends.fake.requests import Entry
+from batchsim.domain.batch_errors import INPUT_ERRORS
 from batchsim.domain.lifecycle import Status
-from batchsim.domain.validation import INPUT_ERRORS
 from batchsim.verdict.case import Case, is_over
 from batchsim.verdict.findings import Finding, finding
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchsim.domain import validation
+from batchsim.domain import batch_errors, validation
 from batchsim.domain.advice import Advice
 from batchsim.domain.batches import BatchError
 from batchsim.domain.diagnosis import (
@@ -130,19 +130,19 @@ def test_a_file_that_may_be_jsonl_is_left_to_its_lines(head):
 
 
 ERRORS = [
-    validation.invalid_json_line(1),
-    *(validation.missing_required_parameter(1, key) for key in validation.KEYS),
-    validation.missing_body_parameter(1, "messages"),
-    validation.invalid_type(1, "body", "an object", []),
-    validation.duplicate_custom_id(1, "a"),
-    validation.invalid_url(1),
-    validation.invalid_method(1),
-    validation.model_not_found(1, "x"),
-    validation.mismatched_model(1, "x"),
-    validation.streaming_unsupported(1, "Responses"),
-    validation.empty_file(),
-    validation.too_many_requests(50_001, 50_000),
-    validation.too_many_inputs(50_001, 50_000),
+    batch_errors.invalid_json_line(1),
+    *(batch_errors.missing_required_parameter(1, key) for key in validation.KEYS),
+    batch_errors.missing_body_parameter(1, "messages"),
+    batch_errors.invalid_type(1, "body", "an object", []),
+    batch_errors.duplicate_custom_id(1, "a"),
+    batch_errors.invalid_url(1),
+    batch_errors.invalid_method(1),
+    batch_errors.model_not_found(1, "x"),
+    batch_errors.mismatched_model(1, "x"),
+    batch_errors.streaming_unsupported(1, "Responses"),
+    batch_errors.empty_file(),
+    batch_errors.too_many_requests(50_001, 50_000),
+    batch_errors.too_many_inputs(50_001, 50_000),
     BatchError("from_the_future", ""),
 ]
 
@@ -158,21 +158,21 @@ def test_every_error_has_a_hint_of_one_line(error):
 
 def test_the_hint_names_the_line_that_came_first():
     assert "line 40,000 " in hint_for(
-        validation.duplicate_custom_id(50_000, "a"), first_line=40_000
+        batch_errors.duplicate_custom_id(50_000, "a"), first_line=40_000
     )
-    assert "line 3 " in hint_for(validation.mismatched_model(9, "x"), first_line=3)
+    assert "line 3 " in hint_for(batch_errors.mismatched_model(9, "x"), first_line=3)
 
 
 @pytest.mark.parametrize(
     ("error", "url", "expected"),
     [
-        (validation.invalid_url(1), "/v1/embeddings", True),
-        (validation.invalid_url(1), "/v1/embedding", False),
-        (validation.invalid_url(1), ["/v1/embeddings"], False),
-        (validation.mismatched_model(1, "x"), None, True),
-        (validation.too_many_requests(2, 1), None, True),
-        (validation.too_many_inputs(2, 1), None, True),
-        (validation.model_not_found(1, "x"), None, False),
+        (batch_errors.invalid_url(1), "/v1/embeddings", True),
+        (batch_errors.invalid_url(1), "/v1/embedding", False),
+        (batch_errors.invalid_url(1), ["/v1/embeddings"], False),
+        (batch_errors.mismatched_model(1, "x"), None, True),
+        (batch_errors.too_many_requests(2, 1), None, True),
+        (batch_errors.too_many_inputs(2, 1), None, True),
+        (batch_errors.model_not_found(1, "x"), None, False),
     ],
 )
 def test_some_errors_only_say_that_one_batch_is_not_enough(error, url, expected):

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from batchsim.domain.batch_errors import invalid_json_line
 from batchsim.domain.batches import BatchError
 from batchsim.domain.limits import Limits
 from batchsim.domain.lines import RequestLine
-from batchsim.domain.validation import InputRules, invalid_json_line
+from batchsim.domain.validation import InputRules
 from batchsim.errors import InputError
 from batchsim.jsonl import BLOCK, read_lines
 from batchsim.pricing.tokens import estimate_prompt_tokens

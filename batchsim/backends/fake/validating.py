@@ -13,13 +13,9 @@ from batchsim.backends.fake.course import closing_time, running_time
 from batchsim.backends.fake.execution import Execution
 from batchsim.backends.fake.records import BatchRecord, Records
 from batchsim.backends.fake.running import Running
+from batchsim.domain.batch_errors import file_not_found, invalid_json_line, token_limit_exceeded
 from batchsim.domain.batches import BatchError
-from batchsim.domain.validation import (
-    InputRules,
-    file_not_found,
-    invalid_json_line,
-    token_limit_exceeded,
-)
+from batchsim.domain.validation import InputRules
 from batchsim.responders.models import alias
 from batchsim.stores import Store
 
