@@ -205,10 +205,8 @@ def _fate(result: ResultLine) -> Fate:
     if response is None or response.status_code in (0, 408, 409) or response.status_code >= 500:
         return Fate.PASSING
     if response.status_code == 429:
-        body = response.body if isinstance(response.body, dict) else {}
-        error = body.get("error")
-        code = error.get("code") if isinstance(error, dict) else None
-        return Fate.FINAL if code in HOPELESS else Fate.PASSING
+        reason = result.reason
+        return Fate.FINAL if reason and reason.code in HOPELESS else Fate.PASSING
     return Fate.FINAL
 
 

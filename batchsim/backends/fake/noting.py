@@ -15,6 +15,7 @@ from batchsim.amounts import counted
 from batchsim.backends import Page
 from batchsim.backends.fake.requests import Entry, RequestJournal
 from batchsim.domain.batches import Batch
+from batchsim.domain.diagnosis import shown
 from batchsim.domain.files import File
 from batchsim.errors import BatchsimError
 from batchsim.responders import Answer
@@ -125,7 +126,7 @@ class _Note:
 
     def add(self, outcome: str, **facts: Any) -> None:
         self.is_done = True
-        words = _plain(f"{self._request} -> {outcome}")
+        words = shown(f"{self._request} -> {outcome}", LONGEST_WORDS)
         again = (self._call, self._subject, words, self._number, self._at)
         if not facts.get("whole") and self._journal.repeat(*again):
             return
@@ -141,13 +142,6 @@ class _Note:
                 **facts,
             )
         )
-
-
-def _plain(words: str) -> str:
-    """Words that fit a line of a terminal, whatever a client called its files."""
-    if len(words) > LONGEST_WORDS:
-        words = f"{words[:LONGEST_WORDS]}..."
-    return words if words.isprintable() else words.encode("unicode_escape").decode("ascii")
 
 
 def _kind(error: BatchsimError) -> str:
