@@ -19,9 +19,9 @@ import pytest
 from batchsim.backends.fake import FakeBackend, Faults, RequestFault
 from batchsim.backends.fake.line_faults import LineFault
 from batchsim.backends.fake.pacing import Pacing
+from batchsim.domain.batch_errors import INPUT_ERRORS
 from batchsim.domain.limits import HOUR, Limits
 from batchsim.domain.lines import RequestLine
-from batchsim.domain.validation import INPUT_ERRORS
 from batchsim.errors import JournalError
 from batchsim.pricing.tokens import estimate_prompt_tokens
 from batchsim.runner.differences import Claim
