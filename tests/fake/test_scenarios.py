@@ -8,6 +8,7 @@ from batchsim.backends.fake.pacing import PACINGS
 from batchsim.backends.fake.scenarios import SCENARIOS, scenario_of
 from batchsim.domain.lifecycle import Status
 from batchsim.errors import Refused, UsageError
+from batchsim.testing.example import LEGAL
 
 HOUR = 3_600
 LINES = 40
@@ -131,3 +132,15 @@ def test_an_incident_fails_some_batches_and_not_others() -> None:
     ]
     fake.clock.sleep(HOUR)
     assert {fake.retrieve_batch(each).status for each in ids} == {Status.COMPLETED, Status.FAILED}
+
+
+@pytest.mark.parametrize("one", sorted(LEGAL))
+def test_what_a_pipeline_must_survive_ends_whatever_else_happens(one) -> None:
+    for other in LEGAL:
+        fake = FakeBackend(scenario=f"{one},{other}")
+        service = fake.undisturbed
+        file = service.upload_file(input_file(), filename="input.jsonl")
+        fake.clock.sleep(2)
+        batch = service.create_batch(input_file_id=file.id, endpoint="/v1/chat/completions")
+        fake.clock.sleep(72 * HOUR)
+        assert service.retrieve_batch(batch.id).status.is_terminal, f"{one},{other}"

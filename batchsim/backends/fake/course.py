@@ -18,7 +18,9 @@ def next_event(record: BatchRecord, behaviour: Behaviour) -> tuple[Event, float]
     if batch.status.is_terminal:
         return Event.WRITTEN, math.inf
     chance = behaviour.draws.share(f"time {batch.status}", record.number)
-    if (cancelled := _cancelled_by_others(record, behaviour)) is not None:
+    closing = closing_time(record, behaviour)
+    cancelled = _cancelled_by_others(record, behaviour)
+    if cancelled is not None and cancelled <= closing:
         return Event.CANCEL_REQUESTED, cancelled
     end = record.since + pacing.seconds(batch.status, batch.request_counts.total, chance)
     if batch.status is Status.CANCELLING:
@@ -26,7 +28,6 @@ def next_event(record: BatchRecord, behaviour: Behaviour) -> tuple[Event, float]
     if batch.status is Status.FINALIZING:
         whole = record.ran == batch.request_counts.total
         return Event.WRITTEN if whole else Event.PARTLY_WRITTEN, end
-    closing = closing_time(record, behaviour)
     if end > closing:
         return Event.WINDOW_CLOSED, closing
     return Event.ACCEPTED if batch.status is Status.VALIDATING else Event.EXECUTED, end
