@@ -234,9 +234,9 @@ def restore(path: str) -> Facts:
     from batchsim.runner.collect import collect
     from batchsim.runner.content import ShardContent
     from batchsim.runner.directory import JobDirectory
-    from batchsim.runner.entries import Source
     from batchsim.runner.journal import Journal
     from batchsim.runner.plan import custom_ids_in
+    from batchsim.runner.shard_entries import Source
     from batchsim.runner.state import fold
 
     results = Path(f"{path}.restored")

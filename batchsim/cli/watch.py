@@ -103,7 +103,7 @@ class _Looker:
 
     def look(self) -> bool:
         """Look once, unless there is nothing to look at any more; whether there was."""
-        from batchsim.runner.entries import Observed
+        from batchsim.runner.shard_entries import Observed
         from batchsim.runner.state import Stage
 
         state = self._follower.state

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from batchsim.runner.entries import Source
+from batchsim.runner.shard_entries import Source
 
 
 @dataclass(frozen=True, slots=True)

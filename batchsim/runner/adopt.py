@@ -21,12 +21,13 @@ from batchsim.domain.limits import Limits
 from batchsim.errors import NotFound, UsageError
 from batchsim.jsonl import open_input, replace_file
 from batchsim.runner.directory import JobDirectory
-from batchsim.runner.entries import Created, Origin, Started
+from batchsim.runner.entries import Started
 from batchsim.runner.journal import Journal
 from batchsim.runner.naming import job_of, new_run
 from batchsim.runner.report import Report
 from batchsim.runner.run import run
 from batchsim.runner.search import listed_since
+from batchsim.runner.shard_entries import Created, Origin
 from batchsim.runner.taking_over import Takeover
 
 

@@ -22,9 +22,10 @@ from batchsim.domain.batches import Usage
 from batchsim.errors import JournalError
 from batchsim.jsonl import replace_file
 from batchsim.runner.directory import JobDirectory
-from batchsim.runner.entries import Planned, Tally
+from batchsim.runner.entries import Tally
 from batchsim.runner.outcomes import Outcome
 from batchsim.runner.overlay import Overlay, Result
+from batchsim.runner.shard_entries import Planned
 
 _LEADING_ID = re.compile(
     rb'\s*\{\s*(?:"id"\s*:\s*(?:null|"[^"\\]*")\s*,\s*)?"custom_id"\s*:\s*("[^"\\]*")'

@@ -31,10 +31,11 @@ from batchsim.errors import BatchsimError
 from batchsim.jsonl import read_lines, replace_file
 from batchsim.runner.differences import Claim, Difference
 from batchsim.runner.directory import JobDirectory
-from batchsim.runner.entries import Downloaded, Origin, Source, Tally
+from batchsim.runner.entries import Tally
 from batchsim.runner.outcomes import Outcome, Verdict, is_blank, judge
 from batchsim.runner.places import HTTP_OK, Index, Place
 from batchsim.runner.records import named_lines, record, unnamed_lines
+from batchsim.runner.shard_entries import Downloaded, Origin, Source
 from batchsim.runner.state import ShardState
 
 _MARK = b"\xef\xbb\xbf"

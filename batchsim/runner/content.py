@@ -12,8 +12,8 @@ from typing import Self
 
 from batchsim.errors import JournalError
 from batchsim.jsonl import BLOCK, open_input
-from batchsim.runner.entries import Planned
 from batchsim.runner.plan import runs
+from batchsim.runner.shard_entries import Planned
 
 
 class ShardContent(io.RawIOBase):

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from batchsim.errors import JournalError
 from batchsim.jsonl import BLOCK
-from batchsim.runner.entries import Downloaded
 from batchsim.runner.fetch import fetch
+from batchsim.runner.shard_entries import Downloaded
 from batchsim.runner.state import ShardState
 from batchsim.runner.workplace import Workplace
 

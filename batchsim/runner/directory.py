@@ -29,8 +29,8 @@ from filelock import FileLock, Timeout
 
 from batchsim.errors import InputError, JournalError
 from batchsim.jsonl import replace_file
-from batchsim.runner.entries import Source
 from batchsim.runner.filesystem import check_private, network_type
+from batchsim.runner.shard_entries import Source
 
 _LOCK = "lock"
 _HOLDER = "holder.json"

@@ -19,7 +19,8 @@ from batchsim.backends import Resumes
 from batchsim.errors import NotFound, RateLimited, Refused, TransferBroken
 from batchsim.jsonl import BLOCK, sync_folder
 from batchsim.runner.actions import Download
-from batchsim.runner.entries import Downloaded, Entry, FileGone
+from batchsim.runner.entries import Entry
+from batchsim.runner.shard_entries import Downloaded, FileGone
 from batchsim.runner.state import ShardState
 from batchsim.runner.workplace import Workplace, batch_of, words
 

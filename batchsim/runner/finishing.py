@@ -43,17 +43,11 @@ from batchsim.responders import Answer
 from batchsim.runner import settle
 from batchsim.runner.collect import read_result
 from batchsim.runner.content import ShardContent
-from batchsim.runner.entries import (
-    AnswerIntended,
-    AnswerSettled,
-    Blocked,
-    Downloaded,
-    Entry,
-    Source,
-)
+from batchsim.runner.entries import Entry
 from batchsim.runner.outcomes import is_passing_answer
 from batchsim.runner.policy import Policy
 from batchsim.runner.records import record
+from batchsim.runner.shard_entries import AnswerIntended, AnswerSettled, Blocked, Downloaded, Source
 from batchsim.runner.spending import account, dollars, most_alone, paid_alone
 from batchsim.runner.state import ShardState
 from batchsim.runner.weighing import bounds, read_request

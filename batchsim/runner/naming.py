@@ -12,7 +12,8 @@ import secrets
 from collections.abc import Iterable, Mapping
 
 from batchsim.domain.batches import Batch
-from batchsim.runner.entries import Planned, Started
+from batchsim.runner.entries import Started
+from batchsim.runner.shard_entries import Planned
 
 NAMING = "1"
 """The version of these names; it is `bs_v` in the metadata."""

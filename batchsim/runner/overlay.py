@@ -21,10 +21,10 @@ from typing import NamedTuple, Self
 from batchsim.errors import JournalError
 from batchsim.jsonl import read_at
 from batchsim.runner.directory import JobDirectory
-from batchsim.runner.entries import Planned, Source
 from batchsim.runner.outcomes import Outcome
 from batchsim.runner.places import Index, Place
 from batchsim.runner.plan import runs
+from batchsim.runner.shard_entries import Planned, Source
 
 
 class Segment(NamedTuple):

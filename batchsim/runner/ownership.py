@@ -18,8 +18,9 @@ from collections.abc import Iterable, Iterator
 from batchsim.domain.batches import Batch
 from batchsim.domain.lifecycle import Status
 from batchsim.domain.limits import DAY, HOUR
-from batchsim.runner.entries import Created, Entry, TwinSeen
+from batchsim.runner.entries import Entry
 from batchsim.runner.naming import is_of_run, shard_of
+from batchsim.runner.shard_entries import Created, TwinSeen
 from batchsim.runner.state import ShardState, Stage, State
 
 MARGIN = 60

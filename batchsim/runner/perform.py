@@ -24,18 +24,15 @@ from batchsim.errors import (
     Unavailable,
 )
 from batchsim.runner import actions, copies, fetch, finishing, hygiene, settle, submit, watch
-from batchsim.runner.entries import (
+from batchsim.runner.entries import Delayed, Entry, FinishBegun, Halted
+from batchsim.runner.shard_entries import (
     BatchGivenUp,
     Blocked,
     CancelAsked,
     Collected,
     CreateAbandoned,
-    Delayed,
     Divided,
     DownloadDropped,
-    Entry,
-    FinishBegun,
-    Halted,
     Settled,
     TwinSeen,
 )

@@ -11,8 +11,8 @@ from array import array
 from collections import Counter
 from typing import NamedTuple
 
-from batchsim.runner.entries import Source
 from batchsim.runner.outcomes import Outcome, Verdict
+from batchsim.runner.shard_entries import Source
 
 SOURCES = tuple(Source)
 """The files by the number that an index gives them."""

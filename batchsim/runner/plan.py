@@ -32,7 +32,7 @@ from batchsim.jsonl import Line, read_lines
 from batchsim.pricing.tokens import estimate_prompt_tokens
 from batchsim.responders.models import alias
 from batchsim.runner.custom_ids import CustomIdSpool
-from batchsim.runner.entries import Planned
+from batchsim.runner.shard_entries import Planned
 from batchsim.runner.skipped import SkippedLines
 
 ERRORS_KEPT = 1_000

@@ -9,9 +9,9 @@ from batchsim.domain.batches import Batch
 from batchsim.domain.lifecycle import Status
 from batchsim.domain.lines import LineError
 from batchsim.errors import JournalError
-from batchsim.runner.entries import Downloaded, FileGone, Origin
 from batchsim.runner.outcomes import Outcome, Verdict
 from batchsim.runner.policy import awaits_files
+from batchsim.runner.shard_entries import Downloaded, FileGone, Origin
 from batchsim.runner.state import ShardState
 
 

@@ -13,11 +13,11 @@ from batchsim.amounts import duration
 from batchsim.domain.batches import Usage
 from batchsim.domain.limits import OPENAI
 from batchsim.errors import JournalError
-from batchsim.runner import entries
+from batchsim.runner import entries, shard_entries
 from batchsim.runner.differences import Difference
-from batchsim.runner.entries import Origin
 from batchsim.runner.leftovers import expiry
 from batchsim.runner.policy import OnUnknown, Policy
+from batchsim.runner.shard_entries import Origin
 from batchsim.runner.state import ShardState, Stage, State
 
 
@@ -293,50 +293,50 @@ def _describe_job(entry: entries.Entry, state: State) -> str:  # noqa: C901 - on
 
 def _describe_shard(entry: entries.ShardEntry) -> str:  # noqa: C901 - one case per kind of entry
     match entry:
-        case entries.Planned():
+        case shard_entries.Planned():
             return f"{entry.lines:,} lines for {entry.model or 'no model'} at {entry.endpoint}"
-        case entries.Divided():
+        case shard_entries.Divided():
             return "too large for its model's queue; divided"
-        case entries.Settled():
+        case shard_entries.Settled():
             return f"cost ${entry.usd}"
-        case entries.Weighed():
+        case shard_entries.Weighed():
             return f"about {entry.tokens:,} tokens of prompt"
-        case entries.UploadIntended():
+        case shard_entries.UploadIntended():
             return "uploading the input file"
-        case entries.Uploaded():
+        case shard_entries.Uploaded():
             return f"{'found the upload' if entry.adopted else 'uploaded'} as {entry.file_id}"
-        case entries.UploadDropped():
+        case shard_entries.UploadDropped():
             return "nothing was uploaded"
-        case entries.CreateRefused():
+        case shard_entries.CreateRefused():
             return "no batch was created"
-        case entries.BatchGivenUp() | entries.Blocked():
+        case shard_entries.BatchGivenUp() | shard_entries.Blocked():
             return entry.reason
-        case entries.CreateIntended():
+        case shard_entries.CreateIntended():
             return "creating a batch"
-        case entries.CreateUnknown():
+        case shard_entries.CreateUnknown():
             return f"{entry.reason}; looking for the batch"
-        case entries.CreateFenced():
+        case shard_entries.CreateFenced():
             return "the input file was deleted, so that no late request can use it"
-        case entries.CreateSettled():
+        case shard_entries.CreateSettled():
             return "the batch is not in the list"
-        case entries.TwinSeen():
+        case shard_entries.TwinSeen():
             return f"{entry.batch.id} is there besides its own batch"
-        case entries.CreateAbandoned():
+        case shard_entries.CreateAbandoned():
             return "the batch was not found; creating another"
-        case entries.Created():
+        case shard_entries.Created():
             return f"{'found' if entry.adopted else 'created'} {entry.batch.id}"
-        case entries.Observed() | entries.CancelAsked():
+        case shard_entries.Observed() | shard_entries.CancelAsked():
             return f"{entry.batch.id} is {entry.batch.unknown_status or entry.batch.status}"
-        case entries.Downloaded():
+        case shard_entries.Downloaded():
             return f"downloaded {entry.file_id}, {entry.bytes:,} bytes"
-        case entries.RemoteDeleted():
+        case shard_entries.RemoteDeleted():
             return f"deleted {entry.file_id} at the service"
-        case entries.DownloadDropped():
+        case shard_entries.DownloadDropped():
             return entry.reason
-        case entries.FileGone():
+        case shard_entries.FileGone():
             return f"the {entry.source} file is gone: {entry.reason}"
-        case entries.Collected():
+        case shard_entries.Collected():
             return f"{entry.tally.ok:,} of {entry.tally.lines:,} lines have a good result"
-        case entries.Postponed():
+        case shard_entries.Postponed():
             return f"{entry.reason}; trying again"
     return type(entry).__name__

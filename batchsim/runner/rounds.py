@@ -17,9 +17,9 @@ from batchsim.domain.lines import RequestLine
 from batchsim.domain.validation import embedding_inputs
 from batchsim.jsonl import Line, open_input, read_lines
 from batchsim.runner.directory import JobDirectory
-from batchsim.runner.entries import Planned
 from batchsim.runner.overlay import Overlay
 from batchsim.runner.plan import Builder
+from batchsim.runner.shard_entries import Planned
 
 
 def plan_round(

@@ -33,15 +33,9 @@ from batchsim.runner.decide import decide
 from batchsim.runner.directory import JobDirectory, RequestLike
 from batchsim.runner.entries import (
     AccountChanged,
-    AnswerIntended,
-    AnswerSettled,
     Audited,
     CancelRequested,
-    CreateIntended,
-    CreateUnknown,
     Entry,
-    Looked,
-    Noticed,
     Reconciled,
     Started,
     Surveyed,
@@ -55,6 +49,14 @@ from batchsim.runner.plan import Plan, make_plan
 from batchsim.runner.policy import Policy
 from batchsim.runner.queues import KnownQueues
 from batchsim.runner.report import Progress, Report, describe, describe_search, progress, report
+from batchsim.runner.shard_entries import (
+    AnswerIntended,
+    AnswerSettled,
+    CreateIntended,
+    CreateUnknown,
+    Looked,
+    Noticed,
+)
 from batchsim.runner.spending import check_reservation
 from batchsim.runner.state import Stage, State, fold
 from batchsim.runner.workplace import Workplace

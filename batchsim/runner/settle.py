@@ -11,18 +11,10 @@ from dataclasses import replace
 from batchsim.runner.assemble import assemble
 from batchsim.runner.collect import ForeignResults, Gathered, collect
 from batchsim.runner.content import ShardContent
-from batchsim.runner.entries import (
-    Blocked,
-    Collected,
-    DownloadDropped,
-    Entry,
-    Finished,
-    Origin,
-    Planned,
-    RoundPlanned,
-)
+from batchsim.runner.entries import Entry, Finished, RoundPlanned
 from batchsim.runner.plan import custom_ids_in
 from batchsim.runner.rounds import plan_round
+from batchsim.runner.shard_entries import Blocked, Collected, DownloadDropped, Origin, Planned
 from batchsim.runner.skipped import stand_in
 from batchsim.runner.state import ShardState
 from batchsim.runner.workplace import Workplace

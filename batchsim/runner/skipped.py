@@ -17,10 +17,11 @@ from batchsim.domain.batches import BatchError
 from batchsim.domain.lines import LineError
 from batchsim.jsonl import Line, replace_file
 from batchsim.runner.directory import JobDirectory
-from batchsim.runner.entries import Planned, Skipped, Source
+from batchsim.runner.entries import Skipped
 from batchsim.runner.outcomes import Outcome, Verdict
 from batchsim.runner.places import Index, Place
 from batchsim.runner.records import record
+from batchsim.runner.shard_entries import Planned, Source
 from batchsim.stores.spool import Spool
 
 SHARD = 0

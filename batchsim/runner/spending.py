@@ -22,8 +22,9 @@ from batchsim.domain.lines import ResultLine
 from batchsim.domain.usage import usage_of
 from batchsim.errors import JobIncomplete
 from batchsim.pricing.prices import cost
-from batchsim.runner.entries import Origin, Planned, Tally, Weighed
+from batchsim.runner.entries import Tally
 from batchsim.runner.policy import Policy
+from batchsim.runner.shard_entries import Origin, Planned, Weighed
 from batchsim.runner.state import ShardState, Stage, State
 from batchsim.runner.weighing import Bounds
 

@@ -22,13 +22,29 @@ from batchsim.responders.models import alias
 from batchsim.runner.differences import Difference
 from batchsim.runner.entries import (
     AccountChanged,
+    Audited,
+    CancelRequested,
+    Delayed,
+    Entry,
+    FinishBegun,
+    Finished,
+    Halted,
+    Reconciled,
+    RoundPlanned,
+    ShardEntry,
+    Skipped,
+    Started,
+    Surveyed,
+    Tally,
+)
+from batchsim.runner.naming import attempt_of
+from batchsim.runner.queues import told_limit
+from batchsim.runner.shard_entries import (
     AnswerIntended,
     AnswerSettled,
-    Audited,
     BatchGivenUp,
     Blocked,
     CancelAsked,
-    CancelRequested,
     Collected,
     CreateAbandoned,
     Created,
@@ -37,38 +53,24 @@ from batchsim.runner.entries import (
     CreateRefused,
     CreateSettled,
     CreateUnknown,
-    Delayed,
     Divided,
     DownloadDropped,
     Downloaded,
-    Entry,
     FileGone,
-    FinishBegun,
-    Finished,
-    Halted,
     Looked,
     Noticed,
     Observed,
     Planned,
     Postponed,
-    Reconciled,
     RemoteDeleted,
-    RoundPlanned,
     Settled,
-    ShardEntry,
-    Skipped,
     Source,
-    Started,
-    Surveyed,
-    Tally,
     TwinSeen,
     UploadDropped,
     Uploaded,
     UploadIntended,
     Weighed,
 )
-from batchsim.runner.naming import attempt_of
-from batchsim.runner.queues import told_limit
 
 
 class Stage(StrEnum):

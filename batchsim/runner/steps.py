@@ -27,10 +27,10 @@ from batchsim.runner.actions import (
     Upload,
     Weigh,
 )
-from batchsim.runner.entries import Origin, Source
 from batchsim.runner.policy import OnUnknown, Policy, awaits_files, failed_in_passing, is_running
 from batchsim.runner.queues import told_limit
 from batchsim.runner.room import queue_of, tokens_of
+from batchsim.runner.shard_entries import Origin, Source
 from batchsim.runner.spending import is_unbounded
 from batchsim.runner.state import Setback, ShardState, Stage
 

@@ -14,23 +14,23 @@ from collections.abc import Iterator
 from batchsim.clock import steady
 from batchsim.errors import JournalError, NotFound, OutcomeUnknown, Refused, Unavailable
 from batchsim.runner.content import ShardContent
-from batchsim.runner.entries import (
+from batchsim.runner.entries import Entry
+from batchsim.runner.naming import filename_of, metadata_of, request_id_of, upload_id_of
+from batchsim.runner.ownership import claimed, since
+from batchsim.runner.policy import misses_file
+from batchsim.runner.search import listed_since
+from batchsim.runner.shard_entries import (
     Created,
     CreateFenced,
     CreateIntended,
     CreateRefused,
     CreateSettled,
     CreateUnknown,
-    Entry,
     Looked,
     UploadDropped,
     Uploaded,
     UploadIntended,
 )
-from batchsim.runner.naming import filename_of, metadata_of, request_id_of, upload_id_of
-from batchsim.runner.ownership import claimed, since
-from batchsim.runner.policy import misses_file
-from batchsim.runner.search import listed_since
 from batchsim.runner.spending import most
 from batchsim.runner.state import ShardState
 from batchsim.runner.workplace import Step, Workplace, words

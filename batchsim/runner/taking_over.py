@@ -30,8 +30,8 @@ from batchsim.domain.validation import InputRules, duplicate_custom_id, invalid_
 from batchsim.errors import JobIncomplete, NotFound, UsageError
 from batchsim.jsonl import Line, open_input, read_lines
 from batchsim.runner.collect import read_result
-from batchsim.runner.entries import Origin, Planned
 from batchsim.runner.plan import Builder, GrowingShard, InvalidInput
+from batchsim.runner.shard_entries import Origin, Planned
 
 _ONE_BY_ONE = "adopt such batches one by one, each with results of its own (-o)"
 

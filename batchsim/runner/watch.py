@@ -12,19 +12,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from batchsim.domain.batches import Batch
-from batchsim.runner.entries import (
-    Audited,
-    Entry,
-    Looked,
-    Observed,
-    Reconciled,
-    Surveyed,
-    TwinSeen,
-)
+from batchsim.runner.entries import Audited, Entry, Reconciled, Surveyed
 from batchsim.runner.naming import is_of_run
 from batchsim.runner.ownership import MARGIN, claimed, horizon, owner
 from batchsim.runner.queues import lines_queued
 from batchsim.runner.search import listed_since
+from batchsim.runner.shard_entries import Looked, Observed, TwinSeen
 from batchsim.runner.state import ShardState, Stage, State
 from batchsim.runner.workplace import Step, Workplace, batch_of
 

@@ -17,8 +17,8 @@ from batchsim.pricing.bounds import most_output_tokens, most_prompt_tokens
 from batchsim.pricing.tokens import estimate_prompt_tokens
 from batchsim.responders.models import alias
 from batchsim.runner.content import changed_input
-from batchsim.runner.entries import Planned, Weighed
 from batchsim.runner.plan import Builder, runs
+from batchsim.runner.shard_entries import Planned, Weighed
 
 _UNSEEN = frozenset({"previous_response_id", "conversation"})
 _SEARCHING = ("-search", "deep-research")

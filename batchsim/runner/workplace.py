@@ -15,8 +15,9 @@ from batchsim.domain.limits import OPENAI, Limits
 from batchsim.errors import BatchsimError, JournalError, RateLimited, Refused
 from batchsim.runner.custom_ids import CustomIdSpool
 from batchsim.runner.directory import JobDirectory
-from batchsim.runner.entries import Blocked, Entry, Postponed, Started
+from batchsim.runner.entries import Entry, Started
 from batchsim.runner.policy import Policy, is_passing
+from batchsim.runner.shard_entries import Blocked, Postponed
 from batchsim.runner.state import Setback, ShardState, State
 
 Step = Entry | tuple[Entry, ...]

@@ -253,8 +253,8 @@ def test_watching_a_runner_at_work_reads_what_it_notes(
     def meanwhile():
         sleeps.append(1)
         if len(sleeps) == 2:
-            from batchsim.runner.entries import Observed
             from batchsim.runner.journal import Journal
+            from batchsim.runner.shard_entries import Observed
 
             batch = real.undisturbed.list_batches().data[0]
             with Journal(directory.journal) as journal:

@@ -16,7 +16,7 @@ from batchsim.backends.fake import FakeBackend
 from batchsim.domain.limits import Limits
 from batchsim.errors import JobIncomplete
 from batchsim.runner import agenda as agendas
-from batchsim.runner import entries
+from batchsim.runner import entries, shard_entries
 from batchsim.runner import run as loop
 from batchsim.runner.actions import Collect, Upload, Wait
 from batchsim.runner.agenda import Agenda
@@ -130,7 +130,7 @@ def test_an_agenda_survives_a_clock_that_is_set_back(build):
 
 
 def planned():
-    return entries.Planned(
+    return shard_entries.Planned(
         shard=1,
         endpoint="/v1/chat/completions",
         model="gpt-4o-mini",

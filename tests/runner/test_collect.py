@@ -19,8 +19,9 @@ from batchsim.errors import JournalError
 from batchsim.runner.assemble import assemble
 from batchsim.runner.collect import collect
 from batchsim.runner.directory import JobDirectory
-from batchsim.runner.entries import Downloaded, FileGone, Source, Tally
+from batchsim.runner.entries import Tally
 from batchsim.runner.run import run
+from batchsim.runner.shard_entries import Downloaded, FileGone, Source
 from batchsim.runner.state import ShardState
 
 

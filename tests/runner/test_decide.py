@@ -13,6 +13,7 @@ from batchsim.domain.limits import OPENAI, Limits
 from batchsim.errors import JournalError
 from batchsim.runner import actions as d
 from batchsim.runner import entries as e
+from batchsim.runner import shard_entries
 from batchsim.runner.agenda import Agenda
 from batchsim.runner.decide import decide
 from batchsim.runner.policy import Policy
@@ -23,7 +24,7 @@ TALLY = e.Tally(ok=1)
 
 
 def planned(shard=1, model="gpt-4o", tokens=0):
-    return e.Planned(
+    return shard_entries.Planned(
         shard=shard,
         endpoint="/v1/chat/completions",
         model=model,
@@ -50,7 +51,7 @@ def batch(status=Status.IN_PROGRESS, *, errors=(), completed=0, failed=0, output
     )
 
 
-LEFT = e.Collected(shard=1, tally=TALLY, again=1)
+LEFT = shard_entries.Collected(shard=1, tally=TALLY, again=1)
 
 
 def after(*entries, shards=1):
@@ -72,15 +73,15 @@ def at(state, now, policy=POLICY, limits=OPENAI):
     return decide(Agenda(state, policy, limits), now)
 
 
-INTENDED = e.UploadIntended(shard=1, attempt=1, filename="name")
-UPLOADED = e.Uploaded(shard=1, file_id="file-1")
-ASKED = e.CreateIntended(shard=1, file_id="file-1")
-UNKNOWN = e.CreateUnknown(shard=1, reason="")
-CREATED = e.Created(shard=1, batch=batch())
+INTENDED = shard_entries.UploadIntended(shard=1, attempt=1, filename="name")
+UPLOADED = shard_entries.Uploaded(shard=1, file_id="file-1")
+ASKED = shard_entries.CreateIntended(shard=1, file_id="file-1")
+UNKNOWN = shard_entries.CreateUnknown(shard=1, reason="")
+CREATED = shard_entries.Created(shard=1, batch=batch())
 
 
 def ended(**values):
-    return e.Observed(shard=1, batch=batch(**values))
+    return shard_entries.Observed(shard=1, batch=batch(**values))
 
 
 FULL = BatchError("token_limit_exceeded", "Enqueued token limit reached")
@@ -91,18 +92,23 @@ LOST = BatchError("invalid_request", "Cannot find file file-1, or ...", "file_id
     ("entries", "now", "expected"),
     [
         pytest.param([], 0, d.Upload(1), id="1"),
-        pytest.param([INTENDED, e.UploadDropped(shard=1, reason="")], 2, d.Upload(1), id="1 again"),
+        pytest.param(
+            [INTENDED, shard_entries.UploadDropped(shard=1, reason="")],
+            2,
+            d.Upload(1),
+            id="1 again",
+        ),
         pytest.param([INTENDED], 1, d.FindUpload(1), id="2"),
         pytest.param([INTENDED, UPLOADED], 2, d.Create(1), id="3"),
         pytest.param(
-            [INTENDED, UPLOADED, ASKED, e.CreateRefused(shard=1, reason="")],
+            [INTENDED, UPLOADED, ASKED, shard_entries.CreateRefused(shard=1, reason="")],
             4,
             d.Create(1),
             id="3 again",
         ),
         pytest.param([INTENDED, UPLOADED, ASKED, UNKNOWN], 4, d.FindBatch(1), id="4"),
         pytest.param(
-            [INTENDED, UPLOADED, ASKED, UNKNOWN, e.Looked(shard=1)],
+            [INTENDED, UPLOADED, ASKED, UNKNOWN, shard_entries.Looked(shard=1)],
             5,
             d.Wait(25.0),
             id="4 looks again",
@@ -140,32 +146,38 @@ LOST = BatchError("invalid_request", "Cannot find file file-1, or ...", "file_id
         pytest.param(
             [CREATED, ended(status=Status.EXPIRED, completed=1, output="o", error="e")],
             2,
-            d.Download(1, e.Source.OUTPUT, "o"),
+            d.Download(1, shard_entries.Source.OUTPUT, "o"),
             id="6c",
         ),
         pytest.param(
             [
                 CREATED,
                 ended(status=Status.CANCELLED, completed=1, output="o", error="e"),
-                e.Downloaded(shard=1, source=e.Source.OUTPUT, file_id="o", bytes=1, sha256=""),
+                shard_entries.Downloaded(
+                    shard=1, source=shard_entries.Source.OUTPUT, file_id="o", bytes=1, sha256=""
+                ),
             ],
             3,
-            d.Download(1, e.Source.ERROR, "e"),
+            d.Download(1, shard_entries.Source.ERROR, "e"),
             id="6c the other",
         ),
         pytest.param(
             [
                 CREATED,
                 ended(status=Status.COMPLETED, completed=1, output="o"),
-                e.FileGone(shard=1, source=e.Source.OUTPUT, file_id="o", reason=""),
+                shard_entries.FileGone(
+                    shard=1, source=shard_entries.Source.OUTPUT, file_id="o", reason=""
+                ),
             ],
             3,
             d.Collect(1),
             id="6d gone",
         ),
-        pytest.param([CREATED, e.Collected(shard=1, tally=TALLY)], 2, d.Audit(), id="7"),
         pytest.param(
-            [CREATED, e.Collected(shard=1, tally=TALLY), e.Audited(batches=1)],
+            [CREATED, shard_entries.Collected(shard=1, tally=TALLY)], 2, d.Audit(), id="7"
+        ),
+        pytest.param(
+            [CREATED, shard_entries.Collected(shard=1, tally=TALLY), e.Audited(batches=1)],
             3,
             d.Assemble(),
             id="7 audited",
@@ -187,7 +199,11 @@ LOST = BatchError("invalid_request", "Cannot find file file-1, or ...", "file_id
             [CREATED, LEFT, e.Finished(bytes=1, tally=TALLY)], 3, d.PlanRound(), id="7 reopened"
         ),
         pytest.param(
-            [CREATED, e.Collected(shard=1, tally=TALLY), e.Finished(bytes=1, tally=TALLY)],
+            [
+                CREATED,
+                shard_entries.Collected(shard=1, tally=TALLY),
+                e.Finished(bytes=1, tally=TALLY),
+            ],
             3,
             d.Done(),
             id="end",
@@ -201,18 +217,18 @@ def test_a_shard_takes_the_step_of_its_case(entries, now, expected):
 def test_files_that_never_come_are_waited_for_only_so_long():
     promised = ended(status=Status.COMPLETED, completed=1)
     state = after(CREATED, promised)
-    state.apply(601.0, e.Looked(shard=1, batch=promised.batch))
+    state.apply(601.0, shard_entries.Looked(shard=1, batch=promised.batch))
     assert at(state, 611.0) == [d.Poll(1)]
-    state.apply(611.0, e.Looked(shard=1, batch=promised.batch))
+    state.apply(611.0, shard_entries.Looked(shard=1, batch=promised.batch))
     assert at(state, 611.0) == [d.Collect(1)]
 
 
 def looked_for(policy, *, until=604.0):
     """A create of unknown outcome at 4.0, looked for since, and settled `until`."""
     state = after(INTENDED, UPLOADED, ASKED, UNKNOWN)
-    state.apply(until - 14, e.Looked(shard=1))
+    state.apply(until - 14, shard_entries.Looked(shard=1))
     assert at(state, until - 14, policy) == [d.Wait(until)]
-    for entry in (e.CreateSettled(shard=1), e.Looked(shard=1)):
+    for entry in (shard_entries.CreateSettled(shard=1), shard_entries.Looked(shard=1)):
         state.apply(until, entry)
     return state
 
@@ -227,17 +243,17 @@ def test_fence_deletes_the_file_after_the_first_look_and_creates_again_once_it_s
     policy = Policy(on_unknown="fence")
     state = after(INTENDED, UPLOADED, ASKED, UNKNOWN)
     assert at(state, 4.0, policy) == [d.FindBatch(1)]
-    state.apply(5.0, e.Looked(shard=1))
+    state.apply(5.0, shard_entries.Looked(shard=1))
     assert at(state, 5.0, policy) == [d.FenceCreate(1)]
-    for entry in (e.CreateFenced(shard=1), e.Looked(shard=1)):
+    for entry in (shard_entries.CreateFenced(shard=1), shard_entries.Looked(shard=1)):
         state.apply(6.0, entry)
     assert at(state, 6.0, policy) == [d.Wait(26.0)]
-    state.apply(606.0, e.Looked(shard=1))
+    state.apply(606.0, shard_entries.Looked(shard=1))
     assert at(state, 606.0, policy) == [d.Wait(626.0)], "looked at, but not by both clocks"
-    for entry in (e.CreateSettled(shard=1), e.Looked(shard=1)):
+    for entry in (shard_entries.CreateSettled(shard=1), shard_entries.Looked(shard=1)):
         state.apply(607.0, entry)
     assert at(state, 607.0, policy) == [d.AbandonCreate(1)]
-    state.apply(608.0, e.CreateAbandoned(shard=1))
+    state.apply(608.0, shard_entries.CreateAbandoned(shard=1))
     assert at(state, 608.0, policy) == [d.Upload(1)]
     assert state.shards[1].file_id is None, "a file is used for one create only"
 
@@ -247,10 +263,10 @@ def test_wait_looks_on_until_the_batch_would_have_ended_and_fences_then():
     state = looked_for(Policy())
     (wait,) = at(state, 604.0, policy)
     assert wait.until > 604.0
-    state.apply(25 * 3_600.0, e.Looked(shard=1))
+    state.apply(25 * 3_600.0, shard_entries.Looked(shard=1))
     (wait,) = at(state, 25 * 3_600.0, policy)
     assert isinstance(wait, d.Wait)
-    state.apply(25 * 3_600.0 + 60, e.Looked(shard=1))
+    state.apply(25 * 3_600.0 + 60, shard_entries.Looked(shard=1))
     assert at(state, 25 * 3_600.0 + 60, policy) == [d.FenceCreate(1)]
 
 
@@ -260,43 +276,43 @@ def test_a_request_that_is_under_way_is_not_asked_about():
 
 def test_a_twin_is_cancelled_until_it_no_longer_runs():
     twin = replace(batch(), id="batch_2")
-    state = after(CREATED, e.TwinSeen(shard=1, batch=twin))
+    state = after(CREATED, shard_entries.TwinSeen(shard=1, batch=twin))
     assert at(state, 2.0) == [d.CancelTwin(1, "batch_2")]
-    state.apply(3.0, e.TwinSeen(shard=1, batch=replace(twin, status=Status.CANCELLING)))
+    state.apply(3.0, shard_entries.TwinSeen(shard=1, batch=replace(twin, status=Status.CANCELLING)))
     assert at(state, 3.0) == [d.Wait(11.0)]
 
 
 def test_batches_that_fail_in_passing_are_given_up_only_so_often():
     failed = ended(status=Status.FAILED, errors=(FULL,))
     policy = Policy(batches_per_shard=2)
-    state = after(CREATED, failed, e.BatchGivenUp(shard=1, reason=""), CREATED, failed)
+    state = after(CREATED, failed, shard_entries.BatchGivenUp(shard=1, reason=""), CREATED, failed)
     assert at(state, 5.0, policy) == [d.Collect(1)]
 
 
 @pytest.mark.parametrize("entry", [INTENDED, UPLOADED, CREATED])
 def test_a_step_that_failed_waits_its_turn(entry):
     state = after(entry)
-    state.apply(100.0, e.Postponed(shard=1, until=130.0, reason="down"))
+    state.apply(100.0, shard_entries.Postponed(shard=1, until=130.0, reason="down"))
     assert at(state, 129.0) == [d.Wait(130.0)]
     assert at(state, 130.0) != [d.Wait(130.0)]
 
 
 def test_patience_counts_from_the_first_failure_and_starts_anew_after_a_success():
     state = after(CREATED)
-    state.apply(100.0, e.Postponed(shard=1, until=102.0, reason="down"))
-    state.apply(3_600.0, e.Postponed(shard=1, until=3_700.0, reason="down"))
+    state.apply(100.0, shard_entries.Postponed(shard=1, until=102.0, reason="down"))
+    state.apply(3_600.0, shard_entries.Postponed(shard=1, until=3_700.0, reason="down"))
     assert at(state, 3_700.0) == [d.Poll(1)]
-    state.apply(3_700.0, e.Postponed(shard=1, until=3_800.0, reason="still down"))
+    state.apply(3_700.0, shard_entries.Postponed(shard=1, until=3_800.0, reason="still down"))
     (stop,) = at(state, 3_700.0)
     assert stop.reasons == ("shard 1 of 1: still down (for 3600 seconds)",)
-    state.apply(3_800.0, e.Looked(shard=1, batch=batch()))
+    state.apply(3_800.0, shard_entries.Looked(shard=1, batch=batch()))
     assert isinstance(at(state, 3_800.0)[0], d.Wait)
 
 
 def test_submissions_come_one_at_a_time_and_looks_a_second_apart():
-    state = after(CREATED, e.Created(shard=2, batch=batch()), shards=4)
+    state = after(CREATED, shard_entries.Created(shard=2, batch=batch()), shards=4)
     assert at(state, 60.0) == [d.Upload(3), d.Poll(1)]
-    state.apply(60.0, e.Looked(shard=1))
+    state.apply(60.0, shard_entries.Looked(shard=1))
     assert at(state, 60.5) == [d.Upload(3)]
     assert at(state, 61.0) == [d.Upload(3), d.Poll(2)], "one look a second"
 
@@ -307,16 +323,16 @@ def test_a_shard_is_created_before_the_next_is_uploaded():
 
 def test_after_a_refusal_nothing_more_is_sent_and_the_live_go_on():
     state = after(CREATED, shards=3)
-    state.apply(2.0, e.Blocked(shard=2, reason="no"))
+    state.apply(2.0, shard_entries.Blocked(shard=2, reason="no"))
     assert at(state, 3.0) == [d.Wait(11.0)]
     state.apply(11.0, ended(status=Status.COMPLETED))
-    state.apply(12.0, e.Collected(shard=1, tally=TALLY))
+    state.apply(12.0, shard_entries.Collected(shard=1, tally=TALLY))
     assert at(state, 13.0) == [d.Stop(("shard 2 of 3: no",))]
 
 
 def test_a_stuck_shard_does_not_hold_up_the_others():
     state = after(CREATED, shards=2)
-    state.apply(2.0, e.Blocked(shard=1, reason="404"))
+    state.apply(2.0, shard_entries.Blocked(shard=1, reason="404"))
     assert at(state, 3.0) == [d.Upload(2)]
 
 
@@ -341,7 +357,7 @@ def test_a_create_that_waits_keeps_its_place_in_the_queue():
     state = looked_at(
         fold([(0.0, planned(1, tokens=5)), (0.0, planned(2, tokens=5)), (1.0, UPLOADED)]), 1.0
     )
-    state.apply(2.0, e.Postponed(shard=1, until=100.0, reason="slow down"))
+    state.apply(2.0, shard_entries.Postponed(shard=1, until=100.0, reason="slow down"))
     assert at(state, 3.0, limits=limits) == [d.Wait(100.0)]
 
 
@@ -359,17 +375,19 @@ def test_queues_of_other_models_do_not_count():
 
 
 def test_a_status_that_goes_backwards_after_the_end_is_not_believed():
-    state = after(CREATED, ended(status=Status.COMPLETED), e.Observed(shard=1, batch=batch()))
+    state = after(
+        CREATED, ended(status=Status.COMPLETED), shard_entries.Observed(shard=1, batch=batch())
+    )
     assert state.shards[1].stage is Stage.ENDED
     assert state.shards[1].batch.status is Status.COMPLETED
 
 
 def test_a_status_that_is_not_known_counts_as_live():
     strange = Batch.from_object({"id": "batch_1", "status": "resting", "output_file_id": "o"})
-    state = after(CREATED, e.Observed(shard=1, batch=strange))
+    state = after(CREATED, shard_entries.Observed(shard=1, batch=strange))
     assert at(state, 2.0) == [d.Wait(12.0)]
 
 
 def test_an_entry_about_a_shard_that_was_never_planned_is_damage():
     with pytest.raises(JournalError, match="never planned"):
-        after(e.Uploaded(shard=9, file_id="file-1"))
+        after(shard_entries.Uploaded(shard=9, file_id="file-1"))

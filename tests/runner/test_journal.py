@@ -12,7 +12,7 @@ from batchsim.backends.fake import FakeBackend
 from batchsim.domain.batches import Batch, BatchError, RequestCounts, Usage
 from batchsim.domain.lifecycle import Status
 from batchsim.errors import JobIncomplete, JournalError
-from batchsim.runner import entries
+from batchsim.runner import entries, shard_entries
 from batchsim.runner.differences import Claim, Difference
 from batchsim.runner.journal import Journal
 from batchsim.runner.payloads import KINDS
@@ -29,7 +29,7 @@ BATCH = Batch(
     request_counts=RequestCounts(3, 2, 1),
     metadata={"bs_run": "x"},
 )
-PLANNED = entries.Planned(
+PLANNED = shard_entries.Planned(
     shard=1,
     endpoint="/v1/responses",
     model=None,
@@ -42,40 +42,44 @@ PLANNED = entries.Planned(
 EVERY_KIND = [
     entries.Started(run="ab", service="x", lines=3, bytes=10, metadata={"key": "value"}),
     PLANNED,
-    entries.Weighed(shard=1, tokens=3, most_prompt=9, most_output=None),
-    entries.AnswerIntended(shard=1, position=0, reserved=Decimal("0.01")),
-    entries.AnswerIntended(shard=1, position=1, reserved=None),
-    entries.AnswerSettled(shard=1, position=0, usd=Decimal("0.002"), again=True),
+    shard_entries.Weighed(shard=1, tokens=3, most_prompt=9, most_output=None),
+    shard_entries.AnswerIntended(shard=1, position=0, reserved=Decimal("0.01")),
+    shard_entries.AnswerIntended(shard=1, position=1, reserved=None),
+    shard_entries.AnswerSettled(shard=1, position=0, usd=Decimal("0.002"), again=True),
     entries.AccountChanged(account="b"),
-    entries.Divided(shard=1),
-    entries.Settled(shard=1, usd=Decimal("0.0000012")),
-    entries.UploadIntended(shard=1, attempt=1, filename="bs.jsonl"),
-    entries.Uploaded(shard=1, file_id="file-1", adopted=True),
-    entries.UploadDropped(shard=1, reason="no"),
-    entries.CreateIntended(shard=1, file_id="file-1"),
-    entries.CreateIntended(shard=1, file_id="file-1", request_id="n1", reserved=Decimal("1.50")),
-    entries.CreateUnknown(shard=1, reason="lost"),
-    entries.CreateRefused(shard=1, reason="no"),
-    entries.CreateFenced(shard=1),
-    entries.CreateSettled(shard=1),
-    entries.CreateAbandoned(shard=1),
-    entries.TwinSeen(shard=1, batch=BATCH),
-    entries.Created(shard=1, batch=BATCH),
-    entries.Observed(shard=1, batch=BATCH),
-    entries.BatchGivenUp(shard=1, reason="full"),
-    entries.Downloaded(shard=1, source=entries.Source.ERROR, file_id="f", bytes=1, sha256="00"),
-    entries.FileGone(shard=1, source=entries.Source.OUTPUT, file_id="f", reason="gone"),
-    entries.Collected(shard=1, tally=entries.Tally(ok=1, missing=1, usage=Usage(1, 2, 3, 4))),
+    shard_entries.Divided(shard=1),
+    shard_entries.Settled(shard=1, usd=Decimal("0.0000012")),
+    shard_entries.UploadIntended(shard=1, attempt=1, filename="bs.jsonl"),
+    shard_entries.Uploaded(shard=1, file_id="file-1", adopted=True),
+    shard_entries.UploadDropped(shard=1, reason="no"),
+    shard_entries.CreateIntended(shard=1, file_id="file-1"),
+    shard_entries.CreateIntended(
+        shard=1, file_id="file-1", request_id="n1", reserved=Decimal("1.50")
+    ),
+    shard_entries.CreateUnknown(shard=1, reason="lost"),
+    shard_entries.CreateRefused(shard=1, reason="no"),
+    shard_entries.CreateFenced(shard=1),
+    shard_entries.CreateSettled(shard=1),
+    shard_entries.CreateAbandoned(shard=1),
+    shard_entries.TwinSeen(shard=1, batch=BATCH),
+    shard_entries.Created(shard=1, batch=BATCH),
+    shard_entries.Observed(shard=1, batch=BATCH),
+    shard_entries.BatchGivenUp(shard=1, reason="full"),
+    shard_entries.Downloaded(
+        shard=1, source=shard_entries.Source.ERROR, file_id="f", bytes=1, sha256="00"
+    ),
+    shard_entries.FileGone(shard=1, source=shard_entries.Source.OUTPUT, file_id="f", reason="gone"),
+    shard_entries.Collected(shard=1, tally=entries.Tally(ok=1, missing=1, usage=Usage(1, 2, 3, 4))),
     entries.Audited(batches=2, strays=("batch_9",)),
     entries.CancelRequested(),
-    entries.CancelAsked(shard=1, batch=BATCH),
+    shard_entries.CancelAsked(shard=1, batch=BATCH),
     entries.Finished(bytes=12, tally=entries.Tally(ok=2), late=1),
-    entries.DownloadDropped(shard=1, source=entries.Source.OUTPUT, reason="words"),
+    shard_entries.DownloadDropped(shard=1, source=shard_entries.Source.OUTPUT, reason="words"),
     entries.RoundPlanned(round=1),
     entries.FinishBegun(),
-    entries.RemoteDeleted(shard=1, file_id="file-1"),
+    shard_entries.RemoteDeleted(shard=1, file_id="file-1"),
     entries.Skipped(lines=2, ranges=array("Q", [0, 2, 0, 0])),
-    entries.Collected(
+    shard_entries.Collected(
         shard=1,
         tally=entries.Tally(invalid=1),
         again=1,

@@ -28,10 +28,10 @@ from batchsim.errors import (
     UnaccountedBatches,
 )
 from batchsim.runner import filesystem
-from batchsim.runner.entries import CreateSettled, CreateUnknown
 from batchsim.runner.journal import Journal
 from batchsim.runner.naming import metadata_of
 from batchsim.runner.run import Policy, run
+from batchsim.runner.shard_entries import CreateSettled, CreateUnknown
 from batchsim.runner.state import fold
 
 LIMITS = Limits(requests_per_batch=2)

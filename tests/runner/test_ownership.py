@@ -9,6 +9,7 @@ import pytest
 from batchsim.domain.batches import Batch, RequestCounts
 from batchsim.domain.lifecycle import Status
 from batchsim.runner import entries as e
+from batchsim.runner import shard_entries
 from batchsim.runner.naming import OUR_METADATA
 from batchsim.runner.ownership import claimed
 from batchsim.runner.state import fold
@@ -26,7 +27,7 @@ def batch(name, at, status=Status.VALIDATING, completed=0):
 
 BEGUN = [
     e.Started(run="run", service="x", lines=1, bytes=2),
-    e.Planned(
+    shard_entries.Planned(
         shard=1,
         endpoint=URL,
         model=None,
@@ -36,11 +37,11 @@ BEGUN = [
         fingerprint="ff",
         ranges=array("Q", [0, 1, 0, 2]),
     ),
-    e.UploadIntended(shard=1, attempt=1, filename="a"),
-    e.Uploaded(shard=1, file_id="file-1"),
-    e.CreateIntended(shard=1, file_id="file-1"),
+    shard_entries.UploadIntended(shard=1, attempt=1, filename="a"),
+    shard_entries.Uploaded(shard=1, file_id="file-1"),
+    shard_entries.CreateIntended(shard=1, file_id="file-1"),
 ]
-UNKNOWN = [*BEGUN, e.CreateUnknown(shard=1, reason="")]
+UNKNOWN = [*BEGUN, shard_entries.CreateUnknown(shard=1, reason="")]
 
 
 def told(entries, *listed):
@@ -57,7 +58,7 @@ def test_a_shard_without_a_batch_takes_the_oldest_and_every_other_is_a_twin():
 
 
 def test_an_older_one_takes_the_place_of_a_live_batch_and_every_other_is_a_twin():
-    live = [*BEGUN, e.Created(shard=1, batch=batch("own", 5))]
+    live = [*BEGUN, shard_entries.Created(shard=1, batch=batch("own", 5))]
     listed = batch("d", 9), batch("b", 2), batch("own", 5), batch("a", 1)
     assert told(live, *listed) == [
         ("Created", "a"),
@@ -68,7 +69,7 @@ def test_an_older_one_takes_the_place_of_a_live_batch_and_every_other_is_a_twin(
 
 
 def test_younger_ones_are_twins_all_of_them():
-    live = [*BEGUN, e.Created(shard=1, batch=batch("own", 1))]
+    live = [*BEGUN, shard_entries.Created(shard=1, batch=batch("own", 1))]
     assert told(live, batch("c", 3), batch("b", 2)) == [("TwinSeen", "b"), ("TwinSeen", "c")]
 
 
@@ -76,7 +77,7 @@ def test_younger_ones_are_twins_all_of_them():
 def test_one_that_ended_without_a_line_yields_to_any_other(status):
     void = batch("a", 1, status)
     assert told(UNKNOWN, void, batch("b", 2)) == [("Created", "b"), ("TwinSeen", "a")]
-    live = [*BEGUN, e.Created(shard=1, batch=batch("own", 5))]
+    live = [*BEGUN, shard_entries.Created(shard=1, batch=batch("own", 5))]
     assert told(live, void) == [("TwinSeen", "a")]
 
 
@@ -90,10 +91,10 @@ def test_a_twin_that_we_cancelled_is_not_taken_for_the_next_batch():
     cancelled = batch("twin", 1, Status.CANCELLED)
     entries = [
         *BEGUN,
-        e.Created(shard=1, batch=batch("own", 1)),
-        e.TwinSeen(shard=1, batch=batch("twin", 2)),
-        e.TwinSeen(shard=1, batch=cancelled),
-        e.BatchGivenUp(shard=1, reason="the queue is full"),
+        shard_entries.Created(shard=1, batch=batch("own", 1)),
+        shard_entries.TwinSeen(shard=1, batch=batch("twin", 2)),
+        shard_entries.TwinSeen(shard=1, batch=cancelled),
+        shard_entries.BatchGivenUp(shard=1, reason="the queue is full"),
     ]
     assert told(entries, cancelled, batch("own", 1, Status.FAILED)) == []
 

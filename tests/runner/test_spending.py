@@ -13,9 +13,9 @@ from batchsim.backends.fake.request_faults import RequestFault
 from batchsim.domain.limits import Limits
 from batchsim.errors import JobIncomplete
 from batchsim.runner import run as running
-from batchsim.runner.entries import CreateIntended
 from batchsim.runner.journal import Journal
 from batchsim.runner.run import Policy, run
+from batchsim.runner.shard_entries import CreateIntended
 from batchsim.runner.spending import account
 from batchsim.runner.state import fold
 

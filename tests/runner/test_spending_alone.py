@@ -19,11 +19,11 @@ from batchsim.errors import JobIncomplete, OutcomeUnknown, Unavailable
 from batchsim.pricing.prices import cost
 from batchsim.responders import Answer
 from batchsim.runner import run as running
-from batchsim.runner.entries import AnswerIntended, AnswerSettled
 from batchsim.runner.finishing import _Answers
 from batchsim.runner.journal import Journal
 from batchsim.runner.report import progress
 from batchsim.runner.run import Policy, run
+from batchsim.runner.shard_entries import AnswerIntended, AnswerSettled
 from batchsim.runner.spending import account
 from batchsim.runner.state import fold
 from batchsim.runner.weighing import bounds
