@@ -48,7 +48,7 @@ def cancel(*, name: str, as_json: bool) -> int:
 
 def _cancel_batches(follower: Follower) -> int:
     """Ask the service at once, so that nobody has to wait for a runner; the exit code."""
-    from batchsim.runner.state import Stage
+    from batchsim.runner.shard_state import Stage
 
     state = follower.state
     live = [s.batch for s in state.shards.values() if s.stage is Stage.LIVE and s.batch]

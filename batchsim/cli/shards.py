@@ -13,8 +13,9 @@ from batchsim.cli.table import Column
 from batchsim.pricing.prices import cost
 from batchsim.runner.pace import History, Pace, seconds_left, shard_seconds_left
 from batchsim.runner.report import Progress, ShardProgress
+from batchsim.runner.shard_state import Stage
 from batchsim.runner.spending import account
-from batchsim.runner.state import Stage, State
+from batchsim.runner.state import State
 
 COLUMNS = (
     Column("SHARD", is_number=True),

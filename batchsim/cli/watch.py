@@ -104,7 +104,7 @@ class _Looker:
     def look(self) -> bool:
         """Look once, unless there is nothing to look at any more; whether there was."""
         from batchsim.runner.shard_entries import Observed
-        from batchsim.runner.state import Stage
+        from batchsim.runner.shard_state import Stage
 
         state = self._follower.state
         live = [(n, s.batch) for n, s in state.shards.items() if s.stage is Stage.LIVE and s.batch]

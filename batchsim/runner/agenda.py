@@ -23,9 +23,10 @@ from batchsim.runner.entries import Entry, ShardEntry, Surveyed
 from batchsim.runner.policy import Policy
 from batchsim.runner.polling import Looks
 from batchsim.runner.room import Room, Taken, queue_limits, queue_of, tokens_of
+from batchsim.runner.shard_state import ShardState, Stage
 from batchsim.runner.smallest import Smallest
 from batchsim.runner.spending import most
-from batchsim.runner.state import ShardState, Stage, State
+from batchsim.runner.state import State
 from batchsim.runner.steps import Standing, Timed, standing
 
 

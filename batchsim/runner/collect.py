@@ -36,7 +36,7 @@ from batchsim.runner.outcomes import Outcome, Verdict, is_blank, judge
 from batchsim.runner.places import HTTP_OK, Index, Place
 from batchsim.runner.records import named_lines, record, unnamed_lines
 from batchsim.runner.shard_entries import Downloaded, Origin, Source
-from batchsim.runner.state import ShardState
+from batchsim.runner.shard_state import ShardState
 
 _MARK = b"\xef\xbb\xbf"
 """The byte order mark, with which some compatible services begin a file (observed)."""

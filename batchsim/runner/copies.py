@@ -17,7 +17,7 @@ from batchsim.errors import JournalError
 from batchsim.jsonl import BLOCK
 from batchsim.runner.fetch import fetch
 from batchsim.runner.shard_entries import Downloaded
-from batchsim.runner.state import ShardState
+from batchsim.runner.shard_state import ShardState
 from batchsim.runner.workplace import Workplace
 
 

@@ -21,7 +21,7 @@ from batchsim.jsonl import BLOCK, sync_folder
 from batchsim.runner.actions import Download
 from batchsim.runner.entries import Entry
 from batchsim.runner.shard_entries import Downloaded, FileGone
-from batchsim.runner.state import ShardState
+from batchsim.runner.shard_state import ShardState
 from batchsim.runner.workplace import Workplace, batch_of, words
 
 OUT_OF_RANGE = 416

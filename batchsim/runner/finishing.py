@@ -48,8 +48,8 @@ from batchsim.runner.outcomes import is_passing_answer
 from batchsim.runner.policy import Policy
 from batchsim.runner.records import record
 from batchsim.runner.shard_entries import AnswerIntended, AnswerSettled, Blocked, Downloaded, Source
+from batchsim.runner.shard_state import ShardState
 from batchsim.runner.spending import account, dollars, most_alone, paid_alone
-from batchsim.runner.state import ShardState
 from batchsim.runner.weighing import bounds, read_request
 from batchsim.runner.workplace import Workplace
 

@@ -16,7 +16,7 @@ from batchsim.runner.copies import sha256_of
 from batchsim.runner.entries import Entry
 from batchsim.runner.leftovers import own_files
 from batchsim.runner.shard_entries import Blocked, Downloaded, RemoteDeleted
-from batchsim.runner.state import ShardState
+from batchsim.runner.shard_state import ShardState
 from batchsim.runner.workplace import Workplace
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from batchsim.domain.limits import Limits
 from batchsim.runner.actions import DeleteRemote
-from batchsim.runner.state import ShardState, Stage, State
+from batchsim.runner.shard_state import ShardState, Stage
+from batchsim.runner.state import State
 
 
 def own_files(shard: ShardState) -> list[str]:

@@ -21,7 +21,8 @@ from batchsim.domain.limits import DAY, HOUR
 from batchsim.runner.entries import Entry
 from batchsim.runner.naming import is_of_run, shard_of
 from batchsim.runner.shard_entries import Created, TwinSeen
-from batchsim.runner.state import ShardState, Stage, State
+from batchsim.runner.shard_state import ShardState, Stage
+from batchsim.runner.state import State
 
 MARGIN = 60
 """Seconds by which a service's own times may be off from each other."""

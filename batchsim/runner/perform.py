@@ -36,8 +36,8 @@ from batchsim.runner.shard_entries import (
     Settled,
     TwinSeen,
 )
+from batchsim.runner.shard_state import ShardState
 from batchsim.runner.spending import paid
-from batchsim.runner.state import ShardState
 from batchsim.runner.weighing import divide, weigh
 from batchsim.runner.workplace import Step, Workplace, batch_of, words
 

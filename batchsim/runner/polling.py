@@ -14,8 +14,9 @@ from collections.abc import Iterator
 
 from batchsim.runner.actions import Action, Poll, Survey
 from batchsim.runner.policy import Policy
+from batchsim.runner.shard_state import ShardState
 from batchsim.runner.smallest import Smallest
-from batchsim.runner.state import ShardState, State
+from batchsim.runner.state import State
 
 APART = 1.0
 """Seconds between two requests that only look."""

@@ -12,7 +12,7 @@ from batchsim.errors import JournalError
 from batchsim.runner.outcomes import Outcome, Verdict
 from batchsim.runner.policy import awaits_files
 from batchsim.runner.shard_entries import Downloaded, FileGone, Origin
-from batchsim.runner.state import ShardState
+from batchsim.runner.shard_state import ShardState
 
 
 class Explanation(NamedTuple):

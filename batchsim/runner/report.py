@@ -18,7 +18,8 @@ from batchsim.runner.differences import Difference
 from batchsim.runner.leftovers import expiry
 from batchsim.runner.policy import OnUnknown, Policy
 from batchsim.runner.shard_entries import Origin
-from batchsim.runner.state import ShardState, Stage, State
+from batchsim.runner.shard_state import ShardState, Stage
+from batchsim.runner.state import State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,8 +15,9 @@ from decimal import Decimal
 from batchsim.domain.limits import HOUR, Limits
 from batchsim.responders.models import alias
 from batchsim.runner.policy import Policy
+from batchsim.runner.shard_state import ShardState, Stage
 from batchsim.runner.spending import Account, account_of, most, shortage
-from batchsim.runner.state import ShardState, Stage, State
+from batchsim.runner.state import State
 
 HOLDING_TOKENS = frozenset({Stage.CREATING, Stage.UNKNOWN, Stage.LIVE})
 ON_THEIR_WAY = HOLDING_TOKENS | {Stage.UPLOADING, Stage.UPLOADED}

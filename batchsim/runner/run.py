@@ -57,8 +57,9 @@ from batchsim.runner.shard_entries import (
     Looked,
     Noticed,
 )
+from batchsim.runner.shard_state import Stage
 from batchsim.runner.spending import check_reservation
-from batchsim.runner.state import Stage, State, fold
+from batchsim.runner.state import State, fold
 from batchsim.runner.workplace import Workplace
 
 __all__ = ["Policy", "Progress", "Report", "run"]

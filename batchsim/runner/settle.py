@@ -15,8 +15,8 @@ from batchsim.runner.entries import Entry, Finished, RoundPlanned
 from batchsim.runner.plan import custom_ids_in
 from batchsim.runner.rounds import plan_round
 from batchsim.runner.shard_entries import Blocked, Collected, DownloadDropped, Origin, Planned
+from batchsim.runner.shard_state import ShardState
 from batchsim.runner.skipped import stand_in
-from batchsim.runner.state import ShardState
 from batchsim.runner.workplace import Workplace
 
 AT_ONCE = 100

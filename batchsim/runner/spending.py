@@ -25,7 +25,8 @@ from batchsim.pricing.prices import cost
 from batchsim.runner.entries import Tally
 from batchsim.runner.policy import Policy
 from batchsim.runner.shard_entries import Origin, Planned, Weighed
-from batchsim.runner.state import ShardState, Stage, State
+from batchsim.runner.shard_state import ShardState, Stage
+from batchsim.runner.state import State
 from batchsim.runner.weighing import Bounds
 
 _BATCH_EXISTS = frozenset({Stage.CREATING, Stage.UNKNOWN, Stage.LIVE, Stage.ENDED, Stage.COLLECTED})

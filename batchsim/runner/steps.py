@@ -31,8 +31,8 @@ from batchsim.runner.policy import OnUnknown, Policy, awaits_files, failed_in_pa
 from batchsim.runner.queues import told_limit
 from batchsim.runner.room import queue_of, tokens_of
 from batchsim.runner.shard_entries import Origin, Source
+from batchsim.runner.shard_state import Setback, ShardState, Stage
 from batchsim.runner.spending import is_unbounded
-from batchsim.runner.state import Setback, ShardState, Stage
 
 SUBMITTING = frozenset({Stage.WAITING, Stage.UPLOADED})
 WITHOUT_BATCH = SUBMITTING | {Stage.UPLOADING}

@@ -31,8 +31,8 @@ from batchsim.runner.shard_entries import (
     Uploaded,
     UploadIntended,
 )
+from batchsim.runner.shard_state import ShardState
 from batchsim.runner.spending import most
-from batchsim.runner.state import ShardState
 from batchsim.runner.workplace import Step, Workplace, words
 
 SHARED = 1.0

@@ -18,7 +18,8 @@ from batchsim.runner.ownership import MARGIN, claimed, horizon, owner
 from batchsim.runner.queues import lines_queued
 from batchsim.runner.search import listed_since
 from batchsim.runner.shard_entries import Looked, Observed, TwinSeen
-from batchsim.runner.state import ShardState, Stage, State
+from batchsim.runner.shard_state import ShardState, Stage
+from batchsim.runner.state import State
 from batchsim.runner.workplace import Step, Workplace, batch_of
 
 

@@ -18,7 +18,8 @@ from batchsim.runner.directory import JobDirectory
 from batchsim.runner.entries import Entry, Started
 from batchsim.runner.policy import Policy, is_passing
 from batchsim.runner.shard_entries import Blocked, Postponed
-from batchsim.runner.state import Setback, ShardState, State
+from batchsim.runner.shard_state import Setback, ShardState
+from batchsim.runner.state import State
 
 Step = Entry | tuple[Entry, ...]
 """What an action tells at once: it is in the journal, all of it or nothing, before it goes on."""

@@ -22,7 +22,7 @@ from batchsim.runner.directory import JobDirectory
 from batchsim.runner.entries import Tally
 from batchsim.runner.run import run
 from batchsim.runner.shard_entries import Downloaded, FileGone, Source
-from batchsim.runner.state import ShardState
+from batchsim.runner.shard_state import ShardState
 
 
 def result(custom_id, status=200, usage=None):

@@ -17,7 +17,8 @@ from batchsim.runner import shard_entries
 from batchsim.runner.agenda import Agenda
 from batchsim.runner.decide import decide
 from batchsim.runner.policy import Policy
-from batchsim.runner.state import Stage, fold
+from batchsim.runner.shard_state import Stage
+from batchsim.runner.state import fold
 
 POLICY = Policy()
 TALLY = e.Tally(ok=1)

@@ -6,7 +6,7 @@ from batchsim.domain.batches import Batch, Usage
 from batchsim.domain.lifecycle import Status
 from batchsim.runner.pace import WINDOW, History, Pace, seconds_left, shard_seconds_left
 from batchsim.runner.report import ShardProgress
-from batchsim.runner.state import Stage
+from batchsim.runner.shard_state import Stage
 
 RUNNING = ShardProgress(
     shard=1,

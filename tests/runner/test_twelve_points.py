@@ -27,8 +27,9 @@ from batchsim.pricing.tokens import estimate_prompt_tokens
 from batchsim.runner.differences import Claim
 from batchsim.runner.journal import JournalReader
 from batchsim.runner.run import Policy, run
+from batchsim.runner.shard_state import Stage
 from batchsim.runner.spending import account
-from batchsim.runner.state import Stage, fold
+from batchsim.runner.state import fold
 
 TEN = [f"id-{n}" for n in range(10)]
 ONE_EACH = Limits(requests_per_batch=1)
