@@ -82,7 +82,8 @@ class MeteredBackend(Backend):
 
     def create_batch(self, **order):
         """As `inner`, unless it would cost too much. Only what was uploaded here has lines."""
-        lines = self._lines.get(order["input_file_id"], 0)
+        file_id = order["input_file_id"]
+        lines = self._lines.get(file_id, 0) if isinstance(file_id, str) else 0
         if self.spent.batches >= self.cap.batches or self.spent.lines + lines > self.cap.lines:
             raise CapReached(f"more than {self.cap.batches} batches or {self.cap.lines} lines")
         batch = self._inner.create_batch(**order)

@@ -9,6 +9,7 @@ there. The rest then runs on the other side, one check after another, within a c
 from __future__ import annotations
 
 import inspect
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -69,17 +70,28 @@ def checks_of(contract: Any) -> Iterator[Check]:
 
 
 def _arguments(method: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every set of arguments with its label; marks above one another multiply."""
     marks = [mark for mark in getattr(method, "pytestmark", ()) if mark.name == "parametrize"]
-    if not marks:
-        yield "", {}
-        return
-    (mark,) = marks
+    for chosen in itertools.product(*map(_rows, marks)):
+        labels = [label for label, _ in chosen]
+        yield "-".join(labels), {name: row[name] for _, row in chosen for name in row}
+
+
+def _rows(mark: Any) -> list[tuple[str, dict[str, Any]]]:
     names, rows = mark.args
     names = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
-    ids = mark.kwargs.get("ids") or str
+    ids = mark.kwargs.get("ids") or _label
     labels = [ids(row) for row in rows] if callable(ids) else list(ids)
-    for label, row in zip(labels, rows, strict=True):
-        yield label, dict(zip(names, row if len(names) > 1 else [row], strict=True))
+    return [
+        (label, dict(zip(names, row if len(names) > 1 else [row], strict=True)))
+        for label, row in zip(labels, rows, strict=True)
+    ]
+
+
+def _label(value: Any) -> str:
+    """The value as text that any terminal can show, the same in every run."""
+    text = type(value).__name__ if type(value) is object else str(value)
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def rehearse(contract: Any, make: Callable[[], Backend]) -> list[Rehearsal]:
