@@ -14,11 +14,7 @@ from typing import Any
 from batchsim.domain.batches import Batch
 from batchsim.errors import JournalError
 from batchsim.runner.differences import Difference
-from batchsim.runner.entries import (
-    Delayed,
-    ShardEntry,
-    Tally,
-)
+from batchsim.runner.entries import Delayed, ShardEntry, Tally
 from batchsim.runner.naming import attempt_of
 from batchsim.runner.shard_entries import (
     AnswerIntended,

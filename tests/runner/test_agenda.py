@@ -16,8 +16,7 @@ from batchsim.backends.fake import FakeBackend
 from batchsim.domain.limits import Limits
 from batchsim.errors import JobIncomplete
 from batchsim.runner import agenda as agendas
-from batchsim.runner import entries, shard_entries
-from batchsim.runner import run as loop
+from batchsim.runner import entries, loop, shard_entries
 from batchsim.runner.actions import Collect, Upload, Wait
 from batchsim.runner.agenda import Agenda
 from batchsim.runner.decide import decide

@@ -12,8 +12,8 @@ from batchsim.backends.fake.pacing import Pacing
 from batchsim.backends.fake.request_faults import RequestFault
 from batchsim.domain.limits import Limits
 from batchsim.errors import JobIncomplete
-from batchsim.runner import run as running
 from batchsim.runner.journal import Journal
+from batchsim.runner.loop import Loop
 from batchsim.runner.run import Policy, run
 from batchsim.runner.shard_entries import CreateIntended
 from batchsim.runner.spending import account
@@ -82,7 +82,7 @@ def test_p3_reserved_and_settled_never_exceed_the_cap_over_kills_and_rounds(
     cap = reservation(build, tmp_path_factory) * Decimal("2.5")
     source = lines(build, 6)
     backend = FakeBackend(pacing="quick")
-    record = running._Loop._record
+    record = Loop._record
     writes = [0]
 
     def checked(loop, *entries):
@@ -93,7 +93,7 @@ def test_p3_reserved_and_settled_never_exceed_the_cap_over_kills_and_rounds(
         if writes[0] % 29 == 0:
             raise build.Killed
 
-    monkeypatch.setattr(running._Loop, "_record", checked)
+    monkeypatch.setattr(Loop, "_record", checked)
     policy = Policy(max_cost=cap, on_unknown="fence")
     for _ in range(100):
         try:

@@ -18,9 +18,9 @@ from batchsim.domain.lines import RequestLine
 from batchsim.errors import JobIncomplete, OutcomeUnknown, Unavailable
 from batchsim.pricing.prices import cost
 from batchsim.responders import Answer
-from batchsim.runner import run as running
 from batchsim.runner.finishing import _Answers
 from batchsim.runner.journal import Journal
+from batchsim.runner.loop import Loop
 from batchsim.runner.report import progress
 from batchsim.runner.run import Policy, run
 from batchsim.runner.shard_entries import AnswerIntended, AnswerSettled
@@ -94,7 +94,7 @@ def test_reserved_and_settled_never_exceed_the_cap_whatever_write_is_the_last(bu
     """Killed at every write of the journal and of the answers; and again, at the same write."""
     caps = most_of_one(build) * Decimal("1.5"), most_of_one(build) * 9
     source = build.input(lines(build, 3))
-    append, keep, record = Journal.append, _Answers.keep, running._Loop._record
+    append, keep, record = Journal.append, _Answers.keep, Loop._record
     life: dict = {}
 
     def until(write):
@@ -112,7 +112,7 @@ def test_reserved_and_settled_never_exceed_the_cap_whatever_write_is_the_last(bu
 
     monkeypatch.setattr(Journal, "append", until(append))
     monkeypatch.setattr(_Answers, "keep", until(keep))
-    monkeypatch.setattr(running._Loop, "_record", held)
+    monkeypatch.setattr(Loop, "_record", held)
     for last in itertools.count():
         backend, results = Alone(), build.folder / f"results-{last}.jsonl"
         deaths, stops, report = 0, [], None

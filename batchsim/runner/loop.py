@@ -1,0 +1,218 @@
+"""The loop that carries a job on, from any state, to its results.
+
+Theory of operation. One loop: decide what is due, do it, record what happened, until the results
+are written or nothing more can be done. The job is the fold of its journal, so a job that was
+stopped anywhere, by whatever, is continued by starting the same loop on the same journal.
+
+    entries --fold--> state --decide--> actions --perform--> entries
+
+Only this loop writes the journal and changes the state; only `perform` speaks to the backend; only
+the backend's clock is asked for the time and slept on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from batchsim.domain.limits import Limits
+from batchsim.errors import JobIncomplete
+from batchsim.runner import copies, settle
+from batchsim.runner.actions import Action, Done, Download, Stop, Upload, Wait
+from batchsim.runner.agenda import Agenda
+from batchsim.runner.crew import Crew
+from batchsim.runner.decide import decide
+from batchsim.runner.entries import (
+    AccountChanged,
+    Audited,
+    CancelRequested,
+    Entry,
+    Reconciled,
+    Started,
+    Surveyed,
+)
+from batchsim.runner.journal import Journal
+from batchsim.runner.naming import job_of, new_run
+from batchsim.runner.notices import Notices
+from batchsim.runner.perform import perform
+from batchsim.runner.plan import Plan
+from batchsim.runner.report import Progress, describe, describe_search, progress
+from batchsim.runner.shard_entries import (
+    AnswerIntended,
+    AnswerSettled,
+    CreateIntended,
+    CreateUnknown,
+    Looked,
+    Noticed,
+)
+from batchsim.runner.shard_state import Stage
+from batchsim.runner.spending import check_reservation
+from batchsim.runner.state import State
+from batchsim.runner.workplace import Workplace
+
+_GLANCE = 0.2
+"""Real seconds for which the loop waits for a worker before it decides anew."""
+
+_SILENCE = 60.0
+"""Seconds of looking for a batch after which that is told."""
+
+_QUIET = Looked | Noticed | Reconciled | Surveyed | Audited | AnswerIntended | AnswerSettled
+"""Entries that are no news to people."""
+
+
+class Loop:
+    """Decide, perform, record."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        work: Workplace,
+        limits: Limits,
+        observe: Callable[[Progress], None] | None,
+        notices: Notices | None = None,
+    ) -> None:
+        self._journal = journal
+        self._work = work
+        self._state = work.state
+        self._clock = work.backend.clock
+        self._agenda = Agenda(work.state, work.policy, limits)
+        self._observe = observe
+        self._notices = notices
+        self._message = ""
+        self._searched = 0.0
+
+    def begin(self, plan: Plan, metadata: Mapping[str, str]) -> None:
+        """Record how the job begins: all of it or nothing."""
+        run, backend = new_run(), self._work.backend
+        started = Started(
+            run=run,
+            job=job_of(run, backend.service, backend.account, plan.shards),
+            service=backend.service,
+            account=backend.account,
+            lines=plan.lines,
+            bytes=plan.bytes,
+            metadata=metadata,
+        )
+        if plan.skipped:
+            plan.skipped.write(self._work.directory)
+        skipped = [plan.skipped.entry()] if plan.skipped else []
+        self._record(started, *skipped, *plan.shards)
+
+    def move(self, moved: AccountChanged) -> None:
+        """Record that the job goes on with another key."""
+        self._record(moved)
+
+    def run(self) -> None:
+        """Go on until the results are written. Raises JobIncomplete when that cannot be now."""
+        self._take_over()
+        with Crew(self._work) as crew:
+            while True:
+                self._note_cancel_request()
+                self._note_notices()
+                actions = decide(self._agenda, self._clock.now())
+                free = [action for action in actions if not crew.has(action)]
+                if crew.is_busy and (not free or isinstance(free[0], Done | Stop | Wait)):
+                    crew.take(self._record, _GLANCE)
+                    continue
+                for action in free:
+                    if isinstance(action, Done):
+                        return self._restore_results()
+                    self._do(action, crew)
+
+    def _do(self, action: Action, crew: Crew) -> None:
+        """Do one thing that is due, or have it done."""
+        match action:
+            case Stop():
+                raise _incomplete(action, self._state)
+            case Wait():
+                self._clock.sleep(max(0.0, action.until - self._clock.now()))
+            case Upload() | Download() if crew.wants(action):
+                if not crew.start(action):
+                    crew.take(self._record, _GLANCE)
+                    return
+                is_begun = isinstance(action, Download)
+                while crew.has(action) and not is_begun:  # until the intent is written
+                    crew.take(self._record, _GLANCE)
+                    is_begun = self._state.shards[action.shard].stage is not Stage.WAITING
+            case _:
+                for entries in perform(self._work, action):
+                    self._record(*entries)
+                while crew.is_busy and crew.take(self._record, 0):
+                    pass
+
+    def _note_cancel_request(self) -> None:
+        """Another process may have left the wish that the job be cancelled."""
+        request = self._work.directory.cancel_request
+        if not request.exists():
+            return
+        if self._state.cancelled_at is None and self._state.finished is None:
+            self._record(CancelRequested())
+        request.unlink(missing_ok=True)
+
+    def _note_notices(self) -> None:
+        noticed = self._notices.take() if self._notices is not None else ()
+        for batch in noticed:
+            number = self._state.known.get(batch)
+            shard = self._state.shards.get(number or 0)
+            if shard and shard.stage is Stage.LIVE and shard.batch and shard.batch.id == batch:
+                self._record(Noticed(shard=shard.plan.shard))
+
+    def _take_over(self) -> None:
+        """A request that another process had under way may have been sent, and has no answer."""
+        reason = "the process ended before an answer came"
+        for number, shard in self._state.shards.items():
+            if shard.stage is Stage.CREATING:
+                self._record(CreateUnknown(shard=number, reason=reason))
+
+    def _record(self, *entries: Entry) -> None:
+        now = self._clock.now()
+        durable = [entry for entry in entries if entry.durable]
+        if durable:
+            self._journal.append(now, *durable, check=self._reservation(durable))
+        for entry in entries:
+            self._state.apply(now, entry)
+            self._agenda.note(entry)
+        told = next((entry for entry in entries if not isinstance(entry, _QUIET)), None)
+        if told is not None:
+            self._message = describe(told, self._state)
+        for entry in entries if told is None else ():
+            if isinstance(entry, Looked):
+                self._tell_search(entry.shard, now)
+        if self._observe is not None:
+            self._observe(progress(self._state, now, self._message))
+
+    def _tell_search(self, number: int, now: float) -> None:
+        """Say once a minute that a batch is looked for: minutes of silence look like a hang."""
+        shard = self._state.shards[number]
+        if shard.stage is Stage.UNKNOWN and now - max(self._searched, shard.since) >= _SILENCE:
+            self._searched = now
+            self._message = describe_search(shard, self._state, self._work.policy, now)
+
+    def _reservation(self, entries: list[Entry]) -> Callable[[], None] | None:
+        """What must hold for the entries to be written: what costs is asked for only under the cap."""
+        for entry in entries:
+            if isinstance(entry, CreateIntended | AnswerIntended):
+                self._agenda.refresh()
+                held = self._agenda.taken.money
+                return partial(check_reservation, held, self._work.policy, entry.reserved)
+        return None
+
+    def _restore_results(self) -> None:
+        """Write the results of a finished job again if they are gone or cut short."""
+        finished, path = self._state.finished, self._work.results
+        if finished and not (path.is_file() and path.stat().st_size == finished.bytes):
+            copies.mend(self._work)
+            settle.write_results(self._work)
+
+
+def _incomplete(stop: Stop, state: State) -> JobIncomplete:
+    unfinished = sum(shard.tally is None for shard in state.shards.values())
+    text = "; ".join(dict.fromkeys(stop.reasons)) or "there is no room for any shard"
+    hint = "the same command looks again and goes on from here"
+    if stop.is_short:
+        hint = "raise --max-cost (max_cost in Python); the same command then goes on from here"
+    if any(shard.stage is Stage.UNKNOWN for shard in state.shards.values()):
+        hint += "; --on-unknown fence deletes the input file, which a late request then lacks, and creates again"
+    return JobIncomplete(
+        f"{unfinished} of {len(state.shards)} shards are not finished. {text}", hint=hint
+    )
