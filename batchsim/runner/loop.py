@@ -22,6 +22,7 @@ from batchsim.runner.actions import Action, Done, Download, Stop, Upload, Wait
 from batchsim.runner.agenda import Agenda
 from batchsim.runner.crew import Crew
 from batchsim.runner.decide import decide
+from batchsim.runner.describe import describe, describe_search
 from batchsim.runner.entries import (
     AccountChanged,
     Audited,
@@ -36,7 +37,7 @@ from batchsim.runner.naming import job_of, new_run
 from batchsim.runner.notices import Notices
 from batchsim.runner.perform import perform
 from batchsim.runner.plan import Plan
-from batchsim.runner.report import Progress, describe, describe_search, progress
+from batchsim.runner.report import Progress, progress
 from batchsim.runner.shard_entries import (
     AnswerIntended,
     AnswerSettled,

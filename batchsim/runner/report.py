@@ -9,14 +9,11 @@ from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 
-from batchsim.amounts import duration
 from batchsim.domain.batches import Usage
 from batchsim.domain.limits import OPENAI
 from batchsim.errors import JournalError
-from batchsim.runner import entries, shard_entries
 from batchsim.runner.differences import Difference
 from batchsim.runner.leftovers import expiry
-from batchsim.runner.policy import OnUnknown, Policy
 from batchsim.runner.shard_entries import Origin
 from batchsim.runner.shard_state import ShardState, Stage
 from batchsim.runner.state import State
@@ -244,100 +241,3 @@ def _counts(shard: ShardState) -> tuple[int, int]:
         return 0, 0
     counts = shard.batch.request_counts
     return min(counts.completed + counts.failed, shard.plan.lines), counts.failed
-
-
-def describe(entry: entries.Entry, state: State) -> str:
-    """One line of text about what happened."""
-    if not isinstance(entry, entries.ShardEntry):
-        return _describe_job(entry, state)
-    text = _describe_shard(entry)
-    return f"shard {entry.shard} of {len(state.shards)}: {text}" if len(state.shards) > 1 else text
-
-
-def describe_search(shard: ShardState, state: State, policy: Policy, now: float) -> str:
-    """One line of text about a create without an answer, whose batch is looked for (unix seconds)."""
-    waits = policy.on_unknown == OnUnknown.WAIT and not shard.is_fenced
-    longest = policy.longest_window if waits else policy.settle
-    text = (
-        f"no answer came to the create; looking for its batch for {duration(now - shard.since)}, "
-        f"for {duration(longest)} at most"
-    )
-    many = len(state.shards) > 1
-    return f"shard {shard.plan.shard} of {len(state.shards)}: {text}" if many else text
-
-
-def _describe_job(entry: entries.Entry, state: State) -> str:  # noqa: C901 - one case per kind of entry
-    match entry:
-        case entries.Started():
-            if state.skipped is None:
-                return f"{entry.lines:,} lines are valid"
-            left = state.skipped.lines
-            return f"{entry.lines - left:,} lines are valid, {left:,} are not and are left out"
-        case entries.AccountChanged():
-            return "the job goes on with another key of the same account"
-        case entries.FinishBegun():
-            return "the deadline nears: asking for what is left without batches"
-        case entries.RoundPlanned():
-            return f"round {entry.round}: sending lines again"
-        case entries.CancelRequested():
-            return "the job is cancelled: nothing more is sent, what is done is kept"
-        case entries.Finished():
-            return "the results are written"
-        case entries.Audited():
-            return f"the service has {entry.batches:,} batches of this job"
-        case entries.Delayed():
-            return f"{entry.reason}; trying again"
-        case entries.Halted():
-            return entry.reason
-    return type(entry).__name__
-
-
-def _describe_shard(entry: entries.ShardEntry) -> str:  # noqa: C901 - one case per kind of entry
-    match entry:
-        case shard_entries.Planned():
-            return f"{entry.lines:,} lines for {entry.model or 'no model'} at {entry.endpoint}"
-        case shard_entries.Divided():
-            return "too large for its model's queue; divided"
-        case shard_entries.Settled():
-            return f"cost ${entry.usd}"
-        case shard_entries.Weighed():
-            return f"about {entry.tokens:,} tokens of prompt"
-        case shard_entries.UploadIntended():
-            return "uploading the input file"
-        case shard_entries.Uploaded():
-            return f"{'found the upload' if entry.adopted else 'uploaded'} as {entry.file_id}"
-        case shard_entries.UploadDropped():
-            return "nothing was uploaded"
-        case shard_entries.CreateRefused():
-            return "no batch was created"
-        case shard_entries.BatchGivenUp() | shard_entries.Blocked():
-            return entry.reason
-        case shard_entries.CreateIntended():
-            return "creating a batch"
-        case shard_entries.CreateUnknown():
-            return f"{entry.reason}; looking for the batch"
-        case shard_entries.CreateFenced():
-            return "the input file was deleted, so that no late request can use it"
-        case shard_entries.CreateSettled():
-            return "the batch is not in the list"
-        case shard_entries.TwinSeen():
-            return f"{entry.batch.id} is there besides its own batch"
-        case shard_entries.CreateAbandoned():
-            return "the batch was not found; creating another"
-        case shard_entries.Created():
-            return f"{'found' if entry.adopted else 'created'} {entry.batch.id}"
-        case shard_entries.Observed() | shard_entries.CancelAsked():
-            return f"{entry.batch.id} is {entry.batch.unknown_status or entry.batch.status}"
-        case shard_entries.Downloaded():
-            return f"downloaded {entry.file_id}, {entry.bytes:,} bytes"
-        case shard_entries.RemoteDeleted():
-            return f"deleted {entry.file_id} at the service"
-        case shard_entries.DownloadDropped():
-            return entry.reason
-        case shard_entries.FileGone():
-            return f"the {entry.source} file is gone: {entry.reason}"
-        case shard_entries.Collected():
-            return f"{entry.tally.ok:,} of {entry.tally.lines:,} lines have a good result"
-        case shard_entries.Postponed():
-            return f"{entry.reason}; trying again"
-    return type(entry).__name__
