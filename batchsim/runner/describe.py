@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from batchsim.amounts import duration
+from batchsim.amounts import counted, duration
 from batchsim.runner import entries, shard_entries
 from batchsim.runner.policy import OnUnknown, Policy
 from batchsim.runner.shard_state import ShardState
@@ -33,9 +33,10 @@ def _describe_job(entry: entries.Entry, state: State) -> str:  # noqa: C901 - on
     match entry:
         case entries.Started():
             if state.skipped is None:
-                return f"{entry.lines:,} lines are valid"
+                return counted(entry.lines, "line is valid", "lines are valid")
             left = state.skipped.lines
-            return f"{entry.lines - left:,} lines are valid, {left:,} are not and are left out"
+            valid = counted(entry.lines - left, "line is valid", "lines are valid")
+            return f"{valid}, {counted(left, 'is not and is', 'are not and are')} left out"
         case entries.AccountChanged():
             return "the job goes on with another key of the same account"
         case entries.FinishBegun():
@@ -58,7 +59,7 @@ def _describe_job(entry: entries.Entry, state: State) -> str:  # noqa: C901 - on
 def _describe_shard(entry: entries.ShardEntry) -> str:  # noqa: C901 - one case per kind of entry
     match entry:
         case shard_entries.Planned():
-            return f"{entry.lines:,} lines for {entry.model or 'no model'} at {entry.endpoint}"
+            return f"{counted(entry.lines, 'line')} for {entry.model or 'no model'} at {entry.endpoint}"
         case shard_entries.Divided():
             return "too large for its model's queue; divided"
         case shard_entries.Settled():
