@@ -140,9 +140,7 @@ def test_two_signals_end_a_real_process_in_a_create_that_hangs(desk) -> None:
     ) as running:
         assert running.stdout.readline() == b"creating\n"
         running.send_signal(signal.SIGINT)
-        text = b""
-        while b"again stops at once" not in text:
-            text += running.stderr.readline()
+        assert any(b"again stops at once" in line for line in running.stderr)
         running.send_signal(signal.SIGINT)
         _, rest = running.communicate(timeout=20)
     assert running.returncode == 130

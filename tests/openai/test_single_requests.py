@@ -51,6 +51,10 @@ def test_an_endpoint_that_nobody_knows_is_not_found(answering, library):
 
 
 def test_a_redirect_is_not_followed(answering, library):
+    import openai
+
+    if "follow_redirects" not in openai._models.FinalRequestOptions.model_fields:
+        pytest.skip("this release of openai leaves redirects to the client that it was given")
     backend, paths = answering(
         lambda _: library.Response(307, headers={"location": "https://elsewhere.invalid/"})
     )
