@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 OUR_PREFIX = "bs-"
 """How the names of the input files begin that jobs upload."""
 
-_SINCE_EVER = 0.0
 _RUN = 12
 """So many characters of a run's name are shown."""
 
@@ -93,7 +92,7 @@ def leftovers(backend: Backend) -> Iterator[Leftover]:
                 by_file[file_id] = (kind, batch)
     finished = _finished_runs()
     now = backend.clock.now()
-    for file in listed_since(lambda after: backend.list_files(after=after), _SINCE_EVER):
+    for file in listed_since(lambda after: backend.list_files(after=after)):
         known = by_file.get(file.id)
         if known is not None:
             kind, batch = known
@@ -104,7 +103,7 @@ def leftovers(backend: Backend) -> Iterator[Leftover]:
 
 
 def _ours(backend: Backend) -> list[Batch]:
-    pages = listed_since(lambda after: backend.list_batches(limit=100, after=after), _SINCE_EVER)
+    pages = listed_since(lambda after: backend.list_batches(limit=100, after=after))
     return [batch for batch in pages if _run_of(batch) or "bs_doctor" in (batch.metadata or {})]
 
 

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 DEFAULT_LIMIT = 20
 """How many entries of a list are shown unless more are asked for."""
 
-_SINCE_EVER = 0.0
-
 
 def with_service(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add `--base-url` to a command and give it the service as the argument `backend`."""
@@ -78,7 +76,7 @@ def listed(
 
     wanted = page_size if limit is None else min(limit + 1, page_size)
     ask = partial(read_page, limit=wanted)
-    return listed_since(lambda after: ask(after=after), _SINCE_EVER)
+    return listed_since(lambda after: ask(after=after))
 
 
 def print_list(

@@ -27,7 +27,6 @@ from batchsim.runner.plan import Plan
 from batchsim.runner.search import listed_since
 from batchsim.runner.state import State, fold
 
-_SINCE_EVER = 0.0
 _HASH = 16
 """So many characters of the content's hash are in the name of an input file."""
 
@@ -48,7 +47,7 @@ class Trace(NamedTuple):
 def traces(backend: Backend) -> list[Trace]:
     """Every run of batchsim in the service's list of batches, the latest first."""
     by_run: dict[str, list[Batch]] = defaultdict(list)
-    pages = listed_since(lambda after: backend.list_batches(limit=100, after=after), _SINCE_EVER)
+    pages = listed_since(lambda after: backend.list_batches(limit=100, after=after))
     for batch in pages:
         run = (batch.metadata or {}).get("bs_run")
         if run:

@@ -11,10 +11,11 @@ MOST_PAGES = 1_000
 
 
 def listed_since(
-    page_after: Callable[[str | None], Page[Listed]], moment: float
+    page_after: Callable[[str | None], Page[Listed]], moment: float = 0.0
 ) -> Iterator[Listed]:
     """What a list shows since `moment` (unix seconds), from the newest on.
 
+    With 0 for `moment` the list is read to its end.
     `page_after` gives the page after an id, and the first page for None. The search ends after a
     page on which everything is older. An entry that does not say when it was created (0) is never
     too old, and a page that is not sorted from the newest on ends nothing.
