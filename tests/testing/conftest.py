@@ -1,11 +1,15 @@
 """What the tests of the in-process doors share: one request, and the HTTP libraries."""
 
+import asyncio
 import importlib
 import json
 
+import openai
 import pytest
 
+from batchsim import intercept
 from batchsim.backends.fake import FakeBackend
+from batchsim.testing import account, sleeping  # noqa: F401 - see everything_imported
 
 LINE = {
     "custom_id": "request-1",
@@ -38,3 +42,23 @@ def library(request):
         except TypeError:
             pytest.skip(f"this release of openai does not take clients of {request.param}")
     return library
+
+
+@pytest.fixture(scope="session")
+def everything_imported():
+    """Import what runs of pytest inside a test need: each of them forgets what it imported itself.
+
+    A compiled module that is imported anew keeps the classes of its first import, so that what it
+    raises afterwards is not what others catch.
+    """
+    from batchsim.server.serve import running
+    from batchsim.wire import App
+
+    async def list_async():
+        return [batch async for batch in openai.AsyncOpenAI().batches.list()]
+
+    with intercept(FakeBackend()):
+        openai.OpenAI().batches.list()
+        asyncio.run(list_async())
+    with running(App(FakeBackend())) as address:
+        list(openai.OpenAI(base_url=f"{address}/v1", api_key="x").batches.list())

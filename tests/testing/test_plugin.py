@@ -1,15 +1,10 @@
 """The pytest plugin, in the test suites of other projects."""
 
-import asyncio
 import importlib.util
 import subprocess
 import sys
 
-import openai
 import pytest
-
-from batchsim import FakeBackend, intercept
-from batchsim.testing import account, sleeping  # noqa: F401 - see everything_imported
 
 pytest_plugins = "pytester"
 pytestmark = pytest.mark.sdk
@@ -72,20 +67,8 @@ async def answers_async(custom_id):
 IMPORTS = "import pytest\nfrom pipeline import *\n"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def everything_imported():
-    """Import what the inner runs need: each of them forgets what it has imported itself."""
-
-    async def list_async():
-        return [batch async for batch in openai.AsyncOpenAI().batches.list()]
-
-    with intercept(FakeBackend()):
-        openai.OpenAI().batches.list()
-        asyncio.run(list_async())
-
-
 @pytest.fixture
-def run(pytester):
+def run(pytester, everything_imported):
     """Run a test module beside the pipeline, as a project of its own."""
     pytester.makepyfile(pipeline=PIPELINE)
 

@@ -32,7 +32,7 @@ def test_of_the_account(batchsim):
 
 
 @pytest.fixture
-def run(pytester):
+def run(pytester, everything_imported):
     pytester.makepyfile(TESTS)
 
     def run(*arguments):
