@@ -7,7 +7,7 @@ import sys
 import pytest
 
 pytest_plugins = "pytester"
-pytestmark = pytest.mark.sdk
+pytestmark = [pytest.mark.sdk, pytest.mark.usefixtures("everything_imported")]
 
 PIPELINE = '''
 """Somebody's program: it knows nothing of batchsim."""
@@ -68,7 +68,7 @@ IMPORTS = "import pytest\nfrom pipeline import *\n"
 
 
 @pytest.fixture
-def run(pytester, everything_imported):
+def run(pytester):
     """Run a test module beside the pipeline, as a project of its own."""
     pytester.makepyfile(pipeline=PIPELINE)
 

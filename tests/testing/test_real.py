@@ -7,7 +7,7 @@ from batchsim.server.serve import running
 from batchsim.wire import App
 
 pytest_plugins = "pytester"
-pytestmark = pytest.mark.sdk
+pytestmark = [pytest.mark.sdk, pytest.mark.usefixtures("everything_imported")]
 
 TESTS = """
 import io
@@ -32,7 +32,7 @@ def test_of_the_account(batchsim):
 
 
 @pytest.fixture
-def run(pytester, everything_imported):
+def run(pytester):
     pytester.makepyfile(TESTS)
 
     def run(*arguments):
