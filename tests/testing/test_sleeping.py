@@ -1,6 +1,7 @@
 """Sleep on a virtual clock: of threads, of tasks, and of those that sleep in real time all the same."""
 
 import asyncio
+import functools
 import math
 import subprocess
 import sys
@@ -17,22 +18,43 @@ from batchsim.clock import SystemClock, VirtualClock
 from batchsim.testing import sleeping
 from batchsim.testing.sleeping import sleeping_on
 
-REAL = time.sleep
+MODULES = (time, asyncio, asyncio.tasks, anyio, trio)
 REAL_ASYNC = asyncio.sleep
+A_TURN = 0.25
+"""Real seconds: more than any sleep that is real on purpose, less than any virtual one here."""
+
+
+def only_turns(original):
+    """That function, which fails when a sleep that should be virtual gets through to it."""
+
+    @functools.wraps(original)
+    def sleep(seconds, *rest, **named):
+        if isinstance(seconds, int | float) and A_TURN < seconds < math.inf:
+            pytest.fail(f"asked to sleep {seconds} real seconds")
+        return original(seconds, *rest, **named)
+
+    return sleep
+
+
+@pytest.fixture(autouse=True)
+def real(monkeypatch):
+    """The functions that `sleeping_on` finds as the real ones, by module."""
+    doubles = {function: only_turns(function) for function in {each.sleep for each in MODULES}}
+    for module in MODULES:
+        monkeypatch.setattr(module, "sleep", doubles[module.sleep])
+    return {module: module.sleep for module in MODULES}
 
 
 @pytest.fixture
-def clock():
+def clock(real):
     clock = VirtualClock(0)
     with sleeping_on(clock):
         yield clock
 
 
-@pytest.fixture(autouse=True)
-def quick():
-    start = time.monotonic()
-    yield
-    assert time.monotonic() - start < 5
+def test_a_sleep_that_gets_through_is_noticed():
+    with pytest.raises(pytest.fail.Exception, match="5 real seconds"):
+        time.sleep(5)
 
 
 def test_sleep_advances_the_clock(clock):
@@ -46,7 +68,7 @@ def test_the_system_clock_sleeps_virtually(clock):
     assert clock.now() == 100
 
 
-def test_a_name_taken_from_the_module_is_met_and_given_back():
+def test_a_name_taken_from_the_module_is_met_and_given_back(real):
     module = types.ModuleType("polling")
     sys.modules["polling"] = module
     try:
@@ -55,19 +77,18 @@ def test_a_name_taken_from_the_module_is_met_and_given_back():
         with sleeping_on(clock):
             module.sleep(60)
         assert clock.now() == 60
-        assert module.sleep is REAL
+        assert module.sleep is real[time]
     finally:
         del sys.modules["polling"]
 
 
-def test_what_was_imported_meanwhile_is_real_afterwards():
+def test_what_was_imported_meanwhile_is_real_afterwards(real):
     clock = VirtualClock(0)
     with sleeping_on(clock):
         kept = time.sleep
     kept(0.01)
     assert clock.now() == 0
-    assert time.sleep is REAL
-    assert asyncio.sleep is asyncio.tasks.sleep is REAL_ASYNC
+    assert {module: module.sleep for module in MODULES} == real
 
 
 @pytest.mark.parametrize(("seconds", "error"), [(-1, ValueError), ("1", TypeError)])
@@ -77,19 +98,39 @@ def test_what_is_no_duration_is_refused_as_ever(clock, seconds, error):
     assert clock.now() == 0
 
 
-def test_two_threads_that_sleep_at_once_wake_when_they_are_due(clock, monkeypatch):
-    monkeypatch.setattr(sleeping, "NAP", 0.2)
-    both = threading.Barrier(2)
-    seen = []
+def test_two_threads_that_sleep_at_once_wake_when_they_are_due(monkeypatch, real):
+    monkeypatch.setattr(sleeping, "PATIENCE", math.inf)
+    clock = VirtualClock(0)
+    both_asleep = threading.Barrier(2)
+    asked_again = threading.Event()
+    turns = {3_000: 0, 30: 0}
+    mine = threading.local()
+    advances = []
+
+    def turn(seconds):
+        turns[mine.due] += 1
+        if turns[mine.due] > 1:
+            asked_again.set()
+            real[time](seconds)
+            return
+        both_asleep.wait()
+        if mine.due == 30:  # the later one shall have had the chance to wake first
+            asked_again.wait()
 
     def sleep(seconds):
-        both.wait()
+        mine.due = seconds
         time.sleep(seconds)
-        seen.append(clock.now())
+        asked_again.set()
 
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(sleep, (3_000, 30)))
-    assert seen == [30, 3_000]
+    def advance_to(moment):
+        advances.append(moment)
+        VirtualClock.advance_to(clock, moment)
+
+    monkeypatch.setattr(time, "sleep", turn)
+    monkeypatch.setattr(clock, "advance_to", advance_to)
+    with sleeping_on(clock), ThreadPoolExecutor(2) as pool:
+        list(pool.map(sleep, turns))
+    assert advances == [30, 3_000]
 
 
 def test_a_sleeper_does_not_wait_for_one_that_cannot_wake(clock):
@@ -237,7 +278,7 @@ def test_waiting_for_what_never_comes_fails(clock, monkeypatch):
     assert clock.now() == 500
 
 
-def test_a_module_that_was_loaded_anew_is_met(monkeypatch):
+def test_a_module_that_was_loaded_anew_is_met(monkeypatch, real):
     clock = VirtualClock(0)
     for _ in range(2):
         module = types.ModuleType("loaded_anew")
@@ -247,5 +288,5 @@ def test_a_module_that_was_loaded_anew_is_met(monkeypatch):
             before = clock.now()
             module.sleep(1)
             assert clock.now() == before + 1
-        assert module.sleep is REAL
+        assert module.sleep is real[time]
         monkeypatch.delitem(sys.modules, "loaded_anew")
