@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
@@ -19,6 +19,7 @@ from batchsim.domain.limits import OPENAI, Limits
 from batchsim.responders import Answer
 
 Listed = TypeVar("Listed", Batch, File)
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +169,13 @@ class Disturbed(Protocol):
     @property
     def undisturbed(self) -> Backend:
         """The same service with nothing between: what is asked there counts as no request."""
+        ...
+
+    def as_request(self, name: str, subject: str, work: Callable[[], Value]) -> Value:
+        """What `work` returns, carried out as a request about `subject` that may go wrong.
+
+        `name` is one of batchsim.backends.calls.CALLS.
+        """
         ...
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from batchsim.clock import Clock
+from batchsim.domain.limits import Limits
 from batchsim.domain.parameters import a_kind
 from batchsim.errors import UsageError
+from batchsim.stores import Store
 
 
 def check_is(name: str, value: object, kind: type[Any], hint: str) -> None:
@@ -20,3 +22,17 @@ def check_clock(clock: object) -> None:
     """Raise UsageError unless `clock` is absent or can tell the time and wait."""
     if clock is not None:
         check_is("clock", clock, Clock, "give one of batchsim.clock, such as VirtualClock()")
+
+
+def check_service(*, clock: object, limits: object, store: object, supports: object) -> None:
+    """Raise UsageError unless a service can be simulated with these."""
+    check_clock(clock)
+    check_is("limits", limits, Limits, "give a Limits, such as Limits(requests_per_batch=100)")
+    if store is not None:
+        hint = "give one of batchsim.stores, such as disk.DiskStore(path)"
+        check_is("store", store, Store, hint)
+    if not callable(supports):
+        raise UsageError(
+            f"supports must be a function of a model's name, not {a_kind(supports)}",
+            hint="give one that says whether there is such a model: lambda name: True",
+        )

@@ -96,9 +96,13 @@ CALLS: Mapping[str, Call] = MappingProxyType(
         "cancel_batch": Call("cancel the batch", Effect.STATE_CHANGE),
         "list_batches": Call("list the batches", Effect.READ),
         "answer": Call("answer the request", Effect.WRITE),
+        "create_upload": Call("begin the upload", Effect.WRITE),
+        "add_part": Call("add a part to the upload", Effect.WRITE),
+        "cancel_upload": Call("cancel the upload", Effect.STATE_CHANGE),
     }
 )
-"""By the name of the method: those of a Backend, and the one of Answers, which costs money."""
+"""By the name of the method: those of a Backend, the one of Answers, which costs money, and what
+comes before the file of an upload in parts; completing that is `upload_file`."""
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:

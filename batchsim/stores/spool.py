@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import tempfile
 import weakref
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO, cast
 
 from batchsim.jsonl import read_at
 
@@ -56,3 +58,33 @@ class Spool:
         self._waiting.clear()
         if self._finalizer:
             self._finalizer()
+
+
+def reread(content: BinaryIO) -> Callable[[], BinaryIO]:
+    """Put a content aside, from its present position on; each call gives it from its beginning."""
+    spool, pieces = Spool(), []
+    while block := content.read(BLOCK):
+        pieces.append((spool.append(block), len(block)))
+    return lambda: joined(spool.read(start, length) for start, length in pieces)
+
+
+def joined(pieces: Iterator[bytes]) -> BinaryIO:
+    """Pieces as one stream; none of them is empty."""
+    return cast(BinaryIO, io.BufferedReader(_Joined(pieces), BLOCK))
+
+
+class _Joined(io.RawIOBase):
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        if not self._rest:
+            self._rest = memoryview(next(self._pieces, b""))
+        size = min(len(buffer), len(self._rest))
+        buffer[:size] = self._rest[:size]
+        self._rest = self._rest[size:]
+        return size

@@ -5,7 +5,8 @@
 
 The client is real, only its transport is not: requests are handed to batchsim's own REST surface.
 Bodies stream both ways. The base URL is a name that no resolver knows, so that a client which has
-lost its transport cannot reach anything.
+lost its transport cannot reach anything. A client's time-out for reading an answer counts on the
+backend's clock: an answer that a fault delays for longer is not waited for.
 
 The same code serves httpx (openai 1.x and 2.x) and httpx2 (3.x, and late 2.x with its extra): they
 have the same classes, so the module is an argument.
@@ -13,12 +14,14 @@ have the same classes, so the module is an argument.
 
 from __future__ import annotations
 
+import math
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from batchsim.backends import Backend
+from batchsim.backends.fake.fates import patience
 from batchsim.backends.fake.noting import taken_whole
 from batchsim.backends.openai.connection import http_library
 from batchsim.domain.mishaps import Unanswered
@@ -81,10 +84,14 @@ def in_process_transport(backend: Service, library: Any) -> Any:
                 return self._answer(request, iter(lambda: body.read(BLOCK), b""))
 
         def _answer(self, request: Any, body: Iterable[bytes]) -> Any:
+            timeouts = request.extensions.get("timeout") or {}
+            token = patience.set(_seconds(timeouts.get("read")))
             try:
                 answer = app.handle(_request(request, body))
             except Unanswered as mishap:
                 raise _broken(mishap, library) from None
+            finally:
+                patience.reset(token)
             return library.Response(
                 status_code=answer.status,
                 headers=list(answer.headers),
@@ -98,6 +105,10 @@ def in_process_transport(backend: Service, library: Any) -> Any:
 def app_of(backend: Service) -> App:
     """The API in front of `backend`."""
     return backend if isinstance(backend, App) else App(backend)
+
+
+def _seconds(timeout: float | None) -> float:
+    return math.inf if timeout is None else max(0.0, timeout)
 
 
 def _broken(mishap: Unanswered, library: Any) -> Exception:

@@ -10,18 +10,17 @@ it becomes, nothing of it outlasts a restart.
 from __future__ import annotations
 
 import hashlib
-import io
 import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import IO, Any, BinaryIO, Literal, NamedTuple, cast
+from typing import IO, Any, BinaryIO, Literal, NamedTuple
 
 from batchsim.domain.files import File
 from batchsim.domain.limits import HOUR
 from batchsim.errors import NotFound, Refused
 from batchsim.jsonl import BLOCK
-from batchsim.stores.spool import Spool
+from batchsim.stores.spool import Spool, joined
 
 LIFETIME = HOUR
 """Seconds from an upload's creation until it is gone (API reference)."""
@@ -86,18 +85,29 @@ class PendingUpload:
         """The upload as it is now."""
         return self._upload
 
-    def add_part(self, content: IO[bytes]) -> str:
-        """Add a part, everything from `content`'s present position on; its id."""
+    def receive(self, content: IO[bytes]) -> Callable[[], str]:
+        """Put everything from `content`'s present position on aside; a call makes a part of it.
+
+        The call returns the part's id. Both raise Refused when there can be no more parts.
+        """
         with self._lock:
-            self._check_pending("add a Part to")
-            if len(self._parts) == MOST_PARTS:
-                raise Refused(f"An Upload has at most {MOST_PARTS:,} Parts.")
+            self._check_room()
             pieces = []
             while block := content.read(BLOCK):
                 pieces.append(_Piece(self._spool.append(block), len(block)))
+        return lambda: self._add_part(pieces)
+
+    def _add_part(self, pieces: list[_Piece]) -> str:
+        with self._lock:
+            self._check_room()
             part_id = _identifier("part", self._upload.id, len(self._parts))
             self._parts[part_id] = pieces
             return part_id
+
+    def _check_room(self) -> None:
+        self._check_pending("add a Part to")
+        if len(self._parts) == MOST_PARTS:
+            raise Refused(f"An Upload has at most {MOST_PARTS:,} Parts.")
 
     def complete(
         self, part_ids: Sequence[str], md5: str | None, store: Callable[[BinaryIO], File]
@@ -117,9 +127,15 @@ class PendingUpload:
                 raise Refused(
                     "The MD5 checksum of the Parts does not match the 'md5' given.", param="md5"
                 )
-            with io.BufferedReader(_Joined(self._read(pieces)), BLOCK) as content:
-                file = store(cast(BinaryIO, content))
-            return self._end(replace(self._upload, status="completed", file=file))
+            pending, self._upload = self._upload, replace(self._upload, status="completed")
+        try:  # without the lock: a store has locks of its own
+            with joined(self._read(pieces)) as content:
+                file = store(content)
+        except BaseException:
+            self._upload = pending
+            raise
+        with self._lock:
+            return self._end(replace(pending, status="completed", file=file))
 
     def cancel(self) -> Upload:
         """Take no more parts and forget those that came. A second call changes nothing."""
@@ -130,8 +146,10 @@ class PendingUpload:
             return self._end(replace(self._upload, status="cancelled"))
 
     def close(self) -> None:
-        """Forget the parts."""
+        """Forget the parts, unless they are becoming a file."""
         with self._lock:
+            if self._upload.status == "completed":
+                return
             self._parts.clear()
             self._spool.close()
 
@@ -203,25 +221,6 @@ class PendingUploads:
         for pending in gone:
             del self._uploads[pending.upload.id]
             pending.close()
-
-
-class _Joined(io.RawIOBase):
-    """Pieces as one stream."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
-        self._rest = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any, /) -> int:
-        if not self._rest:
-            self._rest = memoryview(next(self._pieces, b""))
-        size = min(len(buffer), len(self._rest))
-        buffer[:size] = self._rest[:size]
-        self._rest = self._rest[size:]
-        return size
 
 
 def _wrong_size(announced: int, came: int) -> Refused:

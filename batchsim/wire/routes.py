@@ -50,6 +50,14 @@ class Call:
             self.cut = error.__cause__
             return cast(Value, self.cut.reply)
 
+    def ask_as(self, name: str, subject: str, work: Callable[[], Value]) -> Value:
+        """As `ask`, of a request that is no method of a backend but may go wrong like one."""
+        backend = self.backend
+        if isinstance(backend, Disturbed):
+            value: Value = self.ask(backend.as_request, name, subject, work)
+            return value
+        return work()
+
     @property
     def aside(self) -> Backend:
         """The backend for a look that is no part of the request."""

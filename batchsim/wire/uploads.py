@@ -6,6 +6,7 @@ the words of their refusals are inferred.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, BinaryIO
 
 from batchsim.domain import refusals
@@ -43,13 +44,15 @@ def create(call: Call) -> Response:
     check_purpose(purpose, filename)
     lifetime = parse.lifetime_in(body, "expires_after")
     check_lifetime("expires_after", lifetime, OPENAI)
-    upload = call.uploads.create(
+    create = partial(
+        call.uploads.create,
         call.backend.clock.now(),
         bytes=size,
         filename=filename,
         purpose=purpose,
         file_lifetime=lifetime,
     )
+    upload = call.ask_as("create_upload", filename, create)
     return render.pretty(upload.to_object())
 
 
@@ -57,7 +60,8 @@ def add_part(call: Call) -> Response:
     """`POST /v1/uploads/{id}/parts`."""
     pending = _pending(call)
     with read_upload(call.request, name="data", largest=LARGEST_PART) as form:
-        part_id = pending.add_part(form.content)
+        add = pending.receive(form.content)
+    part_id = call.ask_as("add_part", pending.upload.id, add)
     created_at = int(call.backend.clock.now())
     return render.pretty(
         {
@@ -72,26 +76,32 @@ def add_part(call: Call) -> Response:
 def complete(call: Call) -> Response:
     """`POST /v1/uploads/{id}/complete`."""
     pending = _pending(call)
+    upload = pending.upload
     body = parse.json_object(call.request)
     parse.only(body, ("part_ids", "md5"))
+    part_ids = _part_ids(body)
     md5 = None if body.get("md5") is None else parse.text(body, "md5")
 
     def store(content: BinaryIO) -> File:
-        upload = pending.upload
-        return call.ask(
-            call.backend.upload_file,
+        return call.aside.upload_file(
             content,
             filename=upload.filename,
             purpose=upload.purpose,
             expires_after=upload.file_lifetime,
         )
 
-    return render.pretty(pending.complete(_part_ids(body), md5, store).to_object())
+    def complete() -> File | None:
+        return pending.complete(part_ids, md5, store).file
+
+    call.ask_as("upload_file", upload.filename, complete)
+    return render.pretty(pending.upload.to_object())
 
 
 def cancel(call: Call) -> Response:
     """`POST /v1/uploads/{id}/cancel`."""
-    return render.pretty(_pending(call).cancel().to_object())
+    pending = _pending(call)
+    cancelled = call.ask_as("cancel_upload", pending.upload.id, pending.cancel)
+    return render.pretty(cancelled.to_object())
 
 
 def _pending(call: Call) -> PendingUpload:

@@ -1,9 +1,13 @@
 """Which requests a fault hits, and what then happens behind it."""
 
+import io
+from dataclasses import replace
+
 import pytest
 
 from batchsim.backends.fake import FakeBackend, Faults, RequestFault
-from batchsim.errors import BatchsimError, NotFound, OutcomeUnknown, UsageError
+from batchsim.backends.fake.pacing import pacing_of
+from batchsim.errors import BatchsimError, NotFound, OutcomeUnknown, Unavailable, UsageError
 
 CHAT = "/v1/chat/completions"
 
@@ -52,6 +56,62 @@ def test_a_late_refusal_has_nobody_to_go_to(user, chats):
     with pytest.raises(OutcomeUnknown):
         someone.backend.cancel_batch(batch.id)
     assert someone.look(batch, after=7_200).status == "completed"
+
+
+def test_a_late_upload_is_one_at_its_own_time(user, chats):
+    late = RequestFault("late", call="upload_file", seconds=90)
+    someone = user(faults=Faults(requests=(late,)))
+    start = someone.backend.clock.now()
+    content = io.BytesIO(chats(1))
+    with pytest.raises(OutcomeUnknown):
+        someone.backend.upload_file(content, filename="input.jsonl")
+    content.close()
+    assert someone.backend.list_files().data == ()
+    someone.backend.clock.sleep(7_200)
+    (file,) = someone.backend.list_files().data
+    assert (file.created_at, someone.read(file.id)) == (start + 90, chats(1))
+
+
+def test_a_late_upload_takes_no_time_when_it_happens(user, chats):
+    pacing = replace(pacing_of("today"), upload=30)
+    late = RequestFault("late", call="upload_file", seconds=90)
+    someone = user(pacing=pacing, faults=Faults(requests=(late,)))
+    with pytest.raises(OutcomeUnknown):
+        someone.upload(chats(1))
+    someone.backend.clock.sleep(90)
+    now = someone.backend.clock.now()
+    assert len(someone.backend.list_files().data) == 1
+    assert someone.backend.clock.now() == now
+
+
+@pytest.mark.parametrize("call", ["retrieve_file", "list_files", "read_file", "list_batches"])
+def test_a_late_read_has_no_answer(user, chats, call):
+    someone = user(faults=Faults(requests=(RequestFault("late", call="read"),)))
+    file = someone.upload(chats(1))
+    asked = (file.id,) if "files" not in call and "batches" not in call else ()
+    with pytest.raises(Unavailable, match="did not answer in time"):
+        list(getattr(someone.backend, call)(*asked))
+    someone.backend.clock.sleep(61)
+    someone.backend.set_faults(Faults())
+    assert someone.backend.list_files().data == (file,)
+
+
+@pytest.mark.parametrize("size", [1, 200_000])
+def test_a_duplicated_upload_makes_two_files_of_one_content(user, chats, size):
+    twice = RequestFault("duplicated", call="upload_file")
+    someone = user(faults=Faults(requests=(twice,)))
+    content = chats(1) + b" " * size
+    file = someone.upload(content)
+    files = [each.id for each in someone.backend.list_files().data]
+    assert (len(files), files.index(file.id)) == (2, 1)
+    assert [someone.read(each) for each in files] == [content, content]
+
+
+def test_the_first_of_two_cancellations_is_answered(user, chats):
+    someone = user(faults=Faults(requests=(RequestFault("duplicated", call="write"),)))
+    batch = someone.start(chats(1))
+    assert someone.backend.cancel_batch(batch.id).status == "cancelling"
+    someone.backend.delete_file(batch.input_file_id)
 
 
 def test_a_stale_list_shows_a_batch_later(user, chats):
@@ -203,7 +263,8 @@ def test_scenarios_and_faults_add_up(user, chats):
         (lambda: RequestFault("thunder"), "no request fault called 'thunder'"),
         (lambda: RequestFault("reset", call="creat_batch"), "no call called 'creat_batch'"),
         (lambda: RequestFault("reset", file="log"), "no file called 'log'"),
-        (lambda: RequestFault("late", call="any"), "'late' cannot hit the call 'any'"),
+        (lambda: RequestFault("duplicated"), "'duplicated' cannot hit the call 'any'"),
+        (lambda: RequestFault("duplicated", call="list_files"), "cannot hit the call 'list_files'"),
         (lambda: RequestFault("reset", status=500), "'reset' has no 'status'"),
         (lambda: RequestFault("reset", share=1.5), "share cannot be 1.5"),
         (lambda: RequestFault("reset", nth=0), "nth cannot be 0"),

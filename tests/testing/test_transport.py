@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from batchsim.backends.fake import FakeBackend
+from batchsim.backends.fake import FakeBackend, Faults, RequestFault
 from batchsim.errors import RateLimited, TransferBroken
 from batchsim.testing.transport import (
     BASE_URL,
@@ -274,3 +274,59 @@ def test_large_bodies_stay_out_of_memory(library, tmp_path, size):
             tracemalloc.stop()
     assert received == file.bytes == path.stat().st_size
     assert peak < 16_000_000
+
+
+def delayed(call, seconds):
+    return Faults(requests=(RequestFault("delayed", call=call, seconds=seconds, nth=1),))
+
+
+@pytest.mark.parametrize(
+    ("timeout", "waited"), [(20, 20), (None, 30), (30, 30), (0.5, 0.5), ("read only", 5)]
+)
+def test_a_client_gives_up_on_a_late_answer_in_simulated_time(backend, library, timeout, waited):
+    import openai
+
+    if timeout == "read only":
+        timeout = library.Timeout(600, read=5)
+    backend.set_faults(delayed("list_files", 30))
+    start = backend.clock.now()
+    with openai_client(backend, library=library, timeout=timeout, max_retries=0) as client:
+        if waited == 30:
+            assert client.files.list().data == []
+        else:
+            with pytest.raises(openai.APITimeoutError):
+                client.files.list()
+    assert backend.clock.now() == start + waited
+
+
+def test_what_is_answered_too_late_has_happened_and_a_retry_does_it_again(backend, library):
+    backend.set_faults(delayed("upload_file", 30))
+    with openai_client(backend, library=library, timeout=10, max_retries=1) as client:
+        file = client.files.create(file=("a.jsonl", io.BytesIO(CONTENT)), purpose="batch")
+    files = [each.id for each in backend.list_files().data]
+    assert (len(files), files.index(file.id)) == (2, 0)
+
+
+def test_an_async_client_gives_up_too(backend, library):
+    import openai
+
+    backend.set_faults(delayed("read", 30))
+
+    async def main():
+        options = {"library": library, "timeout": 10, "max_retries": 0}
+        async with async_openai_client(backend, **options) as client:
+            with pytest.raises(openai.APITimeoutError):
+                await client.batches.list()
+            assert (await client.batches.list()).data == []
+
+    asyncio.run(main())
+
+
+def test_a_content_that_begins_too_late_is_given_up(client, backend):
+    import openai
+
+    file = client.files.create(file=("a.jsonl", io.BytesIO(CONTENT)), purpose="batch")
+    backend.set_faults(delayed("read_file", 30))
+    with pytest.raises(openai.APITimeoutError):
+        client.with_options(timeout=10, max_retries=0).files.content(file.id)
+    assert client.files.content(file.id).content == CONTENT

@@ -1,11 +1,12 @@
 """The Uploads API: one file in several parts."""
 
 import hashlib
-import io
 
 import pytest
 
-from batchsim.wire import pending
+from batchsim.backends.fake import Faults, RequestFault
+from batchsim.domain.mishaps import Unanswered
+from batchsim.stores.spool import joined
 
 CONTENT = b'{"custom_id": "1"}\n' * 100
 CREATION = {
@@ -254,8 +255,8 @@ def test_what_the_parts_make_is_checked_as_any_upload(begin, add_part, end):
 @pytest.mark.parametrize("size", [1, 3, 4, 5, 100])
 def test_pieces_are_one_stream_however_it_is_read(size):
     pieces = [b"abcdef", b"g", b"hijklmnopq"]
-    with io.BufferedReader(pending._Joined(iter(pieces)), size) as stream:
-        assert stream.read(7) + stream.read() == b"".join(pieces)
+    with joined(iter(pieces)) as stream:
+        assert b"".join(iter(lambda: stream.read(size), b"")) == b"".join(pieces)
 
 
 def test_an_upload_is_its_key_s_own(door_to, forms):
@@ -267,3 +268,107 @@ def test_an_upload_is_its_key_s_own(door_to, forms):
     target = f"/v1/uploads/{upload_id}/cancel"
     assert door.send("POST", target, authorization="Bearer sk-other").status == 404
     assert door.send("POST", target).status == 200
+
+
+def only(fault, call, **options):
+    return Faults(requests=(RequestFault(fault, call=call, nth=1, **options),))
+
+
+@pytest.mark.parametrize("call", ["create_upload", "add_part", "cancel_upload", "upload_file"])
+def test_a_refusal_of_each_request_of_an_upload_changes_nothing(
+    backend, begin, add_part, end, call
+):
+    backend.set_faults(only("error", call, status=503))
+    asked = {
+        "create_upload": begin,
+        "add_part": lambda: add_part(upload_id, CONTENT).json["id"],
+        "upload_file": lambda: end(upload_id, [part_id]).json["file"]["bytes"],
+        "cancel_upload": lambda: end(other_id).json["status"],
+    }
+
+    def ask(name):
+        if name == call:
+            with pytest.raises(KeyError):
+                asked[name]()
+        return asked[name]()
+
+    upload_id = ask("create_upload")
+    part_id = ask("add_part")
+    other_id = begin()
+    assert ask("cancel_upload") == "cancelled"
+    assert ask("upload_file") == len(CONTENT)
+    assert len(backend.list_files().data) == 1
+
+
+def test_the_answer_to_a_completion_may_be_lost_after_its_effect(backend, begin, add_part, end):
+    upload_id = begin()
+    part_id = add_part(upload_id, CONTENT).json["id"]
+    backend.set_faults(only("reply_lost", "upload_file"))
+    with pytest.raises(Unanswered, match="closed"):
+        end(upload_id, [part_id])
+    assert [file.bytes for file in backend.list_files().data] == [len(CONTENT)]
+    again = end(upload_id, [part_id])
+    assert again.error["message"] == "Cannot complete an Upload with status 'completed'."
+    assert len(backend.list_files().data) == 1
+
+
+def test_a_completion_may_take_effect_late(backend, begin, add_part, end):
+    upload_id = begin()
+    part_id = add_part(upload_id, CONTENT).json["id"]
+    backend.set_faults(only("late", "upload_file", seconds=90))
+    with pytest.raises(Unanswered, match="silent"):
+        end(upload_id, [part_id])
+    assert backend.list_files().data == ()
+    backend.clock.sleep(90)
+    (file,) = backend.list_files().data
+    assert b"".join(backend.read_file(file.id)) == CONTENT
+
+
+@pytest.mark.parametrize("fault", ["reply_lost", "late", "duplicated"])
+def test_a_part_that_arrives_without_an_answer_or_twice_harms_no_other(
+    backend, begin, add_part, end, fault
+):
+    upload_id = begin()
+    backend.set_faults(only(fault, "add_part"))
+    try:
+        part_id = add_part(upload_id, CONTENT).json["id"]
+    except Unanswered:
+        part_id = add_part(upload_id, CONTENT).json["id"]
+    assert end(upload_id, [part_id]).json["file"]["bytes"] == len(CONTENT)
+
+
+def test_the_requests_of_an_upload_are_in_the_journal(backend, begin, add_part, end):
+    upload_id = begin()
+    part_id = add_part(upload_id, CONTENT).json["id"]
+    file_id = end(upload_id, [part_id]).json["file"]["id"]
+    entries = backend.requests.entries()
+    assert [each.call for each in entries] == ["create_upload", "add_part", "upload_file"]
+    assert [each.made for each in entries] == [None, None, file_id]
+    assert f"{upload_id} -> {part_id}" in entries[1].words
+
+
+def test_while_parts_become_a_file_the_upload_is_complete(begin, add_part, end, backend, door):
+    """A second request for the same is not held up by the first, nor does it make another file."""
+    upload_id = begin()
+    part_id = add_part(upload_id, CONTENT).json["id"]
+    answers = []
+    upload_file = backend.undisturbed.upload_file
+
+    def meanwhile(content, **options):
+        if not answers:
+            answers.append(end(upload_id, [part_id]))
+            answers.append(add_part(upload_id, CONTENT))
+        return upload_file(content, **options)
+
+    backend.undisturbed.upload_file = meanwhile
+    assert end(upload_id, [part_id]).status == 200
+    assert [each.status for each in answers] == [400, 400]
+    assert len(backend.list_files().data) == 1
+
+
+def test_what_makes_no_file_leaves_the_upload_as_it_was(begin, add_part, end):
+    upload_id = begin(bytes=4)
+    junk = add_part(upload_id, b"junk").json["id"]
+    assert end(upload_id, [junk]).status == 400
+    good = add_part(upload_id, b"{ }\n").json["id"]
+    assert end(upload_id, [good]).json["status"] == "completed"

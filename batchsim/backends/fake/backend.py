@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, BinaryIO, Literal, TypeVar
 
 from batchsim.backends import Page
-from batchsim.backends.arguments import check_clock, check_is
+from batchsim.backends.arguments import check_service
 from batchsim.backends.fake.behaviour import (
     Behaviour,
     check_faults,
@@ -21,11 +21,11 @@ from batchsim.backends.fake.behaviour import (
     own_scenario,
 )
 from batchsim.backends.fake.clients import Clients
-from batchsim.backends.fake.fates import Fates, Service, cut_off, meet
+from batchsim.backends.fake.fates import READ_AGAIN, Fates, Service, cut_off, meet
 from batchsim.backends.fake.faults import NO_FAULTS, Faults
 from batchsim.backends.fake.history import History
 from batchsim.backends.fake.ids import Draws
-from batchsim.backends.fake.noting import noted, noted_reading
+from batchsim.backends.fake.noting import noted, noted_reading, noting
 from batchsim.backends.fake.pacing import Pacing, pacing_of
 from batchsim.backends.fake.request_faults import RequestFault
 from batchsim.backends.fake.requests import RequestJournal
@@ -36,13 +36,13 @@ from batchsim.domain.batches import Batch
 from batchsim.domain.endpoints import is_openai_model
 from batchsim.domain.files import File
 from batchsim.domain.limits import OPENAI, Limits
-from batchsim.domain.parameters import a_kind
 from batchsim.errors import UsageError
 from batchsim.responders import Answer
 from batchsim.responders.scripted import Source, scripted
 from batchsim.responders.simulated import simulated
 from batchsim.stores import Store
 from batchsim.stores.memory import MemoryStore
+from batchsim.stores.spool import reread
 
 Value = TypeVar("Value")
 
@@ -99,7 +99,7 @@ class FakeBackend(Clients):
             raise UsageError(
                 f"results cannot be in {order!r} order", hint='choose "shuffled" or "input"'
             )
-        _check_kinds(clock=clock, limits=limits, store=store, supports=supports)
+        check_service(clock=clock, limits=limits, store=store, supports=supports)
         faults = NO_FAULTS if faults is None else faults
         check_faults(faults)
         self.organization = organization
@@ -140,18 +140,20 @@ class FakeBackend(Clients):
         request_id: str | None = None,
     ) -> File:
         """See Backend. Checked here: purpose, name, size, UTF-8, and JSON on the first line."""
-        return self._request(
-            "upload_file",
-            filename,
-            partial(
-                self.undisturbed.upload_file,
-                content,
+        fault = self._fate("upload_file", filename)
+        again = fault is not None and fault.fault in READ_AGAIN
+        reading = reread(content) if again else lambda: content
+
+        def work() -> File:
+            return self.undisturbed.upload_file(
+                reading(),
                 filename=filename,
                 purpose=purpose,
                 expires_after=expires_after,
                 request_id=request_id,
-            ),
-        )
+            )
+
+        return self._meet(fault, "upload_file", work)
 
     @noted
     def retrieve_file(self, file_id: str) -> File:
@@ -244,6 +246,10 @@ class FakeBackend(Clients):
         """
         return self._request("answer", url, partial(self.undisturbed.answer, url, body))
 
+    def as_request(self, name: str, subject: str, work: Callable[[], Value]) -> Value:
+        """See Disturbed."""
+        return noting(self, name, partial(self._request, name, subject, work), subject)
+
     def has_model(self, name: str) -> bool:
         """See Answers."""
         return self._has_model(name)
@@ -291,18 +297,7 @@ class FakeBackend(Clients):
     def _request(
         self, name: str, subject: str, ask: Callable[[], Value], scenario: str | None = None
     ) -> Value:
-        fault = self._fate(name, subject, scenario)
+        return self._meet(self._fate(name, subject, scenario), name, ask)
+
+    def _meet(self, fault: RequestFault | None, name: str, ask: Callable[[], Value]) -> Value:
         return ask() if fault is None else meet(fault, name, ask, self._service)
-
-
-def _check_kinds(*, clock: object, limits: object, store: object, supports: object) -> None:
-    check_clock(clock)
-    check_is("limits", limits, Limits, "give a Limits, such as Limits(requests_per_batch=100)")
-    if store is not None:
-        hint = "give one of batchsim.stores, such as disk.DiskStore(path)"
-        check_is("store", store, Store, hint)
-    if not callable(supports):
-        raise UsageError(
-            f"supports must be a function of a model's name, not {a_kind(supports)}",
-            hint="give one that says whether there is such a model: lambda name: True",
-        )

@@ -9,14 +9,16 @@ raise for what a client saw, raised from the Mishap that says what that was.
 from __future__ import annotations
 
 import email.utils
+import math
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from contextvars import ContextVar
 from typing import NamedTuple, TypeVar
 
 from batchsim.amounts import counted
-from batchsim.backends.calls import CALLS, retry_after
+from batchsim.backends.calls import CALLS, Call, retry_after
 from batchsim.backends.fake.ids import Draws
 from batchsim.backends.fake.request_faults import RequestFault
 from batchsim.backends.fake.rules import label_of, places_of
@@ -25,7 +27,11 @@ from batchsim.errors import BatchsimError, TransferBroken
 
 Value = TypeVar("Value")
 
-LATE_SECONDS = 60.0
+READ_AGAIN = frozenset({"late", "duplicated"})
+"""The faults under which a content is read when its sender has gone, or twice."""
+
+patience: ContextVar[float] = ContextVar("batchsim_patience", default=math.inf)
+"""Seconds after which whoever asks gives up; set by a door that knows it for its client."""
 
 
 class Fates:
@@ -82,7 +88,6 @@ class Service(NamedTuple):
 def meet(fault: RequestFault, name: str, work: Callable[[], Value], service: Service) -> Value:
     """Carry out the call of that name as `fault` has it, `work` being what it does."""
     call = CALLS[name]
-    seconds = LATE_SECONDS if fault.seconds is None else fault.seconds
     match fault.fault:
         case "error":
             raise _error(fault, name, service.now())
@@ -91,8 +96,8 @@ def meet(fault: RequestFault, name: str, work: Callable[[], Value], service: Ser
         case "reset":
             raise call.unanswered("the connection was reset") from Unanswered("reset")
         case "late":
-            service.later(seconds, work)
-            raise call.unanswered("the service did not answer in time") from Unanswered("silent")
+            service.later(fault.late_by, work)
+            raise _silent(call)
         case "duplicated":
             value = work()
             with suppress(BatchsimError):
@@ -100,7 +105,7 @@ def meet(fault: RequestFault, name: str, work: Callable[[], Value], service: Ser
             return value
         case "delayed":
             value = work()
-            service.sleep(seconds)
+            _wait_for_answer(call, fault.late_by, service)
             return value
         case "truncated":
             raise call.unanswered("the answer ended early") from CutShort(fault.at_byte, work())
@@ -113,6 +118,19 @@ def meet(fault: RequestFault, name: str, work: Callable[[], Value], service: Ser
             page = Answered(200, _page("Please log in"))
             raise call.unanswered("the answer cannot be read") from page
     raise call.unanswered("the connection was closed without an answer") from Unanswered("closed")
+
+
+def _wait_for_answer(call: Call, seconds: float, service: Service) -> None:
+    most = patience.get()
+    service.sleep(min(seconds, most))
+    if seconds > most:
+        raise _silent(call)
+
+
+def _silent(call: Call) -> BatchsimError:
+    error = call.unanswered("the service did not answer in time")
+    error.__cause__ = Unanswered("silent")
+    return error
 
 
 def cut_off(pieces: Iterator[bytes], at: int) -> Iterator[bytes]:

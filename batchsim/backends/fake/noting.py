@@ -49,16 +49,24 @@ def noted(
 
     @functools.wraps(method)
     def call(self: Owner, /, *arguments: Parameters.args, **options: Parameters.kwargs) -> Value:
-        note = _Note(self, name, arguments, options)
-        try:
-            value = method(self, *arguments, **options)
-        except BatchsimError as error:
-            note.refused(error)
-            raise
-        note.answered(value)
-        return value
+        work = functools.partial(method, self, *arguments, **options)
+        return noting(self, name, work, *arguments, **options)
 
     return call
+
+
+def noting(
+    owner: Journalled, name: str, work: Callable[[], Value], *arguments: Any, **options: Any
+) -> Value:
+    """What `work` returns, noted in the journal of `owner` as a call of that name."""
+    note = _Note(owner, name, arguments, options)
+    try:
+        value = work()
+    except BatchsimError as error:
+        note.refused(error)
+        raise
+    note.answered(value)
+    return value
 
 
 def noted_reading(
@@ -161,6 +169,8 @@ def _described(value: Any, request: str) -> str:
             return f"{len(value.data)} listed"
         case Answer():
             return f"status {value.status_code}"
+        case str():
+            return value
         case _:
             return "done"
     return words if value.id in request else f"{value.id}, {words}"

@@ -31,6 +31,8 @@ from batchsim.errors import UsageError
 
 ANY, READ, WRITE = "any", "read", "write"
 EVERY_CALL = (*CALLS, ANY, READ, WRITE)
+WRITES = tuple(name for name, call in CALLS.items() if call.effect is not Effect.READ)
+LATE_SECONDS = 60.0
 FILES = ("input", "output", "error")
 
 
@@ -51,13 +53,9 @@ REQUEST_FAULTS: Mapping[str, Kind] = MappingProxyType(
         "unreachable": Kind("no connection can be made; nothing happened"),
         "reset": Kind("the connection is reset before anything happened"),
         "reply_lost": Kind("it happened, and the connection ends without an answer"),
-        "late": Kind(
-            "no answer comes, and it happens so many seconds later",
-            ("seconds",),
-            ("create_batch", "cancel_batch", "delete_file"),
-        ),
-        "duplicated": Kind("it happens twice, and one is answered", (), ("create_batch",)),
-        "delayed": Kind("the answer comes so many seconds late", ("seconds",)),
+        "late": Kind("no answer comes, and it happens so many seconds later", ("seconds",)),
+        "duplicated": Kind("it happens twice, and one is answered", (), (*WRITES, WRITE)),
+        "delayed": Kind("the answer comes so many seconds late, or too late", ("seconds",)),
         "truncated": Kind("it happened, and the answer ends at a byte (or half-way)", ("at_byte",)),
         "garbled": Kind("it happened, and a web page comes with status 200"),
     }
@@ -72,7 +70,8 @@ class RequestFault:
     """One fault of REQUEST_FAULTS and the requests that it hits.
 
     Which requests:
-      `call`: a method of Backend ("create_batch"), "answer", or "any", "read", "write".
+      `call`: a method of Backend ("create_batch"), "answer", "create_upload", "add_part" or
+      "cancel_upload" (an upload in parts is completed by "upload_file"), or "any", "read", "write".
       `file`: only those about an "input", "output" or "error" file (read, retrieve, delete).
       `nth`: only the so manieth of these, from 1 on, or several; counted since the faults were set.
       `share`: the share of these, between 0 and 1, drawn by key: the seed, the method, the id that
@@ -84,7 +83,8 @@ class RequestFault:
       page comes instead of an envelope, as from the edge.
       `retry_after`: the Retry-After header: seconds, any text at all, or "date:30", which becomes
       the date that is 30 seconds away.
-      `seconds`: how late (60 unless given).
+      `seconds`: how late (60 unless given). A client in the process whose time-out is shorter
+      than a delay gives up then, and costs only simulated time.
       `at_byte`: where the answer ends; half-way unless given.
 
     Raises UsageError for what does not go together.
@@ -133,6 +133,11 @@ class RequestFault:
         wait = self.retry_after
         if isinstance(wait, str) and not (wait.isascii() and wait.isprintable()):
             raise UsageError("retry_after holds characters that no header can")
+
+    @property
+    def late_by(self) -> float:
+        """How late it is, in seconds."""
+        return LATE_SECONDS if self.seconds is None else self.seconds
 
     def concerns(self, call: str) -> bool:
         """Whether it can hit requests of that method."""
