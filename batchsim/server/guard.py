@@ -123,12 +123,17 @@ class Guard:
         return self._any_address
 
 
+def unknown_method() -> Refused:
+    """The refusal of a request whose method the server does not know."""
+    message = "The server does not know the method of the request."
+    return MethodNotAllowed(message, allowed=tuple(sorted(METHODS - {"OPTIONS"})))
+
+
 def _check_method(head: Head) -> None:
     if head.method == "OPTIONS":
         raise AuthenticationFailed("Requests from other origins are not allowed.", status=403)
     if head.method not in METHODS:
-        message = "The server does not know the method of the request."
-        raise MethodNotAllowed(message, allowed=tuple(sorted(METHODS - {"OPTIONS"})))
+        raise unknown_method()
 
 
 def _check_origin(head: Head) -> None:

@@ -1,9 +1,10 @@
 """HTTP/1.x as uvicorn and httptools speak it, with limits on what a connection may hold.
 
 uvicorn bounds bodies, but not heads: a client could send headers without end, or none at all, and
-would be waited for. Here a head that grows beyond the limit is refused before it is complete, and
-a connection that says nothing for too long is closed, whatever it is in the middle of. And when
-the time for draining is over, uvicorn leaves connections to the loop's end, which can wait for
+would be waited for. Here a head that grows beyond the limit is refused before it is complete, as
+is what stands between the chunks of a body, and a connection that says nothing for too long is
+closed, whatever it is in the middle of. Trailers, which uvicorn would add to the headers that have
+been checked, are refused. And when the time for draining is over, uvicorn leaves connections to the loop's end, which can wait for
 them for ever: here they are cut.
 """
 
@@ -11,11 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import socket
 import struct
+import sys
 import threading
 from typing import Any
 
+import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
@@ -25,8 +29,11 @@ from uvicorn.protocols.http.httptools_impl import (
 
 from batchsim.errors import BatchsimError, Refused, Unavailable
 from batchsim.server.door import BREAK
+from batchsim.server.guard import METHODS, unknown_method
 from batchsim.server.limits import ServerLimits
 from batchsim.wire import problem
+
+_METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64} ")
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -37,6 +44,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._limits = limits
         self._in_head = False
         self._head_bytes = 0
+        self._bytes_without_content = 0
+        self._latest = b""
+        self._refusal: Refused | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -55,6 +65,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Some bytes have come."""
         was_in_head = self._in_head
+        self._latest = data
+        self._bytes_without_content += len(data)
         super().data_received(data)
         if self.transport.is_closing():
             return
@@ -62,6 +74,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._head_bytes += len(data)
             if self._head_bytes > self._limits.head_bytes + self._limits.url_bytes:
                 self._refuse(Refused("The headers of the request are too large.", status=431))
+        elif self._bytes_without_content > self._limits.head_bytes and not self._in_head:
+            self._refuse(Refused("The chunks of the request have no content."))
         elif self._timer is None and not self._is_busy():
             # Blank lines between requests, or a body that nobody wants any more.
             self._expect_progress_within(self._limits.idle_seconds)
@@ -78,15 +92,32 @@ class BoundedProtocol(HttpToolsProtocol):
         """A request whose body is still to come. Raising makes the parser fail, hence a 400."""
         self._in_head = False
         self._stop_timer()
+        self._bytes_without_content = 0
         if not self.url.startswith(b"/"):
+            if self.parser.get_method().decode("ascii") not in METHODS:
+                self._refusal = unknown_method()
             raise ValueError("the target must be a path: this is no proxy")
         if self.parser.get_http_version() not in {"1.0", "1.1"}:
             raise ValueError("only HTTP/1.x is spoken here")
         super().on_headers_complete()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header. Raising makes the parser fail, hence a 400."""
+        if not self._in_head:
+            raise ValueError("trailers are not taken")
+        super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body."""
+        self._bytes_without_content = 0
+        super().on_body(body)
+
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP."""
-        self._refuse(Refused(msg))
+        is_method = isinstance(sys.exception(), httptools.HttpParserInvalidMethodError)
+        if is_method and _METHOD.match(self._latest):
+            self._refusal = unknown_method()
+        self._refuse(self._refusal or Refused(msg))
 
     def _break(self, *, reset: bool) -> None:
         """End the connection: after what was written, or at once and with a reset."""

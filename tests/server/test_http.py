@@ -22,8 +22,6 @@ def test_a_proper_request_is_answered(client):
     [
         pytest.param(b"GET /v1/files\r\n\r\n", id="HTTP/0.9"),
         pytest.param(GET.replace(b"HTTP/1.1", b"HTTP/3.7") + CLOSE, id="a version that is none"),
-        pytest.param(GET.lower() + CLOSE, id="a method in lower case"),
-        pytest.param(GET.replace(b"GET", b"BREW") + CLOSE, id="a method that is none"),
         pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(64), id="TLS"),
         pytest.param(GET + b"X-Long: a\r\n b\r\n" + CLOSE, id="a folded header"),
         pytest.param(GET + b"X-Nul: a\0b\r\n" + CLOSE, id="NUL in a value"),
@@ -39,7 +37,6 @@ def test_a_proper_request_is_answered(client):
         pytest.param(
             GET.replace(b"/v1/files", b"/v1/f\xc3\xa4") + CLOSE, id="a target not in ASCII"
         ),
-        pytest.param(b"CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n" + CLOSE, id="CONNECT"),
         pytest.param(GET.replace(b"Host: localhost\r\n", b"") + CLOSE, id="no host"),
         pytest.param(GET + b"Host: localhost\r\n" + CLOSE, id="two hosts"),
         pytest.param(
@@ -84,6 +81,25 @@ def test_a_proper_request_is_answered(client):
             POST + b"Transfer-Encoding: chunked\r\n" + CLOSE + b"2\r\n{}0\r\n\r\n",
             id="a chunk without its end",
         ),
+        pytest.param(
+            POST + b"Transfer-Encoding: chunked\r\n" + CLOSE + b"2\r\n{}\n0\r\n\r\n",
+            id="a chunk that ends with a bare LF",
+        ),
+        pytest.param(
+            POST + b"Transfer-Encoding: chunked\r\n" + CLOSE + b"2;" + b"x" * 200_000,
+            id="a chunk size line without end",
+        ),
+        pytest.param(
+            POST + b"Transfer-Encoding: chunked\r\n" + CLOSE + b"2\r\n{}\r\n0\r\nX: y\r\n\r\n",
+            id="a trailer",
+        ),
+        pytest.param(
+            POST
+            + b"Trailer: Host\r\nTransfer-Encoding: chunked\r\n"
+            + CLOSE
+            + b"2\r\n{}\r\n0\r\nHost: evil.example\r\n\r\n",
+            id="an announced trailer",
+        ),
     ],
 )
 def test_cases_063_064_094_and_097_to_100_what_is_no_proper_request_is_refused_once(client, sent):
@@ -91,6 +107,56 @@ def test_cases_063_064_094_and_097_to_100_what_is_no_proper_request_is_refused_o
     assert status(answer) == 400
     assert answer.count(b"HTTP/1.1 ") == 1
     assert b"connection: close" in answer.lower()
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        b"TRACE /v1/files",
+        b"CONNECT localhost:80",
+        b"PROPFIND /v1/files",
+        b"BREW /v1/files",
+        b"get /v1/files",
+        b"Post /v1/files",
+        b"M-SEARCH *",
+        b"x!y /v1/files",
+    ],
+)
+def test_case_097_methods_that_the_server_does_not_know(client, asked):
+    answer = client.talk(asked + b" HTTP/1.1\r\nHost: localhost\r\n" + CLOSE)
+    assert status(answer) in (405, 501)
+    assert b"\r\nallow: " in answer.lower()
+    assert b"connection: close" in answer.lower()
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
+def test_case_064_a_file_whose_content_ends_in_trailers_is_not_stored(client, chat_line):
+    form = (
+        b'--B\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n'
+        b'--B\r\nContent-Disposition: form-data; name="file"; filename="a.jsonl"\r\n\r\n'
+        + chat_line()
+        + b"\r\n--B--\r\n"
+    )
+    key = client.headers["Authorization"].encode()
+    head = (
+        b"POST /v1/files HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: %s\r\n"
+        b"Content-Type: multipart/form-data; boundary=B\r\nTransfer-Encoding: chunked\r\n\r\n" % key
+    )
+    chunk = b"%x\r\n%s\r\n" % (len(form), form)
+    refused = client.talk(head + chunk + b"0\r\nX-Digest: 1\r\n\r\n")
+    assert status(refused) == 400
+    assert client.send("GET", "/v1/files").json["data"] == []
+    assert status(client.talk(head + chunk + b"0\r\n\r\n")) == 200
+
+
+def test_a_body_in_many_small_chunks_is_taken(client):
+    chunks = b"1\r\n{\r\n" + b"1;x=y\r\n \r\n" * 20_000 + b"1\r\n}\r\n0\r\n\r\n"
+    key = client.headers["Authorization"].encode()
+    head = b"POST /v1/batches HTTP/1.1\r\nHost: localhost\r\nAuthorization: %s\r\n" % key
+    answer = client.talk(
+        head + b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n" + CLOSE + chunks
+    )
+    assert b"input_file_id" in answer
 
 
 def test_case_063_what_follows_a_refused_request_is_not_taken_for_another(client):
