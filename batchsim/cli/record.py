@@ -5,20 +5,26 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from batchsim.amounts import counted
+from batchsim.cli.backend import chosen_provider, provider_option
 from batchsim.cli.failures import ALL_GOOD
 from batchsim.cli.serve import until_stopped
-from batchsim.errors import UsageError
+from batchsim.errors import AuthenticationFailed, UsageError
+
+if TYPE_CHECKING:
+    from batchsim.backends.openai.providers import Provider
 
 
 @click.command()
 @click.option(
     "--upstream",
     metavar="URL",
-    envvar="OPENAI_BASE_URL",
-    help="The service [default: OPENAI_BASE_URL]; for OpenAI, https://api.openai.com/v1.",
+    help="The service [default: OPENAI_BASE_URL, or what --provider names]; for OpenAI, "
+    "https://api.openai.com/v1.",
 )
 @click.option(
     "--cassette",
@@ -35,10 +41,11 @@ from batchsim.errors import UsageError
     show_default=True,
     help="The port on this machine; 0 takes any free one.",
 )
+@provider_option
 @click.option(
     "--forward-auth",
     is_flag=True,
-    help="Send the clients' own keys upstream, instead of OPENAI_API_KEY.",
+    help="Send the clients' own keys upstream, instead of OPENAI_API_KEY or the provider's.",
 )
 def record(*, upstream: str | None, cassette: Path, port: int, forward_auth: bool) -> int:
     """Hand requests to a real service, and write what it answers on a cassette.
@@ -47,19 +54,20 @@ def record(*, upstream: str | None, cassette: Path, port: int, forward_auth: boo
     goes by, the lines of a batch when its result files are downloaded. A simulator then answers
     from the cassette: FakeBackend(responder="cassette.jsonl").
 
+    Azure's clients are met too, whichever of their two kinds of paths they use.
+
     No header is written, and keys and names of accounts are struck out of the bodies; prompts and
     answers are written as they are. Requests cost what they cost without it.
     """
+    from batchsim.backends.openai.providers import provider_of
     from batchsim.server.log import log_on_stderr
     from batchsim.server.process import prepare_process
     from batchsim.server.recording import Recorder
     from batchsim.server.serve import running
 
-    if not upstream:
-        raise UsageError(
-            "there is no upstream", hint="for OpenAI: --upstream https://api.openai.com/v1"
-        )
-    key = None if forward_auth else _own_key()
+    provider = chosen_provider() or provider_of(None)
+    upstream = _upstream(upstream, provider)
+    key = None if forward_auth else _own_key(provider)
     prepare_process()
     with ExitStack() as stack:
         recorder = Recorder(upstream, cassette, api_key=key)
@@ -73,18 +81,32 @@ def record(*, upstream: str | None, cassette: Path, port: int, forward_auth: boo
         click.echo(f"export OPENAI_BASE_URL={address}/v1")
         if key:
             click.echo("export OPENAI_API_KEY=sk-any")
+        if provider.name == "azure":
+            click.echo(f"export AZURE_OPENAI_ENDPOINT={address}")
         try:
             stopped.wait()
         finally:
-            click.echo(f"{recorder.recorded:,} recordings on {cassette}", err=True)
+            click.echo(f"{counted(recorder.recorded, 'recording')} on {cassette}", err=True)
     return ALL_GOOD
 
 
-def _own_key() -> str:
-    key = os.environ.get("OPENAI_API_KEY", "").strip()
-    if not key:
+def _upstream(given: str | None, provider: Provider) -> str:
+    from batchsim.backends.openai.connection import address_of
+
+    if not (given or chosen_provider() or os.environ.get("OPENAI_BASE_URL")):
         raise UsageError(
-            "there is no API key for the upstream",
-            hint="export OPENAI_API_KEY=..., or let clients use theirs: --forward-auth",
+            "there is no upstream", hint="for OpenAI: --upstream https://api.openai.com/v1"
         )
-    return key
+    return address_of(given, provider)
+
+
+def _own_key(provider: Provider) -> str:
+    from batchsim.backends.openai.connection import key_of
+
+    try:
+        return key_of(None, provider)
+    except AuthenticationFailed as error:
+        raise UsageError(
+            f"{error.message}, to be sent upstream",
+            hint=f"{error.hint}, or let clients use theirs: --forward-auth",
+        ) from None

@@ -1,7 +1,7 @@
 """A proxy to a real service that writes a cassette of what it answers.
 
 Theory of operation. Every request goes on to one upstream, under its own path, and its answer comes
-back, both streaming. What an endpoint answers at once is written when it has gone by whole. Batches
+back, both streaming. Azure's paths name the same things: they go to the upstream's host as they are. What an endpoint answers at once is written when it has gone by whole. Batches
 are followed by the Batch objects that go by: they say which input a result file belongs to. When
 such a file has gone by whole, the proxy reads the input itself and writes a recording for each line.
 
@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, Any, BinaryIO
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import orjson
 
@@ -29,6 +29,7 @@ from batchsim.errors import NotFound, Refused, Unavailable, UsageError
 from batchsim.jsonl import BLOCK, read_lines
 from batchsim.responders.cassette import recording
 from batchsim.wire import Request, Response, problem
+from batchsim.wire.azure import Place, is_azure, locate
 
 LARGEST_ANSWER = 64 << 20
 """Bytes: a longer answer goes by, but is not recorded. Result files are not bound by this."""
@@ -57,7 +58,7 @@ _log = logging.getLogger("batchsim.server.recording")
 class Recorder:
     """Answers requests by handing them to `upstream`, a base URL that ends in `/v1` or the like.
 
-    `cassette` is the file that recordings are appended to. With `api_key` requests go upstream
+    Azure's paths go to the same address without its `/v1` or `/openai/v1`. `cassette` is the file that recordings are appended to. With `api_key` requests go upstream
     under that key instead of their own. Raises UsageError for an upstream that cannot be one: no
     web address, or an address that only this network knows (169.254.0.0/16, fe80::/10, ...).
     `close` it in the end.
@@ -65,6 +66,7 @@ class Recorder:
 
     def __init__(self, upstream: str, cassette: Path, *, api_key: str | None = None) -> None:
         self._base = _checked(upstream)
+        self._azure_base = self._base.removesuffix("/v1").removesuffix("/openai")
         self._api_key = api_key
         self._known = (api_key,) if api_key else ()
         library = http_library()
@@ -80,8 +82,9 @@ class Recorder:
 
     def handle(self, request: Request) -> Response:
         """Answer one request."""
-        if not request.path.startswith("/v1/"):
-            return problem.render(NotFound("Only paths under /v1/ go upstream.", status=404))
+        if not _goes_upstream(request.path):
+            message = "Only paths under /v1/ go upstream, and Azure's under /openai/."
+            return problem.render(NotFound(message, status=404))
         if request.header(LOOP) is not None:
             return problem.render(Refused("The proxy is its own upstream.", status=508))
         try:
@@ -99,23 +102,23 @@ class Recorder:
     def _forward(self, request: Request) -> Response:
         with ExitStack() as stack:
             headers = self._headers(request)
-            is_single = request.method == "POST" and request.path in ENDPOINTS
-            endpoint = request.path if is_single else None
-            sent: Any = b"".join(request.body) if endpoint else request.body
-            if request.header("content-length") is None and not endpoint:
+            place = locate(request.path)
+            is_single = request.method == "POST" and place.path in ENDPOINTS
+            sent: Any = b"".join(request.body) if is_single else request.body
+            if request.header("content-length") is None and not is_single:
                 sent = None
             answer = self._client.send(
                 self._client.build_request(
-                    request.method, self._url(request), headers=headers, content=sent
+                    request.method, self._url(request, request.path), headers=headers, content=sent
                 ),
                 stream=True,
             )
             stack.callback(answer.close)
             spool = stack.enter_context(tempfile.SpooledTemporaryFile(max_size=BLOCK))
             known = (*self._known, *_secrets(request))
-            body = _Tee(
-                answer, spool, stack.pop_all(), self._after(request, endpoint, sent, answer, known)
-            )
+            single = (place, sent) if is_single else None
+            act = self._after(request, place.path, single, answer, known)
+            body = _Tee(answer, spool, stack.pop_all(), act)
         is_plain = "content-encoding" not in answer.headers  # else the length is another one
         kept = tuple(
             (name, value)
@@ -127,38 +130,47 @@ class Recorder:
     def _headers(self, request: Request) -> list[tuple[str, str]]:
         kept = [(n, v) for n, v in request.headers if n.lower() in SENT_ON]
         if self._api_key:
+            as_azure = request.header("api-key") is not None
             kept = [(n, v) for n, v in kept if n.lower() not in ("authorization", "api-key")]
-            kept.append(("authorization", f"Bearer {self._api_key}"))
+            bearer = ("authorization", f"Bearer {self._api_key}")
+            kept.append(("api-key", self._api_key) if as_azure else bearer)
         return [*kept, ("accept-encoding", "identity"), (LOOP, "1")]
 
-    def _url(self, request: Request) -> str:
-        url = self._base + request.path.removeprefix("/v1")
+    def _url(self, request: Request, path: str) -> str:
+        url = self._azure_base + path if is_azure(path) else self._base + path.removeprefix("/v1")
         return f"{url}?{request.query}" if request.query else url
 
     def _after(
-        self, request: Request, endpoint: str | None, sent: Any, answer: Any, known: tuple[str, ...]
+        self,
+        request: Request,
+        path: str,
+        single: tuple[Place, bytes] | None,
+        answer: Any,
+        known: tuple[str, ...],
     ) -> Any:
-        """What is done with an answer that has gone by whole."""
+        """What is done with an answer that has gone by whole; `single` is what it answers at once."""
 
         def act(content: IO[bytes]) -> None:
             status = answer.status_code
-            if endpoint:
+            if single:
                 if status < 500 and status not in PASSING:
-                    self._keep_answer(endpoint, sent, status, content, known)
-            elif request.path.startswith("/v1/batches") and status == 200:
+                    self._keep_answer(*single, status, content, known)
+            elif path.startswith("/v1/batches") and status == 200:
                 self._follow(orjson.loads(content.read()))
-            elif request.path.endswith("/content") and status == 200:
-                self._keep_results(request, content, known)
+            elif path.endswith("/content") and status == 200:
+                self._keep_results(request, path.split("/")[3], content, known)
 
         return act
 
     def _keep_answer(
-        self, url: str, sent: bytes, status: int, content: IO[bytes], known: tuple[str, ...]
+        self, place: Place, sent: bytes, status: int, content: IO[bytes], known: tuple[str, ...]
     ) -> None:
         body = orjson.loads(sent)
+        if place.deployment:
+            body["model"] = place.deployment
         text = content.read(LARGEST_ANSWER + 1)
         if body.get("stream") is not True and len(text) <= LARGEST_ANSWER:
-            self._write(recording(None, url, body, status, orjson.loads(text), known))
+            self._write(recording(None, place.path, body, status, orjson.loads(text), known))
 
     def _follow(self, value: Any) -> None:
         for batch in value.get("data", [value]):
@@ -166,15 +178,17 @@ class Recorder:
                 if batch.get(name):
                     self._inputs[batch[name]] = batch["input_file_id"]
 
-    def _keep_results(self, request: Request, content: IO[bytes], known: tuple[str, ...]) -> None:
-        file_id = request.path.split("/")[3]
+    def _keep_results(
+        self, request: Request, file_id: str, content: IO[bytes], known: tuple[str, ...]
+    ) -> None:
         if file_id not in self._inputs:
             return
         places: dict[str, tuple[int, int]] = {}
         for line in read_lines(content):  # type: ignore[arg-type]
             if line.content.strip():
                 places[orjson.loads(line.content)["custom_id"]] = line.offset, len(line.content)
-        for custom_id, url, body in self._requests(self._inputs[file_id], request):
+        path = request.path.replace(file_id, self._inputs[file_id])
+        for custom_id, url, body in self._requests(path, request):
             if custom_id in places:
                 self._keep_result(custom_id, url, body, content, places.pop(custom_id), known)
         for custom_id, place in places.items():
@@ -197,8 +211,8 @@ class Recorder:
             )
             self._write(answer)
 
-    def _requests(self, input_file_id: str, request: Request) -> Iterator[tuple[str, str, Any]]:
-        url = f"{self._base}/files/{input_file_id}/content"
+    def _requests(self, path: str, request: Request) -> Iterator[tuple[str, str, Any]]:
+        url = self._url(request, path)
         headers = [each for each in self._headers(request) if each[0].lower() != "content-length"]
         with (
             self._client.stream("GET", url, headers=headers) as answer,
@@ -251,6 +265,11 @@ class _Tee:
 
     def close(self) -> None:
         self._stack.close()
+
+
+def _goes_upstream(path: str) -> bool:
+    segments = unquote(path).split("/")
+    return (path.startswith("/v1/") or is_azure(path)) and not {".", ".."}.intersection(segments)
 
 
 def _secrets(request: Request) -> tuple[str, ...]:

@@ -212,10 +212,65 @@ def test_what_cannot_be_an_upstream_is_refused(cassette, upstream, words):
     assert not cassette.exists()
 
 
+def of_azure(kind, client):
+    """Azure's own clients of that proxy: one for its older paths, one for `/openai/v1/`."""
+    endpoint = str(client.base_url).removesuffix("/v1/")
+    if kind == "deployments":
+        return openai.AzureOpenAI(
+            azure_endpoint=endpoint, api_version="2025-03-01-preview", **AZURE_KEY, max_retries=0
+        )
+    headers = {"api-key": AZURE_KEY["api_key"]}
+    return openai.OpenAI(
+        base_url=f"{endpoint}/openai/v1", default_headers=headers, **AZURE_KEY, max_retries=0
+    )
+
+
+AZURE_KEY = {"api_key": "azure-canary-0123456789"}
+
+
+@pytest.mark.parametrize("kind", ["deployments", "v1"])
+def test_azures_paths_are_recorded_and_answer_others(proxy, cassette, service, kind):
+    azure = of_azure(kind, proxy(api_key=UPSTREAM_KEY))
+    batch = run_batch(azure, line("a", "2 + 2?"), line("b", "No?"))
+    azure.files.content(batch.output_file_id)
+    ask = line("", "Now?")["body"]
+    said = azure.chat.completions.create(**ask).choices[0].message.content
+    first, second = recorded(cassette)
+    assert (first["custom_id"], first["body"]) == ("a", line("a", "2 + 2?")["body"])
+    assert (second["url"], second["body"]) == (CHAT, ask)
+    assert {each.header("api-key") for each in service.asked} == {UPSTREAM_KEY}
+    assert all(AZURE_KEY["api_key"] not in str(each.headers) for each in service.asked)
+    if kind == "deployments":
+        assert all("api-version=2025" in each.query for each in service.asked)
+    fake = FakeBackend(responder=cassette)
+    for replayed in (fake.openai_client(), of_azure(kind, proxy())):
+        assert replayed.chat.completions.create(**ask).choices[0].message.content == said
+
+
+def test_a_deployment_stands_for_the_model_of_its_request(proxy, cassette):
+    client = proxy()
+    path = "/openai/deployments/gpt-4o-mini/chat/completions?api-version=1"
+    body = {"model": "whatever", "messages": line("", "Hi")["body"]["messages"]}
+    url = str(client.base_url).removesuffix("/v1/") + path
+    client.post(url, body=body, cast_to=object)
+    assert recorded(cassette)[0]["body"] == line("", "Hi")["body"]
+
+
+def test_azures_paths_go_to_the_upstreams_own_host(cassette):
+    for upstream in ("https://a.example", "https://a.example/openai/v1", "https://a.example/v1/"):
+        recorder = Recorder(upstream, cassette)
+        request = Request("GET", "/openai/files", query="api-version=1")
+        assert recorder._url(request, request.path) == (
+            "https://a.example/openai/files?api-version=1"
+        )
+        recorder.close()
+
+
 def test_only_the_api_goes_upstream_and_the_proxy_finds_itself(cassette):
     recorder = Recorder("http://127.0.0.1:9/v1", cassette)
     assert recorder.handle(Request("GET", "/admin")).status == 404
-    assert recorder.handle(Request("GET", "/v1/../admin")).status in (404, 503)
+    for path in ("/v1/../admin", "/v1/%2e%2E/admin", "/openai/../admin", "/openai", "/v1/./files"):
+        assert recorder.handle(Request("GET", path)).status == 404
     looped = Request("GET", "/v1/files", headers=(("x-batchsim-record", "1"),))
     assert recorder.handle(looped).status == 508 or recorder.handle(looped).status == 400
     assert recorder.handle(Request("GET", "/v1/files")).status == 503

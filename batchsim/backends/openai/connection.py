@@ -49,11 +49,11 @@ def connect(base_url: str | None, api_key: str | None, provider: Provider) -> op
     """
     import openai
 
-    key = _key(api_key, provider)
+    key = key_of(api_key, provider)
     timeout = openai.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS, pool=CONNECT_SECONDS)
     return openai.OpenAI(
         api_key=key,
-        base_url=_address(base_url, provider),
+        base_url=address_of(base_url, provider),
         timeout=timeout,
         max_retries=0,
         default_headers={provider.key_header: key} if provider.key_header else None,
@@ -61,8 +61,11 @@ def connect(base_url: str | None, api_key: str | None, provider: Provider) -> op
     )
 
 
-def _key(api_key: str | None, provider: Provider) -> str:
-    """The key for that service. One that is meant for another is never taken."""
+def key_of(api_key: str | None, provider: Provider) -> str:
+    """The key for that service, by default its variable's; one meant for another is never taken.
+
+    Raises AuthenticationFailed without one, and for what can be none.
+    """
     variable = provider.key_variable
     key = (api_key if api_key is not None else os.environ.get(variable, "")).strip()
     if not key:
@@ -76,7 +79,11 @@ def _key(api_key: str | None, provider: Provider) -> str:
     return key
 
 
-def _address(base_url: str | None, provider: Provider) -> str:
+def address_of(base_url: str | None, provider: Provider) -> str:
+    """The base URL of that service, by default its variable's or its own.
+
+    Raises UsageError without one, for what is none, and for one that a key must not be sent to.
+    """
     variable = provider.base_url_variable
     address = (base_url or (os.environ.get(variable, "") if variable else "")).strip()
     address = address or provider.base_url or ""
