@@ -87,7 +87,7 @@ def job_object(follower: Follower, *, with_shards: bool = False) -> dict[str, An
         "shards": progress.shards,
         "batches": dict(progress.batches),
         "usage": {
-            **{each.name: getattr(usage, each.name) for each in fields(usage)},
+            **usage._asdict(),
             "total_tokens": usage.total_tokens,
         },
         "spent_usd": None if paid is None else float(paid),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from batchsim.domain.absent import count, integer, text, timestamp
 from batchsim.domain.lifecycle import STAMPS, Event, Status, follow
@@ -24,9 +24,8 @@ class RequestCounts:
     failed: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens, summed over the lines that ran well."""
+class Usage(NamedTuple):
+    """Tokens, summed over the lines that ran well. Two of them can be added."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -38,13 +37,16 @@ class Usage:
         """Input and output tokens together."""
         return self.input_tokens + self.output_tokens
 
-    def __add__(self, other: Usage) -> Usage:
+    def __add__(self, other: Usage) -> Usage:  # type: ignore[override] # no chain of tuples
         return Usage(
             self.input_tokens + other.input_tokens,
             self.output_tokens + other.output_tokens,
             self.cached_tokens + other.cached_tokens,
             self.reasoning_tokens + other.reasoning_tokens,
         )
+
+
+_NO_USAGE = Usage()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ class Batch:
     cancelling_at: int | None = None
     cancelled_at: int | None = None
     request_counts: RequestCounts = RequestCounts()
-    usage: Usage = Usage()
+    usage: Usage = _NO_USAGE
     metadata: Mapping[str, str] | None = None
     unknown_status: str | None = None
 

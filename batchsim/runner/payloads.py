@@ -122,6 +122,8 @@ def _plain(value: Any) -> Any:
         return value.tolist()
     if isinstance(value, Decimal):
         return str(value)
+    if isinstance(value, Usage):
+        return value._asdict()
     raise TypeError
 
 
