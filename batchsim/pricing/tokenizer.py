@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from typing import NamedTuple
 
 from batchsim.domain.lines import RequestLine
-from batchsim.pricing.tokens import MESSAGE_TOKENS, estimate_prompt_tokens, prompt_tokens
+from batchsim.pricing.tokens import MESSAGE_TOKENS, estimate_prompt_tokens
 
 _VOCABULARIES = {
     "gpt-5": "o200k_base",
@@ -99,4 +99,4 @@ def _text_counter(vocabulary: str) -> Callable[[str], int]:
 
 
 def _exact(count_text: Callable[[str], int], request: RequestLine) -> int:
-    return prompt_tokens(request, count_text, MESSAGE_TOKENS + ROLE_TOKENS)
+    return estimate_prompt_tokens(request, count_text, MESSAGE_TOKENS + ROLE_TOKENS)

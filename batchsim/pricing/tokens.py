@@ -34,20 +34,15 @@ def estimate_tokens(text: str) -> int:
     return (50 * characters + 57 * extra_bytes + 219) // 220
 
 
-def estimate_prompt_tokens(request: RequestLine) -> int:
-    """About how many tokens the request's prompt has, for any endpoint; never raises.
-
-    Token arrays count exactly. Parameters of an unexpected type count nothing.
-    """
-    return prompt_tokens(request, estimate_tokens, MESSAGE_TOKENS)
-
-
-def prompt_tokens(
-    request: RequestLine, count_text: Callable[[str], int], message_tokens: int
+def estimate_prompt_tokens(
+    request: RequestLine,
+    count_text: Callable[[str], int] = estimate_tokens,
+    message_tokens: int = MESSAGE_TOKENS,
 ) -> int:
-    """The tokens of the request's prompt, its texts counted by `count_text`.
+    """About how many tokens the request's prompt has, for any endpoint.
 
-    `message_tokens` is what a chat message counts besides its texts.
+    Texts have what `count_text` counts, chat messages `message_tokens` besides. Token arrays
+    count exactly. Parameters of an unexpected type count nothing; it never raises.
     """
     body = request.body
     tokens = 0

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quote
 from typing import Any, NamedTuple
+
+import orjson
 
 from batchsim.domain.batches import Usage
 from batchsim.domain.lines import RequestLine
@@ -22,6 +25,7 @@ from batchsim.responders.parameters import (
     boolean,
     decimal,
     integer,
+    longest_prompt,
     one_of,
     refusal,
     size_refusal,
@@ -59,6 +63,11 @@ CHECKS = {
 }
 """The ranges of the parameters (API reference)."""
 
+LONGEST_REMEMBERED = 1 << 14
+"""In bytes: what follows from longer parameters is not kept in memory."""
+
+_new_tuple = tuple.__new__  # half the time of calling the class, which counts once a line
+
 
 class _Style(NamedTuple):
     """What is the same in all answers of one model; the first three are JSON text."""
@@ -70,50 +79,104 @@ class _Style(NamedTuple):
     is_reasoning: bool
 
 
+class _Call(NamedTuple):
+    """The function that the model is obliged to call; `name` is JSON text, `arguments` a string."""
+
+    name: str
+    arguments: str
+    finish_reason: str
+
+
+class _Manner(NamedTuple):
+    """What follows from a request's parameters alone, and so is the same for most of a batch."""
+
+    style: _Style
+    copies: int
+    """How many choices the answer has."""
+    refused: Answer | None = None
+    """The refusal of a parameter that is out of its range; what follows is then not known."""
+    refused_by_model: Answer | None = None
+    """The refusal of a parameter that the model does not take, once the messages are in order."""
+    form: Any = None
+    call: _Call | None = None
+    effort: Any = None
+    limit: int | None = None
+    limit_name: str = "max_tokens"
+    longest_prompt: float = math.inf
+    """In tokens: beyond it prompt and answer do not fit the model."""
+
+
 def respond(request: RequestLine, occasion: Occasion) -> Answer:
     """The simulated answer: it echoes the last user message, or has the form that was asked for."""
-    body = request.body
-    style = _style(request.model or "")
+    manner = _manner_of(request)
+    messages: Any = request.body.get("messages")
+    refused = manner.refused or _message_refusal(messages) or manner.refused_by_model
+    form = manner.form
+    if refused is None and form is not None:
+        refused = _format_refusal(messages, form)
     prompt_tokens = estimate_prompt_tokens(request)
-    limit_name = "max_completion_tokens" if body.get("max_completion_tokens") else "max_tokens"
-    limit = body.get(limit_name)
-    refused = _refusal(request, style) or size_refusal(
-        "messages", style.sizes, prompt_tokens, limit, limit_name
-    )
+    if refused is None and prompt_tokens > manner.longest_prompt:
+        sizes, limit, name = manner.style.sizes, manner.limit, manner.limit_name
+        refused = size_refusal("messages", sizes, prompt_tokens, limit, name)
     if refused is not None:
         return refused
-    tools = body.get("tools")
-    function = tools and forced_function(tools, body.get("tool_choice"))
-    if function:
-        return _call(request, occasion, style, prompt_tokens, function)
-    text = echo(last_text(body["messages"]))
-    form = body.get("response_format")
+    if manner.call is not None:
+        return _called(occasion, manner, prompt_tokens, manner.call)
+    text = echo(last_text(messages))
+    if form is not None:
+        text = formatted_text(text, form)
     thought = 0
-    if style.is_reasoning:
-        thought = reasoning_tokens(body.get("reasoning_effort"), occasion.entropy)
-    said = reply(
-        text if form is None else formatted_text(text, form), reasoning_tokens=thought, limit=limit
-    )
-    return _speech(request, occasion, style, prompt_tokens, said)
+    if manner.style.is_reasoning:
+        thought = reasoning_tokens(manner.effort, occasion.entropy)
+    said = reply(text, reasoning_tokens=thought, limit=manner.limit)
+    return _speech(occasion, manner, prompt_tokens, said)
 
 
 def with_text(request: RequestLine, occasion: Occasion, text: str) -> Answer:
     """A well-formed answer whose text is `text`, whatever the request asks for."""
-    style = _style(request.model or "")
-    return _speech(request, occasion, style, estimate_prompt_tokens(request), reply(text))
+    prompt_tokens = estimate_prompt_tokens(request)
+    return _speech(occasion, _manner_of(request), prompt_tokens, reply(text))
 
 
-def _refusal(request: RequestLine, style: _Style) -> Answer | None:
-    body = request.body
-    refused = refusal(body, CHECKS) or _message_refusal(body.get("messages"))
+def _manner_of(request: RequestLine) -> _Manner:
+    model = request.model or ""
+    parameters = {**request.body, "messages": None}
+    try:
+        written = orjson.dumps(parameters)
+    except orjson.JSONEncodeError:  # such as an integer of 30 digits, from a caller in Python
+        return _manner(model, parameters)
+    if len(written) > LONGEST_REMEMBERED:
+        return _manner(model, parameters)
+    return _remembered_manner(model, written)
+
+
+@lru_cache(maxsize=256)
+def _remembered_manner(model: str, parameters: bytes) -> _Manner:
+    return _manner(model, orjson.loads(parameters))
+
+
+def _manner(model: str, parameters: dict[str, Any]) -> _Manner:
+    style = _style(model)
+    copies = parameters.get("n")
+    copies = copies if type(copies) is int and 1 < copies <= 128 else 1
+    refused = refusal(parameters, CHECKS)
     if refused is not None:
-        return refused
-    if style.is_reasoning:
-        refused = _model_refusal(body, request.model or "")
-    form = body.get("response_format")
-    if refused is None and form is not None:
-        refused = _format_refusal(body["messages"], form)
-    return refused
+        return _Manner(style, copies, refused)
+    limit_name = (
+        "max_completion_tokens" if parameters.get("max_completion_tokens") else "max_tokens"
+    )
+    limit = parameters.get(limit_name)
+    return _Manner(
+        style,
+        copies,
+        refused_by_model=_model_refusal(parameters, model) if style.is_reasoning else None,
+        form=parameters.get("response_format"),
+        call=_call_of(parameters),
+        effort=parameters.get("reasoning_effort"),
+        limit=limit,
+        limit_name=limit_name,
+        longest_prompt=longest_prompt(style.sizes, limit),
+    )
 
 
 def _message_refusal(messages: Any) -> Answer | None:
@@ -172,52 +235,49 @@ def _format_refusal(messages: list[Any], form: Any) -> Answer | None:
     return None
 
 
-def _speech(
-    request: RequestLine, occasion: Occasion, style: _Style, prompt_tokens: int, said: Reply
-) -> Answer:
+def _call_of(parameters: dict[str, Any]) -> _Call | None:
+    function = forced_function(parameters.get("tools"), parameters.get("tool_choice"))
+    if function is None:
+        return None
+    # A call of a function that the request names ends with "stop" (API reference).
+    finish_reason = "tool_calls" if parameters["tool_choice"] == "required" else "stop"
+    return _Call(quote(function["name"]), call_arguments(function), finish_reason)
+
+
+def _called(occasion: Occasion, manner: _Manner, prompt_tokens: int, call: _Call) -> Answer:
+    identifier = base62(stretch(occasion.entropy, "tool call", 24))
+    message = (
+        '{"role": "assistant", "content": null, "tool_calls": '
+        f'[{{"id": "call_{identifier}", "type": "function", "function": '
+        f'{{"name": {call.name}, "arguments": {quote(call.arguments)}}}}}], '
+        '"refusal": null, "annotations": []}'
+    )
+    said = reply(call.arguments)
+    return _completion(occasion, manner, prompt_tokens, said, message, call.finish_reason)
+
+
+def _speech(occasion: Occasion, manner: _Manner, prompt_tokens: int, said: Reply) -> Answer:
     message = (
         f'{{"role": "assistant", "content": {quote(said.text)}, '
         '"refusal": null, "annotations": []}'
     )
     finish_reason = "length" if said.is_cut else "stop"
-    return _completion(request, occasion, style, prompt_tokens, said, message, finish_reason)
-
-
-def _call(
-    request: RequestLine,
-    occasion: Occasion,
-    style: _Style,
-    prompt_tokens: int,
-    function: dict[str, Any],
-) -> Answer:
-    arguments = call_arguments(function)
-    identifier = base62(stretch(occasion.entropy, "tool call", 24))
-    message = (
-        '{"role": "assistant", "content": null, "tool_calls": '
-        f'[{{"id": "call_{identifier}", "type": "function", "function": '
-        f'{{"name": {quote(function["name"])}, "arguments": {quote(arguments)}}}}}], '
-        '"refusal": null, "annotations": []}'
-    )
-    # A call of a function that the request names ends with "stop" (API reference).
-    finish_reason = "tool_calls" if request.body["tool_choice"] == "required" else "stop"
-    said = reply(arguments)
-    return _completion(request, occasion, style, prompt_tokens, said, message, finish_reason)
+    return _completion(occasion, manner, prompt_tokens, said, message, finish_reason)
 
 
 def _completion(
-    request: RequestLine,
     occasion: Occasion,
-    style: _Style,
+    manner: _Manner,
     prompt_tokens: int,
     said: Reply,
     message: str,
     finish_reason: str,
 ) -> Answer:
     at, entropy = occasion
+    style, copies = manner.style, manner.copies
     end = f', "message": {message}, {style.logprobs}"finish_reason": "{finish_reason}"}}'
     choices, tokens, reasoned = f'{{"index": 0{end}', said.tokens, said.reasoning_tokens
-    copies = request.body.get("n")
-    if type(copies) is int and 1 < copies <= 128:
+    if copies > 1:
         choices = ", ".join([f'{{"index": {index}{end}' for index in range(copies)])
         tokens, reasoned = copies * tokens, copies * reasoned
     cached = cached_tokens(prompt_tokens, entropy)
@@ -231,7 +291,8 @@ def _completion(
         '"accepted_prediction_tokens": 0, "rejected_prediction_tokens": 0}}, '
         f'"service_tier": "default", "system_fingerprint": {style.fingerprint}}}'
     )
-    return Answer(200, body, Usage(prompt_tokens, tokens, cached, reasoned))
+    usage = _new_tuple(Usage, (prompt_tokens, tokens, cached, reasoned))
+    return _new_tuple(Answer, (200, body, usage))
 
 
 @lru_cache(maxsize=256)

@@ -6,6 +6,7 @@ back as a 400 in the error file (observed).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -90,3 +91,10 @@ def size_refusal(
     if limit is not None and model.longest_answer is not None and limit > model.longest_answer:
         return errors.answer_too_long(limit_name, limit, model.longest_answer)
     return None
+
+
+def longest_prompt(model: Model, limit: int | None) -> float:
+    """The most tokens of a prompt that `size_refusal` takes; -1 when it takes none, or infinity."""
+    if limit is not None and model.longest_answer is not None and limit > model.longest_answer:
+        return -1
+    return math.inf if model.context is None else model.context - (limit or 0)

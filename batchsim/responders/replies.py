@@ -12,6 +12,8 @@ MARK = "[simulated]"
 EXCERPT_CHARACTERS = 80
 """How much of a prompt an answer repeats."""
 
+_new_tuple = tuple.__new__  # half the time of calling the class, which counts once a line
+
 
 class Reply(NamedTuple):
     """A text, its tokens (those of the reasoning before it included), and whether it was cut."""
@@ -36,7 +38,7 @@ def reply(text: str, *, reasoning_tokens: int = 0, limit: int | None = None) -> 
     """`text` as a reply of at most `limit` tokens, spent on the reasoning first."""
     tokens = reasoning_tokens + estimate_tokens(text)
     if limit is None or tokens <= limit:
-        return Reply(text, tokens, reasoning_tokens)
+        return _new_tuple(Reply, (text, tokens, reasoning_tokens, False))
     reasoning_tokens = min(reasoning_tokens, limit)
     spoken, needed = limit - reasoning_tokens, tokens - reasoning_tokens
     return Reply(
@@ -70,16 +72,15 @@ def last_text(messages: Any) -> str:
     for message in reversed(messages):
         if type(message) is not dict:
             continue
-        text = _content_text(message.get("content"))
+        content = message.get("content")
+        text = content if type(content) is str else _parts_text(content)
         if text and message.get("role") == "user":
             return text
         fallback = fallback or text
     return fallback
 
 
-def _content_text(content: Any) -> str:
-    if type(content) is str:
-        return content
+def _parts_text(content: Any) -> str:
     if type(content) is not list:
         return ""
     texts = [part.get("text") for part in content if type(part) is dict]

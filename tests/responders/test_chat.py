@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from batchsim.responders.chat import LONGEST_REMEMBERED, _remembered_manner
 from batchsim.responders.simulated import simulated, with_text
 
 
@@ -406,3 +407,25 @@ def test_a_given_text_is_the_content_as_it_is(chat, occasion):
 def test_a_given_text_makes_no_sense_of_senseless_parameters(line, occasion):
     request = line("/v1/chat/completions", {"model": "gpt-4o", "messages": 3, "n": "many"})
     assert len(body_of(with_text(request, occasion, "Hi"))["choices"]) == 1
+
+
+def test_parameters_that_python_takes_for_equal_are_not_taken_for_one_another(chat, occasion):
+    for value, status in ((1, 200), (True, 400), (1.0, 200), (0, 200), (False, 400)) * 2:
+        assert simulated(chat(temperature=value), occasion).status_code == status
+    for copies, status in ((1, 200), (True, 400), (2, 200), (2.0, 400)) * 2:
+        assert simulated(chat(n=copies), occasion).status_code == status
+
+
+def test_parameters_that_only_python_can_write_are_answered(chat, occasion):
+    assert simulated(chat(seed=10**30), occasion).status_code == 200
+    assert simulated(chat(max_tokens=10**30), occasion).status_code == 400
+    assert simulated(chat(user="\ud83d"), occasion).status_code == 200
+
+
+def test_long_parameters_are_not_kept_in_memory(chat, occasion):
+    before = _remembered_manner.cache_info().misses
+    long = chat(metadata={"text": "x" * LONGEST_REMEMBERED})
+    assert simulated(long, occasion) == simulated(long, occasion)
+    assert _remembered_manner.cache_info().misses == before
+    simulated(chat(metadata={"text": "only here"}), occasion)
+    assert _remembered_manner.cache_info().misses == before + 1
