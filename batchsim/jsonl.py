@@ -10,7 +10,6 @@ import io
 import os
 import secrets
 import stat
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
@@ -93,6 +92,7 @@ def open_input(path: Path | str) -> BufferedReader:
 
 
 _O_BINARY = getattr(os, "O_BINARY", 0)
+_HAS_PREAD = hasattr(os, "pread")
 _KINDS = (
     (stat.S_ISDIR, "folder"),
     (stat.S_ISFIFO, "named pipe"),
@@ -117,10 +117,10 @@ def _cannot_open(path: Path | str, error: OSError | ValueError) -> InputError:
 
 def read_at(file: io.FileIO, start: int, length: int) -> bytes:
     """Up to `length` bytes from `start` on, in one call of the system where it has one."""
-    if sys.platform == "win32":
-        file.seek(start)
-        return file.read(length)
-    return os.pread(file.fileno(), length, start)
+    if _HAS_PREAD:
+        return os.pread(file.fileno(), length, start)
+    file.seek(start)
+    return file.read(length)
 
 
 @contextmanager

@@ -89,7 +89,8 @@ class Execution:
         self._spool = Spool()
         self._starts = array("Q", bytes(8 * lines))
         self._lengths = array("I", bytes(4 * lines))
-        self._good = bytearray(lines)
+        self.good = bytearray(lines)
+        """1 for each line, by its index, that ran well."""
         self._bad_places = bytearray(lines)
         self._usage = [0, 0, 0, 0]
         self._places: array[int] | None = None
@@ -152,30 +153,27 @@ class Execution:
 
     def _run_line(self, place: int, index: int, line: RequestLine) -> None:
         status_code, answer, usage = self._answer(place, line)
-        response = f'null, "error": {answer}}}\n'
-        if status_code != NO_STATUS:
-            response = (
-                f'{{"status_code": {status_code}, '
-                f'"request_id": "{self._request_id(line.number).decode()}", '
-                f'"body": {answer}}}, "error": null}}\n'
+        custom_id = encode_basestring_ascii(line.custom_id)
+        if status_code == NO_STATUS:
+            written = f'"custom_id": {custom_id}, "response": null, "error": {answer}}}\n'
+        else:
+            request_id = self._request_id(line.number).decode()
+            written = (
+                f'"custom_id": {custom_id}, "response": {{"status_code": {status_code}, '
+                f'"request_id": "{request_id}", "body": {answer}}}, "error": null}}\n'
             )
-        text = (
-            f'"custom_id": {encode_basestring_ascii(line.custom_id)}, "response": {response}'
-        ).encode("ascii")
+        text = written.encode("ascii")
         self._starts[index] = self._spool.append(text)
         self._lengths[index] = len(text)
         if 200 <= status_code < 300:
-            self._good[index] = 1
-            self._add(usage)
+            self.good[index] = 1
+            total = self._usage  # four additions are cheaper than one of Usages
+            total[0] += usage[0]
+            total[1] += usage[1]
+            total[2] += usage[2]
+            total[3] += usage[3]
         else:
             self._bad_places[place] = 1
-
-    def _add(self, spent: Usage) -> None:
-        total = self._usage  # four additions are cheaper than one of Usages
-        total[0] += spent.input_tokens
-        total[1] += spent.output_tokens
-        total[2] += spent.cached_tokens
-        total[3] += spent.reasoning_tokens
 
     def _answer(self, place: int, line: RequestLine) -> Answer:
         quota = self._quota
@@ -209,10 +207,6 @@ class Execution:
     def has_run(self, index: int) -> bool:
         """Whether the line has run, well or badly."""
         return self._lengths[index] > 0
-
-    def is_good(self, index: int) -> bool:
-        """Whether the line ran well."""
-        return self._good[index] == 1
 
     def custom_ids(self, indices: Iterable[int]) -> Iterator[str]:
         """The custom_ids of some lines, read from the input one by one."""

@@ -69,7 +69,7 @@ class PerLine:
         self._written = written
         self._width = len(written(bytes(size)))
         self._number = -1
-        self._texts = b""
+        self._drawn: list[bytes] = []
 
     def written(self, write: Callable[[bytes], bytes]) -> PerLine:
         """The same draws, written by a function that takes any number of them at once."""
@@ -77,18 +77,18 @@ class PerLine:
 
     def __call__(self, line: int) -> bytes:
         """The draw for the line of that number."""
-        number, place = divmod(line, self.TOGETHER)
+        number = line // self.TOGETHER
         if number != self._number:
-            self._texts = self._drawn(number)
+            texts, width = self._draw(number), self._width
+            self._drawn = [texts[at : at + width] for at in range(0, len(texts), width)]
             self._number = number
-        width = self._width
-        return self._texts[place * width : (place + 1) * width]
+        return self._drawn[line % self.TOGETHER]
 
     def first(self, lines: int) -> bytes:
         """Those for the lines from 0 to `lines` - 1 at least, one after another."""
-        return b"".join(map(self._drawn, range(lines // self.TOGETHER + 1)))
+        return b"".join(map(self._draw, range(lines // self.TOGETHER + 1)))
 
-    def _drawn(self, number: int) -> bytes:
+    def _draw(self, number: int) -> bytes:
         state = self._start.copy()
         state.update(number.to_bytes(8, "little"))
         return self._written(state.digest(self.TOGETHER * self._size))

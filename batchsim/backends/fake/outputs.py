@@ -119,9 +119,9 @@ class Results:
         with ExitStack() as stack:
             output = _ResultFile(stack.enter_context(store.draft()))
             errors = _ResultFile(stack.enter_context(store.draft()))
-            is_good = self._execution.is_good
+            good = self._execution.good
             for index, line in self._lines():
-                if not is_good(index):
+                if not good[index]:
                     errors.add(line)
                 elif self._faults:
                     self._add_spoilt(index, line, output, errors)
@@ -133,22 +133,19 @@ class Results:
         """Each line with its id, which says when it was written."""
         lines = len(self._sequence)
         begin, pace = self._begin, self._pace
-        moments = moments_in_hex(begin + pace * place for place in range(1, lines + 1))
+        moments = moments_in_hex([begin + pace * place for place in range(1, lines + 1)])
         draws = self._draws.per_line("result id", self._number, size=8)
         chances = draws.written(chances_in_hex).first(lines)
-        for at, (index, outcome) in zip(range(0, 16 * lines, 16), self._outcomes(), strict=True):
-            chance = 16 * index
+        execution, sequence = self._execution, self._sequence
+        never_run = execution.custom_ids(i for i in sequence if not execution.has_run(i))
+        for place, index in enumerate(sequence):
+            outcome = execution.outcome(index) or self._never_run(next(never_run))
+            at, chance = 16 * place, 16 * index
             yield (
                 index,
                 b'{"id": "batch_req_%b%b", %b'
                 % (moments[at : at + 16], chances[chance : chance + 16], outcome),
             )
-
-    def _outcomes(self) -> Iterator[tuple[int, bytes]]:
-        execution, sequence = self._execution, self._sequence
-        never_run = execution.custom_ids(i for i in sequence if not execution.has_run(i))
-        for index in sequence:
-            yield index, execution.outcome(index) or self._never_run(next(never_run))
 
     def _never_run(self, custom_id: str) -> bytes:
         code, message = NEVER_RUN[self._ending]
@@ -199,13 +196,13 @@ class _ResultFile:
     def add(self, line: bytes) -> None:
         self._waiting.append(line)
         self._waiting_bytes += len(line)
-        self._lines += 1
         if self._waiting_bytes >= _BLOCK:
             self._flush()
 
     def _flush(self) -> None:
         self._draft.write(b"".join(self._waiting))
         self._bytes += self._waiting_bytes
+        self._lines += len(self._waiting)
         self._waiting.clear()
         self._waiting_bytes = 0
 
