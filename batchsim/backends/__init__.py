@@ -180,6 +180,19 @@ class Disturbed(Protocol):
 
 
 @runtime_checkable
+class Prompt(Protocol):
+    """What a backend may be besides: one that knows when it answers without keeping anybody waiting."""
+
+    def at_once(self, identifier: str, look: Callable[[], Value]) -> Value | None:
+        """What `look`, which retrieves that batch or file, returns, if it takes no time to speak of.
+
+        None, and `look` is not called, when it would have to wait for another call or a delay, or
+        find work that has become due.
+        """
+        ...
+
+
+@runtime_checkable
 class Resumes(Protocol):
     """What a backend may be besides: someone who can go on with a content that broke off."""
 

@@ -128,7 +128,7 @@ def serve(
     from batchsim.server.control import Control
     from batchsim.server.fakes import Fakes
     from batchsim.server.log import log_on_stderr
-    from batchsim.server.process import prepare_process
+    from batchsim.server.process import prepare_process, settle_process
     from batchsim.server.serve import running
     from batchsim.wire import App
 
@@ -160,6 +160,7 @@ def serve(
                 allowed_hosts=allowed_hosts,
             )
         )
+        settle_process()
         _warn_of_visible_keys(context)
         _tell(address, has_keys=bool(tokens), as_json=as_json)
         try:

@@ -63,6 +63,10 @@ class Control:
         except BatchsimError as error:
             return problem.render(error)
 
+    def at_once(self, request: Request) -> Response | None:
+        """See App.at_once; levers are never pulled so."""
+        return self._app.at_once(request)
+
     def _pull(self, request: Request) -> dict[str, Any]:
         name = request.path.removeprefix(CONTROL_PATH)
         lever = self._levers.get((request.method, name))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from batchsim.errors import AuthenticationFailed, Refused
 from batchsim.server.limits import ServerLimits
@@ -27,11 +27,15 @@ for a multipart one, which lacks the Authorization header. No kind at all is wha
 CONTROL_PATH = "/_batchsim/"
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
+_JUDGED = frozenset(
+    {"sec-fetch-site", "origin", "upgrade", "content-encoding", "content-type", "content-length"}
+)
+"""The headers by which a request is refused for its origin or its body."""
+
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?")
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """What stands before a request's body, and the address that it came from.
 
     `target` is the path and the query as they came.
@@ -81,10 +85,11 @@ class Guard:
         self._check_size(head)
         self._check_host(head)
         _check_method(head)
-        _check_origin(head)
         _check_control(head)
-        _check_body(head)
-        self._check_length(head)
+        if not _JUDGED.isdisjoint([name for name, _ in head.headers]):
+            _check_origin(head)
+            _check_body(head)
+            self._check_length(head)
 
     def _check_length(self, head: Head) -> None:
         length = head.first("content-length") or "0"
@@ -95,7 +100,7 @@ class Guard:
         limits = self._limits
         if len(head.target) > limits.url_bytes:
             raise Refused(f"The URL is longer than {limits.url_bytes} bytes.", status=414)
-        size = sum(len(name) + len(value) + 4 for name, value in head.headers)
+        size = sum([len(name) + len(value) + 4 for name, value in head.headers])
         if size > limits.head_bytes or len(head.headers) > limits.headers:
             raise Refused("The headers of the request are too large.", status=431)
 

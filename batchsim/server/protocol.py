@@ -11,6 +11,7 @@ them for ever: here they are cut.
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import re
 import socket
@@ -22,13 +23,14 @@ from typing import Any
 import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import (
+    HEADER_VALUE_RE,
     STATUS_LINE,
     HttpToolsProtocol,
     RequestResponseCycle,
 )
 
 from batchsim.errors import BatchsimError, Refused, Unavailable
-from batchsim.server.door import BREAK
+from batchsim.server.door import BREAK, WRITE, Door, Whole
 from batchsim.server.guard import METHODS, unknown_method
 from batchsim.server.limits import ServerLimits
 from batchsim.wire import problem
@@ -39,8 +41,9 @@ _METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64} ")
 class BoundedProtocol(HttpToolsProtocol):
     """One connection."""
 
-    def __init__(self, *, limits: ServerLimits, **options: Any) -> None:
+    def __init__(self, *, door: Door, limits: ServerLimits, **options: Any) -> None:
         super().__init__(**options)
+        self._door = door
         self._limits = limits
         self._in_head = False
         self._head_bytes = 0
@@ -74,9 +77,15 @@ class BoundedProtocol(HttpToolsProtocol):
             self._head_bytes += len(data)
             if self._head_bytes > self._limits.head_bytes + self._limits.url_bytes:
                 self._refuse(Refused("The headers of the request are too large.", status=431))
+                return
         elif self._bytes_without_content > self._limits.head_bytes and not self._in_head:
             self._refuse(Refused("The chunks of the request have no content."))
-        elif self._timer is None and not self._is_busy():
+            return
+        if self._timer is not None:
+            return
+        if self._in_head:  # most heads come whole, and cost no timer
+            self._expect_progress_within(self._limits.head_seconds)
+        elif not self._is_busy() and self.timeout_keep_alive_task is None:
             # Blank lines between requests, or a body that nobody wants any more.
             self._expect_progress_within(self._limits.idle_seconds)
 
@@ -86,7 +95,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.scope[BREAK] = self._break  # type: ignore[literal-required]
         self._in_head = True
         self._head_bytes = 0
-        self._expect_progress_within(self._limits.head_seconds)
+        self._stop_timer()
 
     def on_headers_complete(self) -> None:
         """A request whose body is still to come. Raising makes the parser fail, hence a 400."""
@@ -100,6 +109,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.parser.get_http_version() not in {"1.0", "1.1"}:
             raise ValueError("only HTTP/1.x is spoken here")
         super().on_headers_complete()
+        self.scope[WRITE] = functools.partial(self._write, self.cycle)  # type: ignore[literal-required]
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header. Raising makes the parser fail, hence a 400."""
@@ -128,6 +138,44 @@ class BoundedProtocol(HttpToolsProtocol):
         with socket.socket(fileno=os.dup(own.fileno())) as same:
             same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.transport.abort()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        # While others wait in line a task takes turns; to answer here would go ever deeper.
+        if not self.pipeline and not cycle.flow.write_paused:
+            answer = self._door.at_once(cycle.scope)  # type: ignore[arg-type]
+            if answer is not None:
+                self._write_now(cycle, answer)
+                return
+        super()._start_asgi_task(cycle, app)
+
+    async def _write(self, cycle: RequestResponseCycle, answer: Whole) -> None:
+        if cycle.flow.write_paused and not cycle.disconnected:
+            await cycle.flow.drain()
+        if not cycle.disconnected:
+            self._write_now(cycle, answer)
+
+    def _write_now(self, cycle: RequestResponseCycle, answer: Whole) -> None:
+        """Answer the request of that cycle as its `send` does, but at one go.
+
+        uvicorn writes head and body apart; a system call and the client's waking are the most that
+        a small answer costs.
+        """
+        status, headers, body = answer
+        if HEADER_VALUE_RE.search(b" ".join([value for _, value in headers])):
+            raise RuntimeError("a header's value would end it")
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        lines = [b"%b: %b\r\n" % header for header in headers]
+        if (b"connection", b"close") in headers:
+            cycle.keep_alive = False
+        elif not cycle.keep_alive:
+            lines.append(b"connection: close\r\n")
+        content = b"" if cycle.scope["method"] == "HEAD" else body
+        cycle.transport.write(b"".join([STATUS_LINE[status], *lines, b"\r\n", content]))
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            cycle.transport.close()
+        cycle.on_response()
 
     def _is_busy(self) -> bool:
         cycle: RequestResponseCycle | None = self.cycle

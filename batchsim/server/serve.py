@@ -88,7 +88,7 @@ class _ServerThread:
         self._door = Door(handler, guard, limits)
         config = uvicorn.Config(
             self._door,
-            http=functools.partial(BoundedProtocol, limits=limits),  # type: ignore[arg-type]
+            http=functools.partial(BoundedProtocol, door=self._door, limits=limits),  # type: ignore[arg-type]
             ws="none",
             lifespan="off",
             log_config=None,

@@ -7,24 +7,26 @@ here depends on the time or on chance: request ids are drawn from a counter.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from typing import cast
 from weakref import WeakKeyDictionary
 
-from batchsim.backends import Backend
+from batchsim.backends import Backend, Prompt
 from batchsim.domain import refusals
-from batchsim.domain.mishaps import CutShort, Unanswered
-from batchsim.errors import BatchsimError
+from batchsim.domain.mishaps import Unanswered
+from batchsim.errors import AuthenticationFailed, BatchsimError
 from batchsim.wire import batches, files, models, openapi, problem, synchronous, uploads
 from batchsim.wire.auth import authenticate
 from batchsim.wire.azure import Place, locate
-from batchsim.wire.message import Cut, Headers, Request, Response
+from batchsim.wire.message import Headers, Request, Response
 from batchsim.wire.pending import PendingUploads
 from batchsim.wire.render import Profile
-from batchsim.wire.routes import Call, Route
-from batchsim.wire.tenants import Tenants
+from batchsim.wire.routes import Call, Route, Table
+from batchsim.wire.tenants import Everyone, Tenants
 
 ROUTES: tuple[Route, ...] = (
     *files.ROUTES,
@@ -34,6 +36,9 @@ ROUTES: tuple[Route, ...] = (
     *synchronous.ROUTES,
 )
 """The route table. A new part of the API adds its own ROUTES here."""
+
+_TABLE = Table(ROUTES)
+_LOOKS = Table(route for route in ROUTES if route.is_look)
 
 
 class App:
@@ -56,7 +61,8 @@ class App:
         project: str = "proj_batchsim",
         heeds_ranges: bool = False,
     ) -> None:
-        self._backend_of = backend.backend if isinstance(backend, Tenants) else lambda _: backend
+        tenants = backend if isinstance(backend, Tenants) else Everyone(backend)
+        self._backend_of, self._known = tenants.backend, tenants.known
         self._uploads: WeakKeyDictionary[Backend, PendingUploads] = WeakKeyDictionary()
         self._lock = threading.Lock()
         self._profile = Profile(profile)
@@ -68,10 +74,16 @@ class App:
 
     def handle(self, request: Request) -> Response:
         """Answer one request. Raises Unanswered when there shall be no answer at all."""
-        number = next(self._numbers)
         place = locate(request.path)
+        return self._closed(request, place, lambda: self._answer(request, place))
+
+    def _closed(
+        self, request: Request, place: Place, answering: Callable[[], Response]
+    ) -> Response:
+        """The answer with the headers that all have, an error as one too."""
+        number = next(self._numbers)
         try:
-            answer = self._answer(request, place)
+            answer = answering()
         except BatchsimError as error:
             if isinstance(error.__cause__, Unanswered):
                 raise error.__cause__ from None
@@ -80,34 +92,50 @@ class App:
         headers = answer.headers + self._headers(request, place.path, number)
         return Response(answer.status, headers, answer.body)
 
+    def at_once(self, request: Request) -> Response | None:
+        """The answer to one batch's or file's look, if it keeps nobody waiting; else None.
+
+        For a door that would otherwise hand the request to a thread. What is not answered here is
+        untouched: `handle` takes it as if it had not been asked.
+        """
+        place = locate(request.path)
+        looks, identifier = _LOOKS.find(place.path)
+        if not looks or request.method != "GET":
+            return None
+        try:
+            backend = self._known(authenticate(request, self._api_keys))
+        except AuthenticationFailed:
+            return None
+        if backend is None or not _can_tell(type(backend)):
+            return None
+        call = self._call(request, place, identifier, backend)
+        return cast(Prompt, backend).at_once(
+            identifier, lambda: self._closed(request, place, lambda: looks[0].answer(call))
+        )
+
     def _answer(self, request: Request, place: Place) -> Response:
         if request.path == openapi.PATH and request.method == "GET":
             return openapi.answer(ROUTES)
-        found = [
-            (route, identifier)
-            for route in ROUTES
-            if (identifier := route.match(place.path)) is not None
-        ]
+        found, identifier = _TABLE.find(place.path)
         if not found:
             raise refusals.unknown_url(request.method, request.path)
-        for route, identifier in found:
+        for route in found:
             if route.method == request.method:
-                call = self._call(request, place, identifier)
-                return _as_cut(route.handler(call), call.cut)
+                backend = self._backend_of(authenticate(request, self._api_keys))
+                return route.answer(self._call(request, place, identifier, backend))
         raise problem.MethodNotAllowed(
             f"Not allowed to {request.method} on {request.path[: refusals.LONGEST_ECHO]}",
-            allowed=tuple(route.method for route, _ in found),
+            allowed=tuple(route.method for route in found),
         )
 
-    def _call(self, request: Request, place: Place, identifier: str) -> Call:
-        backend = self._backend_of(authenticate(request, self._api_keys))
+    def _call(self, request: Request, place: Place, identifier: str, backend: Backend) -> Call:
         return Call(
             backend=backend,
             request=request,
             path=place.path,
             identifier=identifier,
             profile=self._profile,
-            uploads=self._uploads_of(backend),
+            uploads_of=self._uploads_of,
             deployment=place.deployment,
             heeds_ranges=self._heeds_ranges,
         )
@@ -137,9 +165,7 @@ class App:
         return headers
 
 
-def _as_cut(response: Response, cut: CutShort | None) -> Response:
-    if cut is None:
-        return response
-    body = Cut(response.body, cut.at)
-    length = (("content-length", str(len(body))),)
-    return Response(response.status, response.headers + length, body)
+@functools.cache
+def _can_tell(kind: type[Backend]) -> bool:
+    """Whether such a backend knows when it keeps nobody waiting."""
+    return issubclass(kind, Prompt)

@@ -76,6 +76,7 @@ ROUTES = (
         "/v1/batches/{id}",
         retrieve,
         Operation("retrieveBatch", "Get a batch", "Batch"),
+        is_look=True,
     ),
     Route(
         "POST",

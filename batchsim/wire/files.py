@@ -97,6 +97,7 @@ ROUTES = (
         "/v1/files/{id}",
         retrieve,
         Operation("retrieveFile", "Get a file, without its content", "File"),
+        is_look=True,
     ),
     Route(
         "DELETE",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar, cast
 from urllib.parse import unquote
@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from batchsim.backends import Backend, Disturbed
 from batchsim.domain.mishaps import CutShort
 from batchsim.errors import BatchsimError
-from batchsim.wire.message import Request, Response
+from batchsim.wire.message import Cut, Request, Response
 from batchsim.wire.pending import PendingUploads
 from batchsim.wire.render import Profile
 
@@ -25,8 +25,8 @@ class Call:
     """A request that has found its route.
 
     `path` is the request's, as the API has it; `identifier` is what stands for `{id}` in it,
-    unescaped; `deployment` is what Azure's path named instead of a model. `uploads` are those that
-    the backend's key has begun. `heeds_ranges` says that a part of a content may be asked for,
+    unescaped; `deployment` is what Azure's path named instead of a model. `uploads_of` tells the
+    uploads that a backend's key has begun. `heeds_ranges` says that a part of a content may be asked for,
     `cut` that the answer shall end early.
     """
 
@@ -35,7 +35,7 @@ class Call:
     path: str
     identifier: str
     profile: Profile
-    uploads: PendingUploads
+    uploads_of: Callable[[Backend], PendingUploads]
     deployment: str
     heeds_ranges: bool = False
     cut: CutShort | None = None
@@ -57,6 +57,11 @@ class Call:
             value: Value = self.ask(backend.as_request, name, subject, work)
             return value
         return work()
+
+    @property
+    def uploads(self) -> PendingUploads:
+        """The uploads that the key has begun."""
+        return self.uploads_of(self.backend)
 
     @property
     def aside(self) -> Backend:
@@ -81,19 +86,47 @@ class Operation(NamedTuple):
 
 
 class Route(NamedTuple):
-    """Requests of one method for one path; in `path`, `{id}` stands for any one segment."""
+    """Requests of one method for one path; in `path`, `{id}` stands for any one segment.
+
+    `is_look` says that it only shows the batch or file of that id.
+    """
 
     method: str
     path: str
     handler: Callable[[Call], Response]
     operation: Operation
+    is_look: bool = False
 
-    def match(self, path: str) -> str | None:
-        """What stands for `{id}` in a request's path ("" without one); None when it differs."""
-        head, has_identifier, tail = self.path.partition("{id}")
-        if not has_identifier:
-            return "" if path == head else None
-        segment = path[len(head) : len(path) - len(tail)]
-        if not segment or "/" in segment or path != head + segment + tail:
-            return None
-        return unquote(segment)
+    def answer(self, call: Call) -> Response:
+        """What the handler answers, or as much of it as shall go out."""
+        response = self.handler(call)
+        if call.cut is None:
+            return response
+        body = Cut(response.body, call.cut.at)
+        length = (("content-length", str(len(body))),)
+        return Response(response.status, response.headers + length, body)
+
+
+class Table:
+    """Finds the routes of a path without trying them all."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._routes: dict[tuple[str, str] | str, tuple[Route, ...]] = {}
+        self._heads: list[str] = []
+        for route in routes:
+            head, has_identifier, tail = route.path.partition("{id}")
+            key = (head, tail) if has_identifier else head
+            self._routes[key] = (*self._routes.get(key, ()), route)
+            if has_identifier and head not in self._heads:
+                self._heads.append(head)
+
+    def find(self, path: str) -> tuple[tuple[Route, ...], str]:
+        """The routes of a path, none when it has none, and what stands for `{id}` in it."""
+        if routes := self._routes.get(path):
+            return routes, ""
+        for head in self._heads:
+            if path.startswith(head):
+                segment, slash, rest = path[len(head) :].partition("/")
+                if segment and (routes := self._routes.get((head, slash + rest))):
+                    return routes, unquote(segment)
+        return (), ""

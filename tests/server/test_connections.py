@@ -291,3 +291,61 @@ def test_many_clients_at_once_are_answered(serve):
     for thread in threads:
         thread.join()
     assert answers == [str(len(body)).encode()] * 100
+
+
+class PromptHandler(Handler):
+    """Answers `/prompt` on the spot, and says which thread answered."""
+
+    def __init__(self):
+        super().__init__(lambda request, size: ok(threading.current_thread().name.encode()))
+
+    def at_once(self, request):
+        return self.handle(request) if request.path == "/prompt" else None
+
+
+def test_what_keeps_nobody_waiting_is_answered_without_another_thread(serve):
+    client = serve(PromptHandler())
+    assert client.send("GET", "/prompt").content == b"batchsim-server"
+    assert client.send("GET", "/other").content.startswith(b"batchsim-request")
+    assert client.send("POST", "/prompt").content.startswith(b"batchsim-request")
+    assert client.send("GET", "/prompt", body=b"x").content.startswith(b"batchsim-request")
+    head = client.send("HEAD", "/prompt")
+    assert (head.content, int(head.headers["content-length"]) > 0) == (b"", True)
+
+
+def test_what_is_not_let_in_is_not_answered_on_the_spot_either(serve):
+    client = serve(PromptHandler())
+    answer = client.talk(b"GET /prompt HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 421 ")
+
+
+def test_requests_sent_without_waiting_are_answered_in_order(serve, read_until_closed):
+    """Also when hundreds wait in line behind a slow one: none is answered within another."""
+    done = threading.Event()
+    handler = PromptHandler()
+    handler.answer = lambda request, size: (
+        ok(b"prompt") if request.path == "/prompt" else (done.wait(20), ok(b"slow"))[1]
+    )
+    client = serve(handler)
+    prompt = b"GET /prompt HTTP/1.1\r\nHost: localhost\r\n"
+    with client.socket() as raw:
+        raw.sendall(prompt + b"\r\n" + b"GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        raw.sendall((prompt + b"\r\n") * 700 + prompt + b"Connection: close\r\n\r\n")
+        assert b"prompt" in raw.recv(1 << 16)  # before the slow one is done
+        done.set()
+        received = read_until_closed(raw)
+    bodies = [each.rpartition(b"\r\n\r\n")[2] for each in received.split(b"HTTP/1.1 200 OK")[1:]]
+    assert bodies == [b"slow"] + [b"prompt"] * 701
+
+
+def test_a_head_in_pieces_must_end_in_time_also_after_one_that_came_whole(serve):
+    client = serve(PromptHandler(), head_seconds=0.2)
+    whole = b"GET /prompt HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    assert b"408" in client.talk(whole + b"GET /prompt HT").split(b"HTTP/1.1 ")[2]
+
+
+def test_a_header_cannot_end_itself(serve, caplog):
+    handler = Handler(lambda request, size: Response(200, (("x-evil", "a\r\nb: c"),), (b"",)))
+    answer = serve(handler).send("GET", "/")
+    assert answer.status == 500
+    assert "b" not in {name.lower() for name in answer.headers}

@@ -250,6 +250,15 @@ class FakeBackend(Clients):
         """See Disturbed."""
         return noting(self, name, partial(self._request, name, subject, work), subject)
 
+    def at_once(self, identifier: str, look: Callable[[], Value]) -> Value | None:
+        """See Prompt. Where a look can meet a fault, it may be delayed: then it never is."""
+        if self._fates.can_fall:
+            return None
+        service = self.undisturbed
+        return service.at_once(
+            identifier, lambda: look() if service.scenario_about(identifier) is None else None
+        )
+
     def has_model(self, name: str) -> bool:
         """See Answers."""
         return self._has_model(name)
@@ -286,9 +295,11 @@ class FakeBackend(Clients):
     def _fate(self, name: str, subject: object, scenario: str | None = None) -> RequestFault | None:
         if not isinstance(subject, str):
             return None  # the service refuses it
+        scenario = scenario or self.undisturbed.scenario_about(subject)
+        if scenario is None and not self._fates.can_fall:
+            return None
         now, kind_of_file = self.clock.now(), self.undisturbed.kind_of_file
         fault = self._fates.of(name, subject, now, kind_of_file)
-        scenario = scenario or self.undisturbed.scenario_about(subject)
         if scenario is None:
             return fault
         own = self._own_fates.setdefault(scenario, self._fates_of(scenario_of(scenario).faults))

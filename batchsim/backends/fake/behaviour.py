@@ -76,10 +76,17 @@ class CurrentBehaviour:
 
     def of(self, record: BatchRecord) -> Behaviour:
         """How that batch goes."""
-        behaviour = self.everywhere
-        if not record.batch.metadata and not behaviour.faults.batches:
-            return behaviour  # nearly every batch, at every look
-        return behaviour.of(record)
+        return self.everywhere if self._is_plain(record) else self.everywhere.of(record)
+
+    def scenario_of(self, record: BatchRecord) -> str | None:
+        """The names of the scenarios that a batch lives in besides, None without any."""
+        if self._is_plain(record):
+            return None
+        return ",".join(self.everywhere.scenarios_of(record)) or None
+
+    def _is_plain(self, record: BatchRecord) -> bool:
+        """Whether a batch is sure to go as all do, as nearly every one is at every look."""
+        return not record.batch.metadata and not self.everywhere.faults.batches
 
 
 SCENARIO_KEY = "batchsim.scenario"

@@ -45,6 +45,11 @@ class Fates:
         self._met: Counter[int] = Counter()
         self._asked: Counter[str] = Counter()
 
+    @property
+    def can_fall(self) -> bool:
+        """Whether there are any."""
+        return bool(self._faults)
+
     def of(
         self, call: str, subject: str, now: float, kind_of_file: Callable[[str], str | None]
     ) -> RequestFault | None:

@@ -23,6 +23,10 @@ class LateEffects:
         """Have `effect` take place at `due`."""
         heapq.heappush(self._waiting, (due, next(self._numbers), effect))
 
+    def is_due(self, now: float) -> bool:
+        """Whether anything is to take place by `now`."""
+        return bool(self._waiting) and self._waiting[0][0] <= now
+
     def apply(self, now: float, advance: Callable[[float], None]) -> None:
         """Have all that is due by `now` take place, each at its due time, to which `advance` leads."""
         while self._waiting and self._waiting[0][0] <= now:

@@ -110,7 +110,8 @@ class _Note:
         self._number = owner.requests.number()
         self._at = owner.requests.now()
         texts = [each for each in arguments if isinstance(each, str)]
-        texts += [options[key] for key in NAMING if isinstance(options.get(key), str)]
+        if options:
+            texts += [options[key] for key in NAMING if isinstance(options.get(key), str)]
         self._subject = texts[0] if texts else None
         self._request = " ".join([name, *texts])
         self.is_done = False

@@ -62,6 +62,12 @@ class Progress:
             else:
                 self._end_status(self._records.batches[identifier], due)
 
+    def is_idle(self, identifier: str, now: float) -> bool:
+        """Whether nothing is due by `now`, and that batch, if it is one, runs no lines meanwhile."""
+        record = self._records.batches.get(identifier)
+        is_running = record is not None and record.batch.status is Status.IN_PROGRESS
+        return not is_running and self._agenda.first(now) is None
+
     def remove_file(self, identifier: str, at: float) -> None:
         """Delete a file; its content stays as long as a batch that has not ended reads it."""
         self._records.save(at, removed=identifier)

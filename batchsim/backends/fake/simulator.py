@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, TypeVar
 
 from batchsim.backends import Backend, Page
 from batchsim.backends.fake.behaviour import Behaviour, CurrentBehaviour, check_own_scenario
@@ -43,6 +43,8 @@ from batchsim.domain.parameters import (
 )
 from batchsim.responders import Answer
 from batchsim.stores import Store
+
+Value = TypeVar("Value")
 
 UNREADABLE = (Purpose.USER_DATA, Purpose.ASSISTANTS)
 """The purposes whose files cannot be read back (observed)."""
@@ -225,6 +227,17 @@ class Simulator(Backend):
         with self._lock:
             return self._view.batches(limit=limit, after=after, now=self._advance())
 
+    def at_once(self, identifier: str, look: Callable[[], Value]) -> Value | None:
+        """See Prompt."""
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
+            now = self._records.note_time(self.time())
+            is_idle = not self._late.is_due(now) and self._progress.is_idle(identifier, now)
+            return look() if is_idle else None
+        finally:
+            self._lock.release()
+
     def set_faults(self, faults: Faults) -> None:
         """Let other things go wrong from now on. A batch that is running its lines keeps its own."""
         with self._lock:
@@ -250,9 +263,7 @@ class Simulator(Backend):
         """The scenario of its own that a batch lives in; `identifier` is its id or a result file's."""
         with self._lock:
             record = self._records.batch_about(identifier)
-            if record is None:
-                return None
-            return ",".join(self._behaviour.everywhere.scenarios_of(record)) or None
+            return None if record is None else self._behaviour.scenario_of(record)
 
     def take_ended(self) -> tuple[Batch, ...]:
         """The batches that have ended since the last call, in the order in which they ended.
