@@ -137,6 +137,6 @@ def test_errors_are_read_from_a_bare_list_too():
 @given(st.lists(st.builds(Usage, numbers, numbers, numbers, numbers)))
 def test_usage_adds_up_part_by_part(parts):
     total = sum(parts, Usage())
-    for name in Usage.__dataclass_fields__:
+    for name in Usage._fields:
         assert getattr(total, name) == sum(getattr(part, name) for part in parts)
     assert total.total_tokens == total.input_tokens + total.output_tokens
