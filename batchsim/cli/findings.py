@@ -56,7 +56,7 @@ def findings(
         yield Finding("error", "not_jsonl", cause.text, cause.hint)
         return
     stream.seek(0)
-    advice = Advice()
+    advice = Advice(rules.custom_ids)
     inspector = _Inspector(stream, rules)
     with progress or nullcontext() as bar:
         for line, found in rules.walk(read_lines(stream, longest=limits.line_bytes)):

@@ -48,6 +48,12 @@ class CustomIds:
             few.clear()
         return True
 
+    def __contains__(self, custom_id: str) -> bool:
+        """Whether `custom_id` was added."""
+        if self._many is not None:
+            return _digest(custom_id) in self._many
+        return (custom_id if len(custom_id) <= LONGEST_OF_FEW else _digest(custom_id)) in self._few
+
 
 class _Digests:
     def __init__(self) -> None:
@@ -72,6 +78,9 @@ class _Digests:
         if count == _GENERATION - 1:
             self._retire()
         return True
+
+    def __contains__(self, digest: int) -> bool:
+        return digest in self._recent or self._is_older(digest)
 
     def _is_older(self, digest: int) -> bool:
         for each in self._older:

@@ -57,6 +57,7 @@ KEYS = ("custom_id", "method", "url", "body")
 
 _MOST_UNKNOWN_KEYS = 10
 _new_tuple = tuple.__new__
+_endpoint_at = dict(ENDPOINTS).get
 _QUOTED_KEYS = tuple(f'"{key}"'.encode() for key in KEYS)
 
 
@@ -85,7 +86,8 @@ class InputRules:
         self._one_model = one_model
         self._limits = limits
         self._supports = supports
-        self._custom_ids = CustomIds()
+        self.custom_ids = CustomIds()
+        """Those of the lines so far."""
         self._known_models: set[str] = set()
         self.model: str | None = None
         """The model of the first line that names one."""
@@ -124,11 +126,11 @@ class InputRules:
         self.lines += 1
         nesting = self._limits.nesting
         custom_id, url, body = read_usual_line(content, nesting) or self._parts(number, content)
-        if not self._custom_ids.add(custom_id):
+        if not self.custom_ids.add(custom_id):
             raise InvalidLine(duplicate_custom_id(number, custom_id))
-        if url != self.endpoint and (self.endpoint is not None or url not in ENDPOINTS):
+        endpoint = _endpoint_at(url)
+        if endpoint is None or (url != self.endpoint and self.endpoint is not None):
             raise InvalidLine(invalid_url(number))
-        endpoint = ENDPOINTS[url]
         model = body.get("model")
         if model is None or model != self.model:
             self._check_model(number, endpoint, model)

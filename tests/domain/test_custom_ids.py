@@ -27,6 +27,7 @@ def test_an_id_is_known_again_after_the_memory_was_made_smaller(length, monkeypa
     seen = CustomIds()
     ids = [f"{number:0>{length}}" for number in range(9)]
     assert all(seen.add(each) for each in ids)
+    assert all(each in seen for each in ids)
     assert not any(seen.add(each) for each in ids)
 
 
@@ -37,6 +38,7 @@ def test_digests_of_several_generations_are_known_again(numbers):
         patch.setattr(batchsim.domain.custom_ids, "_GENERATION", 4)
         seen, known = CustomIds(), set()
         for number in numbers:
+            assert (str(number) in seen) == (number in known)
             assert seen.add(str(number)) == (number not in known)
             known.add(number)
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from batchsim.domain import batch_errors, validation
 from batchsim.domain.advice import Advice
 from batchsim.domain.batches import BatchError
+from batchsim.domain.custom_ids import CustomIds
 from batchsim.domain.diagnosis import (
     hint_for,
     is_about_one_batch,
@@ -197,8 +198,10 @@ def test_text_from_elsewhere_cannot_play_with_the_terminal(text, expected):
 
 
 def given_advice(*lines: tuple[str, bytes]) -> list[tuple[int, str]]:
-    advice = Advice()
+    custom_ids = CustomIds()
+    advice = Advice(custom_ids)
     for number, (custom_id, content) in enumerate(lines, 1):
+        custom_ids.add(custom_id)
         advice.look(content, RequestLine(number, custom_id, "/v1/responses", "o3", {}))
     return advice.given()
 
@@ -208,6 +211,19 @@ def test_ids_that_differ_only_in_case_or_accents_are_worth_a_word(one, other):
     ((line, text),) = given_advice((one, b""), ("b", b""), (other, b""))
     assert line == 3
     assert "only in case or accents" in text
+
+
+@given(st.lists(st.text("aAäÄ", min_size=1, max_size=2), unique=True))
+def test_the_first_id_that_differs_only_in_case_is_the_one_that_is_named(ids):
+    seen, alike = set(), []
+    for number, each in enumerate(ids, 1):
+        if each.casefold() in seen:
+            alike.append(number)
+        seen.add(each.casefold())
+    given = given_advice(*((each, b"") for each in ids))
+    assert [line for line, _ in given] == alike[:1]
+    more = f"(and on {len(alike) - 1} more)"
+    assert all(text.endswith(more) == (len(alike) > 1) for _, text in given)
 
 
 def test_a_secret_is_mentioned_once_and_never_shown():
