@@ -94,6 +94,7 @@ class Control:
         except ValueError as error:
             raise Refused(str(error), param=name) from None
         self._fakes.note_time()
+        self._fakes.catch_up()
         return self._clock(request)
 
     def _faults(self, _: Request) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from batchsim.backends.fake.faults import NO_FAULTS
 from batchsim.backends.fake.ids import derived_seed
 from batchsim.backends.fake.pacing import pacing_of
 from batchsim.backends.fake.scenarios import scenario_of
-from batchsim.clock import Clock, SystemClock
+from batchsim.clock import Clock, SystemClock, VirtualClock
 from batchsim.errors import UsageError
 from batchsim.jsonl import replace_file
 from batchsim.server.clock import AdjustableClock
@@ -52,6 +52,7 @@ class Fakes:
         folder: Path | None = None,
     ) -> None:
         self.clock = AdjustableClock(clock or SystemClock())
+        self._in_background = not isinstance(clock, VirtualClock)
         self.tenants = Tenants(self._make)
         self._scenario = scenario_of(scenario)
         self._first_faults = self.faults = self._scenario.faults + faults
@@ -92,6 +93,11 @@ class Fakes:
             for path in self._folder.iterdir():
                 shutil.rmtree(path)
 
+    def catch_up(self) -> None:
+        """Return once all that is due by now has happened, large batches too."""
+        for backend in self.backends().values():
+            backend.undisturbed.catch_up()
+
     def note_time(self) -> None:
         """Have the clock not go back behind this moment when the folder is opened again.
 
@@ -126,6 +132,7 @@ class Fakes:
             store=store,
             scenario=replace(self._scenario, faults=NO_FAULTS),
             faults=self.faults,
+            in_background=self._in_background,
         )
 
     def _reopen(self, folder: Path) -> None:

@@ -27,6 +27,18 @@ class Draft(Protocol):
         ...
 
 
+class Contents(Protocol):
+    """The contents of a store, without its records."""
+
+    def open_content(self, key: str) -> BinaryIO:
+        """See Store."""
+        ...
+
+    def draft(self) -> AbstractContextManager[Draft]:
+        """See Store."""
+        ...
+
+
 class Store(ABC):
     """Keeps records and contents; may be used from any thread, by one owner at a time."""
 

@@ -1,10 +1,12 @@
 """The simulator's levers, as a test in another language pulls them."""
 
+import io
+
 import orjson
 import pytest
 
 from batchsim.backends.fake import Faults
-from batchsim.clock import VirtualClock
+from batchsim.clock import ScaledClock, VirtualClock
 from batchsim.server.control import Control
 from batchsim.server.fakes import Fakes
 from batchsim.server.serve import running
@@ -14,8 +16,8 @@ START = 1_767_225_600.0
 
 
 class Levers:
-    def __init__(self, api_keys=None, **options):
-        self.fakes = Fakes(seed=1, clock=VirtualClock(START), **options)
+    def __init__(self, api_keys=None, clock=None, **options):
+        self.fakes = Fakes(seed=1, clock=clock or VirtualClock(START), **options)
         app = App(self.fakes.tenants, api_keys=api_keys)
         self.control = Control(self.fakes, app, api_keys)
 
@@ -27,8 +29,8 @@ class Levers:
         answer = self.control.handle(Request(method, path, "", headers, body))
         return answer.status, orjson.loads(b"".join(answer.body))
 
-    def create(self, key="sk-any"):
-        body = {"input_file_id": "file-x", "endpoint": "/v1/embeddings", "completion_window": "24h"}
+    def create(self, key="sk-any", *, input_file_id="file-x", endpoint="/v1/embeddings"):
+        body = {"input_file_id": input_file_id, "endpoint": endpoint, "completion_window": "24h"}
         return self.send("POST", "/v1/batches", body, key)[1]
 
 
@@ -52,6 +54,17 @@ def test_a_clock_put_forward_ends_what_falls_due(levers):
     assert batch["status"] == "validating"
     levers.send("POST", "/_batchsim/clock", {"advance": 86_400})
     assert levers.send("GET", f"/v1/batches/{batch['id']}")[1]["status"] == "failed"
+
+
+def test_a_clock_put_forward_waits_for_the_large_batches_that_end(chat_line):
+    levers = Levers(clock=ScaledClock(1, start=START, source=lambda: 0.0))
+    backend = levers.fakes.tenants.backend("sk-any")
+    content = b"".join(chat_line(str(number)) for number in range(3_000))
+    file = backend.upload_file(io.BytesIO(content), filename="input.jsonl")
+    batch = levers.create(input_file_id=file.id, endpoint="/v1/chat/completions")
+    levers.send("POST", "/_batchsim/clock", {"advance": 86_400})
+    assert levers.send("GET", f"/v1/batches/{batch['id']}")[1]["status"] == "completed"
+    levers.fakes.close()
 
 
 @pytest.mark.parametrize(

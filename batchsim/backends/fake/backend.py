@@ -70,6 +70,11 @@ class FakeBackend(Clients):
     - `supports`: which models exist.
     - `organization`, `project`: the names that appear in messages.
 
+    - `in_background`: whether a thread does what takes seconds for large batches (validating,
+      answering, writing results), beginning as soon as it can. A look at such a batch then never
+      waits: it shows the batch as it was until the work is done. History is the same; who cancels,
+      deletes or asks for all of it waits. For servers, on a clock that runs.
+
     `undisturbed` is the same service with nothing between: what is asked there is no request, meets
     no fault of requests and changes no other's fate.
 
@@ -94,6 +99,7 @@ class FakeBackend(Clients):
         supports: Callable[[str], bool] = is_openai_model,
         organization: str = "org-batchsim",
         project: str = "proj_batchsim",
+        in_background: bool = False,
     ) -> None:
         if order not in ("shuffled", "input"):
             raise UsageError(
@@ -120,7 +126,7 @@ class FakeBackend(Clients):
         behaviour = replace(behaviour, faults=behaviour.faults + faults)
         store = MemoryStore() if store is None else store
         self.lasts = not isinstance(store, MemoryStore)
-        self.undisturbed = Simulator(behaviour, store, clock)
+        self.undisturbed = Simulator(behaviour, store, clock, in_background=in_background)
         self.clock = self.undisturbed.clock
         self.requests = RequestJournal(self.undisturbed.time)
         """What was asked of this backend, and what came of it."""

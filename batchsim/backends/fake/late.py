@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Callable
 from contextlib import suppress
 
+from batchsim.backends.fake.tasks import Job
 from batchsim.errors import BatchsimError
 
 
@@ -27,14 +28,19 @@ class LateEffects:
         """Whether anything is to take place by `now`."""
         return bool(self._waiting) and self._waiting[0][0] <= now
 
-    def apply(self, now: float, advance: Callable[[float], None]) -> None:
-        """Have all that is due by `now` take place, each at its due time, to which `advance` leads."""
+    def apply(self, now: float, advance: Callable[[float], Job | None]) -> Job | None:
+        """Have all that is due by `now` take place, each at its due time, to which `advance` leads.
+
+        When `advance` does not get there, the rest waits too; what it then says is the value.
+        """
         while self._waiting and self._waiting[0][0] <= now:
-            due, _, effect = heapq.heappop(self._waiting)
-            advance(due)
-            self.moment = due
+            unfinished = advance(self._waiting[0][0])
+            if unfinished is not None:
+                return unfinished
+            self.moment, _, effect = heapq.heappop(self._waiting)
             try:
                 with suppress(BatchsimError):  # a refusal has nobody to go to
                     effect()
             finally:
                 self.moment = None
+        return None

@@ -21,7 +21,7 @@ from batchsim.backends.fake.ids import Draws, chances_in_hex, file_id, moments_i
 from batchsim.backends.fake.records import BatchRecord, FileRecord
 from batchsim.domain.files import File, Purpose
 from batchsim.domain.lifecycle import Status
-from batchsim.stores import Draft, Store
+from batchsim.stores import Contents, Draft
 
 NEVER_RUN = {
     Status.EXPIRED: (
@@ -46,7 +46,7 @@ class Written(NamedTuple):
 
 
 def write_results(
-    store: Store,
+    store: Contents,
     record: BatchRecord,
     execution: Execution,
     behaviour: Behaviour,
@@ -114,7 +114,7 @@ class Results:
         self._draws = draws
         self._faults = faults.of_results()
 
-    def write(self, store: Store, output_key: str, error_key: str) -> tuple[Written, Written]:
+    def write(self, store: Contents, output_key: str, error_key: str) -> tuple[Written, Written]:
         """Keep both files in `store` under their keys; one without lines is not kept."""
         with ExitStack() as stack:
             output = _ResultFile(stack.enter_context(store.draft()))

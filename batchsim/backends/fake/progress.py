@@ -5,6 +5,10 @@ says what will end it and when, from the batch's own record, the pacing and its 
 ends stand in the agenda. `advance` takes from the agenda all that is due by a time, in due order,
 and applies each at its due time, whatever the clock says by then: so history does not depend on
 when anybody looked. Nothing else changes a batch, except a cancellation.
+
+What an end needs done before (validating the input, writing the results) is a Task. When it is not
+done yet, `advance` stops there, and all that is due after it waits too: the past is always whole up
+to some moment, and that moment comes nearer.
 """
 
 from __future__ import annotations
@@ -12,31 +16,42 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from batchsim.backends.fake.agenda import BATCHES, FILES, Agenda
-from batchsim.backends.fake.behaviour import CurrentBehaviour
+from batchsim.backends.fake.behaviour import Behaviour, CurrentBehaviour
 from batchsim.backends.fake.course import next_event
-from batchsim.backends.fake.outputs import write_results
 from batchsim.backends.fake.records import BatchRecord, FileRecord, Records
-from batchsim.backends.fake.running import Running
-from batchsim.backends.fake.validating import Rejected, Validation
+from batchsim.backends.fake.running import Results, Running
+from batchsim.backends.fake.tasks import Job, Task, Tasks, Unfinished
+from batchsim.backends.fake.validating import Accepted, Examined, Rejected, Validation
 from batchsim.domain.batches import RequestCounts
 from batchsim.domain.lifecycle import Event, Status
 from batchsim.responders.models import snapshot
 from batchsim.stores import Store
 
+SMALL_INPUT = 1 << 18
+"""Inputs of up to so many bytes are validated at once in any case: within some hundredths of a second."""
+
+FEW_LINES = 1_000
+"""The results of so many lines are written at once in any case."""
+
+_WRITTEN = (Event.WRITTEN, Event.PARTLY_WRITTEN, Event.CANCEL_FINISHED)
+
 
 class Progress:
     """Moves the batches and files of `records` along."""
 
-    def __init__(self, records: Records, store: Store, behaviour: CurrentBehaviour) -> None:
+    def __init__(
+        self, records: Records, store: Store, behaviour: CurrentBehaviour, tasks: Tasks
+    ) -> None:
         self._records = records
-        self._store = store
         self._behaviour = behaviour
+        self._tasks = tasks
         self._agenda = Agenda()
         self._running = Running(store, behaviour)
-        self._validation = Validation(records, store, self._running)
+        self._validation = Validation(records, self._running)
         self._ended: list[str] = []
         for file in records.files.values():
             self.plan_file(file)
@@ -50,17 +65,28 @@ class Progress:
 
     def plan_batch(self, record: BatchRecord) -> None:
         """Have a batch leave its status when its time comes."""
-        _, due = next_event(record, self._behaviour.of(record))
+        behaviour = self._behaviour.of(record)
+        event, due = next_event(record, behaviour)
         self._agenda.plan(record.batch.id, due, BATCHES, record.number)
+        if due < math.inf and event is Event.ACCEPTED:
+            self._tasks.begin(self._examining(record, due, behaviour))
+        elif due < math.inf and event in _WRITTEN and record.started is not None:
+            self._tasks.begin(self._writing(record, event, due, behaviour))
+        else:
+            self._tasks.drop(record.batch.id)
 
-    def advance(self, now: float) -> None:
-        """Apply everything that is due by `now`, in due order."""
-        while (first := self._agenda.first(now)) is not None:
-            due, identifier = first
-            if identifier in self._records.files:
-                self.remove_file(identifier, due)
-            else:
-                self._end_status(self._records.batches[identifier], due)
+    def advance(self, now: float) -> Job | None:
+        """Apply what is due by `now`, in due order; what the rest of it waits for, if anything."""
+        try:
+            while (first := self._agenda.first(now)) is not None:
+                due, identifier = first
+                if identifier in self._records.files:
+                    self.remove_file(identifier, due)
+                else:
+                    self._end_status(self._records.batches[identifier], due)
+        except Unfinished as unfinished:
+            return unfinished.job
+        return None
 
     def is_idle(self, identifier: str, now: float) -> bool:
         """Whether nothing is due by `now`, and that batch, if it is one, runs no lines meanwhile."""
@@ -95,6 +121,7 @@ class Progress:
 
     def close(self) -> None:
         """Forget what is running; it is run again when the records are opened again."""
+        self._tasks.close()
         self._running.close()
 
     def _end_status(self, record: BatchRecord, due: float) -> None:
@@ -135,7 +162,13 @@ class Progress:
         return record
 
     def _validate(self, record: BatchRecord, due: float) -> None:
-        outcome = self._validation.judge(record, due, self._behaviour.of(record))
+        behaviour = self._behaviour.of(record)
+        outcome: Accepted | Rejected
+        if (error := self._validation.mishap(record, behaviour)) is not None:
+            outcome = Rejected(record, (error,))
+        else:
+            examined = self._tasks.result(self._examining(record, due, behaviour))
+            outcome = self._validation.judge(record, due, behaviour, examined)
         if isinstance(outcome, Rejected):
             self._enter(outcome.record, Event.REJECTED, due, errors=outcome.errors)
             return
@@ -152,22 +185,35 @@ class Progress:
         if record.started is None:
             self._enter(record, event, due)
             return
-        execution = self._running.execution(record)
-        execution.end(record.ran)
-        output, errors = write_results(
-            self._store,
-            record,
-            execution,
-            self._behaviour.of(record),
-            ending=Status.CANCELLED if event is Event.CANCEL_FINISHED else Status.EXPIRED,
-            due=due,
-        )
+        behaviour = self._behaviour.of(record)
+        output, errors, usage = self._tasks.result(self._writing(record, event, due, behaviour))
         self._enter(
             record,
             event,
             due,
             [file for file in (output, errors) if file],
-            usage=execution.usage,
+            usage=usage,
             output_file_id=output and output.file.id,
             error_file_id=errors and errors.file.id,
+        )
+
+    def _examining(self, record: BatchRecord, due: float, behaviour: Behaviour) -> Task[Examined]:
+        file = self._records.files.get(record.batch.input_file_id)
+        return Task(
+            record.batch.id,
+            (record, due, behaviour),
+            due,
+            is_large=file is not None and file.file.bytes > SMALL_INPUT,
+            do=partial(self._validation.examine, record, due, behaviour),
+        )
+
+    def _writing(
+        self, record: BatchRecord, event: Event, due: float, behaviour: Behaviour
+    ) -> Task[Results]:
+        return Task(
+            record.batch.id,
+            (record, event, due, behaviour),
+            due,
+            is_large=record.batch.request_counts.total > FEW_LINES,
+            do=partial(self._running.write, record, event, due, behaviour),
         )

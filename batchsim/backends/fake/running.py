@@ -5,16 +5,25 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from dataclasses import replace
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
-from batchsim.backends.fake.behaviour import CurrentBehaviour
+from batchsim.backends.fake.behaviour import Behaviour, CurrentBehaviour
 from batchsim.backends.fake.checking import index_lines
 from batchsim.backends.fake.course import running_time
 from batchsim.backends.fake.execution import Execution, Work
-from batchsim.backends.fake.records import BatchRecord
-from batchsim.domain.batches import RequestCounts
-from batchsim.domain.lifecycle import Status
-from batchsim.stores import Store
+from batchsim.backends.fake.outputs import write_results
+from batchsim.backends.fake.records import BatchRecord, FileRecord
+from batchsim.domain.batches import RequestCounts, Usage
+from batchsim.domain.lifecycle import Event, Status
+from batchsim.stores import Contents, Store
+
+
+class Results(NamedTuple):
+    """The files with the results of a batch, as far as there are any, and what its lines used."""
+
+    output: FileRecord | None
+    errors: FileRecord | None
+    usage: Usage
 
 
 class Running:
@@ -26,10 +35,15 @@ class Running:
         self._executions: dict[str, Execution] = {}
 
     def prepare(
-        self, record: BatchRecord, started: float, offsets: array[int], lines: int
+        self,
+        record: BatchRecord,
+        behaviour: Behaviour,
+        started: float,
+        offsets: array[int],
+        lines: int,
     ) -> Execution:
         """An execution of the batch's lines, which start at a time and lie at those offsets."""
-        behaviour, number = self._behaviour.of(record), record.number
+        number = record.number
         identifier = record.batch.input_file_id
         running = running_time(number, lines, behaviour)
 
@@ -49,14 +63,22 @@ class Running:
 
     def execution(self, record: BatchRecord) -> Execution:
         """The execution of a batch that has begun; anew when the process that began it is gone."""
-        execution = self._executions.get(record.batch.id)
+        execution = self.known(record)
         if execution is None:
-            total = record.batch.request_counts.total
-            with self._store.open_content(record.batch.input_file_id) as stream:
-                offsets = index_lines(stream, total)
-            execution = self.prepare(record, record.started or 0.0, offsets, total)
+            execution = self.resume(record, self._behaviour.of(record), self._store)
             self.begin(record, execution)
         return execution
+
+    def known(self, record: BatchRecord) -> Execution | None:
+        """The execution of a batch, if this process began it."""
+        return self._executions.get(record.batch.id)
+
+    def resume(self, record: BatchRecord, behaviour: Behaviour, contents: Contents) -> Execution:
+        """An execution of a batch that another process began."""
+        total = record.batch.request_counts.total
+        with contents.open_content(record.batch.input_file_id) as stream:
+            offsets = index_lines(stream, total)
+        return self.prepare(record, behaviour, record.started or 0.0, offsets, total)
 
     def finished(self, record: BatchRecord, now: float) -> int:
         """How many lines of a batch in progress have finished by now."""
@@ -72,6 +94,26 @@ class Running:
         total = record.batch.request_counts.total
         counts = RequestCounts(total, execution.completed, execution.failed)
         return replace(record, ran=ran, batch=replace(record.batch, request_counts=counts))
+
+    def write(
+        self,
+        record: BatchRecord,
+        event: Event,
+        due: float,
+        behaviour: Behaviour,
+        contents: Contents,
+    ) -> Results:
+        """Write the result files of a batch that ends with `event` at the time `due`.
+
+        While this is under way nobody else has anything to do with its execution.
+        """
+        execution = self.known(record) or self.resume(record, behaviour, contents)
+        execution.end(record.ran)
+        ending = Status.CANCELLED if event is Event.CANCEL_FINISHED else Status.EXPIRED
+        output, errors = write_results(
+            contents, record, execution, behaviour, ending=ending, due=due
+        )
+        return Results(output, errors, execution.usage)
 
     def forget(self, identifier: str) -> None:
         """Forget the execution of a batch, if there is one."""

@@ -4,12 +4,19 @@ Theory of operation. Nothing runs between calls. Every call first applies all th
 by the clock's time (see progress), each thing stamped with the time at which it was due, and then
 does its own work. One lock makes calls whole. Time never goes back: a clock that does is taken to
 stand still until it has caught up.
+
+Some of what is due may take long, and then be under way in the background (see tasks). A look goes
+on without it and shows what is so by then; a call that changes something that time could change
+too, or must tell all, waits for it first, without the lock. So what happens never depends on how
+long the work takes, but only when it is seen.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, BinaryIO, Literal, TypeVar
 
 from batchsim.backends import Backend, Page
@@ -23,6 +30,7 @@ from batchsim.backends.fake.rates import RateLimit
 from batchsim.backends.fake.records import BatchRecord, FileRecord, Records
 from batchsim.backends.fake.requests import RequestJournal
 from batchsim.backends.fake.synchronous import Synchronous
+from batchsim.backends.fake.tasks import AtOnce, Background, Job
 from batchsim.backends.fake.uploads import LARGEST_FILE, PIECE, receive
 from batchsim.backends.fake.view import View
 from batchsim.clock import VIRTUAL_START, Clock, VirtualClock
@@ -58,7 +66,14 @@ class Simulator(Backend):
 
     service = "the simulator"
 
-    def __init__(self, behaviour: Behaviour, store: Store, clock: Clock | None) -> None:
+    def __init__(
+        self,
+        behaviour: Behaviour,
+        store: Store,
+        clock: Clock | None,
+        *,
+        in_background: bool = False,
+    ) -> None:
         self._behaviour = CurrentBehaviour(behaviour)
         self._draws = behaviour.draws
         self._pacing = behaviour.pacing
@@ -73,7 +88,9 @@ class Simulator(Backend):
         self._creations = RateLimit(self._limits.batches_per_hour, HOUR)
         for record in self._records.batches.values():
             self._creations.count(record.batch.created_at)
-        self._progress = Progress(self._records, self._store, self._behaviour)
+        tasks = Background(store) if in_background else AtOnce(store)
+        self._progress = Progress(self._records, self._store, self._behaviour, tasks)
+        self._unfinished: Job | None = None
         self._view = View(self._records, self._progress, self._behaviour)
         self._synchronous = Synchronous(behaviour)
         self._late = LateEffects()
@@ -144,8 +161,7 @@ class Simulator(Backend):
     def delete_file(self, file_id: str) -> None:
         """See Backend."""
         check_text("file_id", file_id)
-        with self._lock:
-            now = self._advance()
+        with self._caught_up() as now:
             self._records.file(file_id)
             self._progress.remove_file(file_id, now)
 
@@ -210,8 +226,7 @@ class Simulator(Backend):
     def cancel_batch(self, batch_id: str) -> Batch:
         """See Backend. Cancelling while results are written is allowed (inferred)."""
         check_text("batch_id", batch_id)
-        with self._lock:
-            now = self._advance()
+        with self._caught_up() as now:
             record = self._view.find_batch(batch_id, now)
             status = record.batch.status
             if status in (Status.CANCELLING, Status.CANCELLED):
@@ -233,6 +248,8 @@ class Simulator(Backend):
             return None
         try:
             now = self._records.note_time(self.time())
+            if self._unfinished is not None and not self._unfinished.is_over:
+                now = -math.inf  # until that is over, nothing happens that would take time
             is_idle = not self._late.is_due(now) and self._progress.is_idle(identifier, now)
             return look() if is_idle else None
         finally:
@@ -240,8 +257,7 @@ class Simulator(Backend):
 
     def set_faults(self, faults: Faults) -> None:
         """Let other things go wrong from now on. A batch that is running its lines keeps its own."""
-        with self._lock:
-            self._advance()
+        with self._caught_up():
             self._behaviour.faults = faults
 
     def answer(self, url: str, body: dict[str, Any]) -> Answer:
@@ -279,20 +295,23 @@ class Simulator(Backend):
 
     def all_batches(self) -> list[Batch]:
         """Every batch as it is now, oldest first, whether a list would show it or not."""
-        with self._lock:
-            now = self._advance()
+        with self._caught_up() as now:
             return [self._view.batch(each, now) for each in self._records.batches.values()]
 
     def all_files(self) -> list[File]:
         """Every file as it is now, oldest first, whether a list would show it or not."""
-        with self._lock:
-            self._advance()
+        with self._caught_up():
             return [each.file for each in self._records.files.values()]
 
     def history(self, requests: RequestJournal) -> History:
         """What came of those requests by now."""
-        with self._lock:
-            return history_of(self._records, requests, self._limits, self._advance())
+        with self._caught_up() as now:
+            return history_of(self._records, requests, self._limits, now)
+
+    def catch_up(self) -> None:
+        """Wait for what is due by now and still under way in the background, if anything is."""
+        with self._caught_up():
+            return
 
     def close(self) -> None:
         """Forget what is running and close the store. A second call does nothing."""
@@ -313,13 +332,27 @@ class Simulator(Backend):
         return self.clock.now() + self._behaviour.faults.clock_ahead_by
 
     def _advance(self) -> float:
-        """Apply everything that is due; the time of this call."""
+        """Apply what is due, all but what is `_unfinished` and comes after that; the time of this call."""
         if self._late.moment is not None:
             return self._late.moment
         now = self._records.note_time(self.time())
-        self._late.apply(now, self._progress.advance)
-        self._progress.advance(now)
+        self._unfinished = None
+        self._unfinished = self._late.apply(now, self._progress.advance) or self._progress.advance(
+            now
+        )
         return now
+
+    @contextmanager
+    def _caught_up(self) -> Iterator[float]:
+        """Hold the lock once all that is due is applied; the time of this call."""
+        while True:
+            with self._lock:
+                now = self._advance()
+                unfinished = self._unfinished
+                if unfinished is None:
+                    yield now
+                    return
+            unfinished.wait()
 
     def _keep_waiting(self, seconds: float) -> None:
         if seconds and self._late.moment is None:  # else it has had its time

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from batchsim.backends.fake.behaviour import Behaviour
 from batchsim.backends.fake.checking import Findings, check_input, count_lines
@@ -17,10 +17,17 @@ from batchsim.domain.batch_errors import file_not_found, invalid_json_line, toke
 from batchsim.domain.batches import BatchError
 from batchsim.domain.validation import InputRules
 from batchsim.responders.models import alias
-from batchsim.stores import Store
+from batchsim.stores import Contents
 
 FULL_QUEUE_TOKENS = 90_000
 """The limit that a full queue names when the account has none."""
+
+
+class Examined(NamedTuple):
+    """What is in an input, and an execution of its lines that is about to begin; None with errors."""
+
+    findings: Findings
+    execution: Execution | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,35 +51,41 @@ class Rejected:
 class Validation:
     """Looks at the inputs of batches, and at the queues that these are to join."""
 
-    def __init__(self, records: Records, store: Store, running: Running) -> None:
+    def __init__(self, records: Records, running: Running) -> None:
         self._records = records
-        self._store = store
         self._running = running
 
-    def judge(self, record: BatchRecord, due: float, behaviour: Behaviour) -> Accepted | Rejected:
-        """What becomes of a batch whose validation ends at the time `due`."""
-        error = self._mishap(record, behaviour)
-        if error is not None:
-            return Rejected(record, (error,))
-        with self._store.open_content(record.batch.input_file_id) as stream:
+    def examine(
+        self, record: BatchRecord, due: float, behaviour: Behaviour, contents: Contents
+    ) -> Examined:
+        """What is found in the input of a batch whose validation ends at the time `due`."""
+        with contents.open_content(record.batch.input_file_id) as stream:
             ahead = self._ahead(record, due, behaviour, stream)
             findings = _found(record, behaviour, stream, ahead)
+        if findings.errors:
+            return Examined(findings, None)
+        if ahead is None or not ahead.is_whole:
+            offsets, lines = findings.offsets, findings.lines
+            ahead = self._running.prepare(record, behaviour, due, offsets, lines)
+        ahead.work = replace(ahead.work, offsets=findings.offsets)
+        return Examined(findings, ahead)
+
+    def judge(
+        self, record: BatchRecord, due: float, behaviour: Behaviour, examined: Examined
+    ) -> Accepted | Rejected:
+        """What becomes of a batch whose validation ends at the time `due`, its input examined."""
+        findings, execution = examined
         queue = alias(findings.model) if findings.model else None
         record = replace(record, queue=queue, tokens=0 if findings.errors else findings.tokens)
-        if findings.errors:
+        if execution is None:
             return Rejected(record, findings.errors)
         limit = token_limit(record, due, behaviour, self._records.batches.values())
         if limit is not None:
             error = token_limit_exceeded(queue or "", behaviour.organization, limit)
             return Rejected(record, (error,))
-        if ahead is not None and ahead.is_whole:
-            ahead.work = replace(ahead.work, offsets=findings.offsets)
-            execution = ahead
-        else:
-            execution = self._running.prepare(record, due, findings.offsets, findings.lines)
         return Accepted(record, findings.model, findings.lines, execution)
 
-    def _mishap(self, record: BatchRecord, behaviour: Behaviour) -> BatchError | None:
+    def mishap(self, record: BatchRecord, behaviour: Behaviour) -> BatchError | None:
         """What fails the batch before its input is looked at."""
         faults, draws, number = behaviour.faults, behaviour.draws, record.number
         if draws.share("failed validation", number) < faults.failed_validation:
@@ -94,7 +107,7 @@ class Validation:
         end = due + running_time(record.number, lines, behaviour)
         if lines > behaviour.limits.requests_per_batch or end > closing_time(record, behaviour):
             return None
-        return self._running.prepare(record, due, array("Q"), lines)
+        return self._running.prepare(record, behaviour, due, array("Q"), lines)
 
 
 def _found(

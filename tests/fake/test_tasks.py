@@ -1,0 +1,187 @@
+"""Work that takes long: at once, or by a thread while others look."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from batchsim.backends.fake.tasks import AtOnce, Background, Job, Task, Unfinished
+from batchsim.stores.memory import MemoryStore
+
+PATIENCE = 20
+"""Seconds after which a test gives up: nothing here takes any."""
+
+
+def task(do, batch_id="batch_1", *, subject=("first",), due=0.0, is_large=True):
+    return Task(batch_id, subject, due, is_large, do)
+
+
+@pytest.fixture
+def contents():
+    with MemoryStore() as store:
+        with store.draft() as draft:
+            draft.write(b"content")
+            draft.keep("file-1")
+        yield store
+
+
+@pytest.fixture
+def background(contents):
+    tasks = Background(contents)
+    yield tasks
+    tasks.close()
+
+
+@pytest.fixture
+def gate():
+    """Opened at the end in any case, so that nothing waits for it for ever."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def result_of(tasks, wanted):
+    """The result, however long it takes."""
+    try:
+        return tasks.result(wanted)
+    except Unfinished as unfinished:
+        unfinished.job.wait()
+        return tasks.result(wanted)
+
+
+def read(contents):
+    with contents.open_content("file-1") as stream:
+        return stream.read()
+
+
+def test_at_once_is_in_the_thread_that_asks(contents):
+    tasks = AtOnce(contents)
+    wanted = task(lambda contents: (read(contents), threading.current_thread()))
+    tasks.begin(wanted)
+    assert tasks.result(wanted) == (b"content", threading.current_thread())
+
+
+def test_who_asks_too_early_is_told_so(background, gate):
+    wanted = task(lambda contents: gate.wait(PATIENCE) and read(contents))
+    with pytest.raises(Unfinished):
+        background.result(wanted)
+    gate.set()
+    assert result_of(background, wanted) == b"content"
+
+
+def test_what_was_begun_is_not_done_twice(background):
+    done = []
+    wanted = task(lambda _: done.append(1))
+    background.begin(wanted)
+    background.begin(task(lambda _: done.append(2)))
+    result_of(background, wanted)
+    assert done == [1]
+
+
+def test_another_subject_is_another_task(background, gate):
+    background.begin(task(lambda _: gate.wait(PATIENCE) and "first"))
+    gate.set()
+    assert result_of(background, task(lambda _: "second", subject=("second",))) == "second"
+
+
+def test_small_tasks_are_done_by_who_asks(background):
+    small = task(lambda _: threading.current_thread(), is_large=False)
+    background.begin(small)
+    assert background.result(small) is threading.current_thread()
+
+
+def test_the_task_due_first_comes_first(background, gate):
+    order, reached = [], threading.Event()
+
+    def hold_up(_):
+        reached.set()
+        gate.wait(PATIENCE)
+
+    background.begin(task(hold_up, "batch_0"))
+    assert reached.wait(PATIENCE)
+    wanted = [
+        task(lambda _, due=due: order.append(due), f"batch_{due}", due=due) for due in (3, 1, 2)
+    ]
+    for each in wanted:
+        background.begin(each)
+    gate.set()
+    for each in wanted:
+        result_of(background, each)
+    assert order == [1, 2, 3]
+
+
+def test_a_failure_is_for_who_asks_and_the_next_has_it_tried_again(background):
+    failures = [OSError("no space left on device")]
+
+    def do(_):
+        if failures:
+            raise failures.pop()
+        return "done"
+
+    wanted = task(do)
+    with pytest.raises(OSError, match="no space left"):
+        result_of(background, wanted)
+    assert result_of(background, wanted) == "done"
+
+
+@pytest.mark.parametrize("how", ["read", "write", "keep"])
+@pytest.mark.parametrize("end", ["drop", "close"])
+def test_an_abandoned_task_ends_at_the_next_piece(background, contents, how, end):
+    reached, ended = threading.Event(), threading.Event()
+
+    def without_end(contents):
+        try:
+            while True:
+                if how == "read":
+                    read(contents)
+                else:
+                    with contents.draft() as draft:
+                        draft.write(b"never kept") if how == "write" else draft.keep("file-2")
+                reached.set()
+        finally:
+            ended.set()
+
+    background.begin(task(without_end))
+    assert reached.wait(PATIENCE)
+    if end == "drop":
+        background.drop("batch_1")
+    else:
+        background.close()
+        assert ended.is_set()
+    assert ended.wait(PATIENCE)
+
+
+def test_what_waits_in_the_queue_is_abandoned_too(background, gate):
+    done = []
+    background.begin(task(lambda _: gate.wait(PATIENCE), "batch_1"))
+    background.begin(task(lambda _: done.append(1), "batch_2", due=1.0))
+    background.drop("batch_2")
+    gate.set()
+    result_of(background, task(lambda _: None, "batch_3", due=2.0))
+    assert not done
+
+
+def test_who_waits_for_an_abandoned_job_goes_on(contents):
+    job = Job(task(read))
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(job.wait)
+        job.abandon()
+        waiting.result(PATIENCE)
+    assert job.is_over
+
+
+def test_the_thread_is_there_only_while_there_is_work(background):
+    def threads():
+        return [each for each in threading.enumerate() if each.name == "batchsim-tasks"]
+
+    assert result_of(background, task(lambda _: len(threads()))) == 1
+    background.close()
+    assert not threads()
+
+
+def test_after_the_end_who_asks_does_it(contents):
+    tasks = Background(contents)
+    tasks.close()
+    wanted = task(lambda _: threading.current_thread())
+    tasks.begin(wanted)
+    assert tasks.result(wanted) is threading.current_thread()
