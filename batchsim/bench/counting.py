@@ -6,7 +6,7 @@ the difference between 2,000 lines and 1,000, divided by 1,000: beginning and en
 
 - `calls`: functions of batchsim that were entered, and generators that were resumed. Comprehensions
   are left out, since only some releases of Python make calls of them.
-- `parses`: calls of orjson.loads.
+- `parses`: calls of orjson.loads, and of msgspec's decoders.
 - `file`: operations on files: reads, writes, seeks, syncs.
 """
 
@@ -23,6 +23,7 @@ from types import FrameType
 from typing import Any
 
 import orjson
+from msgspec.json import Decoder
 
 import batchsim
 from batchsim.bench.inputs import SHAPES
@@ -81,7 +82,7 @@ def counted(activity: Callable[[Path], None], lines: int) -> Counter[str]:
             if code.co_filename.startswith(_HOME) and not code.co_name.startswith("<"):
                 counts["calls"] += 1
         elif event == "c_call":
-            if called is orjson.loads:
+            if called is orjson.loads or isinstance(getattr(called, "__self__", None), Decoder):
                 counts["parses"] += 1
             elif called.__name__ in _FILE_OPERATIONS:
                 counts["file"] += 1

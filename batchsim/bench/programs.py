@@ -223,16 +223,19 @@ def take_batch(official: Any, stream: BinaryIO, wait: Callable[[], object]) -> i
     return lines
 
 
-def restore(path: str) -> Facts:
+def restore(path: str, ids: str = "planned") -> Facts:
     """Find the place of every result of a finished job again, and write them in input order.
 
-    `floor` are the CPU seconds of an orjson pass over the result files.
+    The custom_ids are those that planning put aside; those that are `read` come from the input, as
+    in a process that goes on with a job. `floor` are the CPU seconds of an orjson pass over the
+    result files.
     """
     import subprocess
 
     from batchsim.runner.assemble import assemble
     from batchsim.runner.collect import collect
     from batchsim.runner.content import ShardContent
+    from batchsim.runner.custom_ids import CustomIdSpool
     from batchsim.runner.directory import JobDirectory
     from batchsim.runner.journal import Journal
     from batchsim.runner.plan import custom_ids_in
@@ -244,15 +247,29 @@ def restore(path: str) -> Facts:
     if not results.exists():
         job = [sys.executable, "-m", "batchsim", "run", "--fake", path, "-o", str(results)]
         subprocess.run(job, check=True, capture_output=True)
-    facts: Facts = {}
     with Journal(directory.journal) as journal:
-        shards = fold(journal.entries()).shards.values()
+        shards = fold(journal.entries()).shards
+    plans = [shard.plan for shard in shards.values()]
+
+    def read_ids(number: int) -> Iterator[str]:
+        with ShardContent(Path(path), shards[number].plan) as content:
+            yield from custom_ids_in(content.buffered())
+
+    spool = CustomIdSpool()
+    if ids == "planned":
+        for number in shards:
+            for custom_id in read_ids(number):
+                spool.add(number, custom_id)
+            spool.finish(number)
+    facts: Facts = {}
     with timed(facts):
-        for shard in shards:
-            with ShardContent(Path(path), shard.plan) as content:
-                collect(shard, custom_ids_in(content.buffered()), directory)
-        plans = [shard.plan for shard in shards]
+        for number, shard in shards.items():
+            collect(
+                shard,
+                spool.of_shard(number) if spool.holds(number) else read_ids(number),
+                directory,
+            )
         lines = sum(plan.lines for plan in plans)
         assemble(plans, directory, results, lines=lines, batches={})
-    floors = [parse(str(directory.file(each.plan.shard, Source.OUTPUT))) for each in shards]
+    floors = [parse(str(directory.file(each, Source.OUTPUT))) for each in shards]
     return {**facts, "floor": sum(each["cpu"] for each in floors)}

@@ -81,8 +81,8 @@ def _lines(follower: Follower) -> Generator[bytes, None, None]:
         return
     collected = [shard.plan for shard in state.shards.values() if shard.tally is not None]
     with Overlay(collected, JobDirectory(follower.job.path)) as overlay:
-        for _, result in overlay.results():
-            yield overlay.content(result)
+        for stretch in overlay.stretches():
+            yield from overlay.contents(stretch.shard, stretch.places)
 
 
 def _write(lines: Iterable[bytes], target: BinaryIO) -> None:

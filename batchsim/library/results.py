@@ -25,8 +25,8 @@ from batchsim.library.bill import Bill
 from batchsim.library.formats import Formats
 from batchsim.library.place import Place
 from batchsim.library.requests import Request
-from batchsim.runner.collect import read_result
 from batchsim.runner.report import Report
+from batchsim.runner.result_lines import read_result
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError

@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,17 +21,22 @@ import orjson
 
 from batchsim.domain.batches import Usage
 from batchsim.errors import JournalError
-from batchsim.jsonl import replace_file
+from batchsim.jsonl import replace_file, replace_or_remove
 from batchsim.runner.directory import JobDirectory
 from batchsim.runner.entries import Tally
 from batchsim.runner.outcomes import Outcome
-from batchsim.runner.overlay import Overlay, Result
+from batchsim.runner.overlay import Overlay, Stretch
+from batchsim.runner.places import status_code, verdict
 from batchsim.runner.shard_entries import Planned
 
-_LEADING_ID = re.compile(
-    rb'\s*\{\s*(?:"id"\s*:\s*(?:null|"[^"\\]*")\s*,\s*)?"custom_id"\s*:\s*("[^"\\]*")'
-)
+_match_leading_id = re.compile(
+    rb'\{(?:"id": ?(?:null|"[^"\\]*+"), ?)?"custom_id": ?("[^"\\]*+")'
+).match
 """A custom_id where every service writes it, and without escapes: no need to parse the line."""
+
+
+_ACCOUNT = b'{"line": %d, "custom_id": %b%b'
+"""A line of the ledger. Many are formatted at once, in half the time of one by one."""
 
 
 class Assembled(NamedTuple):
@@ -54,33 +60,29 @@ def assemble(
     `lines` is how many the input has, `batches` the batch's id by shard. Raises JournalError when a
     file that the job had collected is no longer there, or when a line would have no record.
     """
-    counts: Counter[Outcome] = Counter()
     late = expected = 0
     with ExitStack() as stack:
         overlay = stack.enter_context(Overlay(plans, directory))
         stream = stack.enter_context(replace_file(results))
         ledger = stack.enter_context(replace_file(directory.ledger))
-        aside = stack.enter_context(replace_file(directory.late))
+        put_aside = stack.enter_context(replace_or_remove(directory.late))
         clerk = _Clerk(plans, batches)
-        for index, result in overlay.results():
-            if index != expected:
-                raise _without_record(expected, index)
-            expected += 1
-            for each in overlay.late:
-                aside.write(overlay.content(each) + b"\n")
+        for stretch in overlay.stretches():
+            if stretch.begin != expected:
+                raise _without_record(expected, stretch.begin)
+            expected += len(stretch.places)
+            for each in stretch.late:
+                (content,) = overlay.contents(*each)
+                put_aside(content + b"\n")
                 late += 1
-            content = overlay.content(result)
-            stream.write(content + b"\n")
-            ledger.write(clerk.account(index, result, content))
-            counts[result.place.verdict.outcome] += 1
+            contents = overlay.contents(stretch.shard, stretch.places)
+            ledger.write(clerk.accounts(stretch, contents))
+            contents.append(b"")
+            stream.write(b"\n".join(contents))
         if expected != lines:
             raise _without_record(expected, lines)
         size = stream.tell()
-    if not late:
-        directory.late.unlink()
-    return Assembled(
-        size, Tally(**{each.word: counts[each] for each in Outcome}, usage=Usage()), late
-    )
+    return Assembled(size, clerk.tally(), late)
 
 
 def _without_record(first: int, end: int) -> JournalError:
@@ -91,7 +93,7 @@ def _without_record(first: int, end: int) -> JournalError:
 
 
 class _Clerk:
-    """Writes the ledger's lines."""
+    """Writes the ledger's lines, and counts what became of all."""
 
     def __init__(self, plans: Sequence[Planned], batches: Mapping[int, str]) -> None:
         self._ends = {
@@ -99,23 +101,35 @@ class _Clerk:
             f"{json.dumps(batches.get(plan.shard))}}}\n".encode()
             for plan in plans
         }
+        self._endings: Counter[int] = Counter()
 
-    def account(self, index: int, result: Result, content: bytes) -> bytes:
-        """The line about one result, whose bytes are `content`."""
-        place = result.place
-        leading = _LEADING_ID.match(content)
-        custom_id = leading[1] if leading else _custom_id_in(content)
-        code = b"null" if place.status_code is None else b"%d" % place.status_code
-        return b'{"line": %d, "custom_id": %b, "outcome": "%b", "status_code": %b%b' % (
-            index + 1,
-            custom_id,
-            _WORDS[place.verdict.outcome],
-            code,
-            self._ends[result.shard],
+    def accounts(self, stretch: Stretch, contents: Sequence[bytes]) -> bytes:
+        """The lines about a stretch whose results have these contents."""
+        endings = stretch.places.endings()
+        self._endings.update(endings)
+        rest = {each: self._rest(each, stretch.shard) for each in set(endings)}
+        custom_ids = [
+            leading[1] if (leading := _match_leading_id(content)) else _custom_id_in(content)
+            for content in contents
+        ]
+        numbers = range(stretch.begin + 1, stretch.begin + 1 + len(contents))
+        parts = zip(numbers, custom_ids, map(rest.__getitem__, endings), strict=True)
+        return _ACCOUNT * len(contents) % tuple(chain.from_iterable(parts))
+
+    def tally(self) -> Tally:
+        """What became of the lines."""
+        counts: Counter[str] = Counter()
+        for ending, count in self._endings.items():
+            counts[verdict(ending).outcome.word] += count
+        return Tally(**{each.word: counts[each.word] for each in Outcome}, usage=Usage())
+
+    def _rest(self, ending: int, shard: int) -> bytes:
+        code = status_code(ending)
+        return b', "outcome": "%b", "status_code": %b%b' % (
+            verdict(ending).outcome.word.encode(),
+            b"null" if code is None else b"%d" % code,
+            self._ends[shard],
         )
-
-
-_WORDS = {outcome: outcome.word.encode() for outcome in Outcome}
 
 
 def _custom_id_in(content: bytes) -> bytes:

@@ -41,12 +41,12 @@ from batchsim.errors import (
 from batchsim.jsonl import Line, read_lines
 from batchsim.responders import Answer
 from batchsim.runner import settle
-from batchsim.runner.collect import read_result
 from batchsim.runner.content import ShardContent
 from batchsim.runner.entries import Entry
 from batchsim.runner.outcomes import is_passing_answer
 from batchsim.runner.policy import Policy
 from batchsim.runner.records import record
+from batchsim.runner.result_lines import read_result
 from batchsim.runner.shard_entries import AnswerIntended, AnswerSettled, Blocked, Downloaded, Source
 from batchsim.runner.shard_state import ShardState
 from batchsim.runner.spending import account, dollars, most_alone, paid_alone

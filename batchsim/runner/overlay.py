@@ -15,16 +15,14 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from io import FileIO
 from typing import NamedTuple, Self
 
-from batchsim.errors import JournalError
-from batchsim.jsonl import read_at
 from batchsim.runner.directory import JobDirectory
 from batchsim.runner.outcomes import Outcome
-from batchsim.runner.places import Index, Place
+from batchsim.runner.places import Index, Place, verdict
 from batchsim.runner.plan import runs
-from batchsim.runner.shard_entries import Planned, Source
+from batchsim.runner.shard_entries import Planned
+from batchsim.runner.shelf import Shelf
 
 
 class Segment(NamedTuple):
@@ -33,6 +31,26 @@ class Segment(NamedTuple):
     begin: int
     end: int
     shards: tuple[int, ...]
+
+
+class Found(NamedTuple):
+    """Where a shard has the result of one line."""
+
+    shard: int
+    places: Index
+
+
+class Stretch(NamedTuple):
+    """Neighbouring lines whose results that count are all in one shard, and their places there.
+
+    `begin` is the index of the first in the input. `late` are good results that do not count, since
+    the line has a good one; then it is the only one of its stretch.
+    """
+
+    begin: int
+    shard: int
+    places: Index
+    late: tuple[Found, ...] = ()
 
 
 class Result(NamedTuple):
@@ -75,9 +93,7 @@ class Overlay:
     def __init__(self, plans: Sequence[Planned], directory: JobDirectory) -> None:
         self._plans = plans
         self._stack = ExitStack()
-        self._shelves = {plan.shard: _Shelf(plan, directory) for plan in plans}
-        self.late: list[Result] = []
-        """Good results of the line given last that do not count, since it has a good one."""
+        self._shelves = {plan.shard: Shelf(plan, directory) for plan in plans}
 
     def __enter__(self) -> Self:
         for shelf in self._shelves.values():
@@ -87,89 +103,39 @@ class Overlay:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def results(self) -> Iterator[tuple[int, Result]]:
-        """The index of every line that a shard holds, in order, and what counts for it."""
+    def stretches(self) -> Iterator[Stretch]:
+        """What counts for every line that a shard holds, in order."""
         for begin, end, numbers in segments(self._plans):
             shelves = [self._shelves[number] for number in numbers]
             if len(numbers) == 1:
-                number, take = numbers[0], shelves[0].take
-                for index in range(begin, end):
-                    yield index, Result(number, take())
+                at = begin
+                while at < end:
+                    index = shelves[0].take(end - at)
+                    yield Stretch(at, numbers[0], index)
+                    at += len(index)
             else:
-                for index in range(begin, end):
-                    places = [
-                        Result(number, shelf.take())
-                        for number, shelf in zip(numbers, shelves, strict=True)
-                    ]
-                    yield index, self._choose(places)
-                    self.late.clear()
+                for at in range(begin, end):
+                    yield _chosen(at, [Found(each.number, each.take(1)) for each in shelves])
             for shelf in shelves:
                 shelf.close_at_end()
 
-    def content(self, result: Result) -> bytes:
-        """The bytes of the result given last. Raises JournalError when the job directory lacks them."""
-        return self._shelves[result.shard].read(result.place)
+    def results(self) -> Iterator[tuple[int, Result]]:
+        """The same line by line, each with its index."""
+        for begin, shard, index, _ in self.stretches():
+            for position in range(len(index)):
+                yield begin + position, Result(shard, index.at(position))
 
-    def _choose(self, places: list[Result]) -> Result:
-        best = places[0]
-        for other in places[1:]:
-            if best.place.verdict.outcome is not Outcome.OK:
-                best = other
-            elif other.place.verdict.outcome is Outcome.OK:
-                self.late.append(other)
-        return best
+    def contents(self, shard: int, index: Index) -> list[bytes]:
+        """The bytes of the results given last. Raises JournalError when the job directory lacks them."""
+        return self._shelves[shard].read(index)
 
 
-class _Shelf:
-    """The places of one shard, from front to back. Files are open while lines are taken from it."""
-
-    def __init__(self, plan: Planned, directory: JobDirectory) -> None:
-        self._directory = directory
-        self._number = plan.shard
-        self._lines = plan.lines
-        self._next = 0
-        self._index: Index | None = None
-        self._streams: dict[Source, FileIO] = {}
-
-    def take(self) -> Place:
-        """The place of the next line."""
-        try:
-            if self._index is None:
-                self._index = Index.from_bytes(self._directory.index(self._number).read_bytes())
-            place = self._index.at(self._next)
-        except (OSError, LookupError, ValueError) as error:
-            raise self._lacking(error) from error
-        self._next += 1
-        return place
-
-    def read(self, place: Place) -> bytes:
-        """The result there."""
-        try:
-            stream = self._streams.get(place.source)
-            if stream is None:
-                path = self._directory.file(self._number, place.source)
-                stream = self._streams[place.source] = path.open("rb", buffering=0)
-            content = read_at(stream, place.offset, place.length)
-        except OSError as error:
-            raise self._lacking(error) from error
-        if len(content) != place.length:
-            raise self._lacking(f"{stream.name} ends early")
-        return content
-
-    def close_at_end(self) -> None:
-        """Close the files and forget the places once the last line was taken."""
-        if self._next == self._lines:
-            self.close()
-
-    def close(self) -> None:
-        """Close the files and forget the places."""
-        for stream in self._streams.values():
-            stream.close()
-        self._streams.clear()
-        self._index = None
-
-    def _lacking(self, reason: object) -> JournalError:
-        return JournalError(
-            f"the job directory lacks results of shard {self._number}: {reason}",
-            hint="restore the files below 'shards' in the job directory",
-        )
+def _chosen(at: int, found: list[Found]) -> Stretch:
+    """What counts of the results of one line."""
+    best, late = found[0], []
+    for other in found[1:]:
+        if verdict(best.places.packed[0]).outcome is not Outcome.OK:
+            best = other
+        elif verdict(other.places.packed[0]).outcome is Outcome.OK:
+            late.append(other)
+    return Stretch(at, best.shard, best.places, tuple(late))

@@ -19,19 +19,26 @@ SOURCES = tuple(Source)
 
 HTTP_OK = 200
 
-_HIGHEST_STATUS = 0xFFFE
+LENGTH = 24
+"""The bit of a line's second number from which on its length stands."""
+
+_STATUS = 0xFFFF
+_HIGHEST_STATUS = _STATUS - 1
+_SOURCE = 7
 _AGAIN = 1 << 7
 _OUTCOME = 0xF << 3
 _VERDICT = _AGAIN | _OUTCOME
+_ENDING = _STATUS << 8 | _VERDICT
 _VERDICTS = {
     outcome << 3 | (_AGAIN if again else 0): Verdict(outcome, again)
     for outcome in Outcome
     for again in (False, True)
 }
 
-_GOOD = {
+GOOD = {
     source: (HTTP_OK + 1) << 8 | Outcome.OK << 3 | number for number, source in enumerate(SOURCES)
 }
+"""The second number of a good answer with status code 200 in each file, but for its length."""
 
 
 class Place(NamedTuple):
@@ -47,77 +54,90 @@ class Place(NamedTuple):
 class Index:
     """The places of a shard's lines, by their positions in the shard (from 0)."""
 
-    def __init__(self, numbers: array[int]) -> None:
-        self._numbers = numbers
+    def __init__(self, offsets: array[int], packed: array[int]) -> None:
+        self.offsets = offsets
+        self.packed = packed
+        """What the second number of a line holds, 0 where it has no place."""
 
     @classmethod
     def empty(cls, lines: int) -> Index:
         """An index of so many lines, none of which has a place yet."""
-        return cls(array("Q", bytes(16 * lines)))
+        return cls(array("Q", bytes(8 * lines)), array("Q", bytes(8 * lines)))
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Index:
         """The index that `to_bytes` wrote. Raises ValueError when its length cannot be."""
         numbers = array("Q")
         numbers.frombytes(content)
-        return cls(numbers)
+        return cls(numbers[0::2], numbers[1::2])
 
     def to_bytes(self) -> bytes:
         """As it is kept in a file."""
-        return self._numbers.tobytes()
+        numbers = array("Q", bytes(16 * len(self)))
+        numbers[0::2], numbers[1::2] = self.offsets, self.packed
+        return numbers.tobytes()
 
     def __len__(self) -> int:
-        return len(self._numbers) // 2
+        return len(self.offsets)
+
+    def part(self, begin: int, end: int) -> Index:
+        """The lines from position `begin` to before `end`, as far as there are any."""
+        return Index(self.offsets[begin:end], self.packed[begin:end])
 
     def holds(self, position: int) -> bool:
         """Whether the line has a place."""
-        return self._numbers[2 * position + 1] != 0
+        return self.packed[position] != 0
 
     def put(self, position: int, place: Place) -> None:
         """Let the line have that place."""
         code = place.status_code
         status = code + 1 if code is not None and 0 <= code <= _HIGHEST_STATUS else 0
         outcome, again = place.verdict
-        self._numbers[2 * position] = place.offset
-        self._numbers[2 * position + 1] = (
-            place.length << 24
+        self.offsets[position] = place.offset
+        self.packed[position] = (
+            place.length << LENGTH
             | status << 8
             | (_AGAIN if again else 0)
             | outcome << 3
             | SOURCES.index(place.source)
         )
 
-    def put_good(self, position: int, offset: int, length: int, source: Source) -> None:
-        """The same for a good answer with the status code 200, quickly: nearly all are such."""
-        self._numbers[2 * position] = offset
-        self._numbers[2 * position + 1] = length << 24 | _GOOD[source]
-
     def at(self, position: int) -> Place:
         """The place of a line that has one. Raises KeyError for others, IndexError past the end."""
-        packed = self._numbers[2 * position + 1]
-        status = packed >> 8 & 0xFFFF
+        packed = self.packed[position]
         return Place(
-            self._numbers[2 * position],
-            packed >> 24,
-            SOURCES[packed & 7],
+            self.offsets[position],
+            packed >> LENGTH,
+            SOURCES[packed & _SOURCE],
             _VERDICTS[packed & _VERDICT],
-            status - 1 if status else None,
+            status_code(packed),
         )
 
-    def counts(self) -> Counter[Verdict]:
-        """How many lines have each verdict; those without a place have none."""
-        packed = Counter(number & _VERDICT for number in self._numbers[1::2])
-        packed.pop(0, None)
-        return Counter({_verdict(number): count for number, count in packed.items()})
+    def lengths(self) -> list[int]:
+        """How long the results are."""
+        return [packed >> LENGTH for packed in self.packed]
 
-    def ran_badly(self) -> int:
-        """How many lines have an answer that is not good."""
-        failed = Outcome.FAILED << 3
-        return sum(
-            number & _OUTCOME == failed and number >> 8 & 0xFFFF > 1
-            for number in self._numbers[1::2]
-        )
+    def sources(self) -> set[Source]:
+        """The files in which they lie."""
+        return {SOURCES[number] for number in {packed & _SOURCE for packed in self.packed}}
+
+    def endings(self) -> list[int]:
+        """What became of each line as one number, for `verdict` and `status_code`."""
+        return [packed & _ENDING for packed in self.packed]
+
+    def counts(self) -> Counter[int]:
+        """How many lines ended in each way; those without a place are left out."""
+        endings = Counter(self.endings())
+        del endings[0]
+        return endings
 
 
-def _verdict(packed: int) -> Verdict:
+def verdict(packed: int) -> Verdict:
+    """What became of the line."""
     return _VERDICTS[packed & _VERDICT]
+
+
+def status_code(packed: int) -> int | None:
+    """The status code of the line's answer; None where there was none."""
+    status = packed >> 8 & _STATUS
+    return status - 1 if status else None

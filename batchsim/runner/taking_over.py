@@ -29,8 +29,8 @@ from batchsim.domain.lines import RequestLine
 from batchsim.domain.validation import InputRules, duplicate_custom_id, invalid_json_line
 from batchsim.errors import JobIncomplete, NotFound, UsageError
 from batchsim.jsonl import Line, open_input, read_lines
-from batchsim.runner.collect import read_result
 from batchsim.runner.plan import Builder, GrowingShard, InvalidInput
+from batchsim.runner.result_lines import read_result
 from batchsim.runner.shard_entries import Origin, Planned
 
 _ONE_BY_ONE = "adopt such batches one by one, each with results of its own (-o)"

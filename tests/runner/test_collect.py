@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from batchsim.domain.batches import Batch, BatchError, Usage
 from batchsim.domain.lifecycle import Status
 from batchsim.domain.limits import HOUR, Limits
 from batchsim.errors import JournalError
+from batchsim.runner import usual_results
 from batchsim.runner.assemble import assemble
 from batchsim.runner.collect import collect
 from batchsim.runner.directory import JobDirectory
@@ -101,6 +103,8 @@ def test_lines_that_never_ran_have_their_own_accounts(gather):
     assert tally == Tally(expired=1, cancelled=1, failed=1)
 
 
+NOT_UTF8 = result("b").replace(b"batch_req_1", b"\xff")
+CONTROL = result("b").replace(b"batch_req_1", b"\x01")
 FIRST, SECOND = result("a", usage={"prompt_tokens": 1}), result("a", 500)
 
 
@@ -115,6 +119,8 @@ FIRST, SECOND = result("a", usage={"prompt_tokens": 1}), result("a", 500)
         pytest.param([FIRST, b"{"], [], [b"{"], id="not JSON"),
         pytest.param([FIRST, b"[" * 100_000], [], [b"[" * 100_000], id="bottomless"),
         pytest.param([FIRST, b"\xff"], [], [b"\xff"], id="not UTF-8"),
+        pytest.param([FIRST, NOT_UTF8], [], [NOT_UTF8], id="not UTF-8 in what nobody reads"),
+        pytest.param([FIRST, CONTROL], [], [CONTROL], id="a control character in a string"),
         pytest.param([FIRST, b"null"], [], [b"null"], id="not an object"),
         pytest.param([FIRST, b'{"id": "x"}'], [], [b'{"id": "x"}'], id="no custom_id"),
         pytest.param([FIRST, SECOND[:-9]], [], [SECOND[:-9]], id="cut"),
@@ -126,6 +132,52 @@ def test_the_first_good_line_wins_and_nothing_is_lost(gather, output, error, apa
     assert lines[0] == FIRST
     assert quarantined == apart
     assert (tally.ok, tally.missing) == (1, 2)
+
+
+HARMLESS = [
+    lambda line: line,
+    lambda line: line.replace(b'"error": null', b'"error": {}'),
+    lambda line: line.replace(b"200", b'"200"'),
+    lambda line: line.replace(b"200", b"201"),
+    lambda line: line.replace(b'"body": {', b'"body": {"text": "\xc3\xa9\xe2\x82\xac", '),
+    lambda line: line.replace(b'"body": {', b'"body": {"text": "\\ud800", '),
+    lambda line: line.replace(b'"body": {', b'"body": {"x": 1e999, '),
+    lambda line: line.replace(b'"body": {', b'"body": {"usage": null, '),
+    lambda line: line.replace(b'"custom_id"', b'"custom_id": "z", "custom_id"'),
+    lambda line: line.replace(b": ", b":").replace(b", ", b","),
+    lambda line: b"  " + line + b" \t\r",
+]
+
+
+@pytest.mark.parametrize("spelt", HARMLESS)
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"prompt_tokens": 5, "completion_tokens": 2},
+        {"prompt_tokens": 5.0, "completion_tokens": 2},
+        {"prompt_tokens": None, "input_tokens": 9, "completion_tokens": 2},
+        {"input_tokens": 5, "output_tokens": 2, "output_tokens_details": {"reasoning_tokens": -1}},
+        {"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": None}},
+        "text",
+    ],
+)
+def test_the_short_way_and_the_long_way_agree(gather, spelt, usage, monkeypatch):
+    line = spelt(result("b", usage=usage))
+    content = b"\n".join([result("a"), line, result("c")])
+    lines, tally, apart = gather(content)
+    monkeypatch.setattr(usual_results, "decode", orjson.loads)  # of which nothing is usual
+    monkeypatch.setattr(usual_results, "NOT_USUAL", (AttributeError, ValueError))
+    assert gather(content) == (lines, tally, apart)
+    assert (tally.ok, lines[1], apart) == (3, line.rstrip(), [])
+
+
+@pytest.mark.parametrize("length", [1, 3_000, 600_000])
+def test_stretches_of_any_size_come_back_whole(gather, length):
+    def long(name):
+        return result(name).replace(b"batch_req_1", name.encode() * length)
+
+    lines, _, _ = gather(b"\n".join([long("c"), long("a"), b"x" * 9_000_000, long("b")]))
+    assert lines == [long(name) for name in "abc"]
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"\xef\xbb\xbf"])
