@@ -41,6 +41,9 @@ ERRORS_KEPT = 1_000
 RANGE = 4
 """How many numbers describe one run of neighbouring lines in `Planned.ranges`."""
 
+_HASHED_TOGETHER = 1 << 14
+"""From so many bytes on, lines are hashed: each by itself would cost a call, and twice the time."""
+
 _LEADING_ID = re.compile(rb'\s*\{\s*"custom_id"\s*:\s*"([^"\\]*)"')
 """A custom_id where almost every tool writes it, and without escapes: no need to parse the line."""
 
@@ -169,27 +172,46 @@ class GrowingShard:
         self.endpoint = endpoint
         self.model = model
         self.lines = self.bytes = self.inputs = self.tokens = 0
-        self.hash = hashlib.sha256()
-        self.ranges = array("Q")
+        self.queue: str | None = None
+        """The queue whose tokens limit the shard."""
+        self._hash = hashlib.sha256()
+        self._unhashed: list[bytes] = []
+        self._hashed_bytes = 0
+        self._ranges = array("Q")
+        self._run = Run(0, 0, 0, 0)
+        self._end = -1
 
-    def add(self, index: int, line: Line, inputs: int, tokens: int) -> None:
-        """Take in the line with that index; indexes never fall."""
-        ranges = self.ranges
-        end = line.offset + len(line.content) + 1
-        if ranges and ranges[-1] == line.offset:
-            ranges[-1] = end
-            ranges[-3] += 1
-        else:
-            ranges.extend((index, 1, line.offset, end))
+    def add(self, line: Line, inputs: int = 0, tokens: int = 0) -> None:
+        """Take in a line; their numbers never fall."""
+        number, offset, content = line
+        if offset != self._end:
+            self._close_run()
+            self._run = Run(number - 1, self.lines, offset, offset)
+        size = len(content) + 1
+        self._end = offset + size
         self.lines += 1
-        self.bytes += end - line.offset
+        self.bytes += size
         self.inputs += inputs
         self.tokens += tokens
-        self.hash.update(line.content)
-        self.hash.update(b"\n")
+        self._unhashed.append(content)
+        if self.bytes - self._hashed_bytes >= _HASHED_TOGETHER:
+            self._hash_all()
+
+    def _close_run(self) -> None:
+        first, lines_before, begin, _ = self._run
+        if self.lines > lines_before:
+            self._ranges.extend((first, self.lines - lines_before, begin, self._end))
+
+    def _hash_all(self) -> None:
+        self._unhashed.append(b"")
+        self._hash.update(b"\n".join(self._unhashed))
+        self._unhashed.clear()
+        self._hashed_bytes = self.bytes
 
     def planned(self) -> Planned:
-        """The shard as it is now."""
+        """The shard, to which nothing will be added."""
+        self._close_run()
+        self._hash_all()
         return Planned(
             shard=self.number,
             endpoint=self.endpoint,
@@ -197,8 +219,8 @@ class GrowingShard:
             lines=self.lines,
             bytes=self.bytes,
             tokens=self.tokens,
-            fingerprint=self.hash.hexdigest(),
-            ranges=self.ranges,
+            fingerprint=self._hash.hexdigest(),
+            ranges=self._ranges,
             round=self.round,
         )
 
@@ -227,18 +249,17 @@ class Builder:
             return _line_too_long(line.number, size, limits.input_file_bytes)
         if inputs > limits.embedding_inputs_per_batch:
             return too_many_inputs(inputs, limits.embedding_inputs_per_batch)
-        name = queue(limits, request.model)
-        tokens = estimate_prompt_tokens(request) if name else 0
-        group = (request.url, request.model)
-        shard = self._growing.get(group)
-        if shard is None or (
+        group = request.url, request.model
+        shard = self._growing.get(group) or self._open(group)
+        tokens = estimate_prompt_tokens(request) if shard.queue else 0
+        if (
             shard.lines == limits.requests_per_batch
             or shard.bytes + size > limits.input_file_bytes
             or shard.inputs + inputs > limits.embedding_inputs_per_batch
-            or (name and shard.tokens + tokens > limits.enqueued_tokens[name])
-        ):
+            or (shard.queue and shard.tokens + tokens > limits.enqueued_tokens[shard.queue])
+        ) and shard.lines:
             shard = self._open(group)
-        shard.add(line.number - 1, line, inputs, tokens)
+        shard.add(line, inputs, tokens)
         self._custom_ids.add(shard.number, request.custom_id)
         self.lines += 1
         return None
@@ -247,8 +268,9 @@ class Builder:
         if group in self._growing:
             self._close(self._growing.pop(group))
         self._shards += 1
-        self._growing[group] = GrowingShard(self._shards, self._round, *group)
-        return self._growing[group]
+        shard = self._growing[group] = GrowingShard(self._shards, self._round, *group)
+        shard.queue = queue(self._limits, shard.model)
+        return shard
 
     def _close(self, shard: GrowingShard) -> None:
         self._closed.append(shard.planned())

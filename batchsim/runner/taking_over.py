@@ -105,7 +105,7 @@ class Takeover:
                 for number in member.shards:
                     if number not in shards:
                         shards[number] = self._open(number, line)
-                    shards[number].add(line.number - 1, line, inputs=0, tokens=0)
+                    shards[number].add(line)
         missing = [name for name, member in self._members.items() if not member.is_placed]
         if missing:
             raise UsageError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 
@@ -12,7 +13,14 @@ from hypothesis import strategies as st
 from batchsim.domain.limits import Limits
 from batchsim.errors import InputError
 from batchsim.runner.content import ShardContent
-from batchsim.runner.plan import InvalidInput, custom_id_of, make_plan, queue, runs
+from batchsim.runner.plan import (
+    _HASHED_TOGETHER,
+    InvalidInput,
+    custom_id_of,
+    make_plan,
+    queue,
+    runs,
+)
 
 
 @pytest.mark.parametrize(
@@ -69,6 +77,18 @@ def test_neighbours_take_one_range_and_mixtures_one_per_run(build):
 def test_a_single_group_needs_four_numbers_however_many_lines_it_has(build):
     plan = build.plan_of([build.chat(f"id-{n}") for n in range(1000)], build.source)
     assert len(plan.shards[0].ranges) == 4
+
+
+@pytest.mark.parametrize("length", [1, 2_000, _HASHED_TOGETHER - 1, _HASHED_TOGETHER])
+def test_a_fingerprint_is_the_hash_of_a_shards_lines(build, length):
+    lines = [
+        build.chat(f"{n}", text="x" * length, model=("gpt-4o", "o3")[n % 3 // 2]) for n in range(40)
+    ]
+    for shard in build.plan_of(lines, build.source, limits=Limits(requests_per_batch=17)).shards:
+        content = build.source.read_bytes()
+        mine = b"".join(content[run.begin : run.end] for run in runs(shard.ranges))
+        assert shard.fingerprint == hashlib.sha256(mine).hexdigest()
+        assert (shard.bytes, shard.lines) == (len(mine), mine.count(b"\n"))
 
 
 def test_the_same_input_gives_the_same_plan_and_another_byte_another_fingerprint(build):
