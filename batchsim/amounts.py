@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from decimal import Decimal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 _DAY = 86_400
 
@@ -24,7 +27,7 @@ def money(amount: Decimal) -> str:
     """US dollars: cents from ten cents on, two significant digits below."""
     if not amount:
         return "$0"
-    decimals = 2 if amount >= Decimal("0.1") else 1 - amount.adjusted()
+    decimals = 2 if 10 * amount >= 1 else 1 - amount.adjusted()
     return f"${amount:,.{decimals}f}"
 
 

@@ -53,10 +53,13 @@ def scenario_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def faults_in(plan: Path | None) -> Faults:
     """The faults in a plan, none without one. Raises UsageError for a plan that is wrong."""
-    from batchsim.backends.fake.faults import NO_FAULTS
+    if plan is None:
+        from batchsim.backends.fake.faults import NO_FAULTS
+
+        return NO_FAULTS
     from batchsim.backends.fake.plans import read_plan
 
-    return NO_FAULTS if plan is None else read_plan(plan)
+    return read_plan(plan)
 
 
 def list_scenarios() -> None:

@@ -22,7 +22,9 @@ from batchsim.errors import UsageError
 
 if TYPE_CHECKING:
     from batchsim.domain.batches import Batch
+    from batchsim.server.door import Handler
     from batchsim.server.fakes import Fakes
+    from batchsim.wire import App
 
 MOST_VERDICTS = 10
 """So many keys get their verdict when the server stops."""
@@ -125,7 +127,6 @@ def serve(
     Prints the two lines that a shell needs to point clients here. Every API key sees its own files
     and batches only. Stop it with Ctrl-C.
     """
-    from batchsim.server.control import Control
     from batchsim.server.fakes import Fakes
     from batchsim.server.log import log_on_stderr
     from batchsim.server.process import prepare_process, settle_process
@@ -153,7 +154,7 @@ def serve(
         stopped = stack.enter_context(until_stopped())
         address = stack.enter_context(
             running(
-                Control(fakes, app, keys) if control else app,
+                _levers(fakes, app, keys) if control else app,
                 host=host,
                 port=port,
                 has_keys=bool(tokens),
@@ -168,6 +169,12 @@ def serve(
         finally:
             _tell_verdicts(fakes)
     return ALL_GOOD
+
+
+def _levers(fakes: Fakes, app: App, keys: tuple[str, ...] | None) -> Handler:
+    from batchsim.server.control import Control
+
+    return Control(fakes, app, keys)
 
 
 def _clock(speed: float) -> Clock:

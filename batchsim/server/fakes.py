@@ -10,8 +10,7 @@ import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
-
-from filelock import FileLock, Timeout
+from typing import TYPE_CHECKING
 
 from batchsim.backends.fake import FakeBackend, Faults, Pacing
 from batchsim.backends.fake.faults import NO_FAULTS
@@ -23,9 +22,13 @@ from batchsim.errors import UsageError
 from batchsim.jsonl import replace_file
 from batchsim.server.clock import AdjustableClock
 from batchsim.stores import Store
-from batchsim.stores.disk import DiskStore
 from batchsim.stores.memory import MemoryStore
 from batchsim.wire import Tenants
+
+if TYPE_CHECKING:  # what only a folder needs is imported late
+    from filelock import FileLock
+
+    from batchsim.stores.disk import DiskStore
 
 _CLOCK = "clock"
 _DIGEST = re.compile(r"[0-9a-f]{32}")
@@ -124,7 +127,7 @@ class Fakes:
     def _make(self, digest: str) -> FakeBackend:
         store = self._found.pop(digest, None)
         if store is None:
-            store = MemoryStore() if self._folder is None else DiskStore(self._folder / digest)
+            store = MemoryStore() if self._folder is None else _on_disk(self._folder / digest)
         return FakeBackend(
             seed=derived_seed(self._seed, digest),
             clock=self.clock,
@@ -136,6 +139,8 @@ class Fakes:
         )
 
     def _reopen(self, folder: Path) -> None:
+        from filelock import FileLock, Timeout
+
         try:
             folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.mkdir(exist_ok=True)
@@ -153,7 +158,7 @@ class Fakes:
                 hint="choose a folder that can be made and written: --data DIR",
             ) from None
         for digest in digests:
-            self._found[digest] = DiskStore(folder / digest)
+            self._found[digest] = _on_disk(folder / digest)
         ahead = self.faults.clock_ahead_by
         noted = [each.latest - ahead for each in self._found.values() if each.latest]
         latest = max([_noted(folder.parent / _CLOCK), *noted])
@@ -161,6 +166,12 @@ class Fakes:
             self.clock.advance_to(latest)
         for digest in digests:
             self.tenants.open(digest)
+
+
+def _on_disk(folder: Path) -> DiskStore:
+    from batchsim.stores.disk import DiskStore
+
+    return DiskStore(folder)
 
 
 def _noted(path: Path) -> float:

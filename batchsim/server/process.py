@@ -31,5 +31,4 @@ def settle_process() -> None:
 
     A tenth of the cost of a small answer is such looking, most of it at modules.
     """
-    gc.collect()
     gc.freeze()

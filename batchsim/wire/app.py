@@ -19,7 +19,7 @@ from batchsim.backends import Backend, Prompt
 from batchsim.domain import refusals
 from batchsim.domain.mishaps import Unanswered
 from batchsim.errors import AuthenticationFailed, BatchsimError
-from batchsim.wire import batches, files, models, openapi, problem, synchronous, uploads
+from batchsim.wire import batches, files, models, problem, synchronous, uploads
 from batchsim.wire.auth import authenticate
 from batchsim.wire.azure import Place, locate
 from batchsim.wire.message import Headers, Request, Response
@@ -36,6 +36,9 @@ ROUTES: tuple[Route, ...] = (
     *synchronous.ROUTES,
 )
 """The route table. A new part of the API adds its own ROUTES here."""
+
+DESCRIPTION_PATH = "/openapi.json"
+"""Where the description of the surface is. Everybody may read it."""
 
 _TABLE = Table(ROUTES)
 _LOOKS = Table(route for route in ROUTES if route.is_look)
@@ -114,7 +117,11 @@ class App:
         )
 
     def _answer(self, request: Request, place: Place) -> Response:
-        if request.path == openapi.PATH and request.method == "GET":
+        if request.path == DESCRIPTION_PATH and request.method == "GET":
+            from batchsim.wire import (
+                openapi,
+            )  # the description and its schemas are seldom asked for
+
             return openapi.answer(ROUTES)
         found, identifier = _TABLE.find(place.path)
         if not found:

@@ -10,9 +10,6 @@ from batchsim.wire.message import Response
 from batchsim.wire.routes import Operation, Route
 from batchsim.wire.schemas import SCHEMAS, TEXT, identifier, reference
 
-PATH = "/openapi.json"
-"""Where the description is. Everybody may read it."""
-
 
 def answer(routes: tuple[Route, ...]) -> Response:
     """The description of `routes` as an answer."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, BinaryIO, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeVar
 
 from batchsim.backends import Page
 from batchsim.backends.arguments import check_service
@@ -37,12 +37,14 @@ from batchsim.domain.endpoints import is_openai_model
 from batchsim.domain.files import File
 from batchsim.domain.limits import OPENAI, Limits
 from batchsim.errors import UsageError
-from batchsim.responders import Answer
-from batchsim.responders.scripted import Source, scripted
+from batchsim.responders import Answer, Responder
 from batchsim.responders.simulated import simulated
 from batchsim.stores import Store
 from batchsim.stores.memory import MemoryStore
 from batchsim.stores.spool import reread
+
+if TYPE_CHECKING:
+    from batchsim.responders.scripted import Source
 
 Value = TypeVar("Value")
 
@@ -116,7 +118,7 @@ class FakeBackend(Clients):
             pacing=pacing_of(pacing),
             faults=NO_FAULTS,
             limits=limits,
-            respond=simulated if responder is None else scripted(responder),
+            respond=_responder(responder),
             may_ask_early=responder is None,
             supports=supports,
             shuffled=order == "shuffled",
@@ -318,3 +320,11 @@ class FakeBackend(Clients):
 
     def _meet(self, fault: RequestFault | None, name: str, ask: Callable[[], Value]) -> Value:
         return ask() if fault is None else meet(fault, name, ask, self._service)
+
+
+def _responder(source: Source | None) -> Responder:
+    if source is None:
+        return simulated
+    from batchsim.responders.scripted import scripted
+
+    return scripted(source)
