@@ -62,6 +62,14 @@ class Response(NamedTuple):
     request_id: str | None
     body: Any
 
+    @property
+    def reason(self) -> LineError:
+        """What a bad answer says of why it is one; its status code where it does not say."""
+        told = self.body.get("error") if isinstance(self.body, dict) else None
+        told = told if isinstance(told, dict) else {"message": told}
+        code = told.get("code") or told.get("type") or f"http_{self.status_code}"
+        return LineError(str(code), str(told.get("message") or ""))
+
 
 class LineError(NamedTuple):
     """Why a line was never run, such as `batch_expired` or `batch_cancelled`."""
@@ -96,12 +104,7 @@ class ResultLine(NamedTuple):
         """Why there is no good answer: the line's own error, or what the bad answer says."""
         if self.is_ok or self.error:
             return self.error
-        body = self.response.body if self.response else None
-        told = body.get("error") if isinstance(body, dict) else None
-        told = told if isinstance(told, dict) else {"message": told}
-        status = self.response.status_code if self.response else 0
-        code = told.get("code") or told.get("type") or f"http_{status}"
-        return LineError(str(code), str(told.get("message") or ""))
+        return (self.response or _NO_RESPONSE).reason
 
     @property
     def usage(self) -> Usage:
@@ -142,3 +145,4 @@ def _error(value: Any) -> LineError | None:
 
 
 _NO_USAGE = Usage()
+_NO_RESPONSE = Response(0, None, None)

@@ -42,16 +42,6 @@ from batchsim.domain.limits import OPENAI, Limits
 from batchsim.domain.lines import RequestLine, read_usual_line
 from batchsim.jsonl import Line
 
-__all__ = [
-    "KEYS",
-    "InputRules",
-    "InvalidLine",
-    "duplicate_custom_id",
-    "embedding_inputs",
-    "invalid_json_line",
-    "too_many_inputs",
-]
-
 KEYS = ("custom_id", "method", "url", "body")
 """The keys that every line needs, in the order in which their absence is reported."""
 

@@ -9,11 +9,11 @@ reason that stays (other 4xx, content policy, validation), and what somebody can
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
-from batchsim.domain.lines import ResultLine
+from batchsim.domain.lines import Response, ResultLine
 from batchsim.runner.policy import HOPELESS_LIMITS
 
 PASSING_STATUSES = frozenset({0, 408, 409, 429})
@@ -70,25 +70,20 @@ def is_blank(result: ResultLine) -> bool:
 
 
 def _may_pass(result: ResultLine) -> bool:
-    response = result.response
-    return response is not None and _is_passing(response.status_code, response.body)
+    return result.response is not None and _is_passing(result.response)
 
 
 def is_passing_answer(status_code: int, body: str) -> bool:
     """Whether the same request may be answered better later; `body` is JSON text."""
     try:
-        return _is_passing(status_code, orjson.loads(body))
+        value = orjson.loads(body)
     except ValueError:
-        return _is_passing(status_code, None)
+        value = None
+    return _is_passing(Response(status_code, None, value))
 
 
-def _is_passing(code: int, body: Any) -> bool:
+def _is_passing(response: Response) -> bool:
+    code = response.status_code
     if code == 429:
-        return _error_code(body) not in HOPELESS_LIMITS
+        return response.reason.code not in HOPELESS_LIMITS
     return code in PASSING_STATUSES or 500 <= code < 600
-
-
-def _error_code(body: Any) -> str | None:
-    error = body.get("error") if isinstance(body, dict) else None
-    code = error.get("code") or error.get("type") if isinstance(error, dict) else None
-    return code if isinstance(code, str) else None

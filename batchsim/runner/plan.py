@@ -22,11 +22,12 @@ from typing import BinaryIO, NamedTuple
 
 import orjson
 
+from batchsim.domain.batch_errors import too_many_inputs
 from batchsim.domain.batches import BatchError
 from batchsim.domain.endpoints import is_openai_model
 from batchsim.domain.limits import OPENAI, Limits
 from batchsim.domain.lines import RequestLine
-from batchsim.domain.validation import InputRules, too_many_inputs
+from batchsim.domain.validation import InputRules
 from batchsim.errors import InputError
 from batchsim.jsonl import Line, read_lines
 from batchsim.pricing.tokens import estimate_prompt_tokens

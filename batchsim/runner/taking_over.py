@@ -23,10 +23,11 @@ from typing import BinaryIO, cast
 import orjson
 
 from batchsim.backends import Backend
+from batchsim.domain.batch_errors import duplicate_custom_id, invalid_json_line
 from batchsim.domain.batches import Batch, BatchError
 from batchsim.domain.limits import Limits
 from batchsim.domain.lines import RequestLine
-from batchsim.domain.validation import InputRules, duplicate_custom_id, invalid_json_line
+from batchsim.domain.validation import InputRules
 from batchsim.errors import JobIncomplete, NotFound, UsageError
 from batchsim.jsonl import Line, open_input, read_lines
 from batchsim.runner.plan import Builder, GrowingShard, InvalidInput
