@@ -25,7 +25,7 @@ from batchsim.runner.polling import Looks
 from batchsim.runner.room import Room, Taken, queue_limits, queue_of, tokens_of
 from batchsim.runner.shard_state import ShardState, Stage
 from batchsim.runner.smallest import Smallest
-from batchsim.runner.spending import most
+from batchsim.runner.spending import Account, most
 from batchsim.runner.state import State
 from batchsim.runner.steps import Standing, Timed, standing
 
@@ -99,6 +99,11 @@ class Agenda:
         if self._has_swept and state.survey_cursor is None:
             self._has_swept = False
             self.looks.put_all(state, self.policy)
+
+    def held(self) -> Account:
+        """What the job has spent and reserved by now; counted only under a cap on cost."""
+        self.refresh()
+        return self.taken.money
 
     @property
     def is_collected(self) -> bool:

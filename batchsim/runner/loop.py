@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from batchsim.domain.limits import Limits
 from batchsim.errors import JobIncomplete
 from batchsim.runner import copies, settle
 from batchsim.runner.actions import Action, Done, Download, Stop, Upload, Wait
@@ -68,7 +67,7 @@ class Loop:
         self,
         journal: Journal,
         work: Workplace,
-        limits: Limits,
+        agenda: Agenda,
         observe: Callable[[Progress], None] | None,
         notices: Notices | None = None,
     ) -> None:
@@ -76,7 +75,7 @@ class Loop:
         self._work = work
         self._state = work.state
         self._clock = work.backend.clock
-        self._agenda = Agenda(work.state, work.policy, limits)
+        self._agenda = agenda
         self._observe = observe
         self._notices = notices
         self._message = ""
@@ -193,8 +192,7 @@ class Loop:
         """What must hold for the entries to be written: what costs is asked for only under the cap."""
         for entry in entries:
             if isinstance(entry, CreateIntended | AnswerIntended):
-                self._agenda.refresh()
-                held = self._agenda.taken.money
+                held = self._agenda.held()
                 return partial(check_reservation, held, self._work.policy, entry.reserved)
         return None
 

@@ -18,6 +18,7 @@ from batchsim.domain.parameters import is_text
 from batchsim.errors import InputError, JobIncomplete, UnaccountedBatches, UsageError
 from batchsim.jsonl import open_input
 from batchsim.runner.accounts import check_service
+from batchsim.runner.agenda import Agenda
 from batchsim.runner.content import ShardContent, changed_input
 from batchsim.runner.directory import JobDirectory, RequestLike
 from batchsim.runner.entries import Started
@@ -115,6 +116,7 @@ def run(
                 plan = None
                 moved = check_service(backend, state, policy)
                 _check_input(source, state.started, state)
+            agenda = Agenda(state, policy, limits)
             work = Workplace(
                 backend,
                 directory,
@@ -122,10 +124,11 @@ def run(
                 target,
                 state,
                 policy,
+                agenda.held,
                 limits,
                 plan.custom_ids if plan else None,
             )
-            loop = Loop(journal, work, limits, observe, notices)
+            loop = Loop(journal, work, agenda, observe, notices)
             if plan is not None:
                 loop.begin(plan, own)
             elif moved is not None:

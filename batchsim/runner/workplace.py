@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
@@ -19,6 +19,7 @@ from batchsim.runner.entries import Entry, Started
 from batchsim.runner.policy import Policy, is_passing
 from batchsim.runner.shard_entries import Blocked, Postponed
 from batchsim.runner.shard_state import Setback, ShardState
+from batchsim.runner.spending import Account
 from batchsim.runner.state import State
 
 Step = Entry | tuple[Entry, ...]
@@ -51,6 +52,8 @@ class Workplace:
     results: Path
     state: State
     policy: Policy
+    held: Callable[[], Account]
+    """What the job has spent and reserved by now, kept up entry by entry; only under a cap on cost."""
     limits: Limits = OPENAI
     custom_ids: CustomIdSpool | None = None
     seeking: dict[tuple[int, int, bool], float] = field(default_factory=dict)

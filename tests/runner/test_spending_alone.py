@@ -13,18 +13,19 @@ from batchsim.backends.fake import FakeBackend
 from batchsim.backends.fake.pacing import Pacing
 from batchsim.cli.shards import reserved, spent
 from batchsim.domain.batches import Usage
-from batchsim.domain.limits import HOUR
+from batchsim.domain.limits import HOUR, Limits
 from batchsim.domain.lines import RequestLine
 from batchsim.errors import JobIncomplete, OutcomeUnknown, Unavailable
 from batchsim.pricing.prices import cost
 from batchsim.responders import Answer
-from batchsim.runner.finishing import _Answers
+from batchsim.runner import room, spending
 from batchsim.runner.journal import Journal
+from batchsim.runner.kept_answers import KeptAnswers
 from batchsim.runner.loop import Loop
 from batchsim.runner.report import progress
 from batchsim.runner.run import Policy, run
 from batchsim.runner.shard_entries import AnswerIntended, AnswerSettled
-from batchsim.runner.spending import account
+from batchsim.runner.spending import account, account_of
 from batchsim.runner.state import fold
 from batchsim.runner.weighing import bounds
 
@@ -94,7 +95,7 @@ def test_reserved_and_settled_never_exceed_the_cap_whatever_write_is_the_last(bu
     """Killed at every write of the journal and of the answers; and again, at the same write."""
     caps = most_of_one(build) * Decimal("1.5"), most_of_one(build) * 9
     source = build.input(lines(build, 3))
-    append, keep, record = Journal.append, _Answers.keep, Loop._record
+    append, keep, record = Journal.append, KeptAnswers.keep, Loop._record
     life: dict = {}
 
     def until(write):
@@ -111,7 +112,7 @@ def test_reserved_and_settled_never_exceed_the_cap_whatever_write_is_the_last(bu
         assert money.settled + money.reserved <= life["cap"]
 
     monkeypatch.setattr(Journal, "append", until(append))
-    monkeypatch.setattr(_Answers, "keep", until(keep))
+    monkeypatch.setattr(KeptAnswers, "keep", until(keep))
     monkeypatch.setattr(Loop, "_record", held)
     for last in itertools.count():
         backend, results = Alone(), build.folder / f"results-{last}.jsonl"
@@ -266,3 +267,29 @@ def test_status_and_results_count_such_lines_at_the_ordinary_price(build):
     state = fold(journal(build))
     assert spent(progress(state, 0.0, "").by_shard) == expected == account(state).settled
     assert account(state).reserved == 0
+
+
+def test_what_a_line_costs_in_work_does_not_grow_with_the_shards(build, monkeypatch):
+    """What is held is kept up entry by entry, not summed over all shards for each line."""
+    calls = Counter()
+
+    def counted(shard):
+        calls["shard"] += 1
+        return account_of(shard)
+
+    for module in (spending, room):
+        monkeypatch.setattr(module, "account_of", counted)
+
+    def per_line(count):
+        calls.clear()
+        report = run(
+            build.input(lines(build, count)),
+            Alone(),
+            results=build.folder / f"results-{count}.jsonl",
+            limits=Limits(requests_per_batch=1),
+            policy=policy(Decimal(100), max_live=2, retries=0),
+        )
+        assert report.synchronous == count
+        return calls["shard"] / count
+
+    assert per_line(60) < 1.2 * per_line(15)
