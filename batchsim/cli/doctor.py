@@ -169,6 +169,8 @@ def _address(base_url: str | None) -> Iterator[Check]:
 
 def _reach(backend: OpenAIBackend) -> Iterator[Check]:
     yield Check("key", GOOD, backend.key_hint)
+    if backend.proxy is not None:
+        yield Check("proxy", NOTE, f"{backend.service} is reached through {shown(backend.proxy)}")
     for name, ask in (
         ("batches", lambda: backend.list_batches(limit=1)),
         ("files", lambda: backend.list_files(purpose="batch", limit=1)),

@@ -104,5 +104,7 @@ def _rate(prices: Any, *names: str) -> Decimal | None:
     for name in names:
         rate = getattr(prices, name, None)
         if rate is not None:
-            return Decimal(getattr(rate, "base", rate))
+            told = Decimal(getattr(rate, "base", rate))
+            if told.is_finite() and told > 0:  # what costs nothing or less is a gap in the list
+                return told
     return None

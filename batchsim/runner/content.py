@@ -46,7 +46,9 @@ class ShardContent(io.RawIOBase):
     def __exit__(self, kind: object, *_: object) -> None:
         self.close()
         if kind is None and self._hash.hexdigest() != self._plan.fingerprint:
-            raise changed_input(self._source)
+            held = [*runs(self._plan.ranges)]
+            lines = f"{held[0].first + 1:,} to {held[-1].first + held[-1].lines:,}"
+            raise changed_input(self._source, f"a line from {lines} is another")
 
     def buffered(self) -> io.BufferedReader:
         """The content behind a buffer, for callers that rely on full reads."""
@@ -100,9 +102,9 @@ class ShardContent(io.RawIOBase):
         return count
 
 
-def changed_input(source: Path) -> JournalError:
+def changed_input(source: Path, difference: str) -> JournalError:
     """The error for an input that is not the one that the job was planned for."""
     return JournalError(
-        f"the input {source} has changed since the job began",
+        f"the input {source} has changed since the job began: {difference}",
         hint="restore it to continue the job, or give the changed input another results file",
     )

@@ -192,7 +192,7 @@ def _check_input(source: Path, started: Started, state: State) -> None:
     with open_input(source) as stream:
         size = stream.seek(0, os.SEEK_END)
     if size != started.bytes:
-        raise changed_input(source)
+        raise changed_input(source, f"it has {size:,} bytes and had {started.bytes:,}")
     for shard in state.shards.values():
         with ShardContent(source, shard.plan) as content:
             content.read_through()

@@ -93,7 +93,7 @@ def read_request(line: Line, source: Path) -> RequestLine:
         body = value["body"]
         return RequestLine(line.number, value["custom_id"], value["url"], body.get("model"), body)
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise changed_input(source) from None
+        raise changed_input(source, f"line {line.number:,} holds no request") from None
 
 
 def _listed(value: Any) -> list[Any]:

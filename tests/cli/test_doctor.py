@@ -1,5 +1,6 @@
 import io
 import json
+import socket
 
 import pytest
 
@@ -34,6 +35,21 @@ def test_the_key_is_shown_by_its_end_only(batchsim, real, monkeypatch) -> None:
     for key, shown in (("sk-abcdefghijklmnopqrst", "sk-…qrst"), ("secret", "…")):
         assert OpenAIBackend(OpenAI(api_key=key)).key_hint == shown
     assert "sk-batchsim" not in batchsim("doctor").stdout
+
+
+def test_the_proxy_is_named_without_its_password(batchsim, monkeypatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    monkeypatch.setenv("HTTPS_PROXY", f"http://user:secret@127.0.0.1:{port}")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    outcome = batchsim("doctor", "--base-url", "https://service.invalid/v1", "--json")
+    told = rows(outcome.stdout)
+    assert outcome.code == 1
+    assert told["proxy"][0] == "note"
+    assert told["proxy"][1].endswith(f"is reached through http://127.0.0.1:{port}")
+    assert "secret" not in outcome.stdout + outcome.stderr
 
 
 def test_without_a_key_it_says_what_is_missing(batchsim) -> None:

@@ -1,13 +1,18 @@
 """Telling duplicates from new ids, in little memory."""
 
+import itertools
+import os
+import subprocess
+import sys
 import tracemalloc
+from collections import Counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import batchsim.domain.custom_ids
-from batchsim.domain.custom_ids import LONGEST_OF_FEW, CustomIds
+from batchsim.domain.custom_ids import LONGEST_OF_FEW, CustomIds, _digest
 
 lengths = [1, LONGEST_OF_FEW, LONGEST_OF_FEW + 1, 10_000]
 
@@ -57,3 +62,39 @@ def test_an_id_costs_about_a_dozen_bytes(template):
     assert (
         used / number <= 30
     )  # the latest cost more, and so does the room that the filter has left
+
+
+def pairs_alike(alike, length):
+    """All texts of so many pairs, each pair one of two that the same weak hash does not tell apart."""
+    return ["".join(each) for each in itertools.product(alike, repeat=length)]
+
+
+HOSTILE = {
+    "one hash in Java": pairs_alike(("Aa", "BB"), 14),
+    "one sum of bytes": pairs_alike(("ad", "bc"), 14),
+    "one long beginning": [f"{'x' * 60}{number:05}" for number in range(1 << 14)],
+    "multiples of a power of two": [str(number << 20) for number in range(1 << 14)],
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_row_145_ids_made_to_collide_are_spread_evenly(kind):
+    """The digests are keyed anew in each process, so nobody can aim at them.
+
+    16,384 ids in as many places: 20 in one of them has a chance of less than one in 10^14.
+    """
+    for bits in (0, 20, 40):
+        crowds = Counter(_digest(each) >> bits & 0x3FFF for each in HOSTILE[kind])
+        assert max(crowds.values()) < 20
+
+
+def test_row_145_another_process_has_another_key():
+    script = "from batchsim.domain.custom_ids import _digest; print(_digest('request-1'))"
+    environment = {name: told for name, told in os.environ.items() if name != "PYTHONHASHSEED"}
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, check=True, env=environment
+        ).stdout
+        for _ in range(2)
+    }
+    assert len(told) == 2

@@ -26,9 +26,19 @@ def test_the_golden_run_has_the_digest_that_is_written_down():
     assert program("run").digest() == (HERE / "digest.txt").read_text("ascii").strip()
 
 
-def test_another_process_has_it_too():
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        ("-O",),
+        pytest.param(("-OO", "-W", "error", "-X", "dev"), marks=pytest.mark.slow),
+    ],
+    ids=" ".join,
+)
+def test_another_process_has_it_too(options):
+    """Row 122: also without assertions and docstrings, and where a warning is an error."""
     told = subprocess.run(
-        [sys.executable, HERE / "run.py"], capture_output=True, text=True, check=True
+        [sys.executable, *options, HERE / "run.py"], capture_output=True, text=True, check=True
     )
     assert told.stdout.split()[0] == (HERE / "digest.txt").read_text("ascii").strip()
 

@@ -1,11 +1,16 @@
 """How a client is made, over a real socket where only that tells the truth."""
 
+import gzip
+import importlib.util
 import io
 import socket
+import zlib
 
 import pytest
 
 from batchsim.backends.openai import OpenAIBackend
+from batchsim.backends.openai.connection import http_library
+from batchsim.backends.openai.encodings import decoded
 from batchsim.errors import (
     AuthenticationFailed,
     OutcomeUnknown,
@@ -24,6 +29,10 @@ CALLS = {
     "cancel_batch": lambda backend: backend.cancel_batch("batch_1"),
     "delete_file": lambda backend: backend.delete_file("file-1"),
     "list_batches": lambda backend: backend.list_batches(),
+}
+MORE_CALLS = {
+    "read_file": lambda backend: list(backend.read_file("file-1")),
+    "answer": lambda backend: backend.answer("/v1/embeddings", {"model": "m", "input": "x"}),
 }
 
 
@@ -61,16 +70,78 @@ def test_rows_017_to_019_nothing_makes_the_sdk_send_twice(serving, status):
         backend._client.close()
 
 
-@pytest.mark.parametrize("name", CALLS)
-def test_a_redirect_never_reaches_the_other_host(serving, name):
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("name", [*CALLS, "read_file", "answer"])
+def test_a_redirect_never_reaches_the_other_host(serving, name, status):
+    """Neither the request nor the key: a 303 says that the request was taken, the others not."""
     with serving(answer(BATCH)) as (elsewhere, strayed):
         extra = f"Location: {elsewhere}/batches\r\n"
-        with serving(answer(b"", status="307 Moved", extra=extra)) as (base_url, requests):
+        with serving(answer(b"", status=f"{status} Moved", extra=extra)) as (base_url, requests):
             backend = OpenAIBackend(base_url=base_url, api_key=KEY)
-            with pytest.raises(Refused, match="redirects"):
-                CALLS[name](backend)
+            writes = name not in ("list_batches", "read_file")
+            taken = OutcomeUnknown if writes else Unavailable
+            with pytest.raises(taken if status == 303 else Refused, match=r"303|redirects") as told:
+                (CALLS | MORE_CALLS)[name](backend)
+            assert KEY not in str(told.value)
             assert (len(requests), len(strayed)) == (1, 0)
             backend._client.close()
+
+
+PACKED = gzip.compress(b'{"id": "batch_1", "object": "batch", "status": "validating"}\n', mtime=0)
+ENCODED = {
+    "gzip, whole": ("gzip", PACKED, True),
+    "gzip, several": ("gzip", PACKED + PACKED, True),
+    "gzip, empty": ("gzip", b"", True),
+    "deflate": ("deflate", zlib.compress(gzip.decompress(PACKED)), True),
+    "gzip, cut": ("gzip", PACKED[:-9], False),
+    "gzip, without its checksum": ("gzip", PACKED[:-8], False),
+    "gzip, a wrong checksum": ("gzip", PACKED[:-8] + bytes(8), False),
+    "gzip, junk behind it": ("gzip", PACKED + b"junk", False),
+    "gzip that is none": ("gzip", BATCH, False),
+    "br": ("br", b"\x0b\x02\x80{}\n\x03", False),
+    "zstd": ("zstd", b"(\xb5/\xfd\x04\x00\x19\x00\x00{}\n", False),
+    "a word of its own": ("x-secret", BATCH, False),
+}
+
+
+@pytest.mark.parametrize("encoding", ENCODED)
+def test_row_128_a_file_in_an_encoding_nobody_asked_for_is_whole_or_broken(serving, encoding):
+    name, content, is_whole = ENCODED[encoding]
+    with serving(answer(content, extra=f"Content-Encoding: {name}\r\n")) as (base_url, _):
+        backend = OpenAIBackend(base_url=base_url, api_key=KEY)
+        if is_whole:
+            members = content.count(PACKED) if name == "gzip" else 1
+            assert b"".join(backend.read_file("file-1")) == members * gzip.decompress(PACKED)
+        else:
+            with pytest.raises(TransferBroken):
+                list(backend.read_file("file-1"))
+        backend._client.close()
+
+
+UNREADABLE = ("gzip, a wrong checksum", "gzip that is none", "br", "zstd")
+
+
+@pytest.mark.parametrize("encoding", UNREADABLE)
+@pytest.mark.parametrize("name", CALLS)
+def test_row_128_an_answer_that_cannot_be_decompressed_leaves_the_outcome_open(
+    serving, name, encoding
+):
+    word, content, _ = ENCODED[encoding]
+    with serving(answer(content, extra=f"Content-Encoding: {word}\r\n")) as (base_url, requests):
+        backend = OpenAIBackend(base_url=base_url, api_key=KEY)
+        with pytest.raises(Unavailable if name == "list_batches" else OutcomeUnknown):
+            CALLS[name](backend)
+        assert len(requests) == 1
+        backend._client.close()
+
+
+def test_row_128_a_bomb_is_taken_in_small_pieces():
+    bomb = gzip.compress(bytes(64 << 20), mtime=0)
+    headers = {"content-encoding": "gzip"}
+    response = http_library().Response(200, content=iter([bomb]), headers=headers)
+    sizes = [len(piece) for piece in decoded(response)]
+    assert sum(sizes) == 64 << 20
+    assert max(sizes) <= 1 << 20
 
 
 def test_a_short_content_is_noticed(serving):
@@ -204,3 +275,89 @@ def test_an_address_that_gives_the_key_away_is_refused(address, words) -> None:
 def test_a_network_of_ones_own_may_be_open(monkeypatch) -> None:
     monkeypatch.setenv("BATCHSIM_INSECURE", "1")
     OpenAIBackend(base_url="http://batchsim:8000/v1", api_key="sk-test").close()
+
+
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+ELSEWHERE = "http://service.invalid/v1"
+
+
+@pytest.fixture
+def no_proxies(monkeypatch):
+    for name in PROXIES:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    monkeypatch.setenv("BATCHSIM_INSECURE", "1")
+    return monkeypatch
+
+
+def through(address: str, user: str = "") -> str:
+    """A proxy at the address of what is serving."""
+    return address.removesuffix("/v1").replace("//", f"//{user}")
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+def test_row_113_a_proxy_is_heeded(serving, no_proxies, variable):
+    with serving(answer(BATCH)) as (address, requests):
+        no_proxies.setenv(variable, through(address, "user:secret@"))
+        backend = OpenAIBackend(base_url=ELSEWHERE, api_key=KEY)
+        assert CALLS["create_batch"](backend).id == "batch_1"
+        assert requests[0].startswith(b"POST http://service.invalid/v1/batches HTTP/1.1")
+        assert b"proxy-authorization: basic" in requests[0].lower()
+        assert backend.proxy == through(address)
+        backend.close()
+
+
+def test_row_113_a_proxy_that_opens_no_way_got_neither_request_nor_key(serving, no_proxies):
+    refusal = answer(b"no", status="403 Forbidden")
+    with serving(refusal) as (address, requests):
+        no_proxies.setenv("HTTPS_PROXY", through(address, "user:secret@"))
+        backend = OpenAIBackend(base_url=ELSEWHERE.replace("http:", "https:"), api_key=KEY)
+        with pytest.raises(Unavailable, match="403 Forbidden; nothing was sent") as told:
+            CALLS["create_batch"](backend)
+        assert requests[0].startswith(b"CONNECT service.invalid:443")
+        assert KEY.encode() not in requests[0]
+        assert "secret" not in str(told.value)
+        backend.close()
+
+
+@pytest.mark.parametrize(
+    "exempt", ["service.invalid", ".invalid", "*", "a.example, service.invalid"]
+)
+def test_row_113_no_proxy_is_heeded(serving, no_proxies, exempt):
+    with serving(answer(BATCH)) as (address, requests):
+        no_proxies.setenv("HTTP_PROXY", through(address))
+        no_proxies.setenv("NO_PROXY", exempt)
+        backend = OpenAIBackend(base_url=ELSEWHERE, api_key=KEY)
+        with pytest.raises(Unavailable, match="nothing was sent"):
+            CALLS["create_batch"](backend)
+        assert (requests, backend.proxy) == ([], None)
+        backend.close()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_row_113_this_machine_is_never_reached_through_a_proxy(serving, no_proxies, host):
+    with serving(answer(b"no")) as (proxy, strayed), serving(answer(BATCH)) as (address, requests):
+        no_proxies.setenv("ALL_PROXY", through(proxy))
+        no_proxies.setenv("HTTP_PROXY", "socks5://proxy.invalid:1080")
+        backend = OpenAIBackend(base_url=address.replace("127.0.0.1", host), api_key=KEY)
+        assert CALLS["create_batch"](backend).id == "batch_1"
+        assert (len(requests), strayed, backend.proxy) == (1, [], None)
+        backend.close()
+
+
+@pytest.mark.parametrize(
+    ("proxy", "words"),
+    [
+        ("socks5://user:secret@proxy.invalid:1080", "SOCKS proxy, for which the package socksio"),
+        ("gopher://user:secret@proxy.invalid", "a proxy that is none"),
+        ("http://user:secret@proxy.invalid:port", "a proxy that is none"),
+        ("http://[::1", "a proxy that is none"),
+    ],
+)
+def test_row_113_a_proxy_that_cannot_be_used_is_told_without_its_password(no_proxies, proxy, words):
+    if "socks" in proxy and importlib.util.find_spec("socksio"):
+        pytest.skip("SOCKS proxies can be used here")
+    no_proxies.setenv("HTTPS_PROXY", proxy)
+    with pytest.raises(UsageError, match=words) as told:
+        OpenAIBackend(base_url="https://service.invalid/v1", api_key=KEY)
+    assert "secret" not in f"{told.value} {told.value.hint}"

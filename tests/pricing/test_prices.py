@@ -1,10 +1,12 @@
 import subprocess
 import sys
 from decimal import Decimal
+from types import SimpleNamespace
 
 import pytest
 
 from batchsim.domain.batches import Usage
+from batchsim.pricing import prices
 from batchsim.pricing.prices import cost, price
 
 BATCH_PRICES = [
@@ -82,6 +84,17 @@ def test_nothing_used_costs_nothing():
 def test_an_unknown_model_has_no_price_rather_than_none_to_pay(model, batch):
     assert price(model, batch=batch) is None
     assert cost(model, Usage(1, 1), batch=batch) is None
+
+
+@pytest.mark.parametrize("rate", ["0", "-1", "NaN", "Infinity", "-Infinity"])
+def test_row_116_a_rate_that_can_be_none_makes_the_price_unknown(monkeypatch, rate):
+    """Zero included: what a batch costs is never told as nothing because the list has a gap."""
+    listed = SimpleNamespace(input_mtok=Decimal(rate), output_mtok=Decimal(1))
+    model = SimpleNamespace(get_prices=lambda _: listed, price_variants=())
+    monkeypatch.setattr(prices, "_find", lambda _: model)
+    name = f"priced-at-{rate}"
+    assert price(name, batch=True) is price(name, batch=False) is None
+    assert cost(name, Usage(1, 1), batch=True) is None
 
 
 def test_image_models_are_priced_at_their_image_rates():

@@ -266,9 +266,13 @@ def test_an_input_that_changed_is_refused(build, backend):
     lines = [build.chat("a"), build.chat("b")]
     run(build.input(lines), backend, results=build.results)
     same_size = build.source.read_bytes().replace(b"hello", b"hullo")
-    for content in (same_size, same_size + build.jsonl([build.chat("c")])):
+    longer = same_size + build.jsonl([build.chat("c")])
+    for content, difference in (
+        (same_size, "a line from 1 to 2 is another"),
+        (longer, f"it has {len(longer):,} bytes and had {len(same_size):,}"),
+    ):
         build.source.write_bytes(content)
-        with pytest.raises(JournalError, match="has changed"):
+        with pytest.raises(JournalError, match=f"has changed since the job began: {difference}"):
             run(build.source, backend, results=build.results)
 
 

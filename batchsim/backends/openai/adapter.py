@@ -30,6 +30,7 @@ from batchsim.backends.openai.connection import (
     connect,
     http_library,
     key_hint,
+    proxy_of,
     upload_timeout,
 )
 from batchsim.backends.openai.content import Rest, rest_of
@@ -91,6 +92,7 @@ class OpenAIBackend(Backend):
         self.service = str(client.base_url)
         self.account = account_of(client)
         self.key_hint = key_hint(client)
+        self.proxy = proxy_of(client)
         self.limits = self.provider.limits
         self._client: Any = client.with_options(max_retries=0)
         self._owns_client = own

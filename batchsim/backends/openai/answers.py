@@ -12,6 +12,7 @@ import orjson
 
 from batchsim.backends import Page
 from batchsim.backends.calls import Call
+from batchsim.backends.openai.encodings import decoded
 from batchsim.domain.batches import Batch
 from batchsim.domain.files import File
 from batchsim.errors import TransferBroken, Unavailable
@@ -71,7 +72,7 @@ def read_content(response: Any, call: Call) -> Iterator[bytes]:
             hint="check the base URL, and what stands between this machine and the service",
         )
     try:
-        for piece in response.iter_bytes():  # as they come: what waits for more is lost in a break
+        for piece in decoded(response):  # as they come: what waits for more is lost in a break
             for start in range(0, len(piece), BLOCK):
                 yield piece[start : start + BLOCK]
     except Exception as error:

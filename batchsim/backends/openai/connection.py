@@ -45,20 +45,61 @@ def answer_timeout() -> openai.Timeout:
 def connect(base_url: str | None, api_key: str | None, provider: Provider) -> openai.OpenAI:
     """A client that neither retries nor follows redirects. The environment fills what is None.
 
-    Raises AuthenticationFailed without a usable key, UsageError for a base URL that is none.
+    It goes through the proxy that the environment names for the address (HTTPS_PROXY, HTTP_PROXY,
+    ALL_PROXY, and NO_PROXY against them), but never to this machine itself.
+
+    Raises AuthenticationFailed without a usable key, UsageError for a base URL or a proxy that
+    is none.
     """
     import openai
 
     key = key_of(api_key, provider)
+    address = address_of(base_url, provider)
     timeout = openai.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS, pool=CONNECT_SECONDS)
     return openai.OpenAI(
         api_key=key,
-        base_url=address_of(base_url, provider),
+        base_url=address,
         timeout=timeout,
         max_retries=0,
         default_headers={provider.key_header: key} if provider.key_header else None,
-        http_client=openai.DefaultHttpxClient(follow_redirects=False, timeout=timeout),
+        http_client=_http_client(address, timeout),
     )
+
+
+def _http_client(address: str, timeout: openai.Timeout) -> Any:
+    import openai
+
+    options: dict[str, Any] = {"follow_redirects": False, "timeout": timeout}
+    if urlsplit(address).hostname in LOOPBACK:
+        # With a transport of its own a client heeds no proxies, but still SSL_CERT_FILE.
+        options["transport"] = http_library().HTTPTransport()
+    try:
+        return openai.DefaultHttpxClient(**options)
+    except ImportError:
+        raise UsageError(
+            "the environment names a SOCKS proxy, for which the package socksio is missing",
+            hint="pip install socksio, or name an HTTP proxy in HTTPS_PROXY",
+        ) from None
+    except Exception:  # noqa: BLE001 - its words may hold the proxy's password
+        raise UsageError(
+            "the environment names a proxy that is none",
+            hint="HTTPS_PROXY, HTTP_PROXY and ALL_PROXY look like http://proxy.example.com:3128",
+        ) from None
+
+
+def proxy_of(client: openai.OpenAI) -> str | None:
+    """The proxy between here and the service, such as `http://proxy:3128`; None without one.
+
+    Its user name and password are not told.
+    """
+    address = http_library().URL(str(client.base_url))
+    transport = client._client._transport_for_url(address)  # noqa: SLF001 - nothing else tells
+    proxy = getattr(getattr(transport, "_pool", None), "_proxy_url", None)
+    if proxy is None:
+        return None
+    host, port = proxy.host.decode(), proxy.port
+    host = f"[{host}]" if ":" in host else host
+    return f"{proxy.scheme.decode()}://{host}" + (f":{port}" if port else "")
 
 
 def key_of(api_key: str | None, provider: Provider) -> str:

@@ -23,6 +23,7 @@ LONGEST_MESSAGE = 500
 """Characters. Of an error page no more than this is shown."""
 
 NEVER_SENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError"})
+_DISTRUSTED = "SSLCertVerificationError"
 NEVER_SENDABLE = frozenset({"UnsupportedProtocol", "InvalidURL"})
 
 _SECRET = re.compile(r"\b(sk-|Bearer\s+)[^\s\"'<>,;]{4,}")
@@ -49,8 +50,9 @@ def translate(error: Exception, call: Call, *, key: object, now: float) -> Batch
             f"could not {call.words}: {_cause(error, key)}; nothing was sent",
             hint="names, ids and metadata are text without halves of surrogate pairs",
         )
-    if names & NEVER_SENT or _failed_handshake(error):
-        return call.unsent(_cause(error, key))
+    # openai 3.x lets some TLS errors through unwrapped; only this one is sure to be a handshake.
+    if names & (NEVER_SENT | {_DISTRUSTED}):
+        return _unsent(error, call, key)
     if "APIResponseValidationError" in names:
         return call.unanswered("the answer cannot be read")
     return call.unanswered(_cause(error, key))
@@ -100,19 +102,32 @@ def _message(envelope: Mapping[str, Any], body: Any) -> str | None:
     return plain if len(plain) <= LONGEST_MESSAGE else plain[:LONGEST_MESSAGE] + "..."
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error and what it was raised from: the SDK wraps, and so does its HTTP library."""
+def _chain(error: BaseException, *, whole: bool = False) -> Iterator[BaseException]:
+    """The error and what it was raised from: the SDK wraps, and so does its HTTP library.
+
+    The `whole` chain goes on with what was being handled, which may lead back to where it was.
+    """
     link: BaseException | None = error
     for _ in range(8):
         if link is None:
             return
         yield link
-        link = link.__cause__
+        link = link.__cause__ or (link.__context__ if whole else None)
 
 
-def _failed_handshake(error: BaseException) -> bool:
-    # openai 3.x lets some TLS errors through unwrapped; only this one is sure to be a handshake.
-    return any(type(link).__name__ == "SSLCertVerificationError" for link in _chain(error))
+def _unsent(error: BaseException, call: Call, key: object) -> BatchsimError:
+    """The error of a request that never left; where a certificate is to blame, that is told."""
+    chain = _chain(error, whole=True)
+    distrust = next((link for link in chain if type(link).__name__ == _DISTRUSTED), None)
+    if distrust is None:
+        return call.unsent(_cause(error, key))
+    told = str(getattr(distrust, "verify_message", None) or distrust).rstrip(".")
+    unsent = call.unsent(f"the service's certificate does not hold: {redacted(told, key)}")
+    unsent.hint = (
+        "check the base URL and this machine's clock; an authority of your own network's goes into "
+        "a file that SSL_CERT_FILE names"
+    )
+    return unsent
 
 
 def _cause(error: BaseException, key: object) -> str:
