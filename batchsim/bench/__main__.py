@@ -10,7 +10,7 @@ from importlib import import_module
 def main() -> None:
     """Run the program that the first argument names."""
     name, *arguments = sys.argv[1:]
-    for home in ("programs", "traffic"):  # the second only when needed: it costs memory
+    for home in ("programs", "traffic", "parts"):  # the others only when needed: they cost memory
         program = getattr(import_module(f"batchsim.bench.{home}"), name, None)
         if program is not None:
             sys.stdout.write(json.dumps({"facts": program(*arguments)}) + "\n")

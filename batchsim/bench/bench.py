@@ -70,7 +70,8 @@ class Bench:
         for number in range(1, rounds + 1):
             costs = dict(self._round(f"round {number} of {rounds}"))
             for row, figures in zip(self._rows, found, strict=True):
-                figures.append(row.figure(costs))
+                lines = self._shapes[row.shape].lines if row.per_line else 1
+                figures.append(row.figure(costs) / lines)
         return [
             Result(row, self._input(row.shape), tuple(figures))
             for row, figures in zip(self._rows, found, strict=True)

@@ -5,19 +5,16 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from math import log
 from pathlib import Path
 from typing import Any
 
 from batchsim import __version__
 from batchsim.bench.bench import Result
+from batchsim.bench.explained import PARTS_KEY, SLOPE_KEY, Entry, explanations
 from batchsim.clock import Clock
 from batchsim.errors import InputError
-
-Entry = Mapping[str, Any]
-"""One run as JSON: when, where, how, and its rows."""
 
 
 def entry(results: Sequence[Result], clock: Clock, *, rounds: int, quick: bool) -> Entry:
@@ -33,7 +30,6 @@ def entry(results: Sequence[Result], clock: Clock, *, rounds: int, quick: bool) 
         "rounds": rounds,
         "quick": quick,
         "rows": [_row(result) for result in results],
-        "slopes": slopes(results),
     }
 
 
@@ -53,24 +49,6 @@ def _row(result: Result) -> dict[str, Any]:
     }
 
 
-def slopes(results: Sequence[Result]) -> dict[str, float]:
-    """How multiples grow with the number of lines, by row: the power of lines; 0 is linear cost.
-
-    From the least to the most lines of 400 B that a row was measured with.
-    """
-    found: dict[str, float] = {}
-    for key in ("validate", "run"):
-        points = [
-            (int(result.input.split()[0].replace(",", "")), result.figure)
-            for result in results
-            if result.row.key == key and result.row.unit == "x" and result.input.endswith("400 B")
-        ]
-        (few, first), (many, last) = (min(points), max(points)) if points else ((1, 1.0), (1, 1.0))
-        if many > few and first > 0 < last:
-            found[f"{key}, {few:,} to {many:,} lines"] = log(last / first) / log(many / few)
-    return found
-
-
 def markdown(now: Entry, before: Entry | None) -> Iterator[str]:
     """The lines of the table. `before` is an earlier run, whose figures stand beside those of now."""
     past = {(row["what"], row["input"]): row["figure"] for row in before["rows"]} if before else {}
@@ -78,6 +56,8 @@ def markdown(now: Entry, before: Entry | None) -> Iterator[str]:
     yield f"| what | input | figure | range | of | target | met |{earlier}"
     yield "| --- | --- | --- | --- | --- | --- | --- |" + (" --- |" if before else "")
     for row in now["rows"]:
+        if row["key"] in (PARTS_KEY, SLOPE_KEY):
+            continue
         target = "" if row["target"] is None else shown(row["target"], row["unit"])
         spread = f"{number(row['least'])} to {number(row['most'])}"
         met = {True: "yes", False: "no", None: ""}[row["met"]]
@@ -88,8 +68,7 @@ def markdown(now: Entry, before: Entry | None) -> Iterator[str]:
             cells.append("" if figure is None else shown(figure, row["unit"]))
         yield f"| {' | '.join(cells)} |"
     yield ""
-    for name, power in now["slopes"].items():
-        yield f"{name}: cost per line grows as lines to the power of {power:+.3f}"
+    yield from explanations(now)
     facts = ", ".join(str(now[name]) for name in ("at", "system"))
     yield f"batchsim {now['batchsim']}, Python {now['python']}, orjson {now['orjson']}; {facts}"
     yield f"median of {now['rounds']}{', quick' if now['quick'] else ''}"

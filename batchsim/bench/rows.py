@@ -36,13 +36,15 @@ class Row(NamedTuple):
     """The first is what is measured; its shape is that of the row."""
     take: Callable[..., float]
     unit: str
-    """`x` for a multiple of the floor, or `ms`, `s`, `MB` (1,000,000 bytes), `/s`."""
+    """`x` for a multiple of the floor, or `us`, `ms`, `s`, `MB` (1,000,000 bytes), `/s`."""
     target: float | None = None
     """None where nothing is asked: the figure only explains another."""
     floor: str = ""
     """What the figure is a multiple of, or what was taken off it."""
     needs: str = ""
     """A package without which the row is left out."""
+    per_line: bool = False
+    """Whether the figure is that of one line of the input."""
 
     @property
     def shape(self) -> str:
@@ -102,6 +104,11 @@ def memory(cost: Cost, other: Cost) -> float:
 def seconds_beyond(cost: Cost, other: Cost) -> float:
     """Wall seconds over those of the other program."""
     return cost.wall - other.wall
+
+
+def cpu_microseconds_beyond(cost: Cost, other: Cost) -> float:
+    """CPU microseconds over those of the other program."""
+    return 1e6 * (cost.cpu - other.cpu)
 
 
 def cpu_milliseconds_beyond(cost: Cost, other: Cost) -> float:

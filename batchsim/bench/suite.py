@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
+from batchsim.bench.explained import FLOOR_ROW, PARTS_KEY, SLOPE_KEY, SUM_ROW
+from batchsim.bench.measure import Cost
+from batchsim.bench.parts import ACTIVITIES, FLOOR, PARTS, least
 from batchsim.bench.rows import (
     BARE,
     Program,
     Row,
     command,
     cpu,
+    cpu_microseconds_beyond,
     cpu_milliseconds_beyond,
     cpu_of_lines,
     fact,
@@ -20,42 +25,43 @@ from batchsim.bench.rows import (
     wall_of_lines,
 )
 
-_PARSING = "one orjson pass"
 _INTERPRETER = "bare interpreter"
 
 
 def _of_lines(key: str, what: str, program: Callable[[str], Program], shape: str) -> Row:
     """CPU time of a command's lines; the target is still to be set."""
     measured = program(shape), program("one"), ours(shape, "parse")
-    return Row(key, f"{what}, CPU", measured, cpu_of_lines, "x", floor=_PARSING)
+    return Row(key, f"{what}, CPU", measured, cpu_of_lines, "x", floor=FLOOR_ROW)
+
+
+def _validate_command(shape: str) -> Program:
+    # More than 50,000 lines are too many for a batch, and nothing else is wrong with them.
+    return command(shape, "validate", "{}")._replace(endings=(0, 2))
+
+
+def _run_command(shape: str) -> Program:
+    return command(shape, "run", "--fake", "{}", "-o", "results.jsonl")
 
 
 def _validate(shape: str, most: float, megabytes: float) -> tuple[Row, ...]:
-    def program(shape: str) -> Program:
-        # More than 50,000 lines are too many for a batch, and nothing else is wrong with them.
-        return command(shape, "validate", "{}")._replace(endings=(0, 2))
-
-    peak = program(shape), BARE
+    peak = _validate_command(shape), BARE
     return (
-        _of_lines("validate", "validate", program, shape)._replace(target=most),
+        _of_lines("validate", "validate", _validate_command, shape)._replace(target=most),
         Row("validate", "validate, memory", peak, memory, "MB", megabytes, _INTERPRETER),
     )
 
 
 def _run(shape: str, most: float, megabytes: float, *, cores: int = 1) -> tuple[Row, ...]:
-    def program(shape: str) -> Program:
-        return command(shape, "run", "--fake", "{}", "-o", "results.jsonl")
-
-    row = _of_lines("run", "run --fake", program, shape)._replace(target=most)
+    row = _of_lines("run", "run --fake", _run_command, shape)._replace(target=most)
     if cores > 1:
         row = row._replace(what="run --fake, wall", take=wall_of_lines)
-    peak = program(shape), BARE
+    peak = _run_command(shape), BARE
     return row, Row("run", "run --fake, memory", peak, memory, "MB", megabytes, _INTERPRETER)
 
 
 def _fake(shape: str, most: float) -> Row:
     measured = ours(shape, "fake"), ours(shape, "parse")
-    return Row("fake", "the fake, create to output file, CPU", measured, cpu, "x", most, _PARSING)
+    return Row("fake", "the fake, create to output file, CPU", measured, cpu, "x", most, FLOOR_ROW)
 
 
 def _restore(shape: str) -> tuple[Row, ...]:
@@ -80,7 +86,7 @@ _IN_PROCESS = (
         cpu,
         "x",
         6.5,
-        _PARSING,
+        FLOOR_ROW,
     ),
     Row(
         "client",
@@ -110,6 +116,33 @@ _IN_PROCESS = (
     ),
 )
 
+
+def _parts(shape: str) -> tuple[Row, ...]:
+    program = (ours(shape, "parts"),)
+    return (
+        Row(PARTS_KEY, FLOOR_ROW, program, fact(FLOOR), "us"),
+        *(Row(PARTS_KEY, part.what, program, fact(part.name, FLOOR), "x") for part in PARTS),
+        *(
+            Row(PARTS_KEY, SUM_ROW + each, program, partial(_least, each), "x")
+            for each in ACTIVITIES
+        ),
+    )
+
+
+def _least(activity: str, cost: Cost) -> float:
+    return least(activity, cost.facts)
+
+
+def _slope(shape: str) -> tuple[Row, ...]:
+    """CPU of a line in microseconds."""
+    rows = []
+    for what, program in (("validate", _validate_command), ("run --fake", _run_command)):
+        measured = program(shape), program("one")
+        row = Row(SLOPE_KEY, what, measured, cpu_microseconds_beyond, "us", per_line=True)
+        rows.append(row)
+    return tuple(rows)
+
+
 _START = ours("one", "start", "serve")
 _BATCH = ours("short", "round_trip", "serve"), ours("short", "round_trip", "fixed")
 _POLLS = ours("one", "polls", "serve"), ours("one", "polls", "fixed")
@@ -126,6 +159,16 @@ _SERVE = tuple(
         ("serve-batch", "its memory", _BATCH, fact("server"), "MB", 80.0, ""),
         ("serve-polls", "polls over 16 connections", _POLLS, fact("rate"), "/s", 8_000.0, ""),
         ("serve-polls", "the same, as a share", _POLLS, fact("rate", of="rate"), "x", None, _FIXED),
+        ("serve-polls", "its CPU for one of them", _POLLS, fact("poll"), "us", None, ""),
+        (
+            "serve-polls",
+            "the same, as a multiple",
+            _POLLS,
+            fact("poll", of="poll"),
+            "x",
+            None,
+            _FIXED,
+        ),
         (
             "serve-polls",
             "longest wait of a poll while a batch runs",
@@ -191,6 +234,11 @@ ROWS: tuple[Row, ...] = (
     *_IN_PROCESS,
     *_SERVE,
     *_STARTS,
+    *_parts("short"),
+    *_parts("long"),
+    *_slope("short"),
+    *_slope("million"),
+    *_slope("ten-million"),
 )
 """All rows, in the order of the table."""
 

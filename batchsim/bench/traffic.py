@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import selectors
 import shutil
@@ -43,6 +44,17 @@ class Server(NamedTuple):
     def base_url(self) -> str:
         """What an OpenAI client takes."""
         return f"http://{self.host}:{self.port}/v1"
+
+    def cpu(self) -> float:
+        """The CPU seconds that it has taken so far, in whole ticks of the system's clock."""
+        status = Path(f"/proc/{self.pid}/stat")
+        if not status.exists():
+            command = ["ps", "-o", "time=", "-p", str(self.pid)]
+            told = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+            minutes, _, seconds = told.rpartition(":")
+            return 60 * float(minutes) + float(seconds)
+        user, system = status.read_text().rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
     def peak(self) -> float:
         """Its largest resident size so far in MB, or its present one where nothing else is told."""
@@ -176,8 +188,9 @@ def polls(path: str, kind: str, seconds: str = "3") -> Facts:
         batch_id = _create(connection, upload(connection, Path(path)))
         pollers = _Pollers(served, batch_id)
         pollers.run(0.5)
+        before = served.cpu()
         count, _ = pollers.run(float(seconds))
-        return {"rate": count / float(seconds)}
+        return {"rate": count / float(seconds), "poll": 1e6 * (served.cpu() - before) / count}
 
 
 def waits(path: str) -> Facts:

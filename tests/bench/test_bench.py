@@ -9,6 +9,7 @@ import pytest
 from batchsim.bench.bench import Bench, Result, chosen
 from batchsim.bench.inputs import SHAPES, smaller
 from batchsim.bench.measure import Cost, Failed, cost_of
+from batchsim.bench.parts import FLOOR, PARTS, parts
 from batchsim.bench.record import append_to, entry, last_in, markdown, number
 from batchsim.bench.rows import (
     BARE,
@@ -125,10 +126,72 @@ def test_the_table_says_figure_range_target_and_what_it_was_before() -> None:
         "| validate | 1,000,000 of 400 B | 4.00x | 4.00 to 4.00 | one pass | 1.50x | no |  |",
         "",
     ]
-    assert "validate, 50,000 to 1,000,000 lines: cost per line grows" in table[5]
-    assert table[5].endswith("to the power of +0.231")  # twice as much for 20 times the lines
+    assert table[5].startswith("batchsim ")
     assert json.loads(json.dumps(now)) == now
     assert [number(each) for each in (1234.5, 0.0123, 7.0)] == ["1,234", "0.0123", "7.00"]
+
+
+def test_below_stand_the_parts_of_a_line_their_sums_and_what_was_missed_by_how_much() -> None:
+    """With each part at a fixed cost: 1x in the first input, 2x in the second."""
+    inputs = {"short": ("50,000 of 400 B", 2.0), "long": ("50,000 of 4 KB", 5.0)}
+    results = []
+    for times, (shape, (name, pass_us)) in enumerate(inputs.items(), start=1):
+        facts = {FLOOR: pass_us, **{part.name: times * pass_us for part in PARTS}}
+        costs = {ours(shape, "parts"): Cost(1.0, 1.0, 1.0, facts)}
+        rows = [row for row in ROWS if row.key == "parts" and row.shape == shape]
+        results += [Result(row, name, (row.figure(costs),)) for row in rows]
+    validate = next(row for row in ROWS if row.key == "validate" and row.shape == "short")
+    results.append(Result(validate, "50,000 of 400 B", (1.5,)))
+    table = list(markdown(entry(results, VirtualClock(), rounds=1, quick=False), None))
+    assert table[2] == (
+        "| validate, CPU | 50,000 of 400 B | 1.50x | 1.50 to 1.50 | one orjson pass | 1.25x | no |"
+    )
+    head = table.index(
+        "| part | 50,000 of 400 B | 50,000 of 4 KB | validate | the fake | run --fake |"
+    )
+    assert (
+        table[head + 2] == "| split the file into lines | 1.00x | 2.00x | once | once | 2 times |"
+    )
+    assert table[head + 2 + len(PARTS) :][:8] == [
+        "| **validate, the sum** | 4.00x | 8.00x | sum |  |  |",
+        "| **the fake, the sum** | 7.00x | 14.00x |  | sum |  |",
+        "| **run --fake, the sum** | 16.00x | 32.00x |  |  | sum |",
+        "",
+        "- one orjson pass, 50,000 of 400 B: 2.00 us of CPU a line; where the targets were set, 2.4 us",
+        "- one orjson pass, 50,000 of 4 KB: 5.00 us of CPU a line; where the targets were set, 7.0 us",
+        "- validate, CPU, 50,000 of 400 B: 3.0 us a line; the target of 1.25x was 3.0 us where it was set",
+        table[-2],
+    ]
+
+
+def test_the_slope_is_what_a_line_costs_of_few_and_of_many(tmp_path: Path, monkeypatch) -> None:
+    seconds = {"no": 0.0, "one": 0.5, "short": 1.0, "million": 13.0}
+
+    def cost(command: list[str], folder: Path, endings: tuple[int, ...]) -> Cost:
+        name = next(each for each in command if each.endswith(".jsonl"))
+        return Cost(1.0, seconds[Path(name).stem], 1.0, {})
+
+    monkeypatch.setattr("batchsim.bench.bench.cost_of", cost)
+    monkeypatch.setattr("batchsim.bench.bench.Bench._prepare", lambda *_: None)
+    rows, _ = chosen(ROWS, ("slope",), large=True, huge=False)
+    results = Bench(rows, tmp_path, quick=False, tell=lambda _: None).run(1)
+    table = list(markdown(entry(results, VirtualClock(), rounds=1, quick=False), None))
+    assert table[4:9] == [
+        "CPU of a line by the number of lines; its ratio is 1 where cost is linear:",
+        "",
+        "| | 50,000 of 400 B | 1,000,000 of 400 B | ratio |",
+        "| --- | --- | --- | --- |",
+        "| validate | 10.00 us | 12.50 us | 1.25 |",
+    ]
+
+
+def test_each_part_of_a_line_is_measured(tmp_path: Path) -> None:
+    path = tmp_path / "input.jsonl"
+    SHAPES["thousand"].write(path)
+    facts = parts(str(path))
+    assert set(facts) == {FLOOR, *(part.name for part in PARTS)}
+    assert min(facts.values()) >= 0
+    assert [each.name for each in tmp_path.iterdir()] == ["input.jsonl"]
 
 
 def test_a_history_gives_the_last_run_of_the_same_kind(tmp_path: Path) -> None:
@@ -174,6 +237,7 @@ def test_rows_are_chosen_by_key_size_and_what_is_installed(monkeypatch) -> None:
         ("round_trip", "thousand", "fixed"),
         ("transfer", "thousand", "serve"),
         ("polls", "one", "serve", "0.2"),
+        ("parts", "thousand"),
         ("polls", "one", "fixed", "0.2"),
     ],
     ids="-".join,

@@ -34,6 +34,24 @@ def test_too_little_room_is_told_before_anything_is_written(batchsim, monkeypatc
     assert "hint: name another folder with --folder, or measure less" in ran.stderr
 
 
+def test_how_much_room_is_taken_is_told_first_and_all_of_it_given_back(
+    batchsim, monkeypatch, tmp_path
+) -> None:
+    def measure(bench, rounds):
+        (bench._folder / "large.jsonl").write_bytes(b"large")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("batchsim.bench.bench.Bench.run", measure)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: Room(free=100 << 30))
+    folder = tmp_path / "here"
+    folder.mkdir()
+    ran = batchsim("bench", "--huge", "--only", "slope", "--folder", str(folder))
+    assert ran.code == 130
+    told = f"{folder} has 100.0 GiB of room, and up to 48.0 GiB are taken meanwhile"
+    assert ran.stderr.startswith(told)
+    assert not list(folder.iterdir())
+
+
 def test_what_is_no_history_is_told_before_anything_is_measured(batchsim):
     Path("notes.txt").write_text("buy milk\n")
     ran = batchsim("bench", "--history", "notes.txt")
