@@ -22,6 +22,7 @@ from batchsim.jsonl import replace_file, replace_or_remove
 from batchsim.runner.differences import Claim, Difference
 from batchsim.runner.directory import JobDirectory
 from batchsim.runner.entries import Tally
+from batchsim.runner.index_files import Records, write_index
 from batchsim.runner.outcomes import Outcome
 from batchsim.runner.places import status_code, verdict
 from batchsim.runner.shard_entries import Downloaded, Origin, Source
@@ -87,9 +88,10 @@ def collect(
                 example = sorter.sort(path, source)
                 if example is not None:
                     raise ForeignResults(source, path, example)
-        sorter.fill_gaps(shard, records)
+        ours = Records(records)
+        sorter.fill_gaps(shard, ours.write)
         index = stack.enter_context(replace_file(directory.index(number), private=True))
-        index.write(sorter.index.to_bytes())
+        write_index(index, sorter.index, ours)
     counts = sorter.index.counts()
     return Gathered(
         _tally(counts, sorter),

@@ -1,10 +1,11 @@
-"""The result files in the job directory: still what came from the service, before they are used.
+"""The files in the job directory: still what came from the service, and what was made of it.
 
 Theory of operation. A download is noted with its hash. What this process wrote it need not doubt;
 what an earlier one left may have changed since, by a failing disk or a person. So before results are
 placed, and before they are written, such files are read again. One that has changed is fetched once
 more: dropped, where its shard has not been collected; in its place where it has, since what comes
-must then have the hash that was noted, and what was made of it stays true.
+must then have the hash that was noted, and what was made of it stays true. An index that has changed is
+made anew from them, as it was when its shard was collected.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from pathlib import Path
 
 from batchsim.errors import JournalError
 from batchsim.jsonl import BLOCK
+from batchsim.runner import settle
 from batchsim.runner.fetch import fetch
+from batchsim.runner.index_files import is_whole
 from batchsim.runner.shard_entries import Downloaded
-from batchsim.runner.shard_state import ShardState
+from batchsim.runner.shard_state import ShardState, Stage
 from batchsim.runner.workplace import Workplace
 
 
@@ -35,7 +38,7 @@ def damaged(work: Workplace, shard: ShardState) -> Iterator[Downloaded]:
 
 
 def mend(work: Workplace) -> None:
-    """Fetch every damaged download of the job again.
+    """Fetch every damaged download of the job again, and make every damaged index anew.
 
     Raises what fetching raises, and JournalError when the service has other bytes now.
     """
@@ -50,6 +53,21 @@ def mend(work: Workplace) -> None:
                     "downloaded",
                     hint="a result file never changes: see whose service this is",
                 )
+        _mend_index(work, shard)
+
+
+def _mend_index(work: Workplace, shard: ShardState) -> None:
+    number = shard.plan.shard
+    path = work.directory.index(number)
+    if shard.stage is not Stage.COLLECTED or path in work.verified:
+        return
+    if is_whole(work.directory, number, shard.plan.lines):
+        work.verified.add(path)
+    elif settle.place_again(work, shard) != shard.tally:
+        raise JournalError(
+            f"{path} was damaged, and the results beside it say other things now than when it was made",
+            hint="restore the job directory, or take the job's batches over: batchsim recover",
+        )
 
 
 def sha256_of(path: Path) -> str | None:

@@ -41,6 +41,10 @@ from batchsim.runner.spending import paid
 from batchsim.runner.weighing import divide, weigh
 from batchsim.runner.workplace import Step, Workplace, batch_of, words
 
+_JobAction = (
+    actions.Reconcile | actions.Survey | actions.Audit | actions.PlanRound | actions.Assemble
+)
+
 
 def perform(work: Workplace, action: actions.Action) -> Iterator[tuple[Entry, ...]]:
     """Do `action`, telling what is about to happen and what did."""
@@ -52,9 +56,9 @@ def perform(work: Workplace, action: actions.Action) -> Iterator[tuple[Entry, ..
 
 
 def _guarded(work: Workplace, action: actions.Action) -> Iterator[Step]:
-    if isinstance(action, actions.BeginFinish | actions.PlanRound):
-        yield _by_ourselves(work, action)
-    elif isinstance(action, actions.Reconcile | actions.Survey | actions.Audit | actions.Assemble):
+    if isinstance(action, actions.BeginFinish):
+        yield FinishBegun()
+    elif isinstance(action, _JobAction):
         try:
             yield from _for_job(work, action)
         except (Unavailable, RateLimited) as error:
@@ -63,7 +67,8 @@ def _guarded(work: Workplace, action: actions.Action) -> Iterator[Step]:
         except AuthenticationFailed:
             raise
         except Refused as error:
-            what = "results" if isinstance(action, actions.Assemble) else "lists"
+            reads_results = isinstance(action, actions.PlanRound | actions.Assemble)
+            what = "results" if reads_results else "lists"
             yield Halted(reason=f"the {what} cannot be read: {words(error)}")
     elif isinstance(action, actions.ShardAction):
         try:
@@ -74,14 +79,6 @@ def _guarded(work: Workplace, action: actions.Action) -> Iterator[Step]:
             yield Blocked(shard=action.shard, reason=words(error))
 
 
-def _by_ourselves(work: Workplace, action: actions.Action) -> Step:
-    """What needs nobody else."""
-    match action:
-        case actions.BeginFinish():
-            return FinishBegun()
-    return settle.next_round(work)
-
-
 def _for_job(work: Workplace, action: actions.Action) -> Iterator[Step]:
     match action:
         case actions.Reconcile():
@@ -90,6 +87,9 @@ def _for_job(work: Workplace, action: actions.Action) -> Iterator[Step]:
             yield from watch.survey(work, action.after)
         case actions.Audit():
             yield from watch.audit(work)
+        case actions.PlanRound():
+            copies.mend(work)
+            yield settle.next_round(work)
         case actions.Assemble():
             copies.mend(work)
             yield settle.write_results(work)

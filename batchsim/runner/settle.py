@@ -11,7 +11,7 @@ from dataclasses import replace
 from batchsim.runner.assemble import assemble
 from batchsim.runner.collect import ForeignResults, Gathered, collect
 from batchsim.runner.content import ShardContent
-from batchsim.runner.entries import Entry, Finished, RoundPlanned
+from batchsim.runner.entries import Entry, Finished, RoundPlanned, Tally
 from batchsim.runner.plan import custom_ids_in
 from batchsim.runner.rounds import plan_round
 from batchsim.runner.shard_entries import Blocked, Collected, DownloadDropped, Origin, Planned
@@ -26,7 +26,7 @@ AT_ONCE = 100
 def gather(work: Workplace, number: int, shard: ShardState) -> Iterator[Entry]:
     """Place the results of a shard; where they are another batch's, a person has to look."""
     try:
-        gathered = _gathered(work, number, shard)
+        gathered = _place(work, shard, is_hurried=_is_hurried(work, work.backend.clock.now()))
     except ForeignResults as error:
         yield DownloadDropped(shard=number, source=error.source, reason=error.message)
         yield Blocked(shard=number, reason=f"{error.message}; {error.hint}")
@@ -34,15 +34,29 @@ def gather(work: Workplace, number: int, shard: ShardState) -> Iterator[Entry]:
         yield Collected(shard=number, **gathered._asdict())
 
 
-def _gathered(work: Workplace, number: int, shard: ShardState) -> Gathered:
-    is_hurried = work.state.hurried_at is not None and work.state.cancelled_at is None
+def place_again(work: Workplace, shard: ShardState) -> Tally:
+    """Make the index of a collected shard anew, as it was; what became of its lines."""
+    return _place(work, shard, is_hurried=_is_hurried(work, shard.since)).tally
+
+
+def _place(work: Workplace, shard: ShardState, *, is_hurried: bool) -> Gathered:
+    number, directory = shard.plan.shard, work.directory
     if work.custom_ids is not None and work.custom_ids.holds(number):
-        return collect(
-            shard, work.custom_ids.of_shard(number), work.directory, is_hurried=is_hurried
-        )
-    with ShardContent(work.source, shard.plan) as content:
-        ids = custom_ids_in(content.buffered())
-        return collect(shard, ids, work.directory, is_hurried=is_hurried)
+        ids = work.custom_ids.of_shard(number)
+        gathered = collect(shard, ids, directory, is_hurried=is_hurried)
+    else:
+        with ShardContent(work.source, shard.plan) as content:
+            ids = custom_ids_in(content.buffered())
+            gathered = collect(shard, ids, directory, is_hurried=is_hurried)
+    work.verified.add(directory.index(number))
+    return gathered
+
+
+def _is_hurried(work: Workplace, moment: float) -> bool:
+    """Whether by then the job was being finished without batches, and nobody had cancelled it."""
+    hurried, cancelled = work.state.hurried_at, work.state.cancelled_at
+    was_cancelled = cancelled is not None and cancelled <= moment
+    return hurried is not None and hurried <= moment and not was_cancelled
 
 
 def next_round(work: Workplace) -> tuple[Entry, ...]:

@@ -16,6 +16,7 @@ from operator import add
 from batchsim.errors import JournalError
 from batchsim.jsonl import BLOCK, read_all_at, read_at
 from batchsim.runner.directory import JobDirectory
+from batchsim.runner.index_files import read_index
 from batchsim.runner.places import Index
 from batchsim.runner.shard_entries import Planned, Source
 
@@ -41,7 +42,7 @@ class Shelf:
         """The places of the next lines: at most so many, and no more than a stretch."""
         try:
             if self._index is None:
-                self._index = Index.from_bytes(self._directory.index(self.number).read_bytes())
+                self._index = read_index(self._directory, self.number)
             index = self._index.part(self._next, self._next + min(most, _LINES))
             if not index or 0 in index.packed:
                 raise ValueError("a line has no place")
@@ -95,7 +96,8 @@ class Shelf:
     def _lacking(self, reason: object) -> JournalError:
         return JournalError(
             f"the job directory lacks results of shard {self.number}: {reason}",
-            hint="restore the files below 'shards' in the job directory",
+            hint="the command that began the job mends what it can; else restore the files below "
+            "'shards' in the job directory",
         )
 
 

@@ -18,6 +18,7 @@ from batchsim.domain.lines import LineError
 from batchsim.jsonl import Line, replace_file
 from batchsim.runner.directory import JobDirectory
 from batchsim.runner.entries import Skipped
+from batchsim.runner.index_files import Records, write_index
 from batchsim.runner.outcomes import Outcome, Verdict
 from batchsim.runner.places import Index, Place
 from batchsim.runner.records import record
@@ -59,13 +60,14 @@ class SkippedLines:
         index = Index.empty(len(self))
         offset = 0
         with replace_file(directory.file(SHARD, Source.RECORDS)) as stream:
+            records = Records(stream.write)
             for position, length in enumerate(self._lengths):
-                stream.write(self._spool.read(offset, length + 1))
+                records.write(self._spool.read(offset, length + 1))
                 verdict = Verdict(Outcome.INVALID)
                 index.put(position, Place(offset, length, Source.RECORDS, verdict, None))
                 offset += length + 1
         with replace_file(directory.index(SHARD)) as stream:
-            stream.write(index.to_bytes())
+            write_index(stream, index, records)
 
 
 def stand_in(skipped: Skipped) -> Planned:

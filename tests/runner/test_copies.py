@@ -6,9 +6,11 @@ from collections import Counter
 
 import pytest
 
-from batchsim.backends.fake import FakeBackend
+from batchsim.backends.fake import FakeBackend, Faults, LineFault
 from batchsim.domain.limits import Limits
 from batchsim.errors import JobIncomplete, JournalError, Unavailable
+from batchsim.runner import settle
+from batchsim.runner.entries import Tally
 from batchsim.runner.run import run
 
 ANSWERS = {f"id-{n}": f"answer {n}" for n in range(6)}
@@ -140,3 +142,70 @@ def test_other_bytes_than_were_noted_are_not_believed(build, backend, source, st
     with pytest.raises(JournalError, match="has other bytes now"):
         run(source, Changing(backend, lambda *call: None), results=build.results, limits=LIMITS)
     assert not build.results.exists()
+
+
+def swap(path):
+    """Two places the wrong way round: nothing but a hash tells."""
+    content = path.read_bytes()
+    path.write_bytes(content[16:32] + content[:16] + content[32:])
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+@pytest.fixture
+def lossy():
+    """Its first output file lacks a result, so that a record of ours stands for it, and a round follows."""
+    lost = LineFault("missing", custom_id="id-1", batch=1)
+    return FakeBackend(seed=1, pacing="quick", responder=ANSWERS, faults=Faults(lines=(lost,)))
+
+
+@pytest.mark.parametrize("harm", [swap, shorten, empty, remove])
+@pytest.mark.parametrize("name", ["index", "records.jsonl"])
+def test_an_index_that_changed_between_two_runs_is_made_anew_before_a_round(
+    build, lossy, source, start, name, harm
+):
+    start(lossy, "2 of 3 lines have a good result")
+    shards = build.job / "shards"
+    before = {path.name: path.read_bytes() for path in shards.iterdir()}
+    harm(shards / f"0001.{name}")
+    assert run(source, lossy, results=build.results, limits=LIMITS).all_ok
+    assert build.ids() == [*ANSWERS]
+    assert {name: (shards / name).read_bytes() for name in before} == before
+    batches = [batch.request_counts.total for batch in build.batches_of(lossy)]
+    assert sorted(batches) == [1, 3, 3], "only the line that was lost is sent again"
+
+
+@pytest.mark.parametrize("harm", [swap, shorten, empty, remove])
+def test_results_of_a_finished_job_are_never_restored_by_a_damaged_index(
+    build, backend, source, harm
+):
+    assert run(source, backend, results=build.results, limits=LIMITS).all_ok
+    whole = build.results.read_bytes()
+    build.results.unlink()
+    harm(build.job / "shards" / "0002.index")
+    assert run(source, backend, results=build.results, limits=LIMITS).all_ok
+    assert build.results.read_bytes() == whole == expected(backend, build)
+
+
+def test_an_index_is_not_made_anew_from_results_that_say_other_things(
+    build, backend, source, monkeypatch
+):
+    run(source, backend, results=build.results, limits=LIMITS)
+    build.results.unlink()
+    swap(build.job / "shards" / "0001.index")
+    monkeypatch.setattr(settle, "place_again", lambda work, shard: Tally(ok=2, missing=1))
+    with pytest.raises(JournalError, match="say other things now"):
+        run(source, backend, results=build.results, limits=LIMITS)
+    assert not build.results.exists()
+
+
+@pytest.mark.parametrize("harm", [swap, shorten, empty, remove])
+def test_places_of_invalid_lines_that_changed_are_noticed(build, backend, harm):
+    source = build.input([build.chat("a"), {"custom_id": "b"}])
+    run(source, backend, results=build.results, skip_invalid=True)
+    build.results.unlink()
+    harm(build.job / "shards" / "0000.index")
+    with pytest.raises(JournalError, match="lacks results of shard 0"):
+        run(source, backend, results=build.results, skip_invalid=True)
