@@ -12,6 +12,7 @@ from batchsim.amounts import counted
 from batchsim.cli.backend import backend_options, refuse_to_guess
 from batchsim.cli.carrying import carry_out, open_backend
 from batchsim.cli.policy import policy_options
+from batchsim.cli.webhooks import Webhooks, wake, webhook_options
 from batchsim.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 @click.command()
 @backend_options
 @policy_options
+@webhook_options
 @click.argument("batch_ids", metavar="[BATCH_ID]...", nargs=-1)
 @click.option(
     "-o",
@@ -75,6 +77,7 @@ def adopt(
     store: Path | None,
     any_model: bool,
     policy: Policy,
+    webhooks: Webhooks,
     as_json: bool,
 ) -> int:
     """Take over batches that another tool or a person made, and finish them as a job.
@@ -114,15 +117,18 @@ def adopt(
         policy=policy,
         tell=_tell,
     )
-    return carry_out(
-        backend,
-        partial(open_backend, backend, store or job),
-        lambda service, observe: start(service, observe=observe),
-        job=job,
-        source=source,
-        results=output,
-        as_json=as_json,
-    )
+    with webhooks.received() as notices:
+        return carry_out(
+            backend,
+            partial(open_backend, backend, store or job),
+            lambda service, observe: start(
+                wake(service, notices), observe=observe, notices=notices
+            ),
+            job=job,
+            source=source,
+            results=output,
+            as_json=as_json,
+        )
 
 
 def _metadata(pairs: tuple[str, ...]) -> dict[str, str]:

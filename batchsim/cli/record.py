@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from contextlib import ExitStack
 from pathlib import Path
@@ -47,7 +48,10 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Send the clients' own keys upstream, instead of OPENAI_API_KEY or the provider's.",
 )
-def record(*, upstream: str | None, cassette: Path, port: int, forward_auth: bool) -> int:
+@click.option("--json", "as_json", is_flag=True, help="Print the address and the key as JSON.")
+def record(
+    *, upstream: str | None, cassette: Path, port: int, forward_auth: bool, as_json: bool
+) -> int:
     """Hand requests to a real service, and write what it answers on a cassette.
 
     Point clients at the address that is printed. What endpoints answer at once is recorded as it
@@ -78,16 +82,25 @@ def record(*, upstream: str | None, cassette: Path, port: int, forward_auth: boo
         click.echo(
             f"Recording {upstream} on {cassette} until Ctrl-C. Point clients here:", err=True
         )
-        click.echo(f"export OPENAI_BASE_URL={address}/v1")
-        if key:
-            click.echo("export OPENAI_API_KEY=sk-any")
-        if provider.name == "azure":
-            click.echo(f"export AZURE_OPENAI_ENDPOINT={address}")
+        _tell(address, provider, has_key=bool(key), as_json=as_json)
         try:
             stopped.wait()
         finally:
             click.echo(f"{counted(recorder.recorded, 'recording')} on {cassette}", err=True)
     return ALL_GOOD
+
+
+def _tell(address: str, provider: Provider, *, has_key: bool, as_json: bool) -> None:
+    """Where clients go, and the key that they may give; null where they need their own."""
+    if as_json:
+        told = {"base_url": f"{address}/v1", "api_key": "sk-any" if has_key else None}
+        return click.echo(json.dumps(told))
+    click.echo(f"export OPENAI_BASE_URL={address}/v1")
+    if has_key:
+        click.echo("export OPENAI_API_KEY=sk-any")
+    if provider.name == "azure":
+        click.echo(f"export AZURE_OPENAI_ENDPOINT={address}")
+    return None
 
 
 def _upstream(given: str | None, provider: Provider) -> str:

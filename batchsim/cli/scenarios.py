@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +18,18 @@ if TYPE_CHECKING:
 @click.option(
     "--faults", is_flag=True, help="List the faults that a plan (--faults FILE) can name."
 )
-def scenarios(*, faults: bool) -> int:
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object per scenario or fault."
+)
+def scenarios(*, faults: bool, as_json: bool) -> int:
     """List the scenarios of the simulator: how it behaves for `serve`, `demo` and tests.
 
     Several go together, with commas: `batchsim serve --scenario expired_partial,rate_limited`. A
     single batch lives in one that its metadata name: {"batchsim.scenario": "token_limit"}.
     """
-    if faults:
+    if as_json:
+        _print_objects(_fault_objects() if faults else _scenario_objects())
+    elif faults:
         _list_faults()
     else:
         list_scenarios()
@@ -67,6 +72,30 @@ def list_scenarios() -> None:
     from batchsim.backends.fake import SCENARIOS
 
     _list((each.name, each.description) for each in SCENARIOS.values())
+
+
+def _print_objects(objects: Iterable[Mapping[str, Any]]) -> None:
+    from batchsim.cli.standing import print_json
+
+    for each in objects:
+        print_json(each)
+
+
+def _scenario_objects() -> Iterator[dict[str, Any]]:
+    from batchsim.backends.fake import SCENARIOS
+
+    for each in SCENARIOS.values():
+        yield {"scenario": each.name, "description": each.description}
+
+
+def _fault_objects() -> Iterator[dict[str, Any]]:
+    from batchsim.backends.fake.line_faults import LINE_FAULTS
+    from batchsim.backends.fake.request_faults import REQUEST_FAULTS
+
+    for table, kinds in (("requests", REQUEST_FAULTS), ("lines", LINE_FAULTS)):
+        for name, kind in kinds.items():
+            has = list(kind.parameters)
+            yield {"table": table, "fault": name, "description": kind.description, "has": has}
 
 
 def _list_faults() -> None:

@@ -1,4 +1,4 @@
-"""The options of `run` that have it woken by webhooks, and the port behind them."""
+"""The options of `run` and `adopt` that have them woken by webhooks, and the port behind them."""
 
 from __future__ import annotations
 

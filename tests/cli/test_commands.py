@@ -49,3 +49,31 @@ def test_help_imports_no_command():
         "batchsim.cli.failures",
         "batchsim.cli.surroundings",
     }
+
+
+def every_command():
+    """The commands that do something, each by its words."""
+
+    def walk(words, command):
+        if isinstance(command, click.Group):
+            context = click.Context(command)
+            for name in command.list_commands(context):
+                yield from walk((*words, name), command.get_command(context, name))
+        else:
+            yield " ".join(words), command
+
+    return dict(walk((), commands))
+
+
+WITHOUT_JSON = {"files download": "it writes the content of a file, which is what it is"}
+
+
+def test_every_command_has_json_or_a_reason_why_not():
+    found = every_command()
+    without = {
+        words
+        for words, command in found.items()
+        if not any("--json" in option.opts for option in command.params)
+    }
+    assert without == WITHOUT_JSON.keys()
+    assert {"run", "adopt", "batches cancel", "files prune", "record", "serve"} <= found.keys()

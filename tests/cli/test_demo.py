@@ -1,5 +1,6 @@
 import json
 import re
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,38 @@ def test_the_cost_is_half_the_ordinary_price(batchsim) -> None:
 
 def test_it_ends_with_a_verdict_on_itself(batchsim) -> None:
     assert re.search(r"\n\nverdict on \d+ requests: clean\n$", batchsim("demo").stdout)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "code", "answered"), [("completed", 0, 3), ("expired_partial", 1, 1)]
+)
+def test_the_steps_are_told_as_objects(batchsim, scenario, code, answered) -> None:
+    outcome = batchsim("demo", "--json", "--scenario", scenario)
+    steps = [json.loads(line) for line in outcome.stdout.splitlines()]
+    assert outcome.code == code
+    kinds = list(dict.fromkeys(step["step"] for step in steps))
+    assert kinds == [
+        "demo",
+        "input",
+        "created",
+        "look",
+        "ended",
+        "arrived",
+        "result",
+        "cost",
+        "verdict",
+    ]
+    results = [step for step in steps if step["step"] == "result"]
+    assert [each["custom_id"] for each in results] == ["request-1", "request-2", "request-3"]
+    assert sum(each["answer"] is not None for each in results) == answered
+    assert all((each["answer"] is None) == (each["error"] is not None) for each in results)
+    assert steps[-2]["batch"] == str(Decimal(steps[-2]["ordinary"]) / 2)
+    assert steps[-1]["verdict"]["is_clean"] is (code == 0)
+
+
+@pytest.mark.parametrize("scenario", ["failed_validation", "stuck_finalizing", "all_failed"])
+def test_the_objects_of_a_demo_that_goes_wrong(batchsim, scenario) -> None:
+    outcome = batchsim("demo", "--json", "--scenario", scenario)
+    steps = [json.loads(line) for line in outcome.stdout.splitlines()]
+    assert outcome.code == 1
+    assert not any(step.get("answer") for step in steps)

@@ -1,5 +1,7 @@
 """Scenarios and plans of faults, from the command line."""
 
+import json
+
 import pytest
 
 from batchsim.backends.fake import SCENARIOS
@@ -68,3 +70,15 @@ def test_what_is_wrong_is_said_before_anything_happens(batchsim, desk, command, 
 def test_neither_is_for_the_real_service(batchsim):
     outcome = batchsim("demo", "--real", "--scenario", "slow")
     assert (outcome.code, "not for --real" in outcome.stderr) == (2, True)
+
+
+def test_scenarios_and_faults_are_told_as_objects(batchsim):
+    told = [json.loads(line) for line in batchsim("scenarios", "--json").stdout.splitlines()]
+    assert [each["scenario"] for each in told] == list(SCENARIOS)
+    faults = batchsim("scenarios", "--faults", "--json").stdout.splitlines()
+    told = [json.loads(line) for line in faults]
+    assert {"table": "lines", "fault": "missing"}.items() <= next(
+        each for each in told if each["fault"] == "missing"
+    ).items()
+    assert "call" not in told[0]["has"]
+    assert "status" in told[0]["has"]

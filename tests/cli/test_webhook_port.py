@@ -218,3 +218,24 @@ def test_run_receives_webhooks_only_for_a_real_service_and_with_a_secret(
     assert received.code == 0
     assert "webhooks are received on http://127.0.0.1:" in received.stderr
     assert SECRET not in received.stderr
+
+
+def test_adopt_receives_webhooks_too(batchsim, real, monkeypatch) -> None:
+    with INPUT.open("rb") as stream:
+        theirs = real.upload_file(stream, filename="theirs.jsonl")
+    batch = real.create_batch(input_file_id=theirs.id, endpoint="/v1/chat/completions")
+    command = (batch.id, "-o", "results.jsonl", "--webhook-port", "0")
+    monkeypatch.delenv("OPENAI_WEBHOOK_SECRET", raising=False)
+    fake = batchsim("adopt", "--fake", *command)
+    assert (fake.code, "sends no webhooks" in fake.stderr) == (2, True)
+    unsigned = batchsim("adopt", "--real", *command)
+    assert (unsigned.code, "export OPENAI_WEBHOOK_SECRET" in unsigned.stderr) == (2, True)
+    monkeypatch.setenv("OPENAI_WEBHOOK_SECRET", SECRET)
+    waking = []
+    monkeypatch.setattr(Notices, "waking", lambda self, clock: waking.append(self) or clock)
+    taken = []
+    monkeypatch.setattr(Notices, "take", lambda self: taken.append(self) or set())
+    received = batchsim("adopt", "--real", *command)
+    assert received.code == 0, received.stderr
+    assert "webhooks are received on http://127.0.0.1:" in received.stderr
+    assert {*waking} == {*taken} != set(), "the runner asks the notices that the port gives"
