@@ -89,9 +89,7 @@ def run(
     target = Path(os.path.realpath(results))  # a link stays, and what it points at is replaced
     policy = policy or Policy()
     memory = _queue_memory(policy, backend)
-    remembered = memory.read() if memory is not None else {}
-    queues = {**remembered, **limits.enqueued_tokens, **policy.queue_limits}
-    limits = replace(limits, enqueued_tokens=queues)
+    limits = _with_queues(limits, policy, memory)
     planned = partial(
         _plan,
         limits=limits,
@@ -117,16 +115,9 @@ def run(
                 moved = check_service(backend, state, policy)
                 _check_input(source, state.started, state)
             agenda = Agenda(state, policy, limits)
+            ids = plan.custom_ids if plan else None
             work = Workplace(
-                backend,
-                directory,
-                source,
-                target,
-                state,
-                policy,
-                agenda.held,
-                limits,
-                plan.custom_ids if plan else None,
+                backend, directory, source, target, state, policy, agenda.held, limits, ids
             )
             loop = Loop(journal, work, agenda, observe, notices)
             if plan is not None:
@@ -150,6 +141,13 @@ def _queue_memory(policy: Policy, backend: Backend) -> KnownQueues | None:
     if policy.queue_memory is None:
         return None
     return KnownQueues(policy.queue_memory, backend.service, backend.account)
+
+
+def _with_queues(limits: Limits, policy: Policy, memory: KnownQueues | None) -> Limits:
+    """`limits` with what is known of the queues: learned, promised, or said by the user."""
+    learned = memory.read() if memory is not None else {}
+    queues = {**learned, **limits.enqueued_tokens, **policy.queue_limits}
+    return replace(limits, enqueued_tokens=queues)
 
 
 def _check_audit(state: State, results: Path) -> None:

@@ -1,17 +1,6 @@
 """The nine methods, each one request to the service.
 
-The requests go through the SDK's generic `get`, `post` and `delete` rather than through `files` and
-`batches`. Those parse answers into models of their own; here the bytes are needed, because
-compatible services answer in ways that are odd but clear, and because an answer that cannot be read
-has a meaning of its own. It also makes every release of the SDK escape ids alike.
-
-What holds for every request:
-- It is sent once. The SDK would send a POST up to three times, without an idempotency key, and each
-  may start a batch that costs money (observed on 1.109.1 and 3.54.0).
-- It is not redirected: a POST would carry its content to a host that nobody named. A client that
-  the caller made with a release that has no such option (1.55 has none) decides this itself.
-- It ends: connecting, waiting for a free connection, and each read and write have a time-out.
-- What it raises is batchsim's own: see errors.py beside this file.
+How a request is sent, and what holds for each of them, is in sending.py beside this file.
 """
 
 from __future__ import annotations
@@ -22,28 +11,25 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from batchsim.backends import Backend, Page
 from batchsim.backends.arguments import check_clock
-from batchsim.backends.calls import CALLS, Call
+from batchsim.backends.calls import CALLS
 from batchsim.backends.openai import answers, paths
 from batchsim.backends.openai.connection import (
     account_of,
-    answer_timeout,
     connect,
-    http_library,
     key_hint,
     proxy_of,
     upload_timeout,
 )
-from batchsim.backends.openai.content import Rest, rest_of
-from batchsim.backends.openai.elsewhere import bring
-from batchsim.backends.openai.errors import redacted, translate
+from batchsim.backends.openai.content import rest_of
 from batchsim.backends.openai.preparing import wait_until_ready
 from batchsim.backends.openai.providers import Provider, provider_of
+from batchsim.backends.openai.sending import Sender
 from batchsim.clock import Clock, SystemClock
 from batchsim.domain.batches import Batch
-from batchsim.domain.endpoints import ENDPOINTS, is_openai_model
+from batchsim.domain.endpoints import is_openai_model
 from batchsim.domain.files import File, Purpose
 from batchsim.domain.parameters import check_page, check_request
-from batchsim.errors import AuthenticationFailed, BatchsimError, Refused, UsageError
+from batchsim.errors import BatchsimError, Refused, UsageError
 from batchsim.responders import Answer
 
 if TYPE_CHECKING:
@@ -94,9 +80,9 @@ class OpenAIBackend(Backend):
         self.key_hint = key_hint(client)
         self.proxy = proxy_of(client)
         self.limits = self.provider.limits
-        self._client: Any = client.with_options(max_retries=0)
+        self._sender = Sender(client, self.provider, self.clock)
+        self._client = self._sender.client
         self._owns_client = own
-        self._response_class = http_library().Response
         self._upload_timeout = upload_timeout() if own else None
 
     def close(self) -> None:
@@ -122,8 +108,10 @@ class OpenAIBackend(Backend):
         with rest_of(content) as rest:
             try:
                 if self.provider.keeps_files_elsewhere:
-                    return self._bring(call, filename, fields["purpose"], rest, headers)
-                answer = self._ask(
+                    file_id = self._sender.bring(call, fields["purpose"], filename, rest, headers)
+                    answer = self._sender.ask(call, "post", f"{paths.file(file_id)}/preprocess")
+                    return answers.read_object(File, answer, call)
+                answer = self._sender.ask(
                     call,
                     "post",
                     "/files",
@@ -142,7 +130,7 @@ class OpenAIBackend(Backend):
     def retrieve_file(self, file_id: str) -> File:
         """`GET /files/{id}`."""
         call = CALLS["retrieve_file"]
-        return answers.read_object(File, self._ask(call, "get", paths.file(file_id)), call)
+        return answers.read_object(File, self._sender.ask(call, "get", paths.file(file_id)), call)
 
     def list_files(
         self,
@@ -156,12 +144,12 @@ class OpenAIBackend(Backend):
         check_page(after, purpose)
         call = CALLS["list_files"]
         query = {"purpose": self._purpose(purpose), "limit": limit, "after": after, "order": order}
-        return answers.read_page(File, self._ask(call, "get", "/files", query=query), call)
+        return answers.read_page(File, self._sender.ask(call, "get", "/files", query=query), call)
 
     def delete_file(self, file_id: str) -> None:
         """`DELETE /files/{id}`."""
         call = CALLS["delete_file"]
-        answer = self._ask(call, "delete", paths.file(file_id))
+        answer = self._sender.ask(call, "delete", paths.file(file_id))
         if answer.get("deleted") is False:
             raise call.unanswered("the service answered that it was not deleted")
 
@@ -169,7 +157,7 @@ class OpenAIBackend(Backend):
         """`GET /files/{id}/content`, sent when the first piece is asked for."""
         call = CALLS["read_file"]
         path = f"{paths.file(file_id)}/content"
-        with closing(self._send(call, "get", path, headers=_AS_BYTES)) as response:
+        with closing(self._sender.send(call, "get", path, headers=_AS_BYTES)) as response:
             yield from answers.read_content(response, call)
 
     def read_file_from(self, file_id: str, start: int) -> Iterator[bytes]:
@@ -177,7 +165,7 @@ class OpenAIBackend(Backend):
         call = CALLS["read_file"]
         path = f"{paths.file(file_id)}/content"
         headers = {**_AS_BYTES, "Range": f"bytes={start}-"}
-        with closing(self._send(call, "get", path, headers=headers)) as response:
+        with closing(self._sender.send(call, "get", path, headers=headers)) as response:
             missing = answers.skipped_by_range(response, start)
             for piece in answers.read_content(response, call):
                 yield piece[missing:]
@@ -213,18 +201,20 @@ class OpenAIBackend(Backend):
         if output_expires_after is not None:
             body["output_expires_after"] = {"anchor": "created_at", "seconds": output_expires_after}
         call = CALLS["create_batch"]
-        answer = self._ask(call, "post", "/batches", body=body, headers=_naming(request_id))
+        answer = self._sender.ask(call, "post", "/batches", body=body, headers=_naming(request_id))
         return answers.read_object(Batch, answer, call)
 
     def retrieve_batch(self, batch_id: str) -> Batch:
         """`GET /batches/{id}`."""
         call = CALLS["retrieve_batch"]
-        return answers.read_object(Batch, self._ask(call, "get", paths.batch(batch_id)), call)
+        return answers.read_object(
+            Batch, self._sender.ask(call, "get", paths.batch(batch_id)), call
+        )
 
     def cancel_batch(self, batch_id: str) -> Batch:
         """`POST /batches/{id}/cancel`."""
         call = CALLS["cancel_batch"]
-        answer = self._ask(call, "post", f"{paths.batch(batch_id)}/cancel")
+        answer = self._sender.ask(call, "post", f"{paths.batch(batch_id)}/cancel")
         return answers.read_object(Batch, answer, call)
 
     def list_batches(self, *, limit: int = 20, after: str | None = None) -> Page[Batch]:
@@ -232,7 +222,9 @@ class OpenAIBackend(Backend):
         check_page(after)
         call = CALLS["list_batches"]
         query = {"limit": limit, "after": after}
-        return answers.read_page(Batch, self._ask(call, "get", "/batches", query=query), call)
+        return answers.read_page(
+            Batch, self._sender.ask(call, "get", "/batches", query=query), call
+        )
 
     def supports(self, model: str) -> bool:
         """OpenAI's models by their families; the names at other services are not known."""
@@ -241,101 +233,14 @@ class OpenAIBackend(Backend):
     def _purpose(self, purpose: str | None) -> str | None:
         return self.provider.purpose if purpose == Purpose.BATCH else purpose
 
-    def _bring(
-        self,
-        call: Call,
-        filename: str,
-        purpose: str | None,
-        content: Rest,
-        headers: dict[str, str],
-    ) -> File:
-        """Upload in three requests; see elsewhere.py."""
-        sending = {
-            "cast_to": self._response_class,
-            "options": {"follow_redirects": False, "headers": headers},
-        }
-        try:
-            file_id = bring(self._client, call, purpose, filename, content, **sending)
-        except BatchsimError:
-            raise
-        except Exception as error:  # noqa: BLE001 - as in _send
-            raise self._translated(error, call) from None
-        answer = self._ask(call, "post", f"{paths.file(file_id)}/preprocess")
-        return answers.read_object(File, answer, call)
-
     def answer(self, url: str, body: dict[str, Any]) -> Answer:
         """See Answers: `POST` to the endpoint, at the ordinary price, and never repeated."""
         check_request(url, body)
-        call = CALLS["answer"]
-        options: dict[str, Any] = {"follow_redirects": False, "timeout": answer_timeout()}
-        try:
-            response = self._client.post(
-                url.removeprefix("/v1"), cast_to=self._response_class, body=body, options=options
-            )
-            return Answer(response.status_code, response.text)
-        except Exception as error:  # noqa: BLE001 - as in _send
-            status = getattr(error, "status_code", None)
-            if status is None or 300 <= status < 400 or (status == 404 and url not in ENDPOINTS):
-                raise self._translated(error, call) from None
-            key, response = getattr(self._client, "api_key", None), getattr(error, "response", None)
-            return Answer(status, redacted(getattr(response, "text", ""), key))
+        return self._sender.answer(CALLS["answer"], url, body)
 
     def has_model(self, name: str) -> bool:
         """See Answers."""
         return self.supports(name)
-
-    def _ask(self, call: Call, method: str, path: str, **parts: Any) -> dict[str, Any]:
-        """The JSON object that the service answers."""
-        with closing(self._send(call, method, path, **parts)) as response:
-            try:
-                bare = self.provider.lists_bare and method == "get"
-                return answers.read_json(response, call, lists_bare=bare)
-            except BatchsimError:
-                raise
-            except Exception as error:
-                raise self._translated(error, call) from error
-
-    def _send(
-        self,
-        call: Call,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None,
-        timeout: Any = None,
-        **content: Any,
-    ) -> Any:
-        """Send one request and return its answer, the status good and the content not yet read.
-
-        The answer is a Response of whichever HTTP library the client has.
-        """
-        options: dict[str, Any] = {"follow_redirects": False}
-        if query is not None:
-            options["params"] = {name: each for name, each in query.items() if each is not None}
-        if headers is not None:
-            options["headers"] = headers
-        if timeout is not None:
-            options["timeout"] = timeout
-        if method != "delete":  # which always reads its short answer itself
-            content["stream"] = True
-        try:
-            return getattr(self._client, method)(
-                path, cast_to=self._response_class, options=options, **content
-            )
-        except TypeError as error:  # nothing was sent
-            raise UsageError(f"could not {call.words}: {error}; nothing was sent") from error
-        except Exception as error:  # noqa: BLE001 - whatever the SDK raises has a meaning here
-            # The text of a status error may echo the key; what matters of it has been kept.
-            cause = None if hasattr(error, "status_code") else error
-            raise self._translated(error, call) from cause
-
-    def _translated(self, error: Exception, call: Call) -> BatchsimError:
-        key = getattr(self._client, "api_key", None)
-        translated = translate(error, call, key=key, now=self.clock.now())
-        if isinstance(translated, AuthenticationFailed):
-            translated.hint = f"check the key: export {self.provider.key_variable}=..."
-        return translated
 
 
 # Uncompressed, because the end of a compressed content that was cut goes unnoticed by httpx.
