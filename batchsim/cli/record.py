@@ -63,6 +63,9 @@ def record(
     No header is written, and keys and names of accounts are struck out of the bodies; prompts and
     answers are written as they are. Requests cost what they cost without it.
     """
+    from batchsim.server.extra import check_extra
+
+    check_extra()
     from batchsim.backends.openai.providers import provider_of
     from batchsim.server.log import log_on_stderr
     from batchsim.server.process import prepare_process

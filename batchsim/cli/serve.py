@@ -127,6 +127,9 @@ def serve(
     Prints the two lines that a shell needs to point clients here. Every API key sees its own files
     and batches only. Stop it with Ctrl-C.
     """
+    from batchsim.server.extra import check_extra
+
+    check_extra()
     from batchsim.server.fakes import Fakes
     from batchsim.server.log import log_on_stderr
     from batchsim.server.process import prepare_process, settle_process

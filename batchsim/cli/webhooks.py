@@ -35,6 +35,9 @@ class Webhooks(NamedTuple):
         if self.port is None:
             yield None
             return
+        from batchsim.server.extra import check_extra
+
+        check_extra()
         from batchsim.runner.notices import Notices
         from batchsim.server.receiver import receiving
 

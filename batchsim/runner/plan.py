@@ -22,6 +22,7 @@ from typing import BinaryIO, NamedTuple
 
 import orjson
 
+from batchsim.amounts import counted
 from batchsim.domain.batch_errors import too_many_inputs
 from batchsim.domain.batches import BatchError
 from batchsim.domain.endpoints import is_openai_model
@@ -57,7 +58,7 @@ class InvalidInput(InputError):
 
     def __init__(self, path: Path | str | None, errors: tuple[BatchError, ...], count: int) -> None:
         first = errors[0]
-        more = f" (and {count - 1:,} more errors)" if count > 1 else ""
+        more = f" (and {counted(count - 1, 'more error')})" if count > 1 else ""
         super().__init__(
             f"{first.code}: {first.message}{more}",
             path=path,

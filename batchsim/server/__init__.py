@@ -1,5 +1,6 @@
 """The REST surface behind a port: `running` serves any Backend, `batchsim serve` is its command.
 
+extra      the packages that all of this needs
 serve      sockets, start and stop
 protocol   HTTP/1.x: uvicorn's, with limits on what a connection may hold and for how long
 guard      who may ask at all: hosts, origins, sizes

@@ -18,7 +18,8 @@ import threading
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
-from batchsim.errors import MissingExtra, UsageError
+from batchsim.errors import UsageError
+from batchsim.server.extra import check_extra
 from batchsim.server.limits import ServerLimits
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def running(
     Raises UsageError when the address cannot be served, MissingExtra when uvicorn is not installed.
     """
     limits = limits or ServerLimits()
-    _check_extra()
+    check_extra()
     sockets = _listen(host, port)
     try:
         is_local = all(_is_loopback(each) for each in sockets)
@@ -117,18 +118,6 @@ class _ServerThread:
             self._server.run(self._sockets)
         finally:
             self._server.has_begun.set()
-
-
-def _check_extra() -> None:
-    try:
-        import httptools  # noqa: F401
-        import multipart  # type: ignore[import-untyped]  # noqa: F401
-        import uvicorn  # noqa: F401
-    except ImportError as error:
-        raise MissingExtra(
-            f"serving needs the package {error.name}, which is not installed",
-            hint="pip install 'batchsim[serve]'",
-        ) from None
 
 
 def _listen(host: str, port: int) -> list[socket.socket]:

@@ -14,12 +14,19 @@ import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import hypothesis.strategies as st
-
 from batchsim.backends.fake import FakeBackend, Faults, RequestFault
 from batchsim.backends.fake.scenarios import SCENARIOS, Scenario
 from batchsim.clock import VirtualClock
+from batchsim.errors import MissingExtra
 from batchsim.testing.example import IDS, LEGAL, MODEL, STATUSES, Example, Failure
+
+try:
+    import hypothesis.strategies as st
+except ImportError:
+    raise MissingExtra(
+        "the strategies need hypothesis, which is not installed",
+        hint="pip install 'batchsim[testing]'",
+    ) from None
 
 MOST_LINES = 4
 

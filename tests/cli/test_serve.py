@@ -250,14 +250,26 @@ def test_what_cannot_be_is_refused_with_one_message(desk, arguments, named):
     assert "Traceback" not in refused.stderr
 
 
-def test_without_the_extra_it_says_what_to_install(desk):
-    (desk / "uvicorn.py").write_text("raise ImportError(name='uvicorn')")
-    refused = batchsim_process(
-        desk, "--port", "0", PYTHONPATH=f"{desk}:{os.environ.get('PYTHONPATH', '')}"
-    )
-    assert refused.returncode == 2
-    assert "uvicorn" in refused.stderr
-    assert "hint: pip install 'batchsim[serve]'" in refused.stderr
+@pytest.mark.parametrize(
+    ("lacking", "command"),
+    [
+        ("uvicorn", ("serve", "--port", "0")),
+        ("multipart", ("serve", "--port", "0")),
+        ("multipart", ("record", "--upstream", "http://127.0.0.1:9/v1", "--forward-auth")),
+        ("multipart", ("run", "--real", "--webhook-port", "0", "in.jsonl", "-o", "out.jsonl")),
+    ],
+)
+def test_without_the_extra_it_says_what_to_install(process, desk, monkeypatch, lacking, command):
+    (desk / f"{lacking}.py").write_text(f"raise ImportError(name='{lacking}')")
+    (desk / "in.jsonl").write_bytes(INPUT)
+    monkeypatch.setenv("PYTHONPATH", f"{desk}:{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-x")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    with process(*command, stdin=subprocess.DEVNULL) as refused:
+        said, told = (each.decode() for each in refused.communicate(timeout=60))
+    assert (refused.returncode, said) == (2, "")
+    assert f"needs the package {lacking}, which is not installed" in told
+    assert "hint: pip install 'batchsim[serve]'" in told
 
 
 def batchsim_process(desk, *arguments, **environment):

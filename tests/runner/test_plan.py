@@ -113,7 +113,9 @@ def test_all_errors_are_counted_and_the_first_are_kept(build):
     assert caught.value.count == 4
     assert [error.line for error in caught.value.errors] == [2, 3, 4, 5]
     assert {error.code for error in caught.value.errors} == {"duplicate_custom_id"}
-    assert "3 more errors" in caught.value.message
+    assert "(and 3 more errors)" in caught.value.message
+    with pytest.raises(InvalidInput, match=r"\(and 1 more error\)"):
+        build.plan_of(lines[:3], build.source)
     assert caught.value.place == f"{build.source}:2"
 
 

@@ -2,6 +2,8 @@
 
 import io
 import json
+import subprocess
+import sys
 from contextlib import suppress
 
 import pytest
@@ -101,3 +103,14 @@ class Looking(PipelineMachine):
 
 Looking.TestCase.settings = settings(max_examples=15, stateful_step_count=15)
 test_a_machine_of_ones_own = Looking.TestCase
+
+
+def test_without_hypothesis_they_say_what_to_install():
+    code = (
+        "import sys; sys.modules['hypothesis'] = None\n"
+        "import batchsim\n"
+        "try:\n    batchsim.strategies\n"
+        "except batchsim.errors.MissingExtra as error:\n    print(error.hint)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "pip install 'batchsim[testing]'\n"

@@ -1,0 +1,18 @@
+"""What the server stands on besides: asked for before anything of it is imported."""
+
+from __future__ import annotations
+
+from batchsim.errors import MissingExtra
+
+
+def check_extra() -> None:
+    """Raise MissingExtra unless all packages of `batchsim[serve]` are installed."""
+    try:
+        import httptools  # noqa: F401
+        import multipart  # type: ignore[import-untyped]  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise MissingExtra(
+            f"serving needs the package {error.name}, which is not installed",
+            hint="pip install 'batchsim[serve]'",
+        ) from None
