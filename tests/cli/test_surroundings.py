@@ -122,3 +122,11 @@ def test_a_signal_that_is_ignored_stays_ignored(batchsim, desk, monkeypatch) -> 
         assert batchsim("run", "--fake", str(INPUT), "-o", "results.jsonl").code == 0
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_an_interruption_while_it_is_being_imported_shows_no_traceback(process, desk, monkeypatch):
+    (desk / "click.py").write_text("raise KeyboardInterrupt")
+    monkeypatch.setenv("PYTHONPATH", f"{desk}:{os.environ.get('PYTHONPATH', '')}")
+    with process("--help") as stopped:
+        said, told = stopped.communicate(timeout=60)
+    assert (stopped.returncode, said, told) == (130, b"", b"interrupted\n")
