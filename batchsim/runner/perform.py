@@ -144,7 +144,9 @@ def _collect(work: Workplace, number: int, shard: ShardState) -> Iterator[Step]:
         )
         return
     for entry in settle.gather(work, number, shard):
-        usd = paid(shard.plan, shard.batch, entry.tally) if isinstance(entry, Collected) else None
+        usd = None
+        if isinstance(entry, Collected) and work.policy.max_cost is not None:
+            usd = paid(shard.plan, shard.batch, entry.tally)
         yield entry if usd is None else (entry, Settled(shard=number, usd=usd))
 
 

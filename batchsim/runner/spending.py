@@ -2,7 +2,8 @@
 
 Theory of operation. Before a batch is asked for, the most that it can cost is reserved, in the same
 transaction as the intent; once its results are here, the reservation gives way to what its usage
-costs. What is reserved and what is settled never exceed the cap together. The most that a batch can
+costs. Without a cap nothing of this is noted: the list of prices takes longer to load than a small
+job runs. Should the job get a cap later, the usage of its batches still tells what they cost. What is reserved and what is settled never exceed the cap together. The most that a batch can
 cost: its prompts as pricing.bounds has them, counted or every byte a token, and every answer as
 long as its request allows. What nothing bounds, and a model whose price is not known, cannot be reserved
 for; then nothing is uploaded at all. A batch that failed costs nothing; one that may exist keeps its
@@ -63,7 +64,9 @@ def account(state: State) -> Account:
 
 def account_of(shard: ShardState) -> Account:
     """What one shard has spent and reserved so far."""
-    settled, reserved = shard.settled, shard.at_risk + _held(shard)
+    late = _paid_without_cap(shard)
+    settled = shard.settled + (late or Decimal(0))
+    reserved = shard.at_risk + (_held(shard) if late is None else Decimal(0))
     for twin in shard.twins:
         known = _usage_cost(shard.plan, twin.usage) if twin.status.is_terminal else None
         if known is not None and (twin.usage.total_tokens or _is_void(twin)):
@@ -172,6 +175,16 @@ def _held(shard: ShardState) -> Decimal:
         return Decimal(0)
     reserved = shard.reserved
     return (most(shard) or Decimal(0)) if reserved is None else reserved
+
+
+def _paid_without_cap(shard: ShardState) -> Decimal | None:
+    """What a batch cost that was collected while the job had no cap: nothing was settled then.
+
+    None for all other shards, and where it is not known.
+    """
+    if shard.is_settled or shard.tally is None or shard.batch is None:
+        return None
+    return paid(shard.plan, shard.batch, shard.tally)
 
 
 def _is_void(batch: Batch) -> bool:

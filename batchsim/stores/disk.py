@@ -1,7 +1,9 @@
 """DiskStore: a folder that survives the process, at whatever point it is killed.
 
 Theory of operation. Records are rows of one SQLite table, written in transactions that are on the
-disk when `save` returns (write-ahead log, synchronous=FULL). A content is written to a temporary
+disk when `save` returns (write-ahead log, synchronous=FULL). A note of the time alone is not waited
+for: a killed process loses none, and after a power cut the time may be that of the last record,
+from which everything goes the same way again. A content is written to a temporary
 file, synced, and renamed to its key; whoever saves a record that speaks of a content keeps the
 content first. So what a record speaks of is there, and what is there without a record is rubbish:
 opening sweeps temporary files, and the owner drops contents that no record speaks of.
@@ -96,7 +98,6 @@ class DiskStore(Store):
             ) from None
         try:
             database.execute("PRAGMA journal_mode = WAL")
-            database.execute("PRAGMA synchronous = FULL")
             (version,) = database.execute("PRAGMA user_version").fetchone()
             if version > _VERSION:
                 raise sqlite3.DatabaseError("a newer version of batchsim wrote it")
@@ -128,7 +129,7 @@ class DiskStore(Store):
     def save(self, at: float, put: Mapping[str, Value], remove: Sequence[str] = ()) -> None:
         """Put and remove records and note the time, in one transaction that is on the disk."""
         rows = [(key, json.dumps(value)) for key, value in put.items()]
-        with self._lock, self._transaction():
+        with self._lock, self._transaction("FULL" if rows or remove else "NORMAL"):
             self._database.executemany(_PUT, rows)
             self._database.executemany(
                 "DELETE FROM records WHERE key = ?", [(key,) for key in remove]
@@ -136,7 +137,8 @@ class DiskStore(Store):
             self._database.execute(_NOTE_TIME, (at,))
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def _transaction(self, synchronous: str) -> Iterator[None]:
+        self._database.execute(f"PRAGMA synchronous = {synchronous}")
         self._database.execute("BEGIN IMMEDIATE")
         try:
             yield

@@ -9,6 +9,7 @@ import click
 import pytest
 
 from batchsim import cli
+from batchsim.bench.inputs import SHAPES
 from batchsim.cli import SUMMARIES, commands
 
 
@@ -77,3 +78,18 @@ def test_every_command_has_json_or_a_reason_why_not():
     }
     assert without == WITHOUT_JSON.keys()
     assert {"run", "adopt", "batches cancel", "files prune", "record", "serve"} <= found.keys()
+
+
+def test_a_rehearsal_loads_no_client_and_no_prices(tmp_path):
+    SHAPES["one"].write(tmp_path / "input.jsonl")
+    script = (
+        "import sys, runpy; sys.argv = ['batchsim', 'run', '--fake', 'input.jsonl', '-o', 'r']\n"
+    )
+    script += "try: runpy.run_module('batchsim', run_name='__main__')\n"
+    script += "except SystemExit: print(*[n for n in sys.modules if '.' not in n])"
+    ran = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    loaded = set(ran.stdout.split())
+    assert (tmp_path / "r").stat().st_size
+    assert not loaded & {"genai_prices", "httpx", "httpx2", "openai", "pydantic", "rich"}

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from decimal import Decimal
 
 import pytest
 
 from batchsim.backends.fake import FakeBackend
 from batchsim.backends.fake.faults import Faults
+from batchsim.backends.fake.line_faults import LineFault
 from batchsim.backends.fake.pacing import Pacing
 from batchsim.backends.fake.request_faults import RequestFault
 from batchsim.domain.limits import Limits
 from batchsim.errors import JobIncomplete
+from batchsim.pricing.prices import cost
 from batchsim.runner.journal import Journal
 from batchsim.runner.loop import Loop
 from batchsim.runner.run import Policy, run
 from batchsim.runner.shard_entries import CreateIntended
-from batchsim.runner.spending import account
+from batchsim.runner.spending import Account, account
 from batchsim.runner.state import fold
 
 LIMITS = Limits(requests_per_batch=1)
@@ -105,6 +108,22 @@ def test_p3_reserved_and_settled_never_exceed_the_cap_over_kills_and_rounds(
     state = state_of(build)
     assert account(state).reserved == 0
     assert account(state).settled == sum(shard.settled for shard in state.shards.values()) > 0
+
+
+def test_what_was_spent_without_a_cap_counts_under_a_later_one(build, tmp_path_factory):
+    faults = Faults(lines=(LineFault("error", line=1, status=500, batch=2),))
+    backend = FakeBackend(pacing="quick", faults=faults)
+    source = lines(build, 2)
+    run(source, backend, results=build.results, limits=LIMITS, policy=Policy(retries=0))
+    spent = account(state_of(build))
+    assert not any(shard.is_settled for shard in state_of(build).shards.values())
+    assert spent == Account(cost("gpt-4o-mini", state_of(build).tally().usage, batch=True))
+    room = reservation(build, tmp_path_factory)
+    for cap, batches in ((spent.settled + room / 2, 2), (spent.settled + room, 3)):
+        policy = Policy(retries=1, max_cost=cap)
+        with suppress(JobIncomplete):
+            run(source, backend, results=build.results, limits=LIMITS, policy=policy)
+        assert len(backend.list_batches().data) == batches
 
 
 def test_what_is_left_after_settling_admits_the_next(build, tmp_path_factory):

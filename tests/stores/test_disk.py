@@ -14,6 +14,7 @@ from batchsim.stores.disk import DiskStore
 
 FULL = 2
 """SQLite's number for `PRAGMA synchronous = FULL`: less loses commits when the power fails."""
+NORMAL = 1
 
 
 def keep(store, key, content):
@@ -74,11 +75,25 @@ def test_a_content_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
     assert len(synced) == 2  # the content, then its name in the folder
 
 
-def test_records_are_on_the_disk_once_they_are_saved(tmp_path):
+@pytest.mark.parametrize(
+    ("put", "remove", "waits"),
+    [({"a": {}}, (), True), ({}, ["a"], True), ({"b": {}}, ["a"], True), ({}, (), False)],
+)
+def test_records_are_on_the_disk_once_they_are_saved_and_a_time_alone_is_not_waited_for(
+    tmp_path, put, remove, waits
+):
+    done = []
     with DiskStore(tmp_path) as store:
+        store.save(1, {"a": {}} if waits else {})
+        store.save(2, {})
+        store._database.set_trace_callback(done.append)
+        store.save(3, put, remove)
+        store._database.set_trace_callback(None)
         (mode,) = store._database.execute("PRAGMA journal_mode").fetchone()
         (synchronous,) = store._database.execute("PRAGMA synchronous").fetchone()
-    assert (mode, synchronous) == ("wal", FULL)
+        assert store.latest == 3
+    assert done[-1] == "COMMIT"
+    assert (mode, synchronous) == ("wal", FULL if waits else NORMAL)
 
 
 def test_half_written_contents_are_swept(tmp_path):

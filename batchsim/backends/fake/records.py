@@ -131,7 +131,9 @@ class Records:
         removed: str | None = None,
     ) -> None:
         """Put new files and a new or changed batch and remove a file, all together."""
-        put: dict[str, Value] = {_COUNTERS: {"uploads": self.uploads}}
+        put: dict[str, Value] = {}
+        if files or batch or removed:  # otherwise only the time is noted
+            put[_COUNTERS] = {"uploads": self.uploads}
         for record in files:
             put[record.file.id] = record.to_value()
         if batch is not None:
