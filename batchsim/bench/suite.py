@@ -147,6 +147,7 @@ _START = ours("one", "start", "serve")
 _BATCH = ours("short", "round_trip", "serve"), ours("short", "round_trip", "fixed")
 _POLLS = ours("one", "polls", "serve"), ours("one", "polls", "fixed")
 _FILES = ours("long", "transfer", "serve"), ours("long", "copy")
+_FILES_FIXED = ours("long", "transfer", "serve"), ours("long", "transfer", "fixed")
 _FIXED = "server of fixed answers"
 
 _SERVE = tuple(
@@ -179,7 +180,17 @@ _SERVE = tuple(
             "",
         ),
         ("serve-files", "upload", _FILES, fact("up", of="wall"), "x", 3.0, "cp"),
+        ("serve-files", "the upload again", _FILES_FIXED, fact("up", of="up"), "x", None, _FIXED),
         ("serve-files", "download", _FILES, fact("down", of="wall"), "x", 1.5, "cp"),
+        (
+            "serve-files",
+            "the download again",
+            _FILES_FIXED,
+            fact("down", of="down"),
+            "x",
+            None,
+            _FIXED,
+        ),
         ("serve-files", "growth meanwhile", _FILES, fact("growth"), "MB", 4.0, ""),
     )
 )

@@ -86,8 +86,9 @@ class RequestBody:
             raise Disconnected from None
 
     async def _collect(self) -> bytes:
-        piece = bytearray()
-        while self.more and len(piece) < PIECE:
+        parts: list[bytes] = []
+        size = 0
+        while self.more and size < PIECE:
             try:
                 async with asyncio.timeout(self._idle_seconds):
                     message = await self._receive()
@@ -96,6 +97,7 @@ class RequestBody:
             if message["type"] == "http.disconnect":
                 self.more = False
                 raise Disconnected
-            piece += message.get("body", b"")
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
             self.more = message.get("more_body", False)
-        return bytes(piece)
+        return b"".join(parts)  # which does not copy a single one
