@@ -24,8 +24,14 @@ def check_clock(clock: object) -> None:
         check_is("clock", clock, Clock, "give one of batchsim.clock, such as VirtualClock()")
 
 
-def check_service(*, clock: object, limits: object, store: object, supports: object) -> None:
+def check_service(
+    *, clock: object, limits: object, store: object, supports: object, order: object
+) -> None:
     """Raise UsageError unless a service can be simulated with these."""
+    if order not in ("shuffled", "input"):
+        raise UsageError(
+            f"results cannot be in {order!r} order", hint='choose "shuffled" or "input"'
+        )
     check_clock(clock)
     check_is("limits", limits, Limits, "give a Limits, such as Limits(requests_per_batch=100)")
     if store is not None:

@@ -1,8 +1,8 @@
 """FakeBackend: the simulated service, reached by requests that can go wrong.
 
-Theory of operation. Every method is one request. Its fate is looked up first (see fates), and then
-the service behind, a Simulator, is asked, or not, or twice, or later. Without faults a method is
-the Simulator's own.
+Theory of operation. Every method is one request. Its fate is looked up first (see disturbances),
+and then the service behind, a Simulator, is asked, or not, or twice, or later. Without faults a
+method is the Simulator's own.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from batchsim.backends.fake.behaviour import (
     own_scenario,
 )
 from batchsim.backends.fake.clients import Clients
-from batchsim.backends.fake.fates import READ_AGAIN, Fates, Service, cut_off, meet
+from batchsim.backends.fake.disturbances import Disturbances
+from batchsim.backends.fake.fates import READ_AGAIN, cut_off
 from batchsim.backends.fake.faults import NO_FAULTS, Faults
 from batchsim.backends.fake.history import History
 from batchsim.backends.fake.ids import Draws
 from batchsim.backends.fake.noting import noted, noted_reading, noting
 from batchsim.backends.fake.pacing import Pacing, pacing_of
-from batchsim.backends.fake.request_faults import RequestFault
 from batchsim.backends.fake.requests import RequestJournal
 from batchsim.backends.fake.scenarios import Scenario, scenario_of
 from batchsim.backends.fake.simulator import Simulator
@@ -36,7 +36,6 @@ from batchsim.domain.batches import Batch
 from batchsim.domain.endpoints import is_openai_model
 from batchsim.domain.files import File
 from batchsim.domain.limits import OPENAI, Limits
-from batchsim.errors import UsageError
 from batchsim.responders import Answer, Responder
 from batchsim.responders.simulated import simulated
 from batchsim.stores import Store
@@ -103,18 +102,14 @@ class FakeBackend(Clients):
         project: str = "proj_batchsim",
         in_background: bool = False,
     ) -> None:
-        if order not in ("shuffled", "input"):
-            raise UsageError(
-                f"results cannot be in {order!r} order", hint='choose "shuffled" or "input"'
-            )
-        check_service(clock=clock, limits=limits, store=store, supports=supports)
+        check_service(clock=clock, limits=limits, store=store, supports=supports, order=order)
         faults = NO_FAULTS if faults is None else faults
         check_faults(faults)
         self.organization = organization
         self.project = project
-        self._draws = Draws(seed)
+        draws = Draws(seed)
         behaviour = Behaviour(
-            draws=self._draws,
+            draws=draws,
             pacing=pacing_of(pacing),
             faults=NO_FAULTS,
             limits=limits,
@@ -133,9 +128,7 @@ class FakeBackend(Clients):
         self.requests = RequestJournal(self.undisturbed.time)
         """What was asked of this backend, and what came of it."""
         self._has_model = supports
-        self._service = Service(self.undisturbed.time, self.clock.sleep, self.undisturbed.later)
-        self._fates = self._fates_of(behaviour.faults)
-        self._own_fates: dict[str, Fates] = {}
+        self._fates = Disturbances(self.undisturbed, draws, behaviour.faults)
 
     @noted
     def upload_file(
@@ -148,7 +141,7 @@ class FakeBackend(Clients):
         request_id: str | None = None,
     ) -> File:
         """See Backend. Checked here: purpose, name, size, UTF-8, and JSON on the first line."""
-        fault = self._fate("upload_file", filename)
+        fault = self._fates.fate("upload_file", filename)
         again = fault is not None and fault.fault in READ_AGAIN
         reading = reread(content) if again else lambda: content
 
@@ -161,13 +154,13 @@ class FakeBackend(Clients):
                 request_id=request_id,
             )
 
-        return self._meet(fault, "upload_file", work)
+        return self._fates.meet(fault, "upload_file", work)
 
     @noted
     def retrieve_file(self, file_id: str) -> File:
         """See Backend."""
         ask = partial(self.undisturbed.retrieve_file, file_id)
-        return self._request("retrieve_file", file_id, ask)
+        return self._fates.request("retrieve_file", file_id, ask)
 
     @noted
     def list_files(
@@ -182,18 +175,18 @@ class FakeBackend(Clients):
         ask = partial(
             self.undisturbed.list_files, purpose=purpose, limit=limit, after=after, order=order
         )
-        return self._request("list_files", after or "", ask)
+        return self._fates.request("list_files", after or "", ask)
 
     @noted
     def delete_file(self, file_id: str) -> None:
         """See Backend."""
         ask = partial(self.undisturbed.delete_file, file_id)
-        return self._request("delete_file", file_id, ask)
+        return self._fates.request("delete_file", file_id, ask)
 
     @noted_reading
     def read_file(self, file_id: str) -> Iterator[bytes]:
         """See Backend. Files for assistants and of user data are refused (observed)."""
-        fault = self._fate("read_file", file_id)
+        fault = self._fates.fate("read_file", file_id)
         pieces = self.undisturbed.read_file(file_id)
         if fault is not None:
             if fault.fault == "truncated":
@@ -201,7 +194,7 @@ class FakeBackend(Clients):
                 size = self.undisturbed.retrieve_file(file_id).bytes
                 pieces = cut_off(pieces, size // 2 if at is None else at)
             else:
-                meet(fault, "read_file", lambda: None, self._service)
+                self._fates.meet(fault, "read_file", lambda: None)
         yield from pieces
 
     @noted
@@ -226,25 +219,25 @@ class FakeBackend(Clients):
             request_id=request_id,
         )
         check_own_scenario(metadata)
-        return self._request("create_batch", input_file_id, ask, own_scenario(metadata))
+        return self._fates.request("create_batch", input_file_id, ask, own_scenario(metadata))
 
     @noted
     def retrieve_batch(self, batch_id: str) -> Batch:
         """See Backend. An id that does not begin with `batch` is refused (observed)."""
         ask = partial(self.undisturbed.retrieve_batch, batch_id)
-        return self._request("retrieve_batch", batch_id, ask)
+        return self._fates.request("retrieve_batch", batch_id, ask)
 
     @noted
     def cancel_batch(self, batch_id: str) -> Batch:
         """See Backend. Cancelling while results are written is allowed (inferred)."""
         ask = partial(self.undisturbed.cancel_batch, batch_id)
-        return self._request("cancel_batch", batch_id, ask)
+        return self._fates.request("cancel_batch", batch_id, ask)
 
     @noted
     def list_batches(self, *, limit: int = 20, after: str | None = None) -> Page[Batch]:
         """See Backend. Raises NotFound when there is no batch `after` (inferred)."""
         ask = partial(self.undisturbed.list_batches, limit=limit, after=after)
-        return self._request("list_batches", after or "", ask)
+        return self._fates.request("list_batches", after or "", ask)
 
     @noted
     def answer(self, url: str, body: dict[str, Any]) -> Answer:
@@ -252,11 +245,11 @@ class FakeBackend(Clients):
 
         A responder of one's own may be asked by several threads at once.
         """
-        return self._request("answer", url, partial(self.undisturbed.answer, url, body))
+        return self._fates.request("answer", url, partial(self.undisturbed.answer, url, body))
 
     def as_request(self, name: str, subject: str, work: Callable[[], Value]) -> Value:
         """See Disturbed."""
-        return noting(self, name, partial(self._request, name, subject, work), subject)
+        return noting(self, name, partial(self._fates.request, name, subject, work), subject)
 
     def at_once(self, identifier: str, look: Callable[[], Value]) -> Value | None:
         """See Prompt. Where a look can meet a fault, it may be delayed: then it never is."""
@@ -279,8 +272,7 @@ class FakeBackend(Clients):
         """
         check_faults(faults)
         self.undisturbed.set_faults(faults)
-        self._fates = self._fates_of(faults)
-        self._own_fates.clear()
+        self._fates.replace(faults)
 
     def take_ended(self) -> tuple[Batch, ...]:
         """The batches that have ended since the last call, in the order in which they ended.
@@ -296,30 +288,6 @@ class FakeBackend(Clients):
     def close(self) -> None:
         """Forget what is running and close the store. A second call does nothing."""
         self.undisturbed.close()
-
-    def _fates_of(self, faults: Faults) -> Fates:
-        return Fates(faults.requests, self._draws, self.clock.now())
-
-    def _fate(self, name: str, subject: object, scenario: str | None = None) -> RequestFault | None:
-        if not isinstance(subject, str):
-            return None  # the service refuses it
-        scenario = scenario or self.undisturbed.scenario_about(subject)
-        if scenario is None and not self._fates.can_fall:
-            return None
-        now, kind_of_file = self.clock.now(), self.undisturbed.kind_of_file
-        fault = self._fates.of(name, subject, now, kind_of_file)
-        if scenario is None:
-            return fault
-        own = self._own_fates.setdefault(scenario, self._fates_of(scenario_of(scenario).faults))
-        return own.of(name, subject, now, kind_of_file) or fault
-
-    def _request(
-        self, name: str, subject: str, ask: Callable[[], Value], scenario: str | None = None
-    ) -> Value:
-        return self._meet(self._fate(name, subject, scenario), name, ask)
-
-    def _meet(self, fault: RequestFault | None, name: str, ask: Callable[[], Value]) -> Value:
-        return ask() if fault is None else meet(fault, name, ask, self._service)
 
 
 def _responder(source: Source | None) -> Responder:

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+
+from batchsim.errors import RateLimited
 
 
 class RateLimit:
     """At most `limit` requests within any `period` seconds. Refused requests do not count."""
 
-    def __init__(self, limit: int, period: float) -> None:
-        self.limit = limit
+    def __init__(
+        self, limit: int, period: float, refusal: Callable[[int, float], RateLimited]
+    ) -> None:
+        """`refusal` makes the error from the limit and the seconds until the next may come."""
+        self._limit = limit
         self._period = period
+        self._refusal = refusal
         self._times: deque[float] = deque()
 
-    def wait(self, now: float) -> float:
-        """How many seconds from `now` until another request may come; 0 when it may come now."""
+    def admit(self, now: float) -> None:
+        """Let a request through and count it, or raise the refusal."""
         while self._times and self._times[0] <= now - self._period:
             self._times.popleft()
-        if len(self._times) < self.limit:
-            return 0.0
-        return self._times[0] + self._period - now
+        if len(self._times) >= self._limit:
+            raise self._refusal(self._limit, self._times[0] + self._period - now)
+        self.count(now)
 
     def count(self, now: float) -> None:
         """Note a request that was let through."""

@@ -1,22 +1,12 @@
 """The service: the Batch API as methods, with nothing between it and who asks.
 
-Theory of operation. Nothing runs between calls. Every call first applies all that has become due
-by the clock's time (see progress), each thing stamped with the time at which it was due, and then
-does its own work. One lock makes calls whole. Time never goes back: a clock that does is taken to
-stand still until it has caught up.
-
-Some of what is due may take long, and then be under way in the background (see tasks). A look goes
-on without it and shows what is so by then; a call that changes something that time could change
-too, or must tell all, waits for it first, without the lock. So what happens never depends on how
-long the work takes, but only when it is seen.
+Theory of operation. A call checks what it is given, enters the present (see present), in which all
+that has become due by then has happened, and does its own work there.
 """
 
 from __future__ import annotations
 
-import math
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any, BinaryIO, Literal, TypeVar
 
 from batchsim.backends import Backend, Page
@@ -24,13 +14,13 @@ from batchsim.backends.fake.behaviour import Behaviour, CurrentBehaviour, check_
 from batchsim.backends.fake.faults import Faults
 from batchsim.backends.fake.history import History, history_of
 from batchsim.backends.fake.ids import batch_id, file_id
-from batchsim.backends.fake.late import LateEffects
+from batchsim.backends.fake.present import Present
 from batchsim.backends.fake.progress import Progress
 from batchsim.backends.fake.rates import RateLimit
 from batchsim.backends.fake.records import BatchRecord, FileRecord, Records
 from batchsim.backends.fake.requests import RequestJournal
 from batchsim.backends.fake.synchronous import Synchronous
-from batchsim.backends.fake.tasks import AtOnce, Background, Job
+from batchsim.backends.fake.tasks import AtOnce, Background
 from batchsim.backends.fake.uploads import LARGEST_FILE, PIECE, receive
 from batchsim.backends.fake.view import View
 from batchsim.clock import VIRTUAL_START, Clock, VirtualClock
@@ -53,9 +43,6 @@ from batchsim.responders import Answer
 from batchsim.stores import Store
 
 Value = TypeVar("Value")
-
-UNREADABLE = (Purpose.USER_DATA, Purpose.ASSISTANTS)
-"""The purposes whose files cannot be read back (observed)."""
 
 
 class Simulator(Backend):
@@ -83,17 +70,16 @@ class Simulator(Backend):
         latest = self._records.latest
         ahead = behaviour.faults.clock_ahead_by
         self.clock = clock or VirtualClock(VIRTUAL_START if latest is None else latest - ahead)
-        self._lock = threading.RLock()
-        self._uploads = RateLimit(self._limits.uploads_per_minute, 60)
-        self._creations = RateLimit(self._limits.batches_per_hour, HOUR)
+        limits = self._limits
+        self._uploads = RateLimit(limits.uploads_per_minute, 60, refusals.too_many_uploads)
+        self._creations = RateLimit(limits.batches_per_hour, HOUR, refusals.too_many_batches)
         for record in self._records.batches.values():
             self._creations.count(record.batch.created_at)
         tasks = Background(store) if in_background else AtOnce(store)
         self._progress = Progress(self._records, self._store, self._behaviour, tasks)
-        self._unfinished: Job | None = None
+        self._present = Present(self.clock, self._behaviour, self._records, self._progress)
         self._view = View(self._records, self._progress, self._behaviour)
         self._synchronous = Synchronous(behaviour)
-        self._late = LateEffects()
 
     def upload_file(
         self,
@@ -107,14 +93,14 @@ class Simulator(Backend):
         """See Backend. Checked here: purpose, name, size, UTF-8, and JSON on the first line."""
         check_purpose(purpose, filename)
         check_lifetime("expires_after", expires_after, self._limits)
-        self._admit_upload()
+        with self._present as now:
+            self._uploads.admit(now)
         is_input = purpose == Purpose.BATCH
         most = self._limits.input_file_bytes if is_input else LARGEST_FILE
         with self._store.draft() as draft:
             size = receive(content, draft, most, purpose)
-            self._keep_waiting(self._pacing.upload)
-            with self._lock:
-                now = self._advance()
+            self._present.sleep(self._pacing.upload)
+            with self._present as now:
                 if expires_after is None and is_input:
                     expires_after = self._limits.file_lifetime
                 file = File(
@@ -135,8 +121,7 @@ class Simulator(Backend):
     def retrieve_file(self, file_id: str) -> File:
         """See Backend."""
         check_text("file_id", file_id)
-        with self._lock:
-            now = self._advance()
+        with self._present as now:
             return self._view.file(self._view.find_file(file_id, now), now)
 
     def list_files(
@@ -152,8 +137,8 @@ class Simulator(Backend):
         check_limit(limit, self._limits.files_per_page)
         if order not in ("asc", "desc"):
             raise refusals.unknown_order(order)
-        with self._lock:
-            now, newest_first = self._advance(), order == "desc"
+        newest_first = order == "desc"
+        with self._present as now:
             return self._view.files(
                 purpose=purpose, limit=limit, after=after, newest_first=newest_first, now=now
             )
@@ -161,21 +146,19 @@ class Simulator(Backend):
     def delete_file(self, file_id: str) -> None:
         """See Backend."""
         check_text("file_id", file_id)
-        with self._caught_up() as now:
+        with self._present.caught_up() as now:
             self._records.file(file_id)
             self._progress.remove_file(file_id, now)
 
     def read_file(self, file_id: str) -> Iterator[bytes]:
         """See Backend. Files for assistants and of user data are refused (observed)."""
         check_text("file_id", file_id)
-        with self._lock:
-            record = self._view.find_file(file_id, self._advance())
-            if record.file.purpose in UNREADABLE:
-                raise refusals.not_downloadable(record.file.purpose)
+        with self._present as now:
+            record = self._view.find_readable(file_id, now)
             stream = self._store.open_content(file_id)
         with stream:
             per_line = self._pacing.download_per_line * record.lines
-            self._keep_waiting(self._pacing.download + int(per_line))
+            self._present.sleep(self._pacing.download + int(per_line))
             while block := stream.read(PIECE):
                 yield block
 
@@ -193,12 +176,9 @@ class Simulator(Backend):
         check_creation(input_file_id, endpoint, completion_window, metadata, self._limits)
         check_lifetime("output_expires_after", output_expires_after, self._limits)
         check_own_scenario(metadata)
-        with self._lock:
-            now = self._advance()
+        with self._present as now:
             self._view.check_input_file(input_file_id, now)
-            if wait := self._creations.wait(now):
-                raise refusals.too_many_batches(self._creations.limit, wait)
-            self._creations.count(now)
+            self._creations.admit(now)
             number = len(self._records.batches)
             batch = Batch(
                 id=batch_id(self._draws, number, now),
@@ -219,14 +199,13 @@ class Simulator(Backend):
     def retrieve_batch(self, batch_id: str) -> Batch:
         """See Backend. An id that does not begin with `batch` is refused (observed)."""
         check_text("batch_id", batch_id)
-        with self._lock:
-            now = self._advance()
+        with self._present as now:
             return self._view.batch(self._view.find_batch(batch_id, now), now)
 
     def cancel_batch(self, batch_id: str) -> Batch:
         """See Backend. Cancelling while results are written is allowed (inferred)."""
         check_text("batch_id", batch_id)
-        with self._caught_up() as now:
+        with self._present.caught_up() as now:
             record = self._view.find_batch(batch_id, now)
             status = record.batch.status
             if status in (Status.CANCELLING, Status.CANCELLED):
@@ -239,25 +218,16 @@ class Simulator(Backend):
         """See Backend. Raises NotFound when there is no batch `after` (inferred)."""
         check_page(after)
         check_limit(limit, self._limits.batches_per_page)
-        with self._lock:
-            return self._view.batches(limit=limit, after=after, now=self._advance())
+        with self._present as now:
+            return self._view.batches(limit=limit, after=after, now=now)
 
     def at_once(self, identifier: str, look: Callable[[], Value]) -> Value | None:
         """See Prompt."""
-        if not self._lock.acquire(blocking=False):
-            return None
-        try:
-            now = self._records.note_time(self.time())
-            if self._unfinished is not None and not self._unfinished.is_over:
-                now = -math.inf  # until that is over, nothing happens that would take time
-            is_idle = not self._late.is_due(now) and self._progress.is_idle(identifier, now)
-            return look() if is_idle else None
-        finally:
-            self._lock.release()
+        return self._present.at_once(identifier, look)
 
     def set_faults(self, faults: Faults) -> None:
         """Let other things go wrong from now on. A batch that is running its lines keeps its own."""
-        with self._caught_up():
+        with self._present.caught_up():
             self._behaviour.faults = faults
 
     def answer(self, url: str, body: dict[str, Any]) -> Answer:
@@ -265,19 +235,17 @@ class Simulator(Backend):
         check_request(url, body)
         if url not in ENDPOINTS:
             raise refusals.unknown_url("POST", url)
-        with self._lock:
-            now = self._advance()
-        return self._synchronous.answer(url, body, now)
+        return self._synchronous.answer(url, body, self._present.now())
 
     def kind_of_file(self, identifier: str) -> str | None:
         """Whether it is the "output" or "error" file of a batch, or another: "input"; None without one."""
-        with self._lock:
+        with self._present.lock:
             record = self._records.files.get(identifier)
             return None if record is None else record.kind
 
     def scenario_about(self, identifier: str) -> str | None:
         """The scenario of its own that a batch lives in; `identifier` is its id or a result file's."""
-        with self._lock:
+        with self._present.lock:
             record = self._records.batch_about(identifier)
             return None if record is None else self._behaviour.scenario_of(record)
 
@@ -286,8 +254,7 @@ class Simulator(Backend):
 
         Only those that ended in this process: who must not miss any asks before it closes.
         """
-        with self._lock:
-            now = self._advance()
+        with self._present as now:
             ended = self._progress.take_ended()
             return tuple(
                 self._view.batch(self._records.batches[identifier], now) for identifier in ended
@@ -295,27 +262,27 @@ class Simulator(Backend):
 
     def all_batches(self) -> list[Batch]:
         """Every batch as it is now, oldest first, whether a list would show it or not."""
-        with self._caught_up() as now:
+        with self._present.caught_up() as now:
             return [self._view.batch(each, now) for each in self._records.batches.values()]
 
     def all_files(self) -> list[File]:
         """Every file as it is now, oldest first, whether a list would show it or not."""
-        with self._caught_up():
+        with self._present.caught_up():
             return [each.file for each in self._records.files.values()]
 
     def history(self, requests: RequestJournal) -> History:
         """What came of those requests by now."""
-        with self._caught_up() as now:
+        with self._present.caught_up() as now:
             return history_of(self._records, requests, self._limits, now)
 
     def catch_up(self) -> None:
         """Wait for what is due by now and still under way in the background, if anything is."""
-        with self._caught_up():
+        with self._present.caught_up():
             return
 
     def close(self) -> None:
         """Forget what is running and close the store. A second call does nothing."""
-        with self._lock:
+        with self._present.lock:
             self._progress.close()
             self._store.close()
 
@@ -324,43 +291,8 @@ class Simulator(Backend):
 
         What it raises is lost. It does not outlive the process.
         """
-        with self._lock:
-            self._late.plan(self._advance() + seconds, effect)
+        self._present.later(seconds, effect)
 
     def time(self) -> float:
         """What the service's own clock says, in unix seconds."""
-        return self.clock.now() + self._behaviour.faults.clock_ahead_by
-
-    def _advance(self) -> float:
-        """Apply what is due, all but what is `_unfinished` and comes after that; the time of this call."""
-        if self._late.moment is not None:
-            return self._late.moment
-        now = self._records.note_time(self.time())
-        self._unfinished = None
-        self._unfinished = self._late.apply(now, self._progress.advance) or self._progress.advance(
-            now
-        )
-        return now
-
-    @contextmanager
-    def _caught_up(self) -> Iterator[float]:
-        """Hold the lock once all that is due is applied; the time of this call."""
-        while True:
-            with self._lock:
-                now = self._advance()
-                unfinished = self._unfinished
-                if unfinished is None:
-                    yield now
-                    return
-            unfinished.wait()
-
-    def _keep_waiting(self, seconds: float) -> None:
-        if seconds and self._late.moment is None:  # else it has had its time
-            self.clock.sleep(seconds)
-
-    def _admit_upload(self) -> None:
-        with self._lock:
-            now = self._advance()
-            if wait := self._uploads.wait(now):
-                raise refusals.too_many_uploads(self._uploads.limit, wait)
-            self._uploads.count(now)
+        return self._present.time()

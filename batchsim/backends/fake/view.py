@@ -18,6 +18,9 @@ from batchsim.domain import refusals
 from batchsim.domain.batches import Batch
 from batchsim.domain.files import File, Purpose
 
+UNREADABLE = (Purpose.USER_DATA, Purpose.ASSISTANTS)
+"""The purposes whose files cannot be read back (observed)."""
+
 
 class View:
     """The files and batches of `records` as they look at a time."""
@@ -32,6 +35,13 @@ class View:
         record = self._records.file(identifier)
         if not self._is_seen(record, now):
             raise refusals.no_such_file(identifier)
+        return record
+
+    def find_readable(self, identifier: str, now: float) -> FileRecord:
+        """The file of that id, as find_file. Raises Refused when its content is for nobody to read."""
+        record = self.find_file(identifier, now)
+        if record.file.purpose in UNREADABLE:
+            raise refusals.not_downloadable(record.file.purpose)
         return record
 
     def find_batch(self, identifier: str, now: float) -> BatchRecord:
