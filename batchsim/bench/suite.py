@@ -196,6 +196,7 @@ _SERVE = tuple(
 )
 
 _HELP = command("", "--help"), BARE
+_CLICK = Program("", ("-c", "import click")), BARE
 _IMPORT = Program("", ("-c", "import batchsim")), BARE
 _PLUGIN = (
     Program("pytest", ("-m", "pytest", "-q", "{}")),
@@ -203,6 +204,7 @@ _PLUGIN = (
 )
 _STARTS = (
     Row("start", "batchsim --help, CPU", _HELP, cpu, "x", 4.0, _INTERPRETER),
+    Row("start", "import click and nothing else, CPU", _CLICK, cpu, "x", floor=_INTERPRETER),
     Row("start", "import batchsim, CPU", _IMPORT, cpu, "x", 2.0, _INTERPRETER),
     Row(
         "plugin",

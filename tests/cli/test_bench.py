@@ -22,6 +22,7 @@ def test_the_command_measures_and_remembers(batchsim) -> None:
     assert [row["what"] for row in rows] == [
         "a batch of 1 line in the process",
         "batchsim --help, CPU",
+        "import click and nothing else, CPU",
         "import batchsim, CPU",
     ]
     assert len(Path("history.jsonl").read_text().splitlines()) == 2
