@@ -70,7 +70,8 @@ OPTIONS = (
         type=click.Choice(["stop", "wait", "fence"]),
         help="When creating a batch got no answer and the batch cannot be found: stop and leave it "
         "to you, wait until it would have ended, or fence it off by deleting its input file and "
-        "create it again. Only stop can never pay twice. [default: stop; with --fake, fence]",
+        "create it again. With one runner stop never pays twice; for two, and for the others, see "
+        "`Never pay twice` in the README. [default: stop; with --fake, fence]",
     ),
     click.option(
         "--max-cost",
@@ -97,6 +98,14 @@ OPTIONS = (
         help="The key is another than the one with which the job began, and of the same project, "
         "as when a key was replaced. The job is tied to it from then on. A key that does not show "
         "the job's batches is refused all the same.",
+    ),
+    click.option(
+        "--alone",
+        is_flag=True,
+        help="You know that no other runner is at work on a copy of this job's directory. Without it "
+        "the first batch waits 40 seconds, and a runner that finds that another one uploaded "
+        "before it, in another place, creates nothing; so does the job of a directory that was "
+        "copied, restored or moved to another disk, until you say this once. [with --fake it is so]",
     ),
     click.option(
         "--network-files",
@@ -139,6 +148,7 @@ def policy_options(command: Callable[..., Any]) -> Callable[..., Any]:
         max_cost: Decimal | None,
         queue_limits: dict[str, int],
         same_account: bool,
+        alone: bool,
         network_files: bool,
         delete_remote: bool,
         finish_sync: bool,
@@ -156,6 +166,7 @@ def policy_options(command: Callable[..., Any]) -> Callable[..., Any]:
             queue_limits=queue_limits,
             queue_memory=state_folder() / "queues.json" if backend == "real" else None,
             same_account=same_account,
+            alone=alone or backend == "fake",
             network_files=network_files,
             delete_remote=delete_remote,
             finish_sync=finish_sync,

@@ -54,6 +54,10 @@ class AbandonCreate(ShardAction):
     """Take the create of unknown outcome as lost, and start over with another file."""
 
 
+class Elect(Action):
+    """See in the list of files whether another runner of the job uploaded before this one."""
+
+
 class Reconcile(Action):
     """See that the lists may be read, and take over what they show of ours."""
 

@@ -35,6 +35,9 @@ left, the job stops with their reasons.
 Uploads and creates come one at a time, so that what one teaches is known before the next. So do
 looks, a second apart (see polling).
 
+Before its first create a runner makes sure that no other runner of the job was first (Elect, see
+batchsim.runner.election); one that was not creates nothing.
+
 Before all that, a process reads the lists once: what they show of ours and the journal lacks is
 taken over. At the end it lets twins end and audits the list, and only then writes the results.
 """
@@ -49,6 +52,7 @@ from batchsim.runner.actions import (
     Audit,
     BeginFinish,
     Done,
+    Elect,
     PlanRound,
     Reconcile,
     ShardAction,
@@ -59,6 +63,7 @@ from batchsim.runner.agenda import Agenda
 from batchsim.runner.leftovers import sweep_steps
 from batchsim.runner.policy import Policy
 from batchsim.runner.room import Room
+from batchsim.runner.shard_state import Stage
 from batchsim.runner.spending import refusals
 from batchsim.runner.state import State
 from batchsim.runner.steps import SUBMITTING, WITHOUT_BATCH, is_out_of_patience, stuck
@@ -161,12 +166,28 @@ def _steps(agenda: Agenda, now: float) -> Iterator[tuple[float, Action]]:
     state = agenda.state
     room = Room(state, agenda.policy, agenda.limits, agenda.taken, now)
     steps: list[tuple[float, Action]] = [(0.0, action) for action in agenda.due(now)]
-    steps += _first_due(agenda.submissions(room), now)
+    steps += _submissions(agenda, room, now)
     steps.sort(key=_number)
     yield from steps
     yield from ((at, Wait(at)) for at in agenda.later())
     yield from _first_due(agenda.looks.steps(state, agenda.policy), now)
     yield from ((at, Wait(at)) for at in room.opens if at > now)
+
+
+def _submissions(agenda: Agenda, room: Room, now: float) -> Iterator[tuple[float, Action]]:
+    """What there is room for: of several runners of the job only one may create batches.
+
+    Until it is known which, one file is uploaded, with which this one claims to be it.
+    """
+    state = agenda.state
+    is_claiming = agenda.stages[Stage.UPLOADING] or agenda.stages[Stage.UPLOADED]
+    if state.may_create or not (is_claiming or state.stood_back):
+        yield from _first_due(agenda.submissions(room), now)
+    elif state.stood_back is None and agenda.stages[Stage.UPLOADED]:
+        shards = state.shards.values()
+        claimed = min(shard.since for shard in shards if shard.stage is Stage.UPLOADED)
+        held = state.setback.until if state.setback else 0.0
+        yield max(claimed + agenda.policy.claim_wait, held), Elect()
 
 
 def _number(step: tuple[float, Action]) -> int:
@@ -187,6 +208,7 @@ def _stop(agenda: Agenda, now: float) -> Stop:
     reasons: list[str] = []
     if state.setback is not None and is_out_of_patience(state.setback, policy):
         reasons.append(state.setback.reason)
+    reasons += [state.stood_back] if state.stood_back else []
     reasons += refusals(state, policy)
     room = Room(state, policy, agenda.limits, agenda.taken, now)
     for number, shard in state.shards.items():

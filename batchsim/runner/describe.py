@@ -14,6 +14,8 @@ def describe(entry: entries.Entry, state: State) -> str:
     if not isinstance(entry, entries.ShardEntry):
         return _describe_job(entry, state)
     text = _describe_shard(entry)
+    if isinstance(entry, shard_entries.Uploaded) and not state.may_create:
+        text += "; seeing to it that no other runner was first"
     return f"shard {entry.shard} of {len(state.shards)}: {text}" if len(state.shards) > 1 else text
 
 
@@ -51,7 +53,7 @@ def _describe_job(entry: entries.Entry, state: State) -> str:  # noqa: C901 - on
             return f"the service has {entry.batches:,} batches of this job"
         case entries.Delayed():
             return f"{entry.reason}; trying again"
-        case entries.Halted():
+        case entries.Halted() | entries.StoodBack():
             return entry.reason
     return type(entry).__name__
 
@@ -71,7 +73,7 @@ def _describe_shard(entry: entries.ShardEntry) -> str:  # noqa: C901 - one case 
         case shard_entries.Uploaded():
             return f"{'found the upload' if entry.adopted else 'uploaded'} as {entry.file_id}"
         case shard_entries.UploadDropped():
-            return "nothing was uploaded"
+            return f"no file to use: {entry.reason}"
         case shard_entries.CreateRefused():
             return "no batch was created"
         case shard_entries.BatchGivenUp() | shard_entries.Blocked():

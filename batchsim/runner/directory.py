@@ -16,6 +16,7 @@ cancel                     there while somebody wants the job cancelled and no r
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import socket
@@ -50,6 +51,16 @@ class JobDirectory:
         self.ledger = path / "ledger.jsonl"
         self.late = path / "late.jsonl"
         self.cancel_request = path / "cancel"
+
+    @property
+    def place(self) -> str:
+        """A name for where the directory lies, which a copy of it does not have: 8 hex digits.
+
+        It is made of the numbers that the file system gives the directory and its journal, which
+        must be there. Moving the directory within its file system keeps them.
+        """
+        numbers = f"{self.path.stat().st_ino} {self.journal.stat().st_ino}"
+        return hashlib.sha256(numbers.encode()).hexdigest()[:8]
 
     def file(self, shard: int, source: Source) -> Path:
         """Where lines of the results from `source` are kept."""

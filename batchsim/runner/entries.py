@@ -142,6 +142,33 @@ class Audited(Entry):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Elected(Entry):
+    """Of all runners of the job the one in this place may create batches.
+
+    Its oldest file is `file_id`, which is its claim; "" when somebody said that there is no other.
+    """
+
+    place: str
+    file_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed(Entry):
+    """Where this process works (JobDirectory.place)."""
+
+    durable: ClassVar[bool] = False
+    place: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoodBack(Entry):
+    """Another runner may create batches: this process leaves that to it."""
+
+    durable: ClassVar[bool] = False
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciled(Entry):
     """The lists were read by this process, and the journal has all that they show of ours."""
 

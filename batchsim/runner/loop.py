@@ -22,11 +22,14 @@ from batchsim.runner.agenda import Agenda
 from batchsim.runner.crew import Crew
 from batchsim.runner.decide import decide
 from batchsim.runner.describe import describe, describe_search
+from batchsim.runner.election import take_place
 from batchsim.runner.entries import (
     AccountChanged,
     Audited,
     CancelRequested,
+    Elected,
     Entry,
+    Placed,
     Reconciled,
     Started,
     Surveyed,
@@ -56,7 +59,17 @@ _GLANCE = 0.2
 _SILENCE = 60.0
 """Seconds of looking for a batch after which that is told."""
 
-_QUIET = Looked | Noticed | Reconciled | Surveyed | Audited | AnswerIntended | AnswerSettled
+_QUIET = (
+    Looked
+    | Noticed
+    | Reconciled
+    | Surveyed
+    | Audited
+    | Placed
+    | Elected
+    | AnswerIntended
+    | AnswerSettled
+)
 """Entries that are no news to people."""
 
 
@@ -158,7 +171,13 @@ class Loop:
                 self._record(Noticed(shard=shard.plan.shard))
 
     def _take_over(self) -> None:
-        """A request that another process had under way may have been sent, and has no answer."""
+        """A request that another process had under way may have been sent, and has no answer.
+
+        Where that process worked in another place, this journal is a copy.
+        """
+        state, policy = self._state, self._work.policy
+        for entry in list(take_place(state, policy, self._work.directory.place)):
+            self._record(entry)
         reason = "the process ended before an answer came"
         for number, shard in self._state.shards.items():
             if shard.stage is Stage.CREATING:
@@ -210,7 +229,13 @@ def _incomplete(stop: Stop, state: State) -> JobIncomplete:
     hint = "the same command looks again and goes on from here"
     if stop.is_short:
         hint = "raise --max-cost (max_cost in Python); the same command then goes on from here"
-    if any(shard.stage is Stage.UNKNOWN for shard in state.shards.values()):
+    is_unknown = any(shard.stage is Stage.UNKNOWN for shard in state.shards.values())
+    if state.stood_back or (is_unknown and not state.may_create):
+        hint += (
+            "; if no other runner is at work on this job, as when its directory was moved or "
+            "restored, add --alone (alone in Python)"
+        )
+    elif is_unknown:
         hint += "; --on-unknown fence deletes the input file, which a late request then lacks, and creates again"
     return JobIncomplete(
         f"{unfinished} of {len(state.shards)} shards are not finished. {text}", hint=hint

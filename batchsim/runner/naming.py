@@ -22,6 +22,9 @@ OUR_METADATA = ("bs_v", "bs_run", "bs_job", "bs_shard", "bs_round", "bs_try")
 """The metadata keys that name a batch as ours; a user has what is left of the pairs."""
 
 _SHARD = re.compile(r"([1-9]\d{0,8})/\d+")
+_FILE = re.compile(
+    r"bs-(?P<job>[0-9a-f]{12})-r\d+-s\d+-t\d+-(?P<content>[0-9a-f]{16})-(?P<place>[0-9a-f]{8})\.jsonl"
+)
 
 
 def new_run() -> str:
@@ -39,10 +42,25 @@ def job_of(run: str, service: str, account: str, plans: Iterable[Planned]) -> st
     return digest.hexdigest()
 
 
-def filename_of(started: Started, plan: Planned, attempt: int) -> str:
-    """The name of an input file, never used before; attempts count from 1, names from 0."""
+def filename_of(started: Started, plan: Planned, attempt: int, place: str) -> str:
+    """The name of an input file, never used before; attempts count from 1, names from 0.
+
+    `place` is where the runner works (JobDirectory.place).
+    """
     job, content = _job(started)[:12], plan.fingerprint[:16]
-    return f"bs-{job}-r{plan.round}-s{plan.shard:04}-t{attempt - 1}-{content}.jsonl"
+    return f"bs-{job}-r{plan.round}-s{plan.shard:04}-t{attempt - 1}-{content}-{place}.jsonl"
+
+
+def place_of(filename: str, started: Started) -> str | None:
+    """Where the runner works that uploaded the file; None when it is not of this job."""
+    found = _FILE.fullmatch(filename)
+    return found["place"] if found and found["job"] == _job(started)[:12] else None
+
+
+def holds(filename: str, plan: Planned) -> bool:
+    """Whether the name says that the file holds what was planned."""
+    found = _FILE.fullmatch(filename)
+    return found is not None and plan.fingerprint.startswith(found["content"])
 
 
 def upload_id_of(started: Started, plan: Planned, attempt: int) -> str:

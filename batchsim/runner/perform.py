@@ -23,7 +23,17 @@ from batchsim.errors import (
     Refused,
     Unavailable,
 )
-from batchsim.runner import actions, copies, fetch, finishing, hygiene, settle, submit, watch
+from batchsim.runner import (
+    actions,
+    copies,
+    election,
+    fetch,
+    finishing,
+    hygiene,
+    settle,
+    submit,
+    watch,
+)
 from batchsim.runner.entries import Delayed, Entry, FinishBegun, Halted
 from batchsim.runner.shard_entries import (
     BatchGivenUp,
@@ -42,7 +52,12 @@ from batchsim.runner.weighing import divide, weigh
 from batchsim.runner.workplace import Step, Workplace, batch_of, words
 
 _JobAction = (
-    actions.Reconcile | actions.Survey | actions.Audit | actions.PlanRound | actions.Assemble
+    actions.Reconcile
+    | actions.Elect
+    | actions.Survey
+    | actions.Audit
+    | actions.PlanRound
+    | actions.Assemble
 )
 
 
@@ -83,6 +98,8 @@ def _for_job(work: Workplace, action: actions.Action) -> Iterator[Step]:
     match action:
         case actions.Reconcile():
             yield from watch.reconcile(work)
+        case actions.Elect():
+            yield from election.elect(work)
         case actions.Survey():
             yield from watch.survey(work, action.after)
         case actions.Audit():

@@ -31,7 +31,9 @@ class OnUnknown(StrEnum):
     """
 
     STOP = "stop"
-    """Leave the shard, finish the others, and let a person judge. Never pays twice."""
+    """Leave the shard, finish the others, and let a person judge. One runner never pays twice; two
+    on copies of one job directory do only if, with something else going wrong, a file takes longer
+    than `Policy.claim_wait` to be listed, or the network delivers a create twice."""
     WAIT = "wait"
     """Look until the batch would have ended if there were one; then do as `fence`."""
     FENCE = "fence"
@@ -75,6 +77,12 @@ class Policy:
     """A file that remembers across jobs how many tokens the service lets queue per model."""
     survey_from: int = 5
     """From so many live batches on, the list is read instead of each of them."""
+    claim_wait: float = 40.0
+    """How long a runner waits between its first upload and its first create, so that it sees in the
+    list of files whether another runner of the job uploaded before it."""
+    alone: bool = False
+    """Whether it is known that no other runner is at work on a copy of the job directory: then
+    nothing is waited for, and what was begun in another place is gone on with."""
     same_account: bool = False
     """Whether a key other than the one with which the job began is the same account's."""
     network_files: bool = False

@@ -19,16 +19,13 @@ from batchsim.backends import Backend
 from batchsim.domain.batches import Batch
 from batchsim.errors import NotFound
 from batchsim.runner.directory import JobDirectory
-from batchsim.runner.entries import Entry, Started
+from batchsim.runner.entries import Elected, Entry, Started
 from batchsim.runner.journal import Journal
-from batchsim.runner.naming import OUR_METADATA, job_of, shard_of
+from batchsim.runner.naming import OUR_METADATA, holds, job_of, shard_of
 from batchsim.runner.ownership import claimed
 from batchsim.runner.plan import Plan
 from batchsim.runner.search import listed_since
 from batchsim.runner.state import State, fold
-
-_HASH = 16
-"""So many characters of the content's hash are in the name of an input file."""
 
 
 class Trace(NamedTuple):
@@ -78,7 +75,7 @@ def _sent_as_planned(backend: Backend, batch: Batch, plan: Plan) -> bool | None:
     except NotFound:
         return None
     shard = next((each for each in plan.shards if each.shard == number), None)
-    return shard is not None and name.endswith(f"-{shard.fingerprint[:_HASH]}.jsonl")
+    return shard is not None and holds(name, shard)
 
 
 def write_journal(backend: Backend, trace: Trace, plan: Plan, directory: JobDirectory) -> State:
@@ -104,7 +101,8 @@ def write_journal(backend: Backend, trace: Trace, plan: Plan, directory: JobDire
         if plan.skipped:
             plan.skipped.write(directory)
         skipped = [plan.skipped.entry()] if plan.skipped else []
-        journal.append(float(trace.begun), started, *skipped, *plan.shards)
+        elected = Elected(place=directory.place)  # a job is recovered that no runner is at work on
+        journal.append(float(trace.begun), started, *skipped, *plan.shards, elected)
         state = fold(journal.entries())
         for entries in _found(state, trace):
             now = backend.clock.now()

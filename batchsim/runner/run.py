@@ -21,6 +21,7 @@ from batchsim.runner.accounts import check_service
 from batchsim.runner.agenda import Agenda
 from batchsim.runner.content import ShardContent, changed_input
 from batchsim.runner.directory import JobDirectory, RequestLike
+from batchsim.runner.election import careful
 from batchsim.runner.entries import Started
 from batchsim.runner.finishing import check_policy
 from batchsim.runner.journal import Journal
@@ -114,6 +115,7 @@ def run(
                 plan = None
                 moved = check_service(backend, state, policy)
                 _check_input(source, state.started, state)
+            policy = careful(policy, state, directory.place)
             agenda = Agenda(state, policy, limits)
             ids = plan.custom_ids if plan else None
             work = Workplace(

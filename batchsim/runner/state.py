@@ -20,15 +20,18 @@ from batchsim.runner.entries import (
     Audited,
     CancelRequested,
     Delayed,
+    Elected,
     Entry,
     FinishBegun,
     Finished,
     Halted,
+    Placed,
     Reconciled,
     RoundPlanned,
     ShardEntry,
     Skipped,
     Started,
+    StoodBack,
     Surveyed,
     Tally,
 )
@@ -36,12 +39,14 @@ from batchsim.runner.queues import told_limit
 from batchsim.runner.shard_entries import (
     Collected,
     Created,
+    CreateFenced,
     CreateIntended,
     Divided,
     Looked,
     Observed,
     Planned,
     Postponed,
+    RemoteDeleted,
     TwinSeen,
     Uploaded,
 )
@@ -84,6 +89,12 @@ class State:
     """When batches were asked for, the latest so many."""
     last_shards: dict[int, int] = field(default_factory=dict)
     """The highest number of a shard of each round."""
+    place: str = ""
+    """Where this process works."""
+    elected: Elected | None = None
+    """Which runner of the job may create batches, as far as was seen here."""
+    stood_back: str | None = None
+    """Why this process leaves it to another runner to create batches."""
     reconciled: bool = False
     """Whether this process has read the lists."""
     audited_at: float | None = None
@@ -111,6 +122,11 @@ class State:
     def is_ending(self) -> bool:
         """Whether nothing more is sent in batches, and those under way are cancelled."""
         return self.cancelled_at is not None or self.hurried_at is not None
+
+    @property
+    def may_create(self) -> bool:
+        """Whether this process may create batches (see batchsim.runner.election)."""
+        return self.elected is not None and self.elected.place == self.place
 
     def apply(self, at: float, entry: Entry) -> None:
         """Take in what happened `at` that time (unix seconds).
@@ -159,11 +175,26 @@ class State:
             self.create_times.append(at)
         elif isinstance(entry, Uploaded):
             self.files[entry.file_id] = entry.shard
+        elif isinstance(entry, CreateFenced | RemoteDeleted):
+            self._end_claim(entry)
         elif isinstance(entry, Collected):
             self.again += entry.again
 
+    def _end_claim(self, entry: CreateFenced | RemoteDeleted) -> None:
+        """With its file a claim ends."""
+        fenced = self.shards[entry.shard].file_id
+        deleted = entry.file_id if isinstance(entry, RemoteDeleted) else fenced
+        if self.elected is not None and self.elected.file_id == deleted:
+            self.elected = None
+
     def _apply_lists(self, at: float, entry: Entry) -> None:
         match entry:
+            case Placed():
+                self.place = entry.place
+            case Elected():
+                self.elected, self.setback = entry, None
+            case StoodBack():
+                self.stood_back = entry.reason
             case Reconciled():
                 self.reconciled, self.setback = True, None
             case Surveyed():

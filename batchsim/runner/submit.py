@@ -45,7 +45,7 @@ SKEW = 86_400
 def upload(work: Workplace, number: int, shard: ShardState) -> Iterator[Step]:
     """Send the shard's lines under a name that was never used."""
     attempt = shard.attempt + 1
-    filename = filename_of(work.started, shard.plan, attempt)
+    filename = filename_of(work.started, shard.plan, attempt, work.directory.place)
     request_id = upload_id_of(work.started, shard.plan, attempt)
     yield UploadIntended(shard=number, attempt=attempt, filename=filename, request_id=request_id)
     try:

@@ -77,7 +77,7 @@ def job(desk, process, monkeypatch):
                     app.let_go.set()
 
         def start(self):
-            return process("run", "--real", "input.jsonl", "-o", "results.jsonl")
+            return process("run", "--real", "--alone", "input.jsonl", "-o", "results.jsonl")
 
         def kinds(self):
             with sqlite3.connect(desk / "results.jsonl.job" / "journal.db") as database:

@@ -6,7 +6,7 @@ import sqlite3
 import pytest
 
 from batchsim.errors import BatchsimError
-from batchsim.runner.run import run
+from batchsim.runner.run import Policy, run
 
 pytestmark = pytest.mark.sdk
 
@@ -63,7 +63,7 @@ def test_the_runner_names_both_and_its_journal_has_the_names(service, tmp_path):
     source = tmp_path / "input.jsonl"
     source.write_text(line)
     with pytest.raises(BatchsimError):
-        run(source, backend, results=tmp_path / "r.jsonl")
+        run(source, backend, results=tmp_path / "r.jsonl", policy=Policy(alone=True))
     (upload, other), (create, same) = sent["/v1/files"], sent["/v1/batches"]
     assert (upload, create) == (other, same)
     assert upload != create

@@ -5,9 +5,10 @@
 The service knows no idempotency key. A request to create may be lost on its way, take effect and
 lose its answer, or take effect a minute or twenty late, also twice; a batch may stay out of the list
 for half a minute or a quarter of an hour; the runner may be killed between any two steps and is
-started again at once; and a second runner may hold a copy of the journal. Every such choice is
-asked of an oracle, and the explorer replays every combination within a budget of faults, kills and
-changes between runners. It is exhaustive and deterministic, and knows nothing of the production
+started again at once; and a second runner may begin on a copy of the journal, as it is or as it was
+at any moment before, and either may wait while the other works. Then a file may be as late in its
+list as a batch in the other. Every such choice is asked of an oracle, and the explorer replays every
+combination within a budget of faults, kills and changes between runners. It is exhaustive and deterministic, and knows nothing of the production
 code; test_protocol.py drives that code through the same fates.
 """
 
@@ -21,6 +22,12 @@ VALIDATING = 45
 """A batch cancelled within so many seconds of its creation costs nothing."""
 
 SETTLE, LOOK_AGAIN, WINDOW = 600, 20, 25 * 3_600
+
+CLAIM = 40
+"""How long a runner waits between its first upload and its look at the list of files."""
+
+PATIENCE = 3_600
+"""How long it looks for its own file there."""
 
 
 class Ambiguous(Exception):
@@ -55,6 +62,19 @@ class Budget:
     """Whether the network may deliver a request twice, which no client can prevent."""
     lags: tuple = (0, 30, 900)
     """For how long a batch may stay out of the list."""
+    file_lags: tuple = (0, 30, 900)
+    """For how long a file may, where there are two runners to look for it."""
+    elects: bool = True
+    """Whether a runner stands back from creating where another one uploaded before it."""
+
+
+@dataclass
+class File:
+    id: int
+    place: int
+    created: int
+    visible: int
+    is_there: bool = True
 
 
 @dataclass
@@ -76,6 +96,7 @@ class World:
     files: list = field(default_factory=list)
     batches: list = field(default_factory=list)
     late: list = field(default_factory=list)
+    has_two: bool = False
 
     def spend(self, what, options):
         left = getattr(self.budget, what)
@@ -86,26 +107,35 @@ class World:
 
     def sleep(self, seconds):
         self.now += seconds
+        if not self.late:
+            return
         for due in [each for each in self.late if each[0] <= self.now]:
             self.late.remove(due)
             self.make(due[1], at=due[0])
 
     def make(self, file, at=None):
-        if self.budget.fence_holds and not self.files[file]:
+        if self.budget.fence_holds and not self.files[file].is_there:
             return None
         created = self.now if at is None else at
         lag = self.budget.lags[self.spend("faults", len(self.budget.lags))]
         self.batches.append(Batch(len(self.batches), file, created, created + lag))
         return self.batches[-1]
 
-    def upload(self):
+    def upload(self, place=0):
         self.sleep(1)
-        self.files.append(True)
-        return len(self.files) - 1
+        lags = self.budget.file_lags if self.has_two else (0,)
+        lag = lags[self.spend("faults", len(lags))] if len(lags) > 1 else 0
+        self.files.append(File(len(self.files), place, self.now, self.now + lag))
+        return self.files[-1].id
+
+    def listed_files(self):
+        self.sleep(1)
+        shown = [f for f in self.files if f.visible <= self.now and f.is_there]
+        return sorted(shown, key=lambda file: (file.created, file.id))
 
     def delete(self, file):
         self.sleep(1)
-        self.files[file] = False
+        self.files[file].is_there = False
         for batch in self.batches:
             is_validating = batch.cancelled is None and self.now - batch.created <= VALIDATING
             if self.budget.fence_holds and batch.file == file and is_validating:
@@ -139,6 +169,10 @@ class World:
         shown = [b for b in self.batches if b.visible <= self.now and b.cancelled is None]
         return sorted(shown, key=lambda batch: (batch.created, batch.id))
 
+    def has_no_twin(self, own):
+        others = (batch for batch in self.batches if batch.id != own)
+        return not self.late and all(batch.cancelled is not None for batch in others)
+
     def cancel(self, batch):
         self.sleep(1)
         batch.cancelled = batch.cancelled or self.now
@@ -159,25 +193,60 @@ class Journal:
     fenced: bool = False
     batch: int | None = None
     asks: bool = False
+    place: int = 0
+    """Where the file was uploaded."""
+    elected: tuple | None = None
+    """Which place may create, and the file by which it may."""
 
 
-def runner(world, journal, policy) -> Iterator[None]:
+def runner(world, journal, policy, place=0) -> Iterator[None]:
     """One process; a kill may come wherever it yields."""
     if journal.stage == "creating":
         journal.stage, journal.since = "unknown", world.now
+    if journal.stage == "uploaded" and journal.place != place:
+        journal.stage = "waiting"  # the journal was copied, and the file is another's claim
+    if journal.stage == "unknown" and journal.place != place:
+        policy = "stop"  # whoever sent the request may be at work on it
     if journal.batch is None:
         yield from adopt(world, journal)  # an old journal may lack what the list shows
     while journal.batch is None and not journal.asks:
         if journal.stage == "waiting":
-            file = world.upload()
+            file = world.upload(place)
             yield
-            journal.stage, journal.file = "uploaded", file
-        elif journal.stage == "uploaded":
+            journal.stage, journal.file, journal.place = "uploaded", file, place
+            journal.since = world.now
+        elif journal.stage == "unknown":
+            yield from resolve(world, journal, policy)
+        elif is_elected(journal, place) or not (world.has_two and world.budget.elects):
             yield from create(world, journal)
         else:
-            yield from resolve(world, journal, policy)
+            yield from elect(world, journal, place)
     if journal.batch is not None:
         yield from watch(world, journal)
+
+
+def is_elected(journal, place):
+    return journal.elected is not None and journal.elected[0] == place
+
+
+def elect(world, journal, place):
+    """Of all runners of the job the one creates whose file is the oldest in the list."""
+    world.sleep(max(0, journal.since + CLAIM - world.now))
+    yield
+    while True:
+        files = world.listed_files()
+        own = [file.id for file in files if file.place == place]
+        if own:
+            break
+        if world.now > journal.since + PATIENCE:
+            journal.asks = True
+            return
+        world.sleep(LOOK_AGAIN)
+    yield
+    if files[0].place == place:
+        journal.elected = place, own[0]
+    else:
+        journal.asks = True
 
 
 def create(world, journal):
@@ -211,6 +280,8 @@ def resolve(world, journal, policy):
             world.delete(journal.file)
             yield
             journal.fenced, journal.since, begun = True, world.now, world.now
+            if journal.elected is not None and journal.elected[1] == journal.file:
+                journal.elected = None
         elif not waits and world.now >= max(begun, journal.since) + SETTLE:
             break
         world.sleep(LOOK_AGAIN if world.now < journal.since + 1_500 else 6_000)
@@ -231,7 +302,11 @@ def adopt(world, journal):
 
 def watch(world, journal):
     """Look for twins: soon after the batch is there, and now and then while it runs."""
-    for pause in (5, *(30,) * 60):
+    pauses = (5, *(30,) * 60)
+    for number, pause in enumerate(pauses):
+        if world.has_no_twin(journal.batch):  # the model's own knowledge: it saves looking
+            world.sleep(sum(pauses[number:]) + len(pauses) - number)
+            return
         world.sleep(pause)
         own = world.batches[journal.batch]
         others = [batch for batch in world.listed() if batch is not own]
@@ -247,7 +322,7 @@ def cancel(world, twins):
         world.cancel(twin)
 
 
-def naive(world, journal, policy):
+def naive(world, journal, policy, place=0):
     """What many tools do: write down the batch once there is one, and try again when in doubt."""
     while journal.batch is None:
         if journal.file is None:
@@ -279,20 +354,27 @@ def one_history(oracle, budget, policy, process):
     world = World(oracle, budget)
     journals = [Journal()]
     if budget.switches:
+        world.has_two = True
         journals.append(copy.copy(journals[0]))
-    running = {n: process(world, journal, policy) for n, journal in enumerate(journals)}
-    turn = 0
+    running = {n: process(world, journal, policy, n) for n, journal in enumerate(journals)}
+    turn, copies, has_begun = 0, [copy.copy(journals[0])], False
     while running:
         if turn not in running:
             turn = next(iter(running))
+        if turn and not has_begun:
+            has_begun = True
+            journals[1] = copy.copy(copies[-1 - oracle.choose(len(copies))])
+            running[1] = process(world, journals[1], policy, 1)
         try:
             next(running[turn])
         except StopIteration:
             del running[turn]
             continue
+        if not has_begun and journals[0] != copies[-1]:
+            copies.append(copy.copy(journals[0]))
         if world.spend("kills", 2):
             world.sleep(5)
-            running[turn] = process(world, journals[turn], policy)
+            running[turn] = process(world, journals[turn], policy, turn)
         if len(running) > 1 and world.spend("switches", 2):
             turn = 1 - turn
     world.sleep(5_000)
@@ -325,6 +407,7 @@ def explore(policy, budget=None, process=runner):
 
 
 BOTH = Budget(faults=1, kills=1, switches=2)
+TWO_FAULTS = replace(BOTH, faults=2)
 
 PROTOCOLS = {
     "naive": ("retry", Budget(), naive),
@@ -336,7 +419,15 @@ PROTOCOLS = {
     "stop, requests may arrive twice": ("stop", Budget(doubles=True), runner),
     "  and the list is late by 30 s at most": ("stop", Budget(doubles=True, lags=(0, 30)), runner),
     "stop, two runners": ("stop", BOTH, runner),
-    "  and again late by 30 s at most": ("stop", replace(BOTH, lags=(0, 30)), runner),
+    "  two faults, no file listed after 40 s": (
+        "stop",
+        replace(TWO_FAULTS, file_lags=(0, 30)),
+        runner,
+    ),
+    "  two faults, files listed late as well": ("stop", TWO_FAULTS, runner),
+    "  one fault, and neither stands back": ("stop", replace(BOTH, elects=False), runner),
+    "wait, two runners": ("wait", BOTH, runner),
+    "fence, two runners": ("fence", BOTH, runner),
 }
 
 if __name__ == "__main__":

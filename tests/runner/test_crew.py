@@ -52,7 +52,8 @@ def test_uploads_go_side_by_side_and_one_thread_writes(build, source, monkeypatc
 
     monkeypatch.setattr(Journal, "append", write)
     backend = Meeting()
-    report = run(source, backend, results=build.results, limits=LIMITS, policy=Policy(parallel=3))
+    policy = Policy(parallel=3, alone=True)
+    report = run(source, backend, results=build.results, limits=LIMITS, policy=policy)
     assert report.all_ok
     assert backend.together == SHARDS
     assert writers == {threading.current_thread().name}

@@ -63,8 +63,9 @@ def after(*entries, shards=1):
 
 
 def looked_at(state, now):
-    """The state once this process has read the lists."""
+    """The state once this process has read the lists, and may create."""
     state.apply(now, e.Reconciled())
+    state.apply(now, e.Elected(place=state.place))
     state.surveyed = 1e9  # surveys are tested by themselves
     state.polled = None
     return state

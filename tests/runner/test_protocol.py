@@ -7,6 +7,7 @@ staleness of the list within the model's budget.
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -18,6 +19,7 @@ from batchsim.domain.lifecycle import Status
 from batchsim.errors import JobIncomplete
 from batchsim.runner.journal import Journal
 from batchsim.runner.run import Policy, run
+from tests.runner import protocol_model
 from tests.runner.protocol_model import PROTOCOLS, Budget, explore, one_history, runner
 
 FIGURES = {
@@ -29,13 +31,23 @@ FIGURES = {
     "fence, a deleted file is no obstacle": (1_594, 296, 2, 0),
     "stop, requests may arrive twice": (163, 23, 2, 42),
     "  and the list is late by 30 s at most": (109, 8, 2, 22),
-    "stop, two runners": (1_180, 115, 2, 361),
-    "  and again late by 30 s at most": (1_014, 49, 2, 327),
+    "stop, two runners": (4_995, 0, 1, 3_895),
+    "  two faults, no file listed after 40 s": (13_702, 0, 1, 11_609),
+    "  two faults, files listed late as well": (22_768, 79, 2, 18_436),
+    "  one fault, and neither stands back": (1_945, 115, 2, 616),
+    "wait, two runners": (10_117, 0, 1, 7_915),
+    "fence, two runners": (16_593, 4, 2, 13_391),
 }
 """By protocol: histories, those that pay twice, the most batches paid for, those that ask a person."""
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, id=name.strip()) for name in PROTOCOLS])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, id=name.strip(), marks=pytest.mark.slow if budget.switches else ())
+        for name, (_, budget, _) in PROTOCOLS.items()
+    ],
+)
 def test_the_model_shows_what_each_protocol_pays(name):
     policy, budget, process = PROTOCOLS[name]
     seen = explore(policy, budget, process)
@@ -172,3 +184,10 @@ def test_one_history_of_the_model_replays():
 
     world, _ = one_history(Oracle(oracle_choices), Budget(fence_holds=False), "fence", runner)
     assert len(world.paid()) > 1
+
+
+def test_a_claim_shorter_than_the_list_is_late_is_none(monkeypatch):
+    """That the wait is what parts two runners: with half of it they pay twice."""
+    monkeypatch.setattr(protocol_model, "CLAIM", 20)
+    budget = replace(protocol_model.TWO_FAULTS, kills=0, file_lags=(0, 30))
+    assert explore("stop", budget).paid_twice

@@ -12,6 +12,7 @@ from batchsim.backends.fake.faults import Faults
 from batchsim.backends.fake.pacing import Pacing
 from batchsim.domain.limits import HOUR, Limits
 from batchsim.errors import InputError, JobIncomplete, JournalError, UsageError
+from batchsim.runner.directory import JobDirectory
 from batchsim.runner.plan import InvalidInput
 from batchsim.runner.run import Policy, run
 
@@ -244,7 +245,8 @@ def test_metadata_of_the_user_and_of_the_job_reach_the_batch(build, backend):
     job = batch.metadata["bs_job"]
     (file,) = backend.list_files(purpose="batch").data
     content = hashlib.sha256(build.source.read_bytes()).hexdigest()
-    assert file.filename == f"bs-{job[:12]}-r0-s0001-t0-{content[:16]}.jsonl"
+    place = JobDirectory(build.job).place
+    assert file.filename == f"bs-{job[:12]}-r0-s0001-t0-{content[:16]}-{place}.jsonl"
 
 
 def test_a_finished_job_run_again_does_nothing_remotely(build, backend):

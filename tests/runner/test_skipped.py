@@ -103,7 +103,7 @@ def test_invalid_lines_stay_in_place_over_rounds_and_kills(build, mixed, monkeyp
             raise build.Killed
 
     for n in range(200):
-        left[0] = 2 + n % 3
+        left[0] = 2 + n % 4
         with monkeypatch.context() as patched:
             patched.setattr(Journal, "append", write)
             try:
