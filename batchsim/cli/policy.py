@@ -117,7 +117,9 @@ OPTIONS = (
         is_flag=True,
         help="When the deadline nears, cancel what is under way, keep what has run, and ask for what "
         "is left one by one at the ordinary price, twice that of a batch. Under --max-cost each of "
-        "them is reserved before it is sent, and what does not fit is not sent.",
+        "them is reserved before it is sent, and what does not fit is not sent. Lines of a batch that "
+        "may exist (see --on-unknown) are not asked for again, unless it is fenced off; their "
+        "records say outcome_unknown.",
     ),
     click.option(
         "--deadline",

@@ -58,6 +58,10 @@ class Elect(Action):
     """See in the list of files whether another runner of the job uploaded before this one."""
 
 
+class LeaveCreate(ShardAction):
+    """Leave a create of unknown outcome at that: its lines are not asked for again."""
+
+
 class Reconcile(Action):
     """See that the lists may be read, and take over what they show of ours."""
 

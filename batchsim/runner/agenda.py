@@ -86,15 +86,21 @@ class Agenda:
         """File anew what has changed."""
         state = self.state
         queues = queue_limits(state, self.limits)
-        if (queues, state.is_ending) != self._terms:
-            self._terms = queues, state.is_ending
+        if (queues, state.is_ending, state.is_hurried) != self._terms:
+            self._terms = queues, state.is_ending, state.is_hurried
             self._changed |= state.shards.keys()
         for number in sorted(self._changed):
             self._unfile(number)
             shard = state.shards.get(number)
             if shard is not None:
-                is_ending = state.is_ending
-                self._file(shard, standing(shard, self.policy, queues, is_ending=is_ending))
+                found = standing(
+                    shard,
+                    self.policy,
+                    queues,
+                    is_ending=state.is_ending,
+                    is_hurried=state.is_hurried,
+                )
+                self._file(shard, found)
         self._changed.clear()
         if self._has_swept and state.survey_cursor is None:
             self._has_swept = False

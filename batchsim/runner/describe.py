@@ -88,6 +88,8 @@ def _describe_shard(entry: entries.ShardEntry) -> str:  # noqa: C901 - one case 
             return "the batch is not in the list"
         case shard_entries.TwinSeen():
             return f"{entry.batch.id} is there besides its own batch"
+        case shard_entries.CreateLeft():
+            return "the batch was not found and may exist; its lines are not asked for again"
         case shard_entries.CreateAbandoned():
             return "the batch was not found; creating another"
         case shard_entries.Created():

@@ -1,7 +1,9 @@
 """What is left when a deadline nears, asked for one by one at the ordinary price.
 
 Theory of operation. Only if the policy says so. First nothing more is sent in batches, and batches
-under way are cancelled, which keeps what has run. Then the lines that are left become shards of a
+under way are cancelled, which keeps what has run. A batch whose create got no answer, and that is not
+in the list when that has had time to settle, may exist and run: unless the policy is to fence it
+off, its lines get a record that says so and are not asked for again (LeaveCreate). Then the lines that are left become shards of a
 last round without batches. For each of their lines the intent goes to the journal, with what the
 answer may cost at most; then the request leaves; then the answer goes to the disk, in the shape of
 a result line; then the journal learns what it cost. A process that continues such a shard asks only

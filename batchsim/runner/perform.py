@@ -41,6 +41,7 @@ from batchsim.runner.shard_entries import (
     CancelAsked,
     Collected,
     CreateAbandoned,
+    CreateLeft,
     Divided,
     DownloadDropped,
     Settled,
@@ -131,6 +132,8 @@ def _for_shard(work: Workplace, action: actions.ShardAction) -> Iterator[Step]: 
             yield from submit.fence(work, number, shard)
         case actions.AbandonCreate():
             yield CreateAbandoned(shard=number)
+        case actions.LeaveCreate():
+            yield CreateLeft(shard=number)
         case actions.Poll():
             yield watch.poll(work, number, shard)
         case actions.CancelTwin():

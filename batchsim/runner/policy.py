@@ -31,9 +31,9 @@ class OnUnknown(StrEnum):
     """
 
     STOP = "stop"
-    """Leave the shard, finish the others, and let a person judge. One runner never pays twice; two
-    on copies of one job directory do only if, with something else going wrong, a file takes longer
-    than `Policy.claim_wait` to be listed, or the network delivers a create twice."""
+    """Leave the shard, finish the others, and let a person judge. Never pays twice by itself: only
+    if the network delivers a create twice; or if two runners work on copies of one job directory
+    and, with something else going wrong, a file takes longer than `Policy.claim_wait` to be listed."""
     WAIT = "wait"
     """Look until the batch would have ended if there were one; then do as `fence`."""
     FENCE = "fence"
@@ -93,7 +93,9 @@ class Policy:
     """How long `wait` looks for a batch: one that exists has ended by then."""
     finish_sync: bool = False
     """When the deadline nears, cancel what is under way and ask for what is left one by one, at the
-    ordinary price, which is twice that of a batch."""
+    ordinary price, which is twice that of a batch. Lines of a batch whose create got no answer, and
+    that is not found, are not asked for again, unless `on_unknown` is `fence`: their records say
+    `outcome_unknown`."""
     deadline: float | None = None
     """When the results are wanted, in seconds after the job began. None: when the first batch under
     way expires, once all are sent."""

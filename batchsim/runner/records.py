@@ -58,8 +58,15 @@ def unnamed_lines(shard: ShardState) -> Explanation:
 
     Lines of a batch that failed because of others are worth another try without those. A line that
     a result file lacks is worth one too; when the file itself never came or is gone, its results
-    exist and are paid, so nothing is asked again. A shard without a batch was never sent.
+    exist and are paid, so nothing is asked again. A shard without a batch was never sent, unless it
+    was left with a create of unknown outcome: then nothing is asked again either.
     """
+    if shard.batch is None and shard.is_left:
+        message = (
+            "A batch with this request was asked for, no answer came and none was found. It may "
+            "exist and have been paid for."
+        )
+        return Explanation(LineError("outcome_unknown", message), Verdict(Outcome.FAILED))
     if shard.batch is None:
         message = "This request was not sent because the job was cancelled."
         return Explanation(LineError("batch_cancelled", message), Verdict(Outcome.CANCELLED))

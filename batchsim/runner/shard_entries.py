@@ -149,6 +149,11 @@ class CreateSettled(ShardEntry):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CreateLeft(ShardEntry):
+    """The outcome stays unknown: a batch may exist, and the lines are not asked for again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CreateRefused(ShardEntry):
     """No batch was made: the service said so, or the request never left."""
 

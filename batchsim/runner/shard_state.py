@@ -27,6 +27,7 @@ from batchsim.runner.shard_entries import (
     Created,
     CreateFenced,
     CreateIntended,
+    CreateLeft,
     CreateRefused,
     CreateSettled,
     CreateUnknown,
@@ -111,6 +112,8 @@ class ShardState:
     """While the outcome of a create is not known: its input file is deleted."""
     has_settled: bool = False
     """While the outcome of a create is not known: it was looked for long enough."""
+    is_left: bool = False
+    """A batch of its lines may exist that was not found, and they are not asked for again."""
     weight: Weighed | None = None
     reserved: Decimal | None = None
     """What the present batch may cost at most, in US dollars; None when that is not known."""
@@ -164,9 +167,10 @@ class ShardState:
                 )
             case UploadDropped():
                 return self._start_over(at)
-            case CreateAbandoned():
+            case CreateAbandoned() | CreateLeft():
                 risk = self.at_risk + (self.reserved or Decimal(0))
-                return replace(self._start_over(at), at_risk=risk)
+                is_left = isinstance(entry, CreateLeft)
+                return replace(self._start_over(at), at_risk=risk, is_left=is_left)
             case BatchGivenUp():
                 return replace(self._start_over(at), given_up=self.given_up + 1)
             case Weighed():

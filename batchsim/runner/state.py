@@ -124,6 +124,11 @@ class State:
         return self.cancelled_at is not None or self.hurried_at is not None
 
     @property
+    def is_hurried(self) -> bool:
+        """Whether what is left is asked for without batches."""
+        return self.hurried_at is not None and self.cancelled_at is None
+
+    @property
     def may_create(self) -> bool:
         """Whether this process may create batches (see batchsim.runner.election)."""
         return self.elected is not None and self.elected.place == self.place

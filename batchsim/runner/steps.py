@@ -22,6 +22,7 @@ from batchsim.runner.actions import (
     FindBatch,
     FindUpload,
     GiveUpBatch,
+    LeaveCreate,
     Poll,
     ShardAction,
     Upload,
@@ -58,11 +59,18 @@ class Standing:
 
 
 def standing(
-    shard: ShardState, policy: Policy, queues: Mapping[str, int], *, is_ending: bool
+    shard: ShardState,
+    policy: Policy,
+    queues: Mapping[str, int],
+    *,
+    is_ending: bool,
+    is_hurried: bool,
 ) -> Standing:
     """Where the shard stands. `queues` are the tokens that may be queued by model."""
     lacks_weight = _lacks_weight(shard, policy, queues)
     steps, submission = list(_steps(shard, policy, queues, is_ending=is_ending)), None
+    if is_hurried and _stays_unknown(shard, policy):
+        steps = [(shard.since, LeaveCreate(shard.plan.shard))]
     if lacks_weight:
         steps = [(0.0, Weigh(shard.plan.shard)), *(step for step in steps if _ends(step[1]))]
     elif steps and isinstance(steps[-1][1], Upload | Create):
@@ -77,6 +85,13 @@ def standing(
         is_refused=(shard.blocked is not None and shard.stage in SUBMITTING)
         or (policy.max_cost is not None and is_unbounded(shard)),
     )
+
+
+def _stays_unknown(shard: ShardState, policy: Policy) -> bool:
+    """Whether a deadline finds a create that may have taken effect and will not be fenced off."""
+    was_looked_for = shard.has_settled and shard.looked is not None
+    may_fence = policy.on_unknown == OnUnknown.FENCE or shard.is_fenced
+    return shard.stage is Stage.UNKNOWN and was_looked_for and not may_fence
 
 
 def _ends(action: ShardAction) -> bool:

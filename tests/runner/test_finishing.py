@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
+from contextlib import suppress
+from decimal import Decimal
 
 import pytest
 
 from batchsim.backends.fake import FakeBackend
+from batchsim.backends.fake.faults import Faults
 from batchsim.backends.fake.pacing import Pacing
+from batchsim.backends.fake.request_faults import RequestFault
 from batchsim.domain.limits import DAY, HOUR, Limits
 from batchsim.errors import OutcomeUnknown, UsageError
+from batchsim.runner.journal import Journal
 from batchsim.runner.run import Policy, run
+from batchsim.runner.spending import account, most
+from batchsim.runner.state import fold
 
 SLOW = Pacing(running=48 * HOUR, running_per_line=0, spread=0)
 
@@ -163,3 +171,100 @@ def test_what_cannot_be_finished_is_refused_before_anything_is_sent(build, lines
         run(build.input(lines), wrapped, results=build.results, policy=finishing())
     assert not build.batches_of(backend)
     assert not build.job.exists()
+
+
+def unanswered(happened):
+    """A batch that is late is asked for as the second of two; whether it happened is for the test."""
+    fault = "reply_lost" if happened else "reset"
+    return Faults(
+        requests=(RequestFault(fault, call="create_batch", nth=2),), stale_list_for=3 * DAY
+    )
+
+
+@pytest.mark.parametrize("happened", [True, False])
+@pytest.mark.parametrize("on_unknown", ["stop", "wait"])
+def test_lines_of_a_batch_that_may_exist_are_not_asked_for_and_hold_up_no_others(
+    build, lines, on_unknown, happened
+):
+    backend = Counting(faults=unanswered(happened))
+    start = backend.clock.now()
+    report = run(
+        build.input(lines),
+        backend,
+        results=build.results,
+        limits=Limits(requests_per_batch=5),
+        policy=finishing(deadline=6 * HOUR, on_unknown=on_unknown),
+    )
+    assert backend.clock.now() - start <= 6 * HOUR
+    unknown = {r["custom_id"] for r in build.records() if r["error"]}
+    assert unknown == {f"id-{n}" for n in range(5, 10)}
+    assert {r["error"]["code"] for r in build.records() if r["error"]} == {"outcome_unknown"}
+    assert not {f"text {n}" for n in range(5, 10)} & set(backend.asked)
+    assert (report.ok, report.failed) == (5, 5)
+    again = run(build.source, backend, results=build.results, policy=finishing(deadline=6 * HOUR))
+    assert again == report
+    assert set(backend.asked.values()) == {1}
+
+
+def test_lines_of_a_batch_that_was_fenced_off_are_asked_for(build, lines):
+    backend = Counting(faults=unanswered(happened=False))
+    report = run(
+        build.input(lines),
+        backend,
+        results=build.results,
+        limits=Limits(requests_per_batch=5),
+        policy=finishing(deadline=900, on_unknown="fence"),
+    )
+    check(build, lines, report, backend)
+    assert report.all_ok
+
+
+@pytest.mark.parametrize(
+    "n", range(9, 21)
+)  # from the intent of the create to the last round's plan
+def test_a_kill_anywhere_asks_for_no_line_of_a_batch_that_may_exist(build, lines, n, monkeypatch):
+    backend = Counting(faults=unanswered(happened=True))
+    source = build.input(lines)
+    options = {
+        "results": build.results,
+        "limits": Limits(requests_per_batch=5),
+        "policy": finishing(deadline=6 * HOUR),
+    }
+    append, writes = Journal.append, itertools.count(1)
+
+    def write(journal, at, *entries, **checks):
+        if next(writes) == n:
+            raise build.Killed
+        append(journal, at, *entries, **checks)
+
+    with monkeypatch.context() as patched, suppress(build.Killed):
+        patched.setattr(Journal, "append", write)
+        run(source, backend, **options)
+    run(source, backend, **options)
+    created = {
+        line["custom_id"]
+        for batch in backend.undisturbed.list_batches(limit=100).data
+        for line in map(json.loads, b"".join(backend.read_file(batch.input_file_id)).splitlines())
+        if str(batch.status) != "cancelled"
+    }
+    asked = {f"id-{text.split()[1]}" for text in backend.asked}
+    assert not created & asked
+    assert set(backend.asked.values()) <= {1}
+
+
+def test_what_a_batch_may_cost_that_was_left_stays_reserved(build):
+    lines = [build.chat(f"id-{n}", text=f"text {n}") for n in range(10)]
+    for line in lines:
+        line["body"]["max_tokens"] = 100
+    backend = Counting(faults=unanswered(happened=True))
+    run(
+        build.input(lines),
+        backend,
+        results=build.results,
+        limits=Limits(requests_per_batch=5),
+        policy=finishing(deadline=6 * HOUR, max_cost=Decimal(1)),
+    )
+    with Journal(build.job / "journal.db") as journal:
+        state = fold(journal.entries())
+    assert state.shards[2].at_risk == most(state.shards[2])
+    assert account(state).reserved == most(state.shards[2])

@@ -72,6 +72,7 @@ EVERY_KIND = [
     shard_entries.Collected(shard=1, tally=entries.Tally(ok=1, missing=1, usage=Usage(1, 2, 3, 4))),
     entries.Audited(batches=2, strays=("batch_9",)),
     entries.Elected(place="0123abcd", file_id="file-1"),
+    shard_entries.CreateLeft(shard=1),
     entries.CancelRequested(),
     shard_entries.CancelAsked(shard=1, batch=BATCH),
     entries.Finished(bytes=12, tally=entries.Tally(ok=2), late=1),
