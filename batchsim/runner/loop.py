@@ -91,7 +91,7 @@ class Loop:
         self._agenda = agenda
         self._observe = observe
         self._notices = notices
-        self._message = ""
+        self._message = "going on with the job" if work.state.started else ""
         self._searched = 0.0
 
     def begin(self, plan: Plan, metadata: Mapping[str, str]) -> None:

@@ -172,7 +172,7 @@ def test_where_the_service_tells_no_times_any_other_file_goes_first(build, uploa
         return replace(page, data=tuple(replace(file, created_at=0) for file in page.data))
 
     backend.list_files = timeless
-    with pytest.raises(JobIncomplete, match="another runner of this job uploaded"):
+    with pytest.raises(JobIncomplete, match="another runner of this job, in another place"):
         run(uploaded, backend, results=build.results)
 
 
