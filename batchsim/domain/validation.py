@@ -47,7 +47,12 @@ KEYS = ("custom_id", "method", "url", "body")
 
 _MOST_UNKNOWN_KEYS = 10
 _new_tuple = tuple.__new__
-_endpoint_at = dict(ENDPOINTS).get
+_endpoint_at = {
+    path: (endpoint, tuple(name for name in endpoint.required if name != "model"))
+    for path, endpoint in ENDPOINTS.items()
+}.get
+"""The endpoint at a path, and what it requires besides the model."""
+
 _QUOTED_KEYS = tuple(f'"{key}"'.encode() for key in KEYS)
 
 
@@ -75,6 +80,7 @@ class InputRules:
         """The batch's endpoint; may be set once it is known."""
         self._one_model = one_model
         self._limits = limits
+        self._nesting = limits.nesting
         self._supports = supports
         self.custom_ids = CustomIds()
         """Those of the lines so far."""
@@ -98,35 +104,37 @@ class InputRules:
         """
         first_blank: Line | None = None
         for line in lines:
-            if not line.content or line.content.isspace():
+            number, _, content = line
+            if not content or content.isspace():
                 first_blank = first_blank or line
                 continue
             if first_blank is not None:
-                for number in range(first_blank.number, line.number):
+                for blank in range(first_blank.number, number):
                     self.lines += 1
-                    yield Line(number, first_blank.offset, b""), invalid_json_line(number)
+                    yield Line(blank, first_blank.offset, b""), invalid_json_line(blank)
                 first_blank = None
             try:
-                yield line, self.check(line.number, line.content)
+                yield line, self.check(number, content)
             except InvalidLine as invalid:
                 yield line, invalid.error
 
     def check(self, number: int, content: bytes) -> RequestLine:
         """The line `number` (counted from 1), or InvalidLine with what is wrong with it."""
         self.lines += 1
-        nesting = self._limits.nesting
-        custom_id, url, body = read_usual_line(content, nesting) or self._parts(number, content)
+        usual = read_usual_line(content, self._nesting)
+        custom_id, url, body = usual or self._parts(number, content)
         if not self.custom_ids.add(custom_id):
             raise InvalidLine(duplicate_custom_id(number, custom_id))
-        endpoint = _endpoint_at(url)
-        if endpoint is None or (url != self.endpoint and self.endpoint is not None):
+        known = _endpoint_at(url)
+        if known is None or (url != self.endpoint and self.endpoint is not None):
             raise InvalidLine(invalid_url(number))
+        endpoint, parameters = known
         model = body.get("model")
         if model is None or model != self.model:
             self._check_model(number, endpoint, model)
         if body.get("stream") is True and endpoint.streams:
             raise InvalidLine(streaming_unsupported(number, endpoint.streams))
-        for name in endpoint.required:
+        for name in parameters:
             if body.get(name) is None and not _is_excused(endpoint, body):
                 raise InvalidLine(missing_body_parameter(number, name))
         if url == "/v1/embeddings":

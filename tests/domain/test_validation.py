@@ -12,6 +12,7 @@ from batchsim.domain.batch_errors import file_not_found, token_limit_exceeded
 from batchsim.domain.batches import BatchError
 from batchsim.domain.endpoints import ENDPOINTS
 from batchsim.domain.limits import Limits
+from batchsim.domain.lines import RequestLine
 from batchsim.domain.validation import InputRules, InvalidLine, embedding_inputs
 from batchsim.jsonl import read_lines
 
@@ -294,8 +295,10 @@ def test_blank_lines_are_errors_inside_and_nothing_at_the_end(a_line, errors):
 
 def test_blank_lines_are_given_in_order_between_their_neighbours(a_line):
     stream = io.BytesIO(b"\n\n" + a_line("a") + b"\n\n" + a_line("b"))
-    walked = [line.number for line, _ in InputRules().walk(read_lines(stream))]
-    assert walked == [1, 2, 3, 4, 5]
+    walked = list(InputRules().walk(read_lines(stream)))
+    assert [line.number for line, _ in walked] == [1, 2, 3, 4, 5]
+    numbers = [found.number for _, found in walked if isinstance(found, RequestLine)]
+    assert numbers == [3, 5]
 
 
 @pytest.mark.parametrize("lines", [(), (b"",), (b"", b" ", b"\r")])
