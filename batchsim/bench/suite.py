@@ -157,6 +157,7 @@ _SERVE = tuple(
         ("serve", "idle memory", (_START,), fact("server"), "MB", 35.0, ""),
         ("serve-batch", "a batch with the official client", _BATCH, fact("wall"), "s", 2.0, ""),
         ("serve-batch", "the same, as a multiple", _BATCH, wall, "x", None, _FIXED),
+        ("serve-batch", "its CPU", _BATCH, fact("busy"), "s", None, ""),
         ("serve-batch", "its memory", _BATCH, fact("server"), "MB", 80.0, ""),
         ("serve-polls", "polls over 16 connections", _POLLS, fact("rate"), "/s", 8_000.0, ""),
         ("serve-polls", "the same, as a share", _POLLS, fact("rate", of="rate"), "x", None, _FIXED),

@@ -111,9 +111,10 @@ def round_trip(path: str, kind: str) -> Facts:
     with server(kind, path) as served:
         with openai.OpenAI(api_key=KEY, base_url=served.base_url, max_retries=0) as official:
             official.batches.list()
+            before = served.cpu()
             with timed(facts), Path(path).open("rb") as stream:
                 lines = take_batch(official, stream, lambda: clock.sleep(0.01))
-        facts["server"] = served.peak()
+        facts |= {"server": served.peak(), "busy": served.cpu() - before}
     if kind == "serve" and lines != _lines(path):
         raise SystemExit(f"{lines} lines came back")
     return facts
