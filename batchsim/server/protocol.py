@@ -46,6 +46,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._door = door
         self._limits = limits
         self._in_head = False
+        self._has_begun = False
         self._head_bytes = 0
         self._bytes_without_content = 0
         self._latest = b""
@@ -68,12 +69,13 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Some bytes have come."""
         was_in_head = self._in_head
+        self._has_begun = False
         self._latest = data
         self._bytes_without_content += len(data)
         super().data_received(data)
         if self.transport.is_closing():
             return
-        if was_in_head and self._in_head:
+        if was_in_head and self._in_head and not self._has_begun:
             self._head_bytes += len(data)
             if self._head_bytes > self._limits.head_bytes + self._limits.url_bytes:
                 self._refuse(Refused("The headers of the request are too large.", status=431))
@@ -93,7 +95,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """The first byte of a request."""
         super().on_message_begin()
         self.scope[BREAK] = self._break  # type: ignore[literal-required]
-        self._in_head = True
+        self._in_head = self._has_begun = True
         self._head_bytes = 0
         self._stop_timer()
 

@@ -338,6 +338,23 @@ def test_requests_sent_without_waiting_are_answered_in_order(serve, read_until_c
     assert bodies == [b"slow"] + [b"prompt"] * 701
 
 
+def test_many_heads_that_come_together_are_not_one_that_is_too_large(serve, read_until_closed):
+    """Some end in what comes next, as where a client sends without waiting: each is small."""
+    client = serve(PromptHandler(), head_bytes=400, url_bytes=100)
+    head = b"GET /prompt HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with client.socket() as raw:
+        raw.sendall(head + head[:9])
+        assert b"batchsim-server" in raw.recv(1 << 16)  # so what follows comes in another piece
+        raw.sendall(head[9:] + head * 20 + head[:9])
+        received = b""
+        while received.count(b"batchsim-server") < 21:
+            received += raw.recv(1 << 16)
+            assert b"431" not in received
+        raw.sendall(head[9:-2] + b"Connection: close\r\n\r\n")
+        received += read_until_closed(raw)
+    assert (received.count(b"200 OK"), received.count(b"431")) == (22, 0)
+
+
 def test_a_head_in_pieces_must_end_in_time_also_after_one_that_came_whole(serve):
     client = serve(PromptHandler(), head_seconds=0.2)
     whole = b"GET /prompt HTTP/1.1\r\nHost: localhost\r\n\r\n"
