@@ -17,7 +17,7 @@ from batchsim.domain.batches import Usage
 from batchsim.domain.lifecycle import Status
 from batchsim.domain.lines import ResultLine
 from batchsim.errors import InputError
-from batchsim.jsonl import BLOCK, LONGEST, raw_lines
+from batchsim.jsonl import LONGEST, raw_lines
 from batchsim.runner.differences import Claim, Difference
 from batchsim.runner.outcomes import Outcome, Verdict, is_blank, judge
 from batchsim.runner.places import GOOD, LENGTH, Index, Place
@@ -28,6 +28,9 @@ from batchsim.runner.shard_state import ShardState
 
 _MARK = b"\xef\xbb\xbf"
 """The byte order mark, with which some compatible services begin a file (observed)."""
+
+_BUFFER = 1 << 18
+"""How many bytes are read at once: lines that are in the processor's cache are decoded sooner."""
 
 Write = Callable[[bytes], object]
 
@@ -78,7 +81,7 @@ class Sorter:
 
         ids, offsets, packed, good = self._ids, self.index.offsets, self.index.packed, GOOD[source]
         read = written = cached = reasoned = placed = offset = 0
-        with path.open("rb", buffering=BLOCK) as stream:
+        with path.open("rb", buffering=_BUFFER) as stream:
             for line in raw_lines(stream):
                 content = line.rstrip()
                 try:
