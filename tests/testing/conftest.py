@@ -1,15 +1,13 @@
 """What the tests of the in-process doors share: one request, and the HTTP libraries."""
 
-import asyncio
 import importlib
 import json
+import sys
 
-import openai
 import pytest
+from _pytest.pytester import SysModulesSnapshot
 
-from batchsim import intercept
 from batchsim.backends.fake import FakeBackend
-from batchsim.testing import account, sleeping  # noqa: F401 - see everything_imported
 
 LINE = {
     "custom_id": "request-1",
@@ -44,21 +42,24 @@ def library(request):
     return library
 
 
-@pytest.fixture(scope="session")
-def everything_imported():
-    """Import what runs of pytest inside a test need: each of them forgets what it imported itself.
+@pytest.fixture
+def libraries_kept(monkeypatch, pytester):
+    """Let a run of pytest inside a test forget the modules of its own suite, and no others.
 
-    A compiled module that is imported anew keeps the classes of its first import, so that what it
-    raises afterwards is not what others catch.
+    It would forget all that it imported first. Compiled modules keep the classes of their first
+    import, and other modules hold on to what they took from it: what the second one raises is then
+    not what others catch.
     """
-    from batchsim.server.serve import running
-    from batchsim.wire import App
+    forget = SysModulesSnapshot.restore
 
-    async def list_async():
-        return [batch async for batch in openai.AsyncOpenAI().batches.list()]
+    def forget_own(snapshot):
+        others = {
+            name: module
+            for name, module in sys.modules.items()
+            if not str(getattr(module, "__file__", None)).startswith(str(pytester.path))
+        }
+        forget(snapshot)
+        for name, module in others.items():
+            sys.modules.setdefault(name, module)
 
-    with intercept(FakeBackend()):
-        openai.OpenAI().batches.list()
-        asyncio.run(list_async())
-    with running(App(FakeBackend())) as address:
-        list(openai.OpenAI(base_url=f"{address}/v1", api_key="x").batches.list())
+    monkeypatch.setattr(SysModulesSnapshot, "restore", forget_own)

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 pytest_plugins = "pytester"
-pytestmark = [pytest.mark.sdk, pytest.mark.usefixtures("everything_imported")]
+pytestmark = [pytest.mark.sdk, pytest.mark.usefixtures("libraries_kept")]
 
 PIPELINE = '''
 """Somebody's program: it knows nothing of batchsim."""
@@ -515,3 +515,12 @@ def test_loading_it_loads_nothing_heavy():
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert set(run.stdout.split()).isdisjoint(heavy)
     assert "batchsim.testing.plugin" in run.stdout
+
+
+def test_a_run_inside_a_test_forgets_its_own_modules_and_no_others(pytester):
+    pytester.makepyfile(theirs="", test_it="import theirs, colorsys\n\ndef test_it(): ...")
+    sys.modules.pop("colorsys", None)
+    pytester.syspathinsert()
+    pytester.inline_run("-p", "no:asyncio", "-p", "no:randomly").assertoutcome(passed=1)
+    assert "theirs" not in sys.modules
+    assert "colorsys" in sys.modules

@@ -7,7 +7,7 @@ from batchsim.server.serve import running
 from batchsim.wire import App
 
 pytest_plugins = "pytester"
-pytestmark = [pytest.mark.sdk, pytest.mark.usefixtures("everything_imported")]
+pytestmark = [pytest.mark.sdk, pytest.mark.usefixtures("libraries_kept")]
 
 TESTS = """
 import io
