@@ -119,7 +119,7 @@ def test_what_is_answered_at_once_is_recorded_and_replayed(proxy, cassette):
 
 def test_no_secret_is_written_or_logged(proxy, cassette, service, caplog):
     caplog.set_level(logging.DEBUG)
-    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    caplog.set_level(logging.WARNING, "httpx2")
     client = proxy(api_key=UPSTREAM_KEY)
     secret = f"My key is {CANARIES['api_key']}, Bearer abc.def.ghi, in {CANARIES['project']}."
     batch = run_batch(client, line("a", secret), line("b"))
