@@ -45,8 +45,8 @@ def carry_out(
     """
     from batchsim.cli.job import Begun, Job
     from batchsim.cli.observer import Observer
+    from batchsim.cli.outlook import Outlook
     from batchsim.cli.progress import Display
-    from batchsim.cli.shards import Outlook
     from batchsim.cli.standing import print_job
     from batchsim.cli.stopping import Stopping
 

@@ -23,6 +23,7 @@ from batchsim.cli.registry import registered
 from batchsim.domain.batches import RequestCounts
 from batchsim.errors import JournalError, UsageError
 from batchsim.jsonl import replace_file
+from batchsim.runner.counts import Counts
 from batchsim.runner.directory import JobDirectory
 from batchsim.runner.journal import JournalReader
 from batchsim.runner.report import Progress, progress
@@ -204,14 +205,18 @@ class Follower:
         `now` is the time of the last entry unless given.
         """
         counts = self.job.read_counts()
-        seen = progress(self.state, self.latest if now is None else now, "")
+        seen = progress(self.state, self.latest if now is None else now)
         states = tuple(
-            replace(shard, batch=replace(shard.batch, request_counts=counts[shard.batch.id]))
+            replace(
+                shard,
+                batch=replace(shard.batch, request_counts=counts[shard.batch.id]),
+                looked=None,
+            )
             if shard.batch and shard.batch.id in counts and shard.tally is None
             else shard
             for shard in seen.states
         )
-        return replace(seen, states=states)
+        return replace(seen, states=states, counts=Counts.of(states))
 
 
 def find_job(name: str | None) -> Job:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from batchsim.amounts import counted
-from batchsim.cli.shards import COLUMNS, Outlook, by_status, money_in_words, most_telling
+from batchsim.cli.outlook import Outlook
+from batchsim.cli.shards import COLUMNS, by_status, most_telling
 from batchsim.clock import Clock, SystemClock
 from batchsim.domain.diagnosis import shown
 
@@ -67,7 +68,7 @@ class LiveDisplay:
     def _look(self) -> None:
         self._looked = self._clock.now()
         if self._latest is not None:
-            self._outlook.pace.observe(self._latest)
+            self._outlook.look(self._latest)
             self._seen = self._latest
 
     def _render(self) -> RenderableType:
@@ -77,7 +78,10 @@ class LiveDisplay:
 
 
 def rendered(progress: Progress, outlook: Outlook, rows: int) -> RenderableType:
-    """The table of at most so many shards (at least one), and the job as a whole below it."""
+    """The table of at most so many shards (at least one), and the job as a whole below it.
+
+    `outlook` is what was seen when `progress` was looked at.
+    """
     from rich.console import Group
     from rich.progress_bar import ProgressBar
     from rich.table import Table
@@ -88,13 +92,14 @@ def rendered(progress: Progress, outlook: Outlook, rows: int) -> RenderableType:
         gives_way = column.name in _SHRINKING
         justify: JustifyMethod = "right" if column.is_number else "left"
         table.add_column(column.name, justify=justify, no_wrap=not gives_way, overflow="ellipsis")
-    told = most_telling(progress.by_shard, max(1, rows))
+    shards = outlook.shards
+    told = most_telling(shards, max(1, rows))
     for shard in told:
-        cells = outlook.row(shard, progress.now)
+        cells = outlook.row(shard)
         table.add_row(*(Text(shown(cell, _LONGEST_CELL)) for cell in cells))
     parts: list[RenderableType] = [table]
     kept = {shard.shard for shard in told}
-    rest = [shard for shard in progress.by_shard if shard.shard not in kept]
+    rest = [shard for shard in shards if shard.shard not in kept]
     if rest:
         parts.append(Text(f"and {len(rest):,} more: {by_status(rest)}", style="dim"))
     bar = Table.grid(padding=(0, 1))
@@ -114,7 +119,7 @@ def whole(progress: Progress, outlook: Outlook) -> str:
         f"{progress.done:,} of {counted(progress.lines, 'line')} done",
         f"{progress.failed:,} failed" if progress.failed else "",
         outlook.rate(),
-        outlook.left(progress),
-        money_in_words(progress),
+        outlook.left(),
+        outlook.money(),
     ]
     return ", ".join(part for part in parts if part)

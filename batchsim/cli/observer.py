@@ -6,9 +6,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from batchsim.cli.job import Begun, Job
+from batchsim.cli.outlook import Outlook
 from batchsim.cli.progress import Display
 from batchsim.cli.registry import register
-from batchsim.cli.shards import Outlook
 from batchsim.cli.stopping import Stopping
 from batchsim.clock import Clock, SystemClock
 from batchsim.errors import BatchsimError

@@ -11,20 +11,15 @@ import click
 
 from batchsim.amounts import counted, duration
 from batchsim.cli.failures import LONGEST
+from batchsim.cli.news import Told, line
 from batchsim.cli.reasons import reasons
 from batchsim.domain.diagnosis import shown
 from batchsim.domain.limits import DAY, HOUR
 
 if TYPE_CHECKING:
     from batchsim.cli.live import LiveDisplay
-    from batchsim.cli.shards import Outlook
+    from batchsim.cli.outlook import Outlook
     from batchsim.runner.report import Progress, Report
-
-QUIET_SECONDS = 60.0
-"""On plain lines, how much of the job's own time may pass before the counts are told again."""
-
-MANY = 200
-"""From so many shards on, what is asked of all of them is asked less often."""
 
 EXPIRY_WARNING = 5 * DAY
 """So many seconds before results expire at the service this is told."""
@@ -34,14 +29,13 @@ class Display:
     """Shows each Progress of one job; a context manager, because a live table must be taken down."""
 
     def __init__(self, outlook: Outlook | None = None) -> None:
-        from batchsim.cli.shards import Outlook
+        from batchsim.cli.outlook import Outlook
 
         self._outlook = outlook or Outlook()
         self._live = _live(self._outlook) if sys.stderr.isatty() else None
-        self._told: tuple[str, float] = ("", float("-inf"))
+        self._told = Told()
         self._has_warned = False
-        self._warned = self._reckoned = float("-inf")
-        self._left_before = ""
+        self._warned = float("-inf")
 
     def __enter__(self) -> Self:
         if self._live:
@@ -58,21 +52,10 @@ class Display:
         if self._live:
             self._live.show(progress)
             return
-        told, at = self._told
-        is_new = progress.message != told
-        if not is_new and progress.now - at < QUIET_SECONDS:
-            return
-        text = progress.message if is_new else batches_by_status(progress) or progress.message
-        click.echo(plain_line(progress, text, self._left(progress)), err=True)
-        self._told = (progress.message, progress.now)
-
-    def _left(self, progress: Progress) -> str:
-        """What is left in words; of thousands of shards it is worked out once a minute only."""
-        if progress.shards < MANY or progress.now - self._reckoned >= QUIET_SECONDS:
-            self._reckoned = progress.now
-            self._outlook.pace.observe(progress)
-            self._left_before = self._outlook.left(progress)
-        return self._left_before
+        text, self._told = line(self._told, progress)
+        if text is not None:
+            self._outlook.look(progress)
+            click.echo(plain_line(progress, text, self._outlook.left()), err=True)
 
     def _warn(self, progress: Progress) -> None:
         """Say once that results are about to expire at the service."""
@@ -91,10 +74,10 @@ class Display:
     def conclude(self, report: Report) -> None:
         """Say how the job ended and where its results are."""
         click.echo(summary(report), err=True)
-        for line in reasons(report):
-            click.echo(f"  {shown(line, LONGEST)}", err=True)
-        for line in oddities(report):
-            click.echo(shown(line, LONGEST), err=True)
+        for reason in reasons(report):
+            click.echo(f"  {shown(reason, LONGEST)}", err=True)
+        for oddity in oddities(report):
+            click.echo(shown(oddity, LONGEST), err=True)
 
 
 def plain_line(progress: Progress, text: str, left: str) -> str:
@@ -103,11 +86,6 @@ def plain_line(progress: Progress, text: str, left: str) -> str:
     counts = f"{progress.done:,} of {counted(progress.lines, 'line')} done"
     failed = f", {progress.failed:,} failed" if progress.failed else ""
     return f"{elapsed}{shown(text, LONGEST)}; {counts}{failed}{f', {left}' if left else ''}"
-
-
-def batches_by_status(progress: Progress) -> str:
-    """Such as `2 in_progress, 1 completed`."""
-    return ", ".join(f"{number} {status}" for status, number in sorted(progress.batches.items()))
 
 
 def summary(report: Report) -> str:

@@ -18,20 +18,17 @@ import orjson
 
 from batchsim.amounts import instant
 from batchsim.cli.failures import ALL_GOOD, INCOMPLETE, SOME_FAILED
+from batchsim.cli.outlook import Outlook
 from batchsim.cli.output import near
 from batchsim.cli.shards import (
     COLUMNS,
-    Outlook,
     by_status,
-    money_in_words,
     most_telling,
-    reserved,
     shard_object,
-    spent,
 )
 from batchsim.cli.table import details, table
 from batchsim.runner.entries import Tally
-from batchsim.runner.pace import History, seconds_left
+from batchsim.runner.pace import History
 
 if TYPE_CHECKING:
     from batchsim.cli.job import Follower, Job
@@ -65,9 +62,10 @@ def job_object(follower: Follower, *, with_shards: bool = False) -> dict[str, An
     """The job as a JSON object; `with_shards` adds `by_shard`, one object for each."""
     job, state, progress = follower.job, follower.state, follower.progress()
     begun, started = job.begun, state.started
-    outlook = Outlook(history=own_history(progress))
+    outlook = Outlook(own_history(progress))
+    outlook.look(progress)
     finished, usage = state.finished, state.tally().usage
-    paid = spent(progress.by_shard)
+    paid = outlook.spent
     value: dict[str, Any] = {
         "job": os.path.realpath(job.path),
         "state": state_of(follower),
@@ -91,12 +89,11 @@ def job_object(follower: Follower, *, with_shards: bool = False) -> dict[str, An
             "total_tokens": usage.total_tokens,
         },
         "spent_usd": None if paid is None else float(paid),
-        "reserved_usd": float(reserved(progress)),
-        "seconds_left": seconds_left(progress, outlook.pace, outlook.history),
+        "reserved_usd": float(outlook.reserved),
+        "seconds_left": outlook.seconds_left(),
     }
     if with_shards:
-        shards = progress.by_shard
-        value["by_shard"] = [shard_object(each, outlook, progress.now) for each in shards]
+        value["by_shard"] = [shard_object(each, outlook) for each in outlook.shards]
     return value
 
 
@@ -118,12 +115,13 @@ def print_job(job: Job) -> None:
 def description(follower: Follower, most_shards: int | None) -> Iterator[str]:
     """The job in words, with a table of at most so many shards (all for None)."""
     progress = follower.progress()
-    outlook = Outlook(history=own_history(progress))
+    outlook = Outlook(own_history(progress))
+    outlook.look(progress)
     yield from details([(name, text) for name, text in _facts(follower, outlook) if text])
-    shards = progress.by_shard
+    shards = outlook.shards
     told = shards if most_shards is None else most_telling(shards, most_shards)
     yield ""
-    yield from table(COLUMNS, (outlook.row(shard, progress.now) for shard in told))
+    yield from table(COLUMNS, (outlook.row(shard) for shard in told))
     kept = {shard.shard for shard in told}
     rest = [shard for shard in shards if shard.shard not in kept]
     if rest:
@@ -141,9 +139,9 @@ def _facts(follower: Follower, outlook: Outlook) -> Iterator[tuple[str, str]]:
     yield "last news", instant(int(follower.latest))
     yield "lines", f"{progress.done:,} of {progress.lines:,} done, {progress.failed:,} failed"
     yield "outcomes", ", ".join(f"{count:,} {name}" for name, count in outcomes.items() if count)
-    yield "batches", by_status(progress.by_shard)
-    yield "money", money_in_words(progress)
-    yield "time left", outlook.left(progress)
+    yield "batches", by_status(outlook.shards)
+    yield "money", outlook.money()
+    yield "time left", outlook.left()
     yield "results", near(job.results) if finished else ""
 
 

@@ -38,12 +38,12 @@ def watch(*, name: str | None, as_json: bool) -> int:
     ends the watching, not the job.
     """
     from batchsim.cli.job import find_job
+    from batchsim.cli.outlook import Outlook
     from batchsim.cli.progress import Display
-    from batchsim.cli.shards import Outlook
     from batchsim.cli.standing import how_to_go_on, job_code, own_history, state_in_words
 
     with find_job(name).reading() as follower:
-        outlook = Outlook(history=own_history(follower.progress()))
+        outlook = Outlook(own_history(follower.progress()))
         with Display(outlook) as display:
             _follow(follower, _Teller(follower, display, as_json=as_json), SystemClock())
         code = job_code(follower)

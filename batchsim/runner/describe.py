@@ -2,43 +2,81 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from batchsim.amounts import counted, duration
+from batchsim.domain.lifecycle import Status
 from batchsim.runner import entries, shard_entries
 from batchsim.runner.policy import OnUnknown, Policy
 from batchsim.runner.shard_state import ShardState
 from batchsim.runner.state import State
 
+_STEPS = (
+    shard_entries.Weighed
+    | shard_entries.UploadIntended
+    | shard_entries.Uploaded
+    | shard_entries.CreateIntended
+    | shard_entries.Created
+    | shard_entries.Observed
+    | shard_entries.CancelAsked
+    | shard_entries.Downloaded
+    | shard_entries.Collected
+    | shard_entries.Settled
+    | shard_entries.RemoteDeleted
+)
+"""What happens to every shard."""
 
-def describe(entry: entries.Entry, state: State) -> str:
-    """One line of text about what happened."""
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """One thing that happened: in words, to which shard if to one.
+
+    `is_routine` tells that it happens to every shard.
+    """
+
+    text: str = ""
+    shard: int | None = None
+    is_routine: bool = False
+
+
+def describe(entry: entries.Entry, state: State) -> News:
+    """What happened, and left the job in that state."""
     if not isinstance(entry, entries.ShardEntry):
-        return _describe_job(entry, state)
+        return News(_describe_job(entry, state))
     text = _describe_shard(entry)
     if isinstance(entry, shard_entries.Uploaded) and not state.may_create:
         text += "; seeing to it that no other runner was first"
-    return f"shard {entry.shard} of {len(state.shards)}: {text}" if len(state.shards) > 1 else text
+    is_routine = isinstance(entry, _STEPS) and not _is_odd(entry)
+    return News(text, entry.shard, is_routine)
 
 
-def describe_search(shard: ShardState, state: State, policy: Policy, now: float) -> str:
-    """One line of text about a create without an answer, whose batch is looked for (unix seconds)."""
+def describe_search(shard: ShardState, policy: Policy, now: float) -> News:
+    """Tells of a create without an answer, whose batch is looked for (unix seconds)."""
     waits = policy.on_unknown == OnUnknown.WAIT and not shard.is_fenced
     longest = policy.longest_window if waits else policy.settle
     text = (
         f"no answer came to the create; looking for its batch for {duration(now - shard.since)}, "
         f"for {duration(longest)} at most"
     )
-    many = len(state.shards) > 1
-    return f"shard {shard.plan.shard} of {len(state.shards)}: {text}" if many else text
+    return News(text, shard.plan.shard)
 
 
-def _describe_job(entry: entries.Entry, state: State) -> str:  # noqa: C901 - one case per kind of entry
+def _is_odd(entry: entries.ShardEntry) -> bool:
+    match entry:
+        case shard_entries.Uploaded(adopted=True) | shard_entries.Created(adopted=True):
+            return True
+        case shard_entries.Created() | shard_entries.Observed():
+            return entry.batch.status in (Status.FAILED, Status.EXPIRED)
+    return False
+
+
+def _describe_job(entry: entries.Entry, state: State) -> str:
     match entry:
         case entries.Started():
-            if state.skipped is None:
-                return counted(entry.lines, "line is valid", "lines are valid")
-            left = state.skipped.lines
-            valid = counted(entry.lines - left, "line is valid", "lines are valid")
-            return f"{valid}, {counted(left, 'is not and is', 'are not and are')} left out"
+            invalid = state.skipped.lines if state.skipped else 0
+            valid = counted(entry.lines - invalid, "line is valid", "lines are valid")
+            left_out = f", {counted(invalid, 'is not and is', 'are not and are')} left out"
+            return valid + (left_out if invalid else "")
         case entries.AccountChanged():
             return "the job goes on with another key of the same account"
         case entries.FinishBegun():

@@ -21,7 +21,7 @@ from batchsim.runner.actions import Action, Done, Download, Stop, Upload, Wait
 from batchsim.runner.agenda import Agenda
 from batchsim.runner.crew import Crew
 from batchsim.runner.decide import decide
-from batchsim.runner.describe import describe, describe_search
+from batchsim.runner.describe import News, describe, describe_search
 from batchsim.runner.election import take_place
 from batchsim.runner.entries import (
     AccountChanged,
@@ -91,7 +91,7 @@ class Loop:
         self._agenda = agenda
         self._observe = observe
         self._notices = notices
-        self._message = "going on with the job" if work.state.started else ""
+        self._news = News("going on with the job" if work.state.started else "")
         self._searched = 0.0
 
     def begin(self, plan: Plan, metadata: Mapping[str, str]) -> None:
@@ -193,19 +193,19 @@ class Loop:
             self._agenda.note(entry)
         told = next((entry for entry in entries if not isinstance(entry, _QUIET)), None)
         if told is not None:
-            self._message = describe(told, self._state)
+            self._news = describe(told, self._state)
         for entry in entries if told is None else ():
             if isinstance(entry, Looked):
                 self._tell_search(entry.shard, now)
         if self._observe is not None:
-            self._observe(progress(self._state, now, self._message))
+            self._observe(progress(self._state, now, self._news))
 
     def _tell_search(self, number: int, now: float) -> None:
         """Say once a minute that a batch is looked for: minutes of silence look like a hang."""
         shard = self._state.shards[number]
         if shard.stage is Stage.UNKNOWN and now - max(self._searched, shard.since) >= _SILENCE:
             self._searched = now
-            self._message = describe_search(shard, self._state, self._work.policy, now)
+            self._news = describe_search(shard, self._work.policy, now)
 
     def _reservation(self, entries: list[Entry]) -> Callable[[], None] | None:
         """What must hold for the entries to be written: what costs is asked for only under the cap."""

@@ -11,14 +11,15 @@ Nothing is guessed where there is neither pace nor experience.
 from __future__ import annotations
 
 import math
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable
 from statistics import median
 
 from batchsim.domain.batches import Batch
 from batchsim.domain.lifecycle import Status
 from batchsim.responders.models import alias
-from batchsim.runner.report import Progress, ShardProgress
+from batchsim.runner.report import ShardProgress
+from batchsim.runner.smallest import Smallest
 
 WINDOW = 900.0
 """Seconds over which a pace is measured: long enough for services that count in bursts."""
@@ -28,6 +29,8 @@ class History:
     """How long batches took, by model."""
 
     def __init__(self, batches: Iterable[Batch] = ()) -> None:
+        self.batches = 0
+        """How many of them tell something."""
         self._seconds: dict[str, list[int]] = defaultdict(list)
         for batch in batches:
             self.add(batch)
@@ -35,6 +38,7 @@ class History:
     def add(self, batch: Batch) -> None:
         """Take in a batch; only one that completed says how long batches take."""
         if batch.status is Status.COMPLETED and batch.completed_at and batch.created_at:
+            self.batches += 1
             self._seconds[alias(batch.model or "")].append(batch.completed_at - batch.created_at)
 
     def seconds(self, model: str | None) -> float | None:
@@ -50,16 +54,16 @@ class Pace:
     def __init__(self) -> None:
         self._seen: dict[str, deque[tuple[float, int]]] = defaultdict(deque)
 
-    def observe(self, progress: Progress) -> None:
-        """Take in where the job stands."""
-        self._note("", progress.now, progress.done)
-        for shard in progress.by_shard:
-            if shard.batch_id is None:
-                continue
-            if shard.is_running:
-                self._note(shard.batch_id, progress.now, shard.done)
-            else:
-                self._seen.pop(shard.batch_id, None)
+    def observe(self, now: float, done: int) -> None:
+        """Take in how many lines of the job are done."""
+        self._note("", now, done)
+
+    def observe_shard(self, at: float, shard: ShardProgress) -> None:
+        """Take in where a shard stood when it was looked at."""
+        if shard.batch_id is not None and shard.is_running:
+            self._note(shard.batch_id, at, shard.done)
+        elif shard.batch_id is not None:
+            self._seen.pop(shard.batch_id, None)
 
     def of_job(self) -> float:
         """Lines per second of all batches together; 0 when nothing moved."""
@@ -68,6 +72,13 @@ class Pace:
     def of(self, shard: ShardProgress) -> float:
         """Lines per second of the shard's batch; 0 when nothing moved."""
         return self._rate(shard.batch_id) if shard.batch_id else 0.0
+
+    def end(self, shard: ShardProgress) -> float | None:
+        """When all lines of the shard have run at that pace (unix seconds); None for no pace."""
+        rate = self.of(shard)
+        if not rate or shard.batch_id is None:
+            return None
+        return self._seen[shard.batch_id][-1][0] + (shard.lines - shard.done) / rate
 
     def _note(self, name: str, now: float, done: int) -> None:
         seen = self._seen[name]
@@ -91,40 +102,77 @@ class Pace:
         return max(0.0, (after - before) / (end - start)) if end > start else 0.0
 
 
-def shard_seconds_left(
-    shard: ShardProgress, now: float, pace: Pace, history: History
-) -> float | None:
-    """How long the shard's batch will still take, in seconds; None when nothing tells.
+class Forecast:
+    """When the shards of a job will have ended; it is told of each that changed.
 
-    A batch that has ended takes none. No batch takes longer than to the end of its window.
+    No batch takes longer than to the end of its window, and one that has ended takes no time.
     """
-    if not shard.is_running and not shard.is_waiting:
-        return 0.0
-    expected = history.seconds(shard.model)
-    if shard.is_waiting:
-        return expected
-    rate = pace.of(shard)
-    if rate > 0:
-        seconds = (shard.lines - shard.done) / rate
-    elif expected is not None and shard.created_at:
-        seconds = expected - (now - shard.created_at)
-    else:
-        return None
-    left = shard.expires_at - now if shard.expires_at else math.inf
-    return max(0.0, min(seconds, left))
 
+    def __init__(self, pace: Pace, history: History) -> None:
+        self._pace = pace
+        self._history = history
+        self._experience = history.batches
+        self._shards: dict[int, ShardProgress] = {}
+        self._ends = Smallest[float]()
+        """When the running ones end, negated: the latest counts."""
+        self._untold: set[int] = set()
+        self._waiting: Counter[str | None] = Counter()
 
-def seconds_left(progress: Progress, pace: Pace, history: History) -> float | None:
-    """How long the job will still take, in seconds; None when nothing tells."""
-    shards = progress.by_shard
-    running = [shard for shard in shards if shard.is_running]
-    waiting = [shard for shard in shards if shard.is_waiting]
-    lefts = [shard_seconds_left(each, progress.now, pace, history) for each in running + waiting]
-    if any(left is None for left in lefts):
-        return None
-    known = [left for left in lefts if left is not None]
-    if not waiting:
-        return max(known, default=0.0)
-    beside = max(1, len(running))
-    waves = math.ceil(len(waiting) / beside) if running else 1
-    return max(known[: len(running)], default=0.0) + waves * max(known[len(running) :])
+    def put(self, shard: ShardProgress, at: float) -> None:
+        """Take in where a shard stood when it was looked at."""
+        self.drop(shard.shard)
+        self._pace.observe_shard(at, shard)
+        self._shards[shard.shard] = shard
+        self._file(shard)
+
+    def drop(self, number: int) -> None:
+        """Forget a shard."""
+        shard = self._shards.pop(number, None)
+        if shard is not None and shard.is_waiting:
+            self._waiting[shard.model] -= 1
+        self._ends.put(number, None)
+        self._untold.discard(number)
+
+    def shard_seconds_left(self, shard: ShardProgress, now: float) -> float | None:
+        """How long the shard will still take, in seconds; None when nothing tells."""
+        if shard.is_waiting:
+            return self._history.seconds(shard.model)
+        if not shard.is_running:
+            return 0.0
+        end = self._end(shard)
+        return None if end is None else max(0.0, end - now)
+
+    def seconds_left(self, now: float) -> float | None:
+        """How long the job will still take, in seconds; None when nothing tells."""
+        if self._experience != self._history.batches:
+            self._experience = self._history.batches
+            for shard in self._shards.values():
+                if shard.is_running:
+                    self._file(shard)
+        waits = [self._history.seconds(model) for model in +self._waiting]
+        if self._untold or None in waits:
+            return None
+        latest = self._ends.value
+        longest = max(0.0, -latest - now) if latest is not None else 0.0
+        if not waits:
+            return longest
+        running = len(self._ends)
+        waves = math.ceil(self._waiting.total() / running) if running else 1
+        return longest + waves * max(wait for wait in waits if wait is not None)
+
+    def _file(self, shard: ShardProgress) -> None:
+        if shard.is_waiting:
+            self._waiting[shard.model] += 1
+        elif shard.is_running:
+            end = self._end(shard)
+            self._ends.put(shard.shard, None if end is None else -end)
+            (self._untold.add if end is None else self._untold.discard)(shard.shard)
+
+    def _end(self, shard: ShardProgress) -> float | None:
+        end = self._pace.end(shard)
+        if end is None:
+            expected = self._history.seconds(shard.model)
+            if expected is None or not shard.created_at:
+                return None
+            end = shard.created_at + expected
+        return min(end, shard.expires_at or math.inf)

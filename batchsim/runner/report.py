@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -12,6 +11,8 @@ from pathlib import Path
 from batchsim.domain.batches import Usage
 from batchsim.domain.limits import OPENAI
 from batchsim.errors import JournalError
+from batchsim.runner.counts import Counts, lines_done
+from batchsim.runner.describe import News
 from batchsim.runner.differences import Difference
 from batchsim.runner.leftovers import expiry
 from batchsim.runner.shard_entries import Origin
@@ -53,8 +54,8 @@ class ShardProgress:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether it has no batch yet."""
-        return self.batch_id is None
+        """Whether it has no batch and no results yet."""
+        return self.batch_id is None and self.stage is not Stage.COLLECTED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,18 +63,27 @@ class Progress:
     """Where a job stands. Times are unix seconds on the backend's clock.
 
     `done` counts the lines that ran or were given their place in the results, `failed` those of
-    them that did not run well; lines that are sent again are neither until they have run again. `batches` counts the batches by status. `message` is one line of
-    text about the latest thing that was new. What is not asked for is not worked out.
+    them that did not run well; lines that are sent again are neither until they have run again. `batches` counts the batches by status. What is not asked for is not worked out.
     """
 
     lines: int
     started: float
     now: float
-    message: str
+    news: News
+    """The latest thing that was new."""
     skipped: int
     """Invalid lines that are left out; they are done, and failed."""
+    counts: Counts
+    """The sums over the shards; here lines that were sent again are counted each time."""
     states: tuple[ShardState, ...]
     """The shards as the runner knows them."""
+
+    @property
+    def message(self) -> str:
+        """One line of text about the latest thing that was new."""
+        if self.news.shard is None or self.shards < 2:
+            return self.news.text
+        return f"shard {self.news.shard} of {self.shards}: {self.news.text}"
 
     @property
     def shards(self) -> int:
@@ -83,21 +93,17 @@ class Progress:
     @property
     def done(self) -> int:
         """Lines that ran, well or not, or have their place in the results."""
-        return self._counts[0]
+        return self.counts.done - self._resent + self.skipped
 
     @property
     def failed(self) -> int:
         """Lines of those done that did not run well."""
-        return self._counts[1]
+        return self.counts.failed - self._resent + self.skipped
 
-    @cached_property
+    @property
     def batches(self) -> Mapping[str, int]:
         """How many batches have each status."""
-        return Counter(
-            shard.batch.unknown_status or str(shard.batch.status)
-            for shard in self.states
-            if shard.batch
-        )
+        return self.counts.batches
 
     @cached_property
     def results_expire(self) -> float | None:
@@ -107,15 +113,11 @@ class Progress:
     @cached_property
     def by_shard(self) -> tuple[ShardProgress, ...]:
         """Where each shard stands, in their order."""
-        return tuple(map(_shard_progress, self.states))
+        return tuple(map(shard_progress, self.states))
 
-    @cached_property
-    def _counts(self) -> tuple[int, int]:
-        counts = [_counts(shard) for shard in self.states]
-        sent = sum(shard.plan.lines for shard in self.states)
-        resent = sent + self.skipped - self.lines
-        done, failed = sum(done for done, _ in counts), sum(failed for _, failed in counts)
-        return done - resent + self.skipped, failed - resent + self.skipped
+    @property
+    def _resent(self) -> int:
+        return self.counts.sent + self.skipped - self.lines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,21 +196,23 @@ def report(state: State, results: Path, ledger: Path) -> Report:
     )
 
 
-def progress(state: State, now: float, message: str) -> Progress:
-    """Where the job stands `now` (unix seconds)."""
+def progress(state: State, now: float, news: News | None = None) -> Progress:
+    """Where the job stands `now` (unix seconds), and the latest news of it."""
     return Progress(
         lines=state.started.lines if state.started else 0,
         started=state.started_at,
         now=now,
-        message=message,
+        news=news or News(),
         skipped=state.skipped.lines if state.skipped else 0,
+        counts=state.counts.copy(),
         states=tuple(state.shards.values()),
     )
 
 
-def _shard_progress(shard: ShardState) -> ShardProgress:
+def shard_progress(shard: ShardState) -> ShardProgress:
+    """Where the shard stands."""
     batch, plan = shard.batch, shard.plan
-    done, failed = _counts(shard)
+    done, failed = lines_done(shard)
     return ShardProgress(
         shard=plan.shard,
         batch_id=batch.id if batch else None,
@@ -231,13 +235,3 @@ def _usage(shard: ShardState) -> Usage:
     if shard.tally is not None:
         return shard.tally.usage
     return shard.batch.usage if shard.batch else Usage()
-
-
-def _counts(shard: ShardState) -> tuple[int, int]:
-    """How many lines of the shard are done, and how many of those did not run well."""
-    if shard.tally is not None:
-        return shard.tally.lines, shard.tally.lines - shard.tally.ok
-    if shard.batch is None:
-        return 0, 0
-    counts = shard.batch.request_counts
-    return min(counts.completed + counts.failed, shard.plan.lines), counts.failed

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from batchsim.domain.lifecycle import Status
 from batchsim.errors import JournalError
 from batchsim.responders.models import alias
+from batchsim.runner.counts import Counts
 from batchsim.runner.entries import (
     AccountChanged,
     Audited,
@@ -61,6 +62,8 @@ class State:
     started_at: float = 0.0
     shards: dict[int, ShardState] = field(default_factory=dict)
     """Those of later rounds come after those of earlier ones."""
+    counts: Counts = field(default_factory=Counts)
+    """The sums over the shards."""
     skipped: Skipped | None = None
     round: int = 0
     """The latest round that was planned."""
@@ -145,6 +148,7 @@ class State:
                 self.started = replace(self.started, account=entry.account)
             case Planned():
                 self.shards[entry.shard] = ShardState(entry, since=at)
+                self.counts.add(self.shards[entry.shard])
                 self.last_shards[entry.round] = entry.shard
             case Skipped():
                 self.skipped = entry
@@ -165,10 +169,12 @@ class State:
     def _apply_to_shard(self, at: float, entry: ShardEntry) -> None:
         if entry.shard not in self.shards:
             raise JournalError(f"the journal speaks of a shard {entry.shard} that it never planned")
+        self.counts.remove(self.shards[entry.shard])
         if isinstance(entry, Divided):
             del self.shards[entry.shard]
             return
         self.shards[entry.shard] = self.shards[entry.shard].after(at, entry)
+        self.counts.add(self.shards[entry.shard])
         if isinstance(entry, Created | Observed):
             self._learn(at, entry)
         if isinstance(entry, Looked | Observed | Postponed):

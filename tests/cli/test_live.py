@@ -7,8 +7,10 @@ import pytest
 from rich.console import Console
 
 from batchsim.backends.fake import FakeBackend
+from batchsim.cli import outlook as outlooks
 from batchsim.cli.live import LiveDisplay, rendered
-from batchsim.cli.shards import Outlook, most_telling
+from batchsim.cli.outlook import Outlook
+from batchsim.cli.shards import most_telling
 from batchsim.clock import VirtualClock
 from batchsim.domain.limits import Limits
 from batchsim.runner.run import run
@@ -38,7 +40,9 @@ def seen(tmp_path):
 
 def drawn(progress, rows: int = 40, width: int = 120, outlook: Outlook | None = None) -> str:
     console = Console(file=io.StringIO(), width=width, no_color=True)
-    console.print(rendered(progress, outlook or Outlook(), rows))
+    outlook = outlook or Outlook()
+    outlook.look(progress)
+    console.print(rendered(progress, outlook, rows))
     return console.file.getvalue()
 
 
@@ -64,7 +68,7 @@ def test_pace_and_time_left_are_shown(seen) -> None:
     outlook = Outlook()
     halves = [each for each in seen if each.batches.get("in_progress")]
     for progress in halves:
-        outlook.pace.observe(progress)
+        outlook.look(progress)
     text = drawn(halves[-1], outlook=outlook)
     assert "lines/s" in text or "lines/min" in text
     assert " left" in text
@@ -91,8 +95,8 @@ def test_a_live_display_looks_only_now_and_then(seen) -> None:
     clock = VirtualClock()
     outlook = Outlook()
     looks = []
-    observe = outlook.pace.observe
-    outlook.pace.observe = lambda progress: (looks.append(progress), observe(progress))
+    look = outlook.look
+    outlook.look = lambda progress: (looks.append(progress), look(progress))
     console = Console(file=io.StringIO(), force_terminal=True, width=120, height=40)
     with LiveDisplay(outlook, console, clock) as display:
         for progress in seen:
@@ -100,3 +104,35 @@ def test_a_live_display_looks_only_now_and_then(seen) -> None:
     assert len(looks) == 2  # the first, and the last when it is taken down
     assert looks[-1] is seen[-1]
     assert "300 of 300 lines done" in console.file.getvalue()
+
+
+def test_a_look_works_out_only_the_shards_that_changed(seen, monkeypatch) -> None:
+    worked_out = []
+    real = outlooks._seen
+    monkeypatch.setattr(
+        outlooks, "_seen", lambda state: (worked_out.append(state.plan.shard), real(state))[1]
+    )
+    outlook, before = Outlook(), ()
+    for progress in seen:
+        worked_out.clear()
+        drawn(progress, outlook=outlook)
+        changed = [now.plan.shard for now in progress.states if now not in before]
+        assert worked_out == changed
+        before = progress.states
+    assert len(before) == 30
+    assert not worked_out, "the last step is no shard's"
+
+
+def test_an_outlook_kept_up_tells_what_one_made_anew_would(seen) -> None:
+    kept = Outlook()
+    divided = replace(seen[-1], states=seen[-1].states[:-1])
+    for progress in (*seen, divided):
+        anew = Outlook()
+        for outlook in (kept, anew):
+            outlook.look(progress)
+        assert list(kept.shards) == list(anew.shards) == list(progress.by_shard)
+        assert (kept.spent, kept.reserved, kept.money()) == (
+            anew.spent,
+            anew.reserved,
+            anew.money(),
+        )

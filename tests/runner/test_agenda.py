@@ -13,12 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchsim.backends.fake import FakeBackend
+from batchsim.cli import outlook
+from batchsim.cli.progress import Display
 from batchsim.domain.limits import Limits
 from batchsim.errors import JobIncomplete
 from batchsim.runner import agenda as agendas
 from batchsim.runner import entries, loop, shard_entries
 from batchsim.runner.actions import Collect, Upload, Wait
 from batchsim.runner.agenda import Agenda
+from batchsim.runner.counts import Counts
 from batchsim.runner.decide import decide
 from batchsim.runner.policy import Policy
 from batchsim.runner.run import run
@@ -51,12 +54,22 @@ def work_of(build, monkeypatch, count):
         (agendas.Room, "admits"),
         (loop, "decide"),
         (backend, "list_batches"),
+        (Counts, "_count"),
+        (outlook, "shard_progress"),
     ):
         count_calls(owner, name)
     limits = replace(backend.limits, requests_per_batch=1)
     results = build.folder / f"{count}.jsonl"
     policy = Policy(max_live=count)
-    run(source(build, count), backend, results=results, limits=limits, policy=policy)
+    observe = Display().show
+    run(
+        source(build, count),
+        backend,
+        results=results,
+        limits=limits,
+        policy=policy,
+        observe=observe,
+    )
     assert len(build.batches_of(backend)) == count
     return calls
 
@@ -64,7 +77,8 @@ def work_of(build, monkeypatch, count):
 def test_the_work_on_a_shard_does_not_grow_with_their_number(build, monkeypatch):
     monkeypatch.setattr("os.fsync", lambda descriptor: None)
     few, many = (work_of(build, monkeypatch, count) for count in (FEW, MANY))
-    for what, bound in (("standing", 12), ("admits", 3), ("decide", 5)):
+    bounds = {"standing": 12, "admits": 3, "decide": 5, "_count": 30, "shard_progress": 12}
+    for what, bound in bounds.items():
         assert 0 < many[what] <= bound * MANY, what
         assert many[what] / MANY <= 1.25 * few[what] / FEW, what
     assert many["list_batches"] - few["list_batches"] < MANY / 4, "creates share their looks"
@@ -98,6 +112,7 @@ def test_an_agenda_kept_up_tells_what_one_made_anew_would(
             assert getattr(agenda.taken, name) == getattr(anew.taken, name)
         assert +agenda.taken.tokens == +anew.taken.tokens
         assert +agenda.stages == +anew.stages
+        assert agenda.state.counts == Counts.of(agenda.state.shards.values())
         compared[type(actions[0]).__name__] += 1
         if cancelled and len(compared) > 5:
             (build.job / "cancel").touch()

@@ -40,10 +40,11 @@ def test_while_a_create_settles_that_is_told_once_a_minute(build):
     assert any("for 10 min at most" in message for message in news)
 
 
-def test_plain_lines_tell_it_too(build, capsys):
+def test_plain_lines_tell_it_once(build, capsys):
     settle(build, Display().show)
     lines = capsys.readouterr().err.splitlines()
-    assert sum("looking for its batch for" in line for line in lines) == 9
+    assert sum("looking for its batch for" in line for line in lines) == 1
+    assert "for 10 min at most" in next(line for line in lines if "looking for its" in line)
     assert not any("s  ;" in line for line in lines), "no line without news"
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from batchsim.domain.batches import Batch, Usage
 from batchsim.domain.lifecycle import Status
-from batchsim.runner.pace import WINDOW, History, Pace, seconds_left, shard_seconds_left
+from batchsim.runner.pace import WINDOW, Forecast, History, Pace
 from batchsim.runner.report import ShardProgress
 from batchsim.runner.shard_state import Stage
 
@@ -28,13 +28,12 @@ WAITING = replace(
 ENDED = replace(RUNNING, stage=Stage.ENDED, status="completed", done=100)
 
 
-class Seen:
-    """What Pace and seconds_left read of a Progress."""
-
-    def __init__(self, now: float, *shards: ShardProgress) -> None:
-        self.now = now
-        self.by_shard = shards
-        self.done = sum(shard.done for shard in shards)
+def forecast_of(*shards: ShardProgress, pace: Pace | None = None, history: History | None = None):
+    """A forecast that saw these shards, each when it had last moved."""
+    forecast = Forecast(pace or Pace(), history or History())
+    for shard in shards:
+        forecast.put(shard, 1_000)
+    return forecast
 
 
 def completed(seconds: int, model: str = "gpt-4o-mini-2024-07-18") -> Batch:
@@ -53,7 +52,7 @@ def completed(seconds: int, model: str = "gpt-4o-mini-2024-07-18") -> Batch:
 def pace_of(*seen: tuple[float, int]) -> Pace:
     pace = Pace()
     for now, done in seen:
-        pace.observe(Seen(now, replace(RUNNING, done=done)))
+        pace.observe_shard(now, replace(RUNNING, done=done))
     return pace
 
 
@@ -94,10 +93,12 @@ def test_what_is_long_past_does_not_count() -> None:
 
 def test_the_pace_of_the_job_goes_on_over_its_batches() -> None:
     pace = Pace()
-    pace.observe(Seen(0, RUNNING))
-    pace.observe(Seen(10, replace(RUNNING, done=30)))
+    for now, shard in ((0, RUNNING), (10, replace(RUNNING, done=30))):
+        pace.observe(now, shard.done)
+        pace.observe_shard(now, shard)
     assert pace.of_job() == 3
-    pace.observe(Seen(20, ENDED))
+    pace.observe(20, ENDED.done)
+    pace.observe_shard(20, ENDED)
     assert pace.of_job() == 5
     assert pace.of(ENDED) == 0
 
@@ -105,26 +106,48 @@ def test_the_pace_of_the_job_goes_on_over_its_batches() -> None:
 def test_time_left_comes_from_the_pace_then_from_history_then_not_at_all() -> None:
     history = History([completed(600)])
     halfway = replace(RUNNING, done=50)
-    assert shard_seconds_left(halfway, 1_100, pace_of((0, 0), (100, 50)), history) == 100
-    assert shard_seconds_left(RUNNING, 1_100, Pace(), history) == 500
-    assert shard_seconds_left(RUNNING, 9_999, Pace(), history) == 0
-    assert shard_seconds_left(RUNNING, 1_100, Pace(), History()) is None
-    assert shard_seconds_left(WAITING, 1_100, Pace(), history) == 600
-    assert shard_seconds_left(ENDED, 1_100, Pace(), history) == 0
+    moving = Forecast(pace_of((0, 0), (1_000, 50)), history)
+    assert moving.shard_seconds_left(halfway, 1_000) == 1_000
+    assert moving.shard_seconds_left(halfway, 1_100) == 900, "time passes though nobody looks"
+    told, untold = Forecast(Pace(), history), Forecast(Pace(), History())
+    assert told.shard_seconds_left(RUNNING, 1_100) == 500
+    assert told.shard_seconds_left(RUNNING, 9_999) == 0
+    assert untold.shard_seconds_left(RUNNING, 1_100) is None
+    assert told.shard_seconds_left(WAITING, 1_100) == 600
+    assert told.shard_seconds_left(ENDED, 1_100) == 0
 
 
 def test_nothing_takes_longer_than_its_window() -> None:
-    crawling = pace_of((0, 0), (1_000, 1))
+    crawling = Forecast(pace_of((0, 0), (1_000, 1)), History())
     late = RUNNING.expires_at - 60
-    assert shard_seconds_left(RUNNING, late, crawling, History()) == 60
+    assert crawling.shard_seconds_left(RUNNING, late) == 60
 
 
 def test_batches_run_beside_each_other_and_waiting_ones_come_in_waves() -> None:
     history = History([completed(600)])
     beside = [replace(RUNNING, shard=n, created_at=1_000 - n) for n in range(2)]
-    assert seconds_left(Seen(1_100, *beside), Pace(), history) == 500
-    waiting = [replace(WAITING, shard=n) for n in range(3)]
-    assert seconds_left(Seen(1_100, *beside, *waiting), Pace(), history) == 500 + 2 * 600
-    assert seconds_left(Seen(1_100, *waiting), Pace(), history) == 600
-    assert seconds_left(Seen(1_100, ENDED), Pace(), history) == 0
-    assert seconds_left(Seen(1_100, ENDED, RUNNING), Pace(), History()) is None
+    assert forecast_of(*beside, history=history).seconds_left(1_100) == 500
+    waiting = [replace(WAITING, shard=n + 2) for n in range(3)]
+    assert forecast_of(*beside, *waiting, history=history).seconds_left(1_100) == 500 + 2 * 600
+    assert forecast_of(*waiting, history=history).seconds_left(1_100) == 600
+    assert forecast_of(ENDED, history=history).seconds_left(1_100) == 0
+    assert forecast_of(ENDED, replace(RUNNING, shard=2)).seconds_left(1_100) is None
+
+
+def test_a_forecast_that_was_kept_up_tells_what_one_made_anew_would() -> None:
+    history = History()
+    kept = forecast_of(RUNNING, WAITING, replace(RUNNING, shard=3), history=history)
+    assert kept.seconds_left(1_100) is None
+    history.add(completed(600))
+    assert kept.seconds_left(1_100) == 500 + 600
+    kept.put(replace(RUNNING, done=10), 1_100)
+    kept.drop(3)
+    kept.put(replace(WAITING, batch_id="batch_2", stage=Stage.LIVE, created_at=1_050), 1_100)
+    assert kept.seconds_left(1_100) == 90 / 0.1
+    kept.put(ENDED, 1_200)
+    assert kept.seconds_left(1_200) == 450
+
+
+def test_a_shard_that_was_asked_for_without_a_batch_waits_for_none() -> None:
+    collected = replace(WAITING, stage=Stage.COLLECTED, done=100, is_synchronous=True)
+    assert forecast_of(collected, history=History([completed(600)])).seconds_left(1_100) == 0

@@ -11,7 +11,7 @@ import pytest
 import batchsim
 from batchsim.backends.fake import FakeBackend
 from batchsim.backends.fake.pacing import Pacing
-from batchsim.cli.shards import reserved, spent
+from batchsim.cli.outlook import Outlook
 from batchsim.domain.batches import Usage
 from batchsim.domain.limits import HOUR, Limits
 from batchsim.domain.lines import RequestLine
@@ -234,8 +234,9 @@ def test_a_request_that_never_left_costs_nothing_and_a_lost_answer_stays_reserve
     assert (report.ok, report.failed) == (1, 1)
     state = fold(journal(build))
     assert account(state).reserved == intents(build)[-1].reserved > 0
-    shown = progress(state, 0.0, "")
-    assert reserved(shown) == account(state).reserved, "status tells of it"
+    outlook = Outlook()
+    outlook.look(progress(state, 0.0))
+    assert outlook.reserved == account(state).reserved, "status tells of it"
 
 
 def test_an_answer_that_tells_no_usage_stays_reserved(build):
@@ -265,7 +266,9 @@ def test_status_and_results_count_such_lines_at_the_ordinary_price(build):
     assert sum(backend.asked.values()) == alone
     assert results.cost == expected
     state = fold(journal(build))
-    assert spent(progress(state, 0.0, "").by_shard) == expected == account(state).settled
+    outlook = Outlook()
+    outlook.look(progress(state, 0.0))
+    assert outlook.spent == expected == account(state).settled
     assert account(state).reserved == 0
 
 

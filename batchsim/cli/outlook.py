@@ -1,0 +1,142 @@
+"""What is said of a job's shards: where they stand, how long they will take, what they cost.
+
+Theory of operation. A job may have thousands of shards, and it is looked at several times a second.
+So what is said of a shard is worked out when the shard has changed, which the runner shows by
+another ShardState, and sums are kept by taking out what a shard counted for and adding what it
+counts for now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from decimal import Decimal
+from typing import NamedTuple
+
+from batchsim.amounts import duration, money
+from batchsim.pricing.prices import cost
+from batchsim.runner.pace import Forecast, History, Pace
+from batchsim.runner.report import Progress, ShardProgress, shard_progress
+from batchsim.runner.shard_state import ShardState
+from batchsim.runner.spending import account_of
+
+
+class Seen(NamedTuple):
+    """A shard as last looked at; money in US dollars, `paid` None where a price is not known."""
+
+    state: ShardState
+    shard: ShardProgress
+    paid: Decimal | None
+    reserved: Decimal
+
+
+class Outlook:
+    """A job as last looked at, and what experience (`history`) adds."""
+
+    def __init__(self, history: History | None = None) -> None:
+        self.history = history or History()
+        self._pace = Pace()
+        self._forecast = Forecast(self._pace, self.history)
+        self._seen: dict[int, Seen] = {}
+        self._paid = self.reserved = Decimal(0)
+        """`reserved` is the most that may still be paid of which it is not known yet."""
+        self._unpriced = 0
+        self._now = 0.0
+
+    def look(self, progress: Progress) -> None:
+        """Take in where the job stands."""
+        self._now = progress.now
+        self._pace.observe(progress.now, progress.done)
+        for state in progress.states:
+            seen = self._seen.get(state.plan.shard)
+            if seen is None or seen.state is not state:
+                self._put(seen, _seen(state), progress.now)
+        if len(self._seen) > len(progress.states):
+            left = {state.plan.shard for state in progress.states}
+            for number in self._seen.keys() - left:
+                self._put(self._seen[number], None, progress.now)
+
+    @property
+    def shards(self) -> Collection[ShardProgress]:
+        """Where each shard stands, in their order."""
+        return [seen.shard for seen in self._seen.values()]
+
+    @property
+    def spent(self) -> Decimal | None:
+        """What is known to be paid, in US dollars; None when a price is not known.
+
+        The results say what their lines used, and a batch that has ended says it of itself; what is
+        under way is not in it. Lines asked for without a batch are counted at the ordinary price.
+        """
+        return None if self._unpriced else self._paid
+
+    def money(self) -> str:
+        """What is known to be paid, and what may come on top of it, for people."""
+        paid = self.spent
+        told = "spent: unknown, a price is not listed" if paid is None else f"{money(paid)} spent"
+        return f"{told}, at most {money(self.reserved)} reserved" if self.reserved else told
+
+    def seconds_left(self) -> float | None:
+        """How long the job will still take, in seconds; None when nothing tells."""
+        return self._forecast.seconds_left(self._now)
+
+    def left(self) -> str:
+        """The same in words; empty when nothing tells."""
+        seconds = self.seconds_left()
+        return f"about {duration(seconds)} left" if seconds else ""
+
+    def shard_seconds_left(self, shard: ShardProgress) -> float | None:
+        """How long a shard will still take, in seconds; None when nothing tells."""
+        return self._forecast.shard_seconds_left(shard, self._now)
+
+    def rate(self) -> str:
+        """The pace of the job in words; empty when it stands still."""
+        return _rate(self._pace.of_job())
+
+    def row(self, shard: ShardProgress) -> tuple[str, ...]:
+        """The cells of a shard, by COLUMNS (batchsim.cli.shards)."""
+        left = self.shard_seconds_left(shard) if shard.is_running else None
+        return (
+            str(shard.shard),
+            shard.batch_id or "",
+            shard.model or "",
+            shard.status,
+            f"{shard.lines:,}",
+            f"{shard.done:,}",
+            f"{shard.failed:,}",
+            _rate(self._pace.of(shard)) if shard.is_running else "",
+            duration(left) if left else "",
+        )
+
+    def _put(self, before: Seen | None, after: Seen | None, now: float) -> None:
+        for seen, sign in ((before, -1), (after, 1)):
+            if seen is not None:
+                self._paid += sign * (seen.paid or Decimal(0))
+                self._unpriced += sign * (seen.paid is None)
+                self.reserved += sign * seen.reserved
+        if after is not None:
+            self._seen[after.shard.shard] = after
+            looked = after.state.looked
+            self._forecast.put(after.shard, now if looked is None else looked)
+        elif before is not None:
+            del self._seen[before.shard.shard]
+            self._forecast.drop(before.shard.shard)
+
+
+def _seen(state: ShardState) -> Seen:
+    shard = shard_progress(state)
+    is_used = bool(shard.usage.total_tokens)
+    paid: Decimal | None = Decimal(0)
+    if is_used:
+        paid = cost(shard.model or "", shard.usage, batch=True)
+    if shard.is_synchronous and paid is not None:
+        paid = shard.settled
+    is_open = shard.is_synchronous or not is_used
+    return Seen(state, shard, paid, account_of(state).reserved if is_open else Decimal(0))
+
+
+def _rate(lines_per_second: float) -> str:
+    if not lines_per_second:
+        return ""
+    if lines_per_second >= 1:
+        return f"{lines_per_second:,.1f} lines/s"
+    return f"{lines_per_second * 60:,.1f} lines/min"

@@ -1,0 +1,187 @@
+"""Which lines a log is worth: decided by a pure function, told on stderr where there is no terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import partial
+from itertools import pairwise
+
+import pytest
+
+from batchsim.backends.fake import FakeBackend
+from batchsim.backends.fake.faults import Faults
+from batchsim.backends.fake.pacing import Pacing
+from batchsim.backends.fake.request_faults import RequestFault
+from batchsim.cli.news import MANY, Told, line
+from batchsim.cli.progress import Display
+from batchsim.domain.limits import HOUR, Limits
+from batchsim.runner.counts import Counts
+from batchsim.runner.describe import News
+from batchsim.runner.report import Progress
+from batchsim.runner.run import Policy, run
+
+RUNNING = {"in_progress": 1}
+STARTED = News("100 lines are valid")
+CREATED = News("created batch_6955b9", 1, is_routine=True)
+FULL = News("429: try again in 0.35 s; trying again", 1)
+
+
+def progress(now=0.0, news=STARTED, done=0, shards=1, batches=(), created=0, collected=0):
+    counts = Counts(
+        sent=100, done=done, created=created, collected=collected, batches=Counter(dict(batches))
+    )
+    return Progress(
+        lines=100,
+        started=0.0,
+        now=now,
+        news=news,
+        skipped=0,
+        counts=counts,
+        states=(None,) * shards,
+    )
+
+
+def log(*seen):
+    """What is told of these, in their order; None for nothing."""
+    told, texts = Told(), []
+    for each in seen:
+        text, told = line(told, each)
+        texts.append(text)
+    return texts
+
+
+def test_what_happened_is_told_once():
+    first = progress()
+    assert log(first, progress(1), progress(2, CREATED), progress(60, CREATED)) == [
+        STARTED.text,
+        None,
+        CREATED.text,
+        None,
+    ]
+
+
+def test_counts_are_told_at_every_twentieth_and_not_in_between():
+    seen = [progress(60.0 * n, done=n, batches=RUNNING) for n in range(101)]
+    texts = log(progress(batches=RUNNING), *seen)
+    assert [n for n, text in enumerate(texts[1:]) if text] == [*range(5, 101, 5)]
+    assert set(texts) == {STARTED.text, "1 in_progress", None}
+
+
+def test_counts_are_told_once_a_minute_at_most():
+    seen = [progress(n, done=n, batches=RUNNING) for n in range(1, 101)]
+    texts = log(progress(batches=RUNNING), *seen)
+    assert [n for n, text in enumerate(texts) if text] == [0, 60]
+
+
+def test_a_status_that_changed_is_told():
+    finalizing = progress(5, batches={"finalizing": 1})
+    assert log(progress(batches=RUNNING), progress(4, batches=RUNNING), finalizing, finalizing) == [
+        STARTED.text,
+        None,
+        "1 finalizing",
+        None,
+    ]
+
+
+def test_a_night_in_which_nothing_changes_is_a_line_an_hour():
+    seen = [progress(60.0 * minute, batches=RUNNING) for minute in range(10 * 60 + 1)]
+    texts = log(*seen)
+    assert [minute for minute, text in enumerate(texts) if text] == [*range(0, 601, 60)]
+
+
+def test_what_is_tried_again_and_again_is_one_line_an_hour():
+    def tried(now, seconds):
+        again = News(f"429: try again in {seconds} s; trying again", 1)
+        return [progress(now, News("creating a batch", 1, is_routine=True)), progress(now, again)]
+
+    seen = [each for now in range(0, 7_200, 300) for each in tried(now, now / 7)]
+    texts = log(*seen)
+    assert [seen[n].now for n, text in enumerate(texts) if text] == [0, 0, 3_600, 3_600]
+
+
+def test_another_shard_with_the_same_trouble_is_told_only_while_they_are_few():
+    other = News(FULL.text, 2)
+    few = log(progress(0, FULL, shards=2), progress(1, other, shards=2))
+    assert few == [f"shard 1 of 2: {FULL.text}", f"shard 2 of 2: {FULL.text}"]
+    many = log(progress(0, FULL, shards=MANY + 1), progress(1, other, shards=MANY + 1))
+    assert many == [f"shard 1 of {MANY + 1}: {FULL.text}", None]
+
+
+def test_of_many_shards_the_steps_of_each_are_told_as_counts():
+    seen = [
+        progress(
+            2.0 * n,
+            News(f"created batch_{n}", n, is_routine=True),
+            shards=1_000,
+            created=n,
+            batches={"validating": n},
+        )
+        for n in range(1, 1_001)
+    ]
+    texts = [text for text in log(progress(shards=1_000), *seen) if text]
+    assert texts == [STARTED.text, *(f"{n:,} validating" for n in range(50, 1_001, 50))]
+    collected = [
+        progress(
+            2.0 * n, STARTED, shards=1_000, done=100, collected=n, batches={"completed": 1_000}
+        )
+        for n in range(1_001)
+    ]
+    texts = [text for text in log(*collected) if text]
+    assert len(texts) == 21
+    assert texts[-1] == "1,000 completed, 1,000 of 1,000 collected"
+
+
+LINES = [
+    {
+        "custom_id": str(n),
+        "method": "POST",
+        "url": "/v1/chat/completions",
+        "body": {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]},
+    }
+    for n in range(30)
+]
+
+
+@pytest.fixture
+def logged(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("os.fsync", lambda descriptor: None)
+    return partial(log_of_a_job, tmp_path, capsys)
+
+
+def log_of_a_job(tmp_path, capsys, per_batch, **service):
+    """The log of a job whose batches run for ten hours."""
+    fake = FakeBackend(pacing=Pacing(running=10 * HOUR, running_per_line=0), **service)
+    limits = Limits(requests_per_batch=per_batch)
+    policy = Policy(max_live=30)
+    run(
+        LINES,
+        fake,
+        results=tmp_path / "results",
+        limits=limits,
+        policy=policy,
+        observe=Display().show,
+    )
+    return capsys.readouterr().err.splitlines()
+
+
+@pytest.mark.parametrize(("per_batch", "most"), [(30, 45), (1, 80)])
+def test_a_night_is_a_log_that_is_read(logged, per_batch, most):
+    lines = logged(per_batch)
+    assert 15 < len(lines) < most
+    assert lines[0].endswith("30 lines are valid; 0 of 30 lines done")
+    assert lines[-1].endswith("the results are written; 30 of 30 lines done")
+    texts = [each.partition(" s  ")[2].partition(", about")[0] for each in lines]
+    assert all(
+        earlier != later or after - before >= HOUR
+        for (earlier, later), (before, after) in zip(
+            pairwise(texts), pairwise(int(each.split()[0]) for each in lines), strict=True
+        )
+    )
+
+
+@pytest.mark.parametrize("per_batch", [30, 1])
+def test_a_service_that_is_away_is_told_of_once(logged, per_batch):
+    """For 50 minutes every request is refused, and each of the shards meets it."""
+    away = RequestFault("error", call="any", status=503, since=120.0, until=3_100.0)
+    lines = logged(per_batch, faults=Faults(requests=(away,)))
+    assert 1 <= sum("trying again" in each for each in lines) <= 2
