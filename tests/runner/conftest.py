@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,7 +16,12 @@ from batchsim.backends import Backend
 from batchsim.backends.fake import FakeBackend
 from batchsim.domain.batches import Batch
 from batchsim.errors import OutcomeUnknown
+from batchsim.runner.journal import Journal
 from batchsim.runner.plan import make_plan
+
+DRAWN = re.compile(
+    rb"""batch_req_\w+|chatcmpl-\w+|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<="created": )\d+"""
+)
 
 
 class Killed(BaseException):
@@ -109,6 +116,41 @@ def batches_by_shard(backend: Backend) -> Counter[str]:
     return Counter((batch.metadata or {})["bs_shard"] for batch in batches_of(backend))
 
 
+def masked(results: bytes) -> bytes:
+    """Results without what the service draws for each batch and each moment: ids and times."""
+    return DRAWN.sub(b"*", results)
+
+
+def killed_at_every_write(
+    monkeypatch: pytest.MonkeyPatch, moment: str, job: Callable[[int], Any]
+) -> Iterator[int]:
+    """For each n from 1 on: `job(n)` was killed "before" or "after" its n-th write of the journal.
+
+    It ends when a job came through untouched.
+    """
+    append = Journal.append
+    for n in count(1):
+        writes = count(1)
+
+        def write(self: Journal, *entries: Any, n: int = n, writes: Any = writes, **options: Any):
+            is_last = next(writes) == n
+            if is_last and moment == "before":
+                raise Killed
+            append(self, *entries, **options)
+            if is_last:
+                raise Killed
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Journal, "append", write)
+            try:
+                job(n)
+            except Killed:
+                pass
+            else:
+                return
+        yield n
+
+
 def reply_lost(name: str, times: int = 1) -> Callable[[int, str], Any]:
     """The first so many calls of `name` take effect, and their answers are lost."""
     left = [times]
@@ -141,6 +183,8 @@ def builders(tmp_path: Path) -> Any:
         batches_of = staticmethod(batches_of)
         batches_by_shard = staticmethod(batches_by_shard)
         reply_lost = staticmethod(reply_lost)
+        masked = staticmethod(masked)
+        killed_at_every_write = staticmethod(killed_at_every_write)
 
         def input(self, lines: list[dict[str, Any]]) -> Path:
             self.source.write_bytes(jsonl(lines))

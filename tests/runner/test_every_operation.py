@@ -23,6 +23,9 @@ from batchsim.runner.run import Policy, run
 SHARDS, LINES = 5, 10
 LIMITS = Limits(requests_per_batch=LINES // SHARDS)
 POLICY = Policy(on_unknown="fence", settle=30, look_again=10)
+STEPS_OF_A_CREATE = 3
+"""Operations from the written intent to the request, after which a batch has to be looked for."""
+
 ANSWERS = {f"id-{n}": f"answer {n}" for n in range(LINES)}
 
 
@@ -63,9 +66,10 @@ def test_stopped_before_every_operation_of_five_shards(build, monkeypatch):
     source = build.input([build.chat(name) for name in ANSWERS])
     operations = Operations(build.Killed, monkeypatch)
     count_call = lambda number, name: operations.count(f"network: {name}")  # noqa: E731 - one expression
+    undisturbed, different = undisturbed_results(build, source), 0
     every_shard = [f"{n + 1}/{SHARDS}" for n in range(SHARDS)]
     for n in itertools.count(1):
-        backend = FakeBackend(seed=1, pacing="quick", responder=ANSWERS)
+        backend = fresh_backend()
         results = build.folder / f"results-{n}.jsonl"
         again = lambda b=backend, r=results: run(  # noqa: E731 - it is called three times
             source, build.Interrupting(b, count_call), results=r, limits=LIMITS, policy=POLICY
@@ -82,12 +86,25 @@ def test_stopped_before_every_operation_of_five_shards(build, monkeypatch):
         assert paid_by_shard(backend) == every_shard
         assert answers(content) == ANSWERS
         assert content == written_by(backend), "the service's own bytes, in the order of the input"
+        assert build.masked(content) == build.masked(undisturbed), "but for ids and times"
+        different += content != undisturbed
         if n % 10 == 1:
             again()
             assert results.read_bytes() == content
     kinds = {name.partition(":")[0] for name in operations.seen}
     assert kinds == {"disk", "network"}
     assert n > 100
+    assert different <= SHARDS * STEPS_OF_A_CREATE, "only where a batch had to be made later"
+
+
+def fresh_backend():
+    return FakeBackend(seed=1, pacing="quick", responder=ANSWERS)
+
+
+def undisturbed_results(build, source):
+    results = build.folder / "undisturbed.jsonl"
+    run(source, fresh_backend(), results=results, limits=LIMITS, policy=POLICY)
+    return results.read_bytes()
 
 
 def written_by(backend):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import replace
 
 import pytest
@@ -18,7 +17,6 @@ from batchsim.backends.fake.pacing import Pacing
 from batchsim.domain.batches import BatchError
 from batchsim.domain.lifecycle import Status
 from batchsim.domain.limits import HOUR, Limits
-from batchsim.runner.journal import Journal
 from batchsim.runner.run import Policy, run
 
 HALF_A_DAY_FOR_FIVE = Pacing(running=0, running_per_line=4.5 * HOUR, spread=0)
@@ -226,33 +224,25 @@ def test_rounds_survive_a_kill_at_every_write_of_the_journal(build, moment, monk
     source = build.input(lines)
     bad = {"id-1": [500], "id-2": [500, 500]}
     policy = Policy(on_unknown="fence", settle=30.0, look_again=10.0)
-    append = Journal.append
-    for n in itertools.count(1):
-        results = build.folder / f"results-{n}.jsonl"
-        backend = FakeBackend(seed=1, pacing="quick", responder=failing(bad))
-        writes = [0]
+    backends = defaultdict(lambda: FakeBackend(seed=1, pacing="quick", responder=failing(bad)))
 
-        def write(self, at, *entries, n=n, writes=writes, **options):
-            writes[0] += 1
-            if writes[0] == n and moment == "before":
-                raise build.Killed
-            append(self, at, *entries, **options)
-            if writes[0] == n:
-                raise build.Killed
+    def job(n):
+        return run(
+            source,
+            backends[n],
+            results=build.folder / f"results-{n}.jsonl",
+            limits=Limits(requests_per_batch=2),
+            policy=policy,
+        )
 
-        limits = Limits(requests_per_batch=2)
-        with monkeypatch.context() as patched:
-            patched.setattr(Journal, "append", write)
-            try:
-                run(source, backend, results=results, limits=limits, policy=policy)
-                break
-            except build.Killed:
-                pass
-        report = run(source, backend, results=results, limits=limits, policy=policy)
-        records = [json.loads(line) for line in results.read_bytes().splitlines()]
-        assert [record["custom_id"] for record in records] == [line["custom_id"] for line in lines]
+    undisturbed = job(0).results.read_bytes()
+    n = 0
+    for n in build.killed_at_every_write(monkeypatch, moment, job):
+        report = job(n)
         assert (report.ok, report.rounds, report.resent) == (4, 2, 3)
-        assert sent(backend, build) == {"id-0": 1, "id-1": 2, "id-2": 3, "id-3": 1}
+        assert sent(backends[n], build) == {"id-0": 1, "id-1": 2, "id-2": 3, "id-3": 1}
+        content = report.results.read_bytes()
+        assert build.masked(content) == build.masked(undisturbed), "a round may begin later"
     assert n > 20
 
 

@@ -1,29 +1,39 @@
 """A large job on the simulator, killed again and again: every line has its record, in order.
 
-    python tests/soak --lines 1000000 --kills 10
+    python tests/soak --lines 1000000 --kills 40
 
 It writes the input, starts the job in a process of its own, kills that process (SIGKILL) after a few
-seconds, starts it again, and so on; in the end it checks every line of the results and of the
-ledger. Two lines in a hundred fail in passing, each time that they are tried, and the queue of the
-model has room for three shards; one batch expires half done. What is printed: time, peak memory of the job's process, figures.
+seconds, starts it again, and so on, in every phase of the job: while it plans, in the first round of
+batches, in the rounds of lines that are sent again, while it puts the results in order. In the end it
+checks every line of the results and of the ledger, and by the service's own batches that no more
+were ever live than the queue admits. Two lines in a hundred fail in passing, each time that they are
+tried, and the queue of the model has room for three shards; one batch expires half done. What is
+printed: time, kills by phase, peak memory of all the job's processes, figures.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
-import resource
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from pathlib import Path
 
 MODEL = "gpt-4o-mini"
-TOKENS_PER_LINE = 13
+TOKENS_PER_LINE = 9
 RETRIES = 6
+AT_ONCE = 3
+"""So many shards the queue admits."""
+
+PHASES = {"plan": 0.1, "first round": 0.6, "later rounds": 0.2, "assembly": 0.1}
+"""Their shares of the kills."""
 
 
 def write_input(path: Path, lines: int) -> None:
@@ -39,7 +49,23 @@ def write_input(path: Path, lines: int) -> None:
             stream.write(json.dumps(line) + "\n")
 
 
-def work(folder: Path, shard_lines: int) -> None:
+class Phase:
+    """Says on stdout which phase the job has come to."""
+
+    def __init__(self, first_round: int) -> None:
+        self.first_round, self.told = first_round, ""
+
+    def observe(self, progress) -> None:
+        if progress.counts.collected == progress.shards:
+            phase = "assembly"
+        else:
+            phase = "later rounds" if progress.shards > self.first_round else "first round"
+        if phase != self.told:
+            self.told = phase
+            print(phase, flush=True)
+
+
+def work(folder: Path, lines: int, shard_lines: int) -> None:
     """One life of the job's process."""
     from batchsim.backends.fake import FakeBackend
     from batchsim.clock import VirtualClock
@@ -57,7 +83,8 @@ def work(folder: Path, shard_lines: int) -> None:
         return Answer(500, bad) if occasion.entropy[0] < 5 else Answer(200, good)
 
     limits = Limits(
-        requests_per_batch=shard_lines, enqueued_tokens={MODEL: 3 * shard_lines * TOKENS_PER_LINE}
+        requests_per_batch=shard_lines,
+        enqueued_tokens={MODEL: AT_ONCE * shard_lines * TOKENS_PER_LINE},
     )
 
     class Service(FakeBackend):
@@ -77,28 +104,97 @@ def work(folder: Path, shard_lines: int) -> None:
         results=folder / "results.jsonl",
         limits=limits,
         policy=Policy(on_unknown="fence", retries=RETRIES, settle=60.0),
+        observe=Phase(-(-lines // shard_lines)).observe,
     )
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(json.dumps([report.lines, report.ok, report.shards, report.rounds, report.resent, peak]))
+    print(json.dumps([report.lines, report.ok, report.shards, report.rounds, report.resent]))
 
 
-def live(folder: Path, shard_lines: int, kills: int, seconds: float) -> list[int]:
-    """Run the job to its end, killing its process on the way; what it said at last."""
+class Life:
+    """One process of the job: its phase, and at its end what it said and used."""
+
+    def __init__(self, command: list[str]) -> None:
+        self.phase, self.last, self.changed = "plan", "", threading.Event()
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        for said in self._process.stdout:
+            self.last = said.strip()
+            if self.last in PHASES:
+                self.phase = self.last
+            self.changed.set()
+        self.changed.set()
+
+    @property
+    def has_ended(self) -> bool:
+        return not self._reader.is_alive()
+
+    def kill(self) -> None:
+        self._process.send_signal(signal.SIGKILL)
+
+    def wait(self) -> tuple[int, int]:
+        """How the process ended, and the most memory that it used, in MiB."""
+        self._reader.join()
+        _, status, used = os.wait4(self._process.pid, 0)
+        self._process.returncode = os.waitstatus_to_exitcode(status)
+        return self._process.returncode, used.ru_maxrss // 1024
+
+
+def live(folder: Path, options: argparse.Namespace) -> tuple[list[int], Counter[str], int]:
+    """Run the job to its end, killing its process on the way.
+
+    What it said at last, the kills by phase, and the most memory of any of its processes in MiB.
+    """
     chance = random.Random(1)
-    command = [sys.executable, __file__, "--work", str(folder), "--shard-lines", str(shard_lines)]
-    for left in range(kills, -1, -1):
-        process = subprocess.Popen(command, stdout=subprocess.PIPE)
-        try:
-            out, _ = process.communicate(timeout=chance.uniform(1, seconds) if left else None)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-            continue
-        if process.returncode:
-            sys.exit(f"the job ended with {process.returncode}")
-        print(f"killed {kills - left} times")
-        return json.loads(out)
-    raise AssertionError
+    sizes = [f"--lines={options.lines}", f"--shard-lines={options.shard_lines}"]
+    command = [sys.executable, __file__, "--work", str(folder), *sizes]
+    left = {phase: max(1, round(options.kills * share)) for phase, share in PHASES.items()}
+    left = left if options.kills else dict.fromkeys(PHASES, 0)
+    kills: Counter[str] = Counter()
+    peak = 0
+    while True:
+        life = Life(command)
+        while not life.has_ended:
+            if not left[life.phase]:
+                life.changed.wait(0.1)
+            elif not life.changed.wait(chance.uniform(0, options.seconds)):
+                left[life.phase] -= 1
+                kills[life.phase] += 1
+                life.kill()
+                break
+            life.changed.clear()
+        code, most = life.wait()
+        peak = max(peak, most)
+        if code == 0:
+            return json.loads(life.last), kills, peak
+        if code != -signal.SIGKILL:
+            sys.exit(f"the job ended with {code}")
+
+
+def most_at_once(folder: Path) -> int:
+    """How many batches were live at once at most, by the service's own times."""
+    from batchsim.backends.fake import FakeBackend
+    from batchsim.clock import VirtualClock
+    from batchsim.stores.disk import DiskStore
+
+    store = DiskStore(folder / "store")
+    backend = FakeBackend(seed=1, clock=VirtualClock(store.latest), store=store)
+    moments = []
+    page = backend.list_batches(limit=100)
+    while True:
+        for batch in page.data:
+            ends = (batch.completed_at, batch.failed_at, batch.expired_at, batch.cancelled_at)
+            ended = next(at for at in ends if at is not None)
+            moments += [(batch.created_at, 1), (max(ended, batch.created_at), -1)]
+        if not page.has_more:
+            break
+        page = backend.list_batches(limit=100, after=page.data[-1].id)
+    live = most = 0
+    for _, change in sorted(moments):
+        live += change
+        most = max(most, live)
+    return most
 
 
 def check(folder: Path, lines: int) -> None:
@@ -120,21 +216,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--lines", type=int, default=100_000)
     parser.add_argument("--shard-lines", type=int, default=50_000)
-    parser.add_argument("--kills", type=int, default=10)
-    parser.add_argument("--seconds", type=float, default=20.0, help="the longest life")
+    parser.add_argument(
+        "--kills", type=int, default=10, help="how often it is killed; at least once in each phase"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=10.0, help="the longest time between two kills"
+    )
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work:
-        return work(options.work, options.shard_lines)
+        return work(options.work, options.lines, options.shard_lines)
     with tempfile.TemporaryDirectory(prefix="batchsim-soak-") as name:
         folder = Path(name)
         write_input(folder / "input.jsonl", options.lines)
         began = time.monotonic()
-        told = live(folder, options.shard_lines, options.kills, options.seconds)
+        told, kills, peak = live(folder, options)
         took = time.monotonic() - began
         check(folder, options.lines)
-    lines, ok, shards, rounds, resent, peak = told
+        at_once = most_at_once(folder)
+    lines, ok, shards, rounds, resent = told
     assert lines == options.lines
+    assert at_once == AT_ONCE, f"{at_once} batches were live at once"
+    print(f"killed {kills.total()} times: {dict(kills)}; at most {at_once} batches live at once")
     print(f"{ok:,} of {lines:,} good; {shards} shards, {rounds} rounds, {resent:,} sent again")
     print(f"{took:.0f} s; peak memory of the job with its simulator {peak} MiB")
     return None

@@ -15,3 +15,4 @@ def test_a_job_that_is_killed_again_and_again_has_every_line_in_order():
     assert ended.returncode == 0, ended.stderr
     assert "2,000 lines in order: {'ok': 2000}" in ended.stdout
     assert "sent again" in ended.stdout
+    assert "at most 3 batches live at once" in ended.stdout
