@@ -35,6 +35,9 @@ AT_ONCE = 3
 PHASES = {"plan": 0.1, "first round": 0.6, "later rounds": 0.2, "assembly": 0.1}
 """Their shares of the kills."""
 
+FIRST = "first round"
+"""The longest phase: its kills are spread over the lines."""
+
 
 def write_input(path: Path, lines: int) -> None:
     with path.open("w") as stream:
@@ -50,7 +53,7 @@ def write_input(path: Path, lines: int) -> None:
 
 
 class Phase:
-    """Says on stdout which phase the job has come to."""
+    """Says on stdout which phase the job has come to, and the share of the lines that are done."""
 
     def __init__(self, first_round: int) -> None:
         self.first_round, self.told = first_round, ""
@@ -60,9 +63,10 @@ class Phase:
             phase = "assembly"
         else:
             phase = "later rounds" if progress.shards > self.first_round else "first round"
-        if phase != self.told:
-            self.told = phase
-            print(phase, flush=True)
+        told = f"{phase}: {progress.done / progress.lines:.2f}"
+        if told != self.told:
+            self.told = told
+            print(told, flush=True)
 
 
 def work(folder: Path, lines: int, shard_lines: int) -> None:
@@ -113,7 +117,8 @@ class Life:
     """One process of the job: its phase, and at its end what it said and used."""
 
     def __init__(self, command: list[str]) -> None:
-        self.phase, self.last, self.changed = "plan", "", threading.Event()
+        self.phase, self.share, self.last = "plan", 1.0, ""
+        self.changed = threading.Event()
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
@@ -121,9 +126,12 @@ class Life:
     def _read(self) -> None:
         for said in self._process.stdout:
             self.last = said.strip()
-            if self.last in PHASES:
-                self.phase = self.last
-            self.changed.set()
+            phase, _, share = self.last.partition(": ")
+            if phase not in PHASES:
+                continue
+            if phase != self.phase:
+                self.changed.set()
+            self.phase, self.share = phase, float(share) if phase == FIRST else 1.0
         self.changed.set()
 
     @property
@@ -149,17 +157,15 @@ def live(folder: Path, options: argparse.Namespace) -> tuple[list[int], Counter[
     chance = random.Random(1)
     sizes = [f"--lines={options.lines}", f"--shard-lines={options.shard_lines}"]
     command = [sys.executable, __file__, "--work", str(folder), *sizes]
-    left = {phase: max(1, round(options.kills * share)) for phase, share in PHASES.items()}
-    left = left if options.kills else dict.fromkeys(PHASES, 0)
+    wanted = {phase: max(1, round(options.kills * share)) for phase, share in PHASES.items()}
     kills: Counter[str] = Counter()
     peak = 0
     while True:
         life = Life(command)
         while not life.has_ended:
-            if not left[life.phase]:
+            if not options.kills or kills[life.phase] >= wanted[life.phase] * life.share:
                 life.changed.wait(0.1)
             elif not life.changed.wait(chance.uniform(0, options.seconds)):
-                left[life.phase] -= 1
                 kills[life.phase] += 1
                 life.kill()
                 break
@@ -236,7 +242,8 @@ def main() -> None:
         at_once = most_at_once(folder)
     lines, ok, shards, rounds, resent = told
     assert lines == options.lines
-    assert at_once == AT_ONCE, f"{at_once} batches were live at once"
+    admitted = min(AT_ONCE, -(-options.lines // options.shard_lines))
+    assert at_once == admitted, f"{at_once} batches were live at once"
     print(f"killed {kills.total()} times: {dict(kills)}; at most {at_once} batches live at once")
     print(f"{ok:,} of {lines:,} good; {shards} shards, {rounds} rounds, {resent:,} sent again")
     print(f"{took:.0f} s; peak memory of the job with its simulator {peak} MiB")
