@@ -27,6 +27,7 @@ from batchsim.runner.counts import Counts
 from batchsim.runner.directory import JobDirectory
 from batchsim.runner.journal import JournalReader
 from batchsim.runner.report import Progress, progress
+from batchsim.runner.shard_state import Stage
 from batchsim.runner.state import State
 
 if TYPE_CHECKING:
@@ -212,7 +213,7 @@ class Follower:
                 batch=replace(shard.batch, request_counts=counts[shard.batch.id]),
                 looked=None,
             )
-            if shard.batch and shard.batch.id in counts and shard.tally is None
+            if shard.batch and shard.batch.id in counts and shard.stage is Stage.LIVE
             else shard
             for shard in seen.states
         )

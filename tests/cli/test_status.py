@@ -203,6 +203,15 @@ def test_the_counts_that_the_runner_noted_are_shown(batchsim, desk, monkeypatch)
     assert facts(batchsim("status").stdout)["lines"] == "2 of 3 done, 1 failed"
 
 
+def test_counts_noted_before_a_batch_ended_are_no_longer_told(batchsim, desk, stopped) -> None:
+    """The runner notes them once a second, so that they may be older than the journal."""
+    from batchsim.domain.batches import RequestCounts
+
+    (shard,) = json.loads(batchsim("status", "--json").stdout)["by_shard"]
+    Job(desk / "results.jsonl.job").write_counts({shard["batch_id"]: RequestCounts(3, 1, 0)})
+    assert facts(batchsim("status").stdout)["lines"] == "3 of 3 done, 0 failed"
+
+
 def test_a_damaged_journal_is_told(batchsim, desk, finished) -> None:
     journal = desk / "results.jsonl.job" / "journal.db"
     for content in (b"", b"no database" * 1_000, journal.read_bytes()[:5_000]):
