@@ -289,6 +289,19 @@ def test_usage_is_read_as_each_endpoint_writes_it(gather, usage, expected):
     assert tally.usage == expected
 
 
+@pytest.mark.parametrize("order", ["abc", "cab"])
+def test_a_result_file_that_ends_early_is_never_half_copied(gather, build, order):
+    gather(b"\n".join(map(result, order)))
+    directory = JobDirectory(build.job)
+    (plan,) = build.plan_of([build.chat(name) for name in "abc"], build.source).shards
+    build.results.write_bytes(b"as it was")
+    output = directory.file(1, Source.OUTPUT)
+    output.write_bytes(output.read_bytes()[:-1])
+    with pytest.raises(JournalError, match="lacks results of shard 1: a result file ends early"):
+        assemble([plan], directory, build.results, lines=3, batches={})
+    assert build.results.read_bytes() == b"as it was"
+
+
 def test_a_job_directory_that_lost_its_results_says_so(gather, build):
     gather(b"\n".join(map(result, "abc")))
     directory = JobDirectory(build.job)
