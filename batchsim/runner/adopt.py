@@ -83,8 +83,10 @@ def adopt(
                 hint="name another file for the results, or move this one away",
             )
         batches = find(sought, backend)
-        with directory.locked():
-            takeover = Takeover(backend, batches, limits or backend.limits)
+        with (
+            directory.locked(),
+            Takeover(backend, batches, limits or backend.limits) as takeover,
+        ):
             adopted = _prepare(takeover, backend, directory, source, supports or backend.supports)
         if tell is not None:
             tell(adopted)

@@ -8,7 +8,8 @@ the custom_ids are known: such lines stand for themselves and are never sent.
 
 Then the input is read once, and each line goes into the shards of the batches that hold it, or, if
 none does (which takes an input of the user's own), into a new shard that is still to be sent. A batch
-that holds a line again is a later round than the one before. Memory holds the custom_ids.
+that holds a line again is a later round than the one before. Which batch holds which custom_id is
+kept on the disk (batchsim.runner.members); memory holds where neighbouring lines begin and end.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, Self, cast
 
 import orjson
 
@@ -30,6 +31,7 @@ from batchsim.domain.lines import RequestLine
 from batchsim.domain.validation import InputRules
 from batchsim.errors import JobIncomplete, NotFound, UsageError
 from batchsim.jsonl import Line, open_input, read_lines
+from batchsim.runner.members import Members
 from batchsim.runner.plan import Builder, GrowingShard, InvalidInput
 from batchsim.runner.result_lines import read_result
 from batchsim.runner.shard_entries import Origin, Planned
@@ -48,24 +50,20 @@ class Found:
     digest: str = ""
 
 
-@dataclass(slots=True)
-class _Member:
-    """A custom_id: in which batches it is, and the digest of its line where it is known."""
-
-    shards: list[int] = field(default_factory=list)
-    digest: bytes = b""
-    is_placed: bool = False
-    """Whether the input had a line with it."""
-
-
 class Takeover:
-    """The lines of some batches, oldest first. The batches become the shards 1, 2, ..."""
+    """The lines of some batches, oldest first, a context manager. They become the shards 1, 2, ..."""
 
     def __init__(self, backend: Backend, batches: Sequence[Batch], limits: Limits) -> None:
         self._backend = backend
         self._limits = limits
         self.found = [Found(batch, number) for number, batch in enumerate(batches, start=1)]
-        self._members: dict[str, _Member] = {}
+        self._members = Members()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._members.close()
 
     def read_batches(self, write: Callable[[bytes], object] | None) -> None:
         """Learn which lines each batch holds; `write` takes the lines of an input, if one is made.
@@ -95,23 +93,23 @@ class Takeover:
                 if line.number != lines:
                     raise InvalidInput(source, (invalid_json_line(lines),), 1)
                 custom_id = _custom_id(line) or ""
-                member = self._members.get(custom_id)
-                if member is None:
+                members = self._members.of(custom_id)
+                if not members:
                     self._add_new(builder, rules, line, source)
                     continue
-                if member.is_placed:
+                if members[0].is_placed:
                     twice = duplicate_custom_id(line.number, custom_id)
                     raise InvalidInput(source, (twice,), 1)
-                member.is_placed = True
-                for number in member.shards:
-                    if number not in shards:
-                        shards[number] = self._open(number, line)
-                    shards[number].add(line)
-        missing = [name for name, member in self._members.items() if not member.is_placed]
+                self._members.place(custom_id)
+                for member in members:
+                    if member.batch not in shards:
+                        shards[member.batch] = self._open(member.batch, line)
+                    shards[member.batch].add(line)
+        missing, example = self._members.without_place()
         if missing:
             raise UsageError(
-                f"{len(missing):,} lines of the batches are not in {source}, such as that with the "
-                f"custom_id {missing[0]!r}",
+                f"{missing:,} lines of the batches are not in {source}, such as that with the "
+                f"custom_id {example!r}",
                 hint="give the input from which the batches were made, or none",
             )
         return lines, [self._planned(shards[n]) for n in sorted(shards)] + [*builder.plan(0).shards]
@@ -150,24 +148,24 @@ class Takeover:
         write: Callable[[bytes], object] | None,
     ) -> None:
         digest = hashlib.blake2b(line, digest_size=16).digest()
-        member = self._members.get(custom_id)
-        if member is None:
-            member = self._members[custom_id] = _Member(digest=digest)
+        members = self._members.of(custom_id)
+        if not members:
             if write is not None:
                 write(line + b"\n")
-        elif found.number in member.shards:
+        elif members[-1].batch == found.number:
             raise UsageError(f"{found.batch.id} holds the custom_id {custom_id!r} twice")
         else:
-            if write is not None and found.origin is Origin.ADOPTED and member.digest != digest:
-                other = self.found[member.shards[-1] - 1].batch.id
+            first, last = members[0], members[-1]
+            if write is not None and found.origin is Origin.ADOPTED and first.digest != digest:
+                other = self.found[last.batch - 1].batch.id
                 raise UsageError(
                     f"the batches {other} and {found.batch.id} have different requests with the "
                     f"custom_id {custom_id!r}",
                     hint=_ONE_BY_ONE,
                 )
-            before = max(self.found[number - 1].round for number in member.shards)
+            before = max(self.found[member.batch - 1].round for member in members)
             found.round = max(found.round, before + 1)
-        member.shards.append(found.number)
+        self._members.add(custom_id, found.number, digest)
 
     def _lines(self, found: Found) -> Iterator[tuple[bytes, str]]:
         """The lines of a batch, each with its custom_id."""
@@ -205,8 +203,8 @@ class Takeover:
             with closing(_Pieces(self._backend, file_id)) as stream:
                 for line in read_lines(cast(BinaryIO, stream)):
                     result = read_result(line.content)
-                    member = self._members.get(result.custom_id) if result else None
-                    if result and not (member and found.number in member.shards):
+                    members = self._members.of(result.custom_id) if result else []
+                    if result and not (members and members[-1].batch == found.number):
                         yield orjson.dumps({"custom_id": result.custom_id}), result.custom_id
 
 
