@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from batchsim.cli.backend import real_backend
 from batchsim.cli.failures import ALL_GOOD, INTERRUPTED, SOME_FAILED
 from batchsim.cli.interrupted import tell_interrupted
+from batchsim.cli.output import check_folder
 from batchsim.errors import (
     AuthenticationFailed,
     InputError,
@@ -58,6 +59,8 @@ def carry_out(
         folder=os.path.realpath(Path.cwd()),
         arguments=tuple(sys.argv[1:]),
     )
+    if results.parent != job:  # which is made, and would make what was mistyped
+        check_folder(results)
     try:
         with _job_directory(job), stopping.on_signals(), Display(outlook) as display:
             opened = service()

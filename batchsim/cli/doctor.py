@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sqlite3
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 import click
@@ -41,6 +42,19 @@ class Check(NamedTuple):
     seen: str
 
 
+class _Amount(click.FloatRange):
+    """A number that can be compared: NaN is beyond no bound, and infinity is none."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """See click.ParamType."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no amount.", param, ctx)
+        return number
+
+
 @click.command()
 @provider_option
 @click.option(
@@ -49,7 +63,7 @@ class Check(NamedTuple):
 @click.option("--live", is_flag=True, help="Also try out what is not promised. This costs money.")
 @click.option(
     "--max-cost",
-    type=click.FloatRange(min=0),
+    type=_Amount(min=0),
     default=0.01,
     show_default=True,
     metavar="DOLLARS",
@@ -65,7 +79,7 @@ class Check(NamedTuple):
 )
 @click.option(
     "--wait",
-    type=click.FloatRange(min=0, max=90_000),
+    type=_Amount(min=0, max=90_000),
     default=900.0,
     show_default=True,
     metavar="SECONDS",

@@ -12,14 +12,19 @@ STANDARD_OUTPUT = "-"
 
 def refuse_to_overwrite(path: Path, *, force: bool) -> None:
     """Raises UsageError when `path` cannot be a new file; `force` allows an existing one."""
-    if not path.parent.is_dir():
-        raise UsageError(f"the directory {path.parent} does not exist", hint="make it first")
+    check_folder(path)
     if not path.exists():
         return
     if not path.is_file():
         raise UsageError(f"{path} is not an ordinary file", hint="name a file: -o PATH")
     if not force:
         raise UsageError(f"{path} exists", hint="name another file, or replace it with --force")
+
+
+def check_folder(path: Path) -> None:
+    """Raises UsageError when there is no directory for `path`: its name may have been mistyped."""
+    if not path.parent.is_dir():
+        raise UsageError(f"the directory {path.parent} does not exist", hint="make it first")
 
 
 def near(path: Path) -> str:

@@ -12,6 +12,7 @@ import click
 from batchsim.amounts import counted, instant
 from batchsim.cli.backend import chosen_provider, provider_option, real_backend
 from batchsim.cli.failures import ALL_GOOD
+from batchsim.cli.output import check_folder
 from batchsim.domain.diagnosis import shown
 from batchsim.errors import UsageError
 from batchsim.jsonl import open_input
@@ -65,6 +66,7 @@ def recover(
     from batchsim.runner.directory import JobDirectory
     from batchsim.runner.recover import write_journal
 
+    check_folder(output)
     place = job or Path(f"{output}.job")
     if Job(place).exists:
         raise UsageError(f"{place} has a journal", hint="`batchsim run` goes on with it")

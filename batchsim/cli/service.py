@@ -56,7 +56,7 @@ def list_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     number = click.option(
         "--limit",
-        type=click.IntRange(min=1),
+        type=click.IntRange(1, 1_000_000_000),
         default=DEFAULT_LIMIT,
         show_default=True,
         help="Show so many, the newest first.",
