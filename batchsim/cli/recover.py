@@ -58,7 +58,8 @@ def recover(
     """Rebuild the journal of a job on INPUT whose job directory is lost, and pay nothing twice.
 
     The input must be the one that was sent. Its batches are found in the service's list by their
-    metadata; nothing is sent. `batchsim run` then goes on with the job as if nothing had happened.
+    metadata; nothing is sent. `batchsim run` then goes on with the job as if nothing had happened. No
+    runner may be at work on the job meanwhile: that its directory is lost is taken for true.
     """
     from batchsim.cli.job import Job
     from batchsim.cli.registry import register

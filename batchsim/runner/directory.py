@@ -57,7 +57,8 @@ class JobDirectory:
         """A name for where the directory lies, which a copy of it does not have: 8 hex digits.
 
         It is made of the numbers that the file system gives the directory and its journal, which
-        must be there. Moving the directory within its file system keeps them.
+        must be there. Moving the directory within its file system keeps them; so does a clone of
+        the whole disk, which cannot be told from it.
         """
         numbers = f"{self.path.stat().st_ino} {self.journal.stat().st_ino}"
         return hashlib.sha256(numbers.encode()).hexdigest()[:8]

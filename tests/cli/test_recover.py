@@ -60,6 +60,29 @@ def test_a_batch_that_was_not_made_yet_is_made_by_the_run(
     assert len(ids(real)) == count
 
 
+def test_what_the_lost_runner_uploaded_first_does_not_stop_the_recovered_one(
+    batchsim, desk, real, monkeypatch
+) -> None:
+    first, second, _ = INPUT.read_text("utf-8").splitlines()
+    text = "\n".join([first, second.replace("gpt-3.5-turbo", "gpt-4o-mini")])
+    (desk / "input.jsonl").write_text(text, "utf-8")
+    create, asked = FakeBackend.create_batch, []
+
+    def once(self, **options):
+        asked.append(options)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return create(self, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FakeBackend, "create_batch", once)
+        assert batchsim(*RUN).code == 130
+    (desk / "results.jsonl.job").rename(desk / "lost.job")  # a new one has other numbers
+    assert "found 1 of 2 batches of" in batchsim(*RECOVER).stderr
+    assert batchsim(*RUN).code == 0
+    assert len(ids(real)) == 2
+
+
 def test_the_json_tells_the_job(batchsim, lost) -> None:
     value = json.loads(batchsim(*RECOVER, "--json").stdout)
     assert value["state"] == "stopped"

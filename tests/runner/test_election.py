@@ -55,14 +55,16 @@ def test_a_runner_waits_once_before_its_first_create(build, backend):
     assert [moment - start for moment in created[2:]] == [0, 0]
 
 
-def test_the_same_place_goes_on_and_a_copy_stands_back(build, begun, backend):
+@pytest.mark.parametrize("on_unknown", ["stop", "wait", "fence"])
+def test_the_same_place_goes_on_and_a_copy_stands_back(build, begun, backend, on_unknown):
     place = copied(build)
     results = build.folder / "copy.jsonl"
     with pytest.raises(JobIncomplete) as caught:
-        run(begun, backend, results=results, job=place)
+        run(begun, backend, results=results, job=place, policy=Policy(on_unknown=on_unknown))
     assert "no answer came" in caught.value.message  # the copy knows of a create under way
     assert "--alone" in caught.value.hint
     assert not build.batches_of(backend)
+    assert len(backend.list_files(purpose="batch").data) == 1, "the first may be about to use it"
     report = run(begun, backend, results=build.results, policy=Policy(on_unknown="fence"))
     assert report.all_ok
     assert len(build.batches_of(backend)) == 1
