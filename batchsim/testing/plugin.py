@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -83,17 +84,14 @@ def batchsim(request: pytest.FixtureRequest) -> Iterator[Account]:
     real time: it advances the account's virtual clock (see batchsim.testing.sleeping for what is
     covered). `@pytest.mark.batchsim(...)` says how the account behaves.
     """
-    from batchsim.errors import UsageError
-    from batchsim.testing.account import Account
-    from batchsim.testing.intercept import intercept
-    from batchsim.testing.sleeping import sleeping_on
+    with _refusals_told():
+        from batchsim.testing.account import Account
+        from batchsim.testing.intercept import intercept
+        from batchsim.testing.sleeping import sleeping_on
 
-    try:
         asked = _asked(request)
         account = Account(asked)
         interception = intercept(account.backend, allow=asked.allow)
-    except UsageError as error:
-        pytest.fail("\n".join(filter(None, (error.message, error.hint))), pytrace=False)
     request.node.stash[_account] = account
     with interception, sleeping_on(account.clock):
         yield account
@@ -103,9 +101,11 @@ def batchsim(request: pytest.FixtureRequest) -> Iterator[Account]:
 @pytest.fixture
 def batchsim_server(batchsim: Account) -> Iterator[Port]:
     """The account of `batchsim` on a real port, for other processes and other languages."""
-    from batchsim.testing.port import on_a_port
+    with ExitStack() as stack:
+        with _refusals_told():
+            from batchsim.testing.port import on_a_port
 
-    with on_a_port(batchsim) as port:
+            port = stack.enter_context(on_a_port(batchsim))
         yield port
 
 
@@ -116,8 +116,6 @@ def batchsim_backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
     For a test marked `batchsim_real` it is the real API under `--batchsim-real`: so what is
     believed of the simulator can be checked there. Such a test waits by `backend.clock.sleep`.
     """
-    from batchsim.testing.account import Account
-
     if _service in request.config.stash and request.node.get_closest_marker("batchsim_real"):
         from batchsim.backends.openai import OpenAIBackend
 
@@ -126,7 +124,10 @@ def batchsim_backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
         yield backend
         backend.close()
         return
-    account = request.node.stash[_account] = Account(_asked(request))
+    with _refusals_told():
+        from batchsim.testing.account import Account
+
+        account = request.node.stash[_account] = Account(_asked(request))
     yield account.backend
     account.backend.close()
 
@@ -141,6 +142,18 @@ def pytest_runtest_makereport(
     if account is not None and report.failed:
         report.sections.append(("batchsim", _story(item, account)))
     return report
+
+
+@contextmanager
+def _refusals_told() -> Iterator[None]:
+    """Fail the test with what is wrong and what to do, and no traceback of ours."""
+    from batchsim.errors import MissingExtra, UsageError
+
+    try:
+        yield
+    except (MissingExtra, UsageError) as error:
+        told = "\n".join(filter(None, (error.message, error.hint)))
+        raise pytest.fail.Exception(told, pytrace=False) from None
 
 
 def _asked(request: pytest.FixtureRequest) -> Asked:

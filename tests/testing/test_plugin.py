@@ -1,6 +1,7 @@
 """The pytest plugin, in the test suites of other projects."""
 
 import importlib.util
+import os
 import subprocess
 import sys
 
@@ -230,10 +231,39 @@ def test_a_wrong_marker_is_an_error_that_names_the_right_ones(run, arguments, wo
 @pytest.mark.batchsim({arguments})
 def test_it(batchsim):
     pass
+
+@pytest.mark.batchsim({arguments})
+def test_backend(batchsim_backend):
+    pass
 """
     )
-    result.assert_outcomes(errors=1)
+    backend_takes = "allow" in arguments  # it intercepts nothing
+    result.assert_outcomes(errors=1 if backend_takes else 2, passed=int(backend_takes))
     result.stdout.fnmatch_lines([f"{each}*" for each in words])
+    result.stdout.no_fnmatch_line("*During handling of*")
+
+
+@pytest.mark.parametrize(
+    ("fixture", "lacking", "extra"),
+    [
+        ("batchsim_server", "httptools", "serve"),
+        ("batchsim", "multipart", "testing"),
+    ],
+)
+def test_without_an_extra_the_test_says_what_to_install(pytester, fixture, lacking, extra):
+    suite = pytester.makepyfile(f"def test_it({fixture}): ...")
+    pytester.makepyfile(**{lacking: f"raise ImportError(name='{lacking}')"})
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:schemathesis", suite],
+        capture_output=True,
+        text=True,
+        cwd=pytester.path,
+        env={**os.environ, "PYTHONPATH": str(pytester.path)},
+    )
+    assert f"pip install 'batchsim[{extra}]'" in done.stdout
+    assert lacking in done.stdout
+    assert "Traceback" not in done.stdout
+    assert "MissingExtra" not in done.stdout
 
 
 def test_what_was_not_submitted_is_named(run):
