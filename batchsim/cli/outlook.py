@@ -3,7 +3,8 @@
 Theory of operation. A job may have thousands of shards, and it is looked at several times a second.
 So what is said of a shard is worked out when the shard has changed, which the runner shows by
 another ShardState, and sums are kept by taking out what a shard counted for and adding what it
-counts for now.
+counts for now. What is paid is worked out when it is asked for: a log never asks, and the prices
+take longer to load than a small rehearsal runs.
 """
 
 from __future__ import annotations
@@ -21,11 +22,10 @@ from batchsim.runner.spending import account_of
 
 
 class Seen(NamedTuple):
-    """A shard as last looked at; money in US dollars, `paid` None where a price is not known."""
+    """A shard as last looked at; `reserved` is in US dollars."""
 
     state: ShardState
     shard: ShardProgress
-    paid: Decimal | None
     reserved: Decimal
 
 
@@ -37,9 +37,11 @@ class Outlook:
         self._pace = Pace()
         self._forecast = Forecast(self._pace, self.history)
         self._seen: dict[int, Seen] = {}
-        self._paid = self.reserved = Decimal(0)
+        self._paid: dict[int, Decimal | None] = {}
+        self._paid_in_sum = self.reserved = Decimal(0)
         """`reserved` is the most that may still be paid of which it is not known yet."""
         self._unpriced = 0
+        self._to_price: set[int] = set()
         self._now = 0.0
 
     def look(self, progress: Progress) -> None:
@@ -67,7 +69,13 @@ class Outlook:
         The results say what their lines used, and a batch that has ended says it of itself; what is
         under way is not in it. Lines asked for without a batch are counted at the ordinary price.
         """
-        return None if self._unpriced else self._paid
+        while self._to_price:
+            number = self._to_price.pop()
+            self._count(self._paid.pop(number, Decimal(0)), -1)
+            if number in self._seen:
+                self._paid[number] = _paid(self._seen[number].shard)
+                self._count(self._paid[number], 1)
+        return None if self._unpriced else self._paid_in_sum
 
     def money(self) -> str:
         """What is known to be paid, and what may come on top of it, for people."""
@@ -110,9 +118,8 @@ class Outlook:
     def _put(self, before: Seen | None, after: Seen | None, now: float) -> None:
         for seen, sign in ((before, -1), (after, 1)):
             if seen is not None:
-                self._paid += sign * (seen.paid or Decimal(0))
-                self._unpriced += sign * (seen.paid is None)
                 self.reserved += sign * seen.reserved
+                self._to_price.add(seen.shard.shard)
         if after is not None:
             self._seen[after.shard.shard] = after
             looked = after.state.looked
@@ -121,17 +128,22 @@ class Outlook:
             del self._seen[before.shard.shard]
             self._forecast.drop(before.shard.shard)
 
+    def _count(self, paid: Decimal | None, sign: int) -> None:
+        self._paid_in_sum += sign * (paid or Decimal(0))
+        self._unpriced += sign * (paid is None)
+
 
 def _seen(state: ShardState) -> Seen:
     shard = shard_progress(state)
-    is_used = bool(shard.usage.total_tokens)
+    is_open = shard.is_synchronous or not shard.usage.total_tokens
+    return Seen(state, shard, account_of(state).reserved if is_open else Decimal(0))
+
+
+def _paid(shard: ShardProgress) -> Decimal | None:
     paid: Decimal | None = Decimal(0)
-    if is_used:
+    if shard.usage.total_tokens:
         paid = cost(shard.model or "", shard.usage, batch=True)
-    if shard.is_synchronous and paid is not None:
-        paid = shard.settled
-    is_open = shard.is_synchronous or not is_used
-    return Seen(state, shard, paid, account_of(state).reserved if is_open else Decimal(0))
+    return shard.settled if shard.is_synchronous and paid is not None else paid
 
 
 def _rate(lines_per_second: float) -> str:
