@@ -7,7 +7,6 @@ vary pass through an encoder.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quote
@@ -18,7 +17,8 @@ import orjson
 from batchsim.domain.batches import Usage
 from batchsim.domain.lines import RequestLine
 from batchsim.pricing.tokens import estimate_prompt_tokens
-from batchsim.responders import Answer, Occasion, errors, models
+from batchsim.responders import Answer, Occasion, models
+from batchsim.responders.chat_refusals import format_refusal, message_refusal, model_refusal
 from batchsim.responders.entropy import base62, stretch
 from batchsim.responders.forms import call_arguments, forced_function, formatted_text
 from batchsim.responders.parameters import (
@@ -39,12 +39,6 @@ from batchsim.responders.replies import (
     reasoning_tokens,
     reply,
 )
-
-ROLES = ("system", "assistant", "user", "function", "tool", "developer")
-"""Who may speak in a conversation, in the order of the API's refusal."""
-
-FORMATS = ("json_object", "json_schema", "text")
-"""What an answer can be, in the order of the API's refusal."""
 
 CHECKS = {
     "temperature": decimal(0, 2),
@@ -110,10 +104,10 @@ def respond(request: RequestLine, occasion: Occasion) -> Answer:
     """The simulated answer: it echoes the last user message, or has the form that was asked for."""
     manner = _manner_of(request)
     messages: Any = request.body.get("messages")
-    refused = manner.refused or _message_refusal(messages) or manner.refused_by_model
+    refused = manner.refused or message_refusal(messages) or manner.refused_by_model
     form = manner.form
     if refused is None and form is not None:
-        refused = _format_refusal(messages, form)
+        refused = format_refusal(messages, form)
     prompt_tokens = estimate_prompt_tokens(request)
     if refused is None and prompt_tokens > manner.longest_prompt:
         sizes, limit, name = manner.style.sizes, manner.limit, manner.limit_name
@@ -169,7 +163,7 @@ def _manner(model: str, parameters: dict[str, Any]) -> _Manner:
     return _Manner(
         style,
         copies,
-        refused_by_model=_model_refusal(parameters, model) if style.is_reasoning else None,
+        refused_by_model=model_refusal(parameters, model) if style.is_reasoning else None,
         form=parameters.get("response_format"),
         call=_call_of(parameters),
         effort=parameters.get("reasoning_effort"),
@@ -177,62 +171,6 @@ def _manner(model: str, parameters: dict[str, Any]) -> _Manner:
         limit_name=limit_name,
         longest_prompt=longest_prompt(style.sizes, limit),
     )
-
-
-def _message_refusal(messages: Any) -> Answer | None:
-    if type(messages) is not list:
-        return errors.invalid_type("messages", "an array of objects", messages)
-    if not messages:
-        return errors.empty_array("messages")
-    for index, message in enumerate(messages):
-        if type(message) is not dict:
-            return errors.invalid_type(f"messages[{index}]", "an object", message)
-        role = message.get("role")
-        if role not in ROLES:
-            return _role_refusal(f"messages[{index}].role", role)
-        content = message.get("content")
-        if content is None:
-            if role != "assistant":
-                return errors.null_content(index)
-        elif type(content) is not str and type(content) is not list:
-            expected = "one of a string or array of objects"
-            return errors.invalid_type(f"messages[{index}].content", expected, content)
-    return None
-
-
-def _role_refusal(param: str, role: Any) -> Answer:
-    if role is None:
-        return errors.missing_parameter(param)
-    if type(role) is not str:
-        return errors.invalid_type(param, "a string", role)
-    return errors.invalid_value(param, role, ROLES)
-
-
-def _model_refusal(body: dict[str, Any], model: str) -> Answer | None:
-    if body.get("max_tokens") is not None:
-        return errors.unsupported_parameter("max_tokens", "max_completion_tokens")
-    if not models.takes_temperature(model):
-        for name in ("temperature", "top_p"):
-            if body.get(name) not in (None, 1):
-                return errors.unsupported_value(name, body[name])
-    return None
-
-
-def _format_refusal(messages: list[Any], form: Any) -> Answer | None:
-    if type(form) is not dict:
-        return errors.invalid_type("response_format", "an object", form)
-    kind = form.get("type")
-    if kind not in FORMATS:
-        if type(kind) is str:
-            return errors.invalid_value("response_format.type", kind, FORMATS)
-        return errors.missing_parameter("response_format.type")
-    if kind == "json_object" and "json" not in json.dumps(messages).lower():
-        return errors.json_not_mentioned("messages", "response_format")
-    if kind == "json_schema":
-        holder = form.get("json_schema")
-        if type(holder) is not dict or type(holder.get("name")) is not str:
-            return errors.missing_parameter("response_format.json_schema.name")
-    return None
 
 
 def _call_of(parameters: dict[str, Any]) -> _Call | None:
