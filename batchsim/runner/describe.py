@@ -45,7 +45,7 @@ def describe(entry: entries.Entry, state: State) -> News:
         return News(_describe_job(entry, state))
     text = _describe_shard(entry)
     if isinstance(entry, shard_entries.Uploaded) and not state.may_create:
-        text += "; seeing to it that no other runner was first"
+        text += "; waiting to see that no other runner was first (--alone: at once)"
     is_routine = isinstance(entry, _STEPS) and not _is_odd(entry)
     return News(text, entry.shard, is_routine)
 
