@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 from typing import NamedTuple
 
-from batchsim.domain.batches import Batch
 from batchsim.domain.lifecycle import Status
 from batchsim.domain.lines import LineError
-from batchsim.errors import JournalError
 from batchsim.runner.outcomes import Outcome, Verdict
 from batchsim.runner.policy import awaits_files
 from batchsim.runner.shard_entries import Downloaded, FileGone, Origin
@@ -33,13 +31,6 @@ def record(custom_id: str | None, error: LineError) -> bytes:
     return json.dumps(value).encode()
 
 
-def batch_of(shard: ShardState) -> Batch:
-    """The batch of a shard that has ended. Raises JournalError when the journal lacks it."""
-    if shard.batch is None:
-        raise JournalError(f"the journal lacks the batch of shard {shard.plan.shard}")
-    return shard.batch
-
-
 def named_lines(shard: ShardState) -> dict[int, Explanation]:
     """What the service said of single lines of a failed batch, by their numbers in its file."""
     if shard.plan.origin not in (Origin.OURS, Origin.ADOPTED):
@@ -48,7 +39,7 @@ def named_lines(shard: ShardState) -> dict[int, Explanation]:
         return {}
     return {
         error.line: Explanation(LineError(error.code, error.message), Verdict(Outcome.FAILED))
-        for error in reversed(batch_of(shard).errors)
+        for error in reversed(shard.batch.errors)
         if error.line is not None
     }
 
