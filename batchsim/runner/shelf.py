@@ -14,7 +14,7 @@ from itertools import accumulate
 from operator import add
 
 from batchsim.errors import JournalError
-from batchsim.jsonl import BLOCK, read_all_at, read_at
+from batchsim.jsonl import BLOCK, expect_scattered_reads, read_all_at, read_at
 from batchsim.runner.directory import JobDirectory
 from batchsim.runner.index_files import read_index
 from batchsim.runner.places import Index
@@ -79,6 +79,7 @@ class Shelf:
         if stream is None:
             path = self._directory.file(self.number, source)
             stream = self._streams[source] = path.open("rb", buffering=0)
+            expect_scattered_reads(stream)
         return stream
 
     def close_at_end(self) -> None:

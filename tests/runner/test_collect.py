@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 
 import orjson
 import pytest
@@ -287,6 +288,21 @@ def test_a_result_file_that_is_gone_is_named_in_the_records(gather):
 def test_usage_is_read_as_each_endpoint_writes_it(gather, usage, expected):
     _, tally, _ = gather(b"\n".join([result("a", usage=usage), result("b", 400, usage=usage)]))
     assert tally.usage == expected
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="the system takes no such advice")
+def test_a_result_file_is_read_ahead_before_its_lines_are_read_in_any_order(
+    gather, build, monkeypatch
+):
+    gather(b"\n".join(map(result, "cab")))
+    directory = JobDirectory(build.job)
+    (plan,) = build.plan_of([build.chat(name) for name in "abc"], build.source).shards
+    asked = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda *advice: asked.append(advice[1:]))
+    monkeypatch.setattr("batchsim.jsonl._AHEAD", 100)
+    assemble([plan], directory, build.results, lines=3, batches={})
+    size = directory.file(1, Source.OUTPUT).stat().st_size
+    assert asked == [(start, 100, os.POSIX_FADV_WILLNEED) for start in range(0, size, 100)]
 
 
 @pytest.mark.parametrize("order", ["abc", "cab"])
