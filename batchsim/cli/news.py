@@ -4,8 +4,8 @@ Theory of operation. A log is read afterwards, perhaps after a night, so each li
 place. Told is what happened, and nothing twice within an hour: what is tried again and again is one
 line. Of a job of many shards the steps that every shard takes are not told one by one. Else a line
 says how the batches stand: when that has changed, when another twentieth of the work is done (at
-most once a minute), or when the log was silent for an hour. So a log grows with what happens, not with time and not with
-the number of shards.
+most once a minute), or when the log was silent for an hour. So a log grows with what happens, not
+with time and not with the number of shards.
 """
 
 from __future__ import annotations

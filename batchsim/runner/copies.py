@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from batchsim.errors import JournalError
-from batchsim.jsonl import BLOCK
 from batchsim.runner import settle
 from batchsim.runner.fetch import fetch
 from batchsim.runner.index_files import is_whole
@@ -72,11 +71,8 @@ def _mend_index(work: Workplace, shard: ShardState) -> None:
 
 def sha256_of(path: Path) -> str | None:
     """The SHA-256 of a file in hexadecimal; None when there is none."""
-    digest = hashlib.sha256()
     try:
         with path.open("rb") as stream:
-            while block := stream.read(BLOCK):
-                digest.update(block)
+            return hashlib.file_digest(stream, "sha256").hexdigest()
     except FileNotFoundError:
         return None
-    return digest.hexdigest()

@@ -11,7 +11,6 @@ import hashlib
 from collections.abc import Callable
 from typing import BinaryIO
 
-from batchsim.jsonl import BLOCK
 from batchsim.runner.directory import JobDirectory
 from batchsim.runner.places import Index
 from batchsim.runner.shard_entries import Source
@@ -54,12 +53,11 @@ def is_whole(directory: JobDirectory, shard: int, lines: int) -> bool:
         index, expected = _read(directory, shard)
     except (FileNotFoundError, ValueError):
         return False
-    digest = hashlib.sha256()
-    path = directory.file(shard, Source.RECORDS)
-    if path.exists():
-        with path.open("rb") as stream:
-            while block := stream.read(BLOCK):
-                digest.update(block)
+    try:
+        with directory.file(shard, Source.RECORDS).open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256")
+    except FileNotFoundError:
+        digest = hashlib.sha256()  # of no records at all
     return len(index) == lines and digest.digest() == expected
 
 
