@@ -53,7 +53,10 @@ class Store(ABC):
 
     @abstractmethod
     def save(self, at: float, put: Mapping[str, Value], remove: Sequence[str] = ()) -> None:
-        """Put and remove records and note the time `at`: all of it or, after a crash, none."""
+        """Put and remove records and note the time `at`: all of it or, after a crash, none.
+
+        Raises OSError when there is no room for it: none of it then.
+        """
 
     @abstractmethod
     def draft(self) -> AbstractContextManager[Draft]:

@@ -15,6 +15,7 @@ opening sweeps temporary files, and the owner drops contents that no record spea
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sqlite3
@@ -103,6 +104,12 @@ class DiskStore(Store):
                 raise sqlite3.DatabaseError("a newer version of batchsim wrote it")
             database.executescript(_SCHEMA)
             database.execute(f"PRAGMA user_version = {_VERSION}")
+        except sqlite3.OperationalError as error:  # the disk is full, failing or read-only
+            database.close()
+            raise UsageError(
+                f"{self.folder} cannot be opened: {error}",
+                hint="see that there is room and that it can be written; what it holds is unharmed",
+            ) from None
         except sqlite3.DatabaseError as error:
             database.close()
             raise UsageError(
@@ -127,7 +134,10 @@ class DiskStore(Store):
         return ((key, json.loads(value)) for key, value in rows)
 
     def save(self, at: float, put: Mapping[str, Value], remove: Sequence[str] = ()) -> None:
-        """Put and remove records and note the time, in one transaction that is on the disk."""
+        """Put and remove records and note the time, in one transaction that is on the disk.
+
+        Raises OSError when the disk does not take it; nothing has changed then.
+        """
         rows = [(key, json.dumps(value)) for key, value in put.items()]
         with self._lock, self._transaction("FULL" if rows or remove else "NORMAL"):
             self._database.executemany(_PUT, rows)
@@ -138,14 +148,23 @@ class DiskStore(Store):
 
     @contextmanager
     def _transaction(self, synchronous: str) -> Iterator[None]:
-        self._database.execute(f"PRAGMA synchronous = {synchronous}")
-        self._database.execute("BEGIN IMMEDIATE")
         try:
+            self._database.execute(f"PRAGMA synchronous = {synchronous}")
+            self._database.execute("BEGIN IMMEDIATE")
             yield
-        except BaseException:
-            self._database.execute("ROLLBACK")
+            self._database.execute("COMMIT")
+        except BaseException as error:
+            if self._database.in_transaction:  # SQLite itself may have ended it
+                self._database.execute("ROLLBACK")
+            if isinstance(error, sqlite3.OperationalError):
+                raise self._failed(error) from error
             raise
-        self._database.execute("COMMIT")
+
+    def _failed(self, error: sqlite3.OperationalError) -> OSError:
+        """The disk's own error, as writing a content raises it."""
+        is_full = error.sqlite_errorcode == sqlite3.SQLITE_FULL
+        number = errno.ENOSPC if is_full else errno.EIO
+        return OSError(number, str(error), str(self.folder))
 
     @contextmanager
     def draft(self) -> Iterator[Draft]:

@@ -1,5 +1,6 @@
 """What only DiskStore does: outlive its process, and belong to one owner."""
 
+import errno
 import gc
 import os
 import sqlite3
@@ -123,6 +124,53 @@ def test_a_save_that_fails_changes_nothing(tmp_path, wrong):
         assert list(store.records()) == [("a", {"n": 1})]
         assert store.latest == 1.0
         store.save(3.0, {"a": {"n": 3}})
+
+
+def test_records_that_there_is_no_room_for_are_the_disks_error_and_change_nothing(tmp_path):
+    with DiskStore(tmp_path) as store:
+        store.save(1.0, {"a": {"n": 1}})
+        (pages,) = store._database.execute("PRAGMA page_count").fetchone()
+        store._database.execute(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(OSError, match="disk is full") as failed:
+            store.save(2.0, {"a": {"n": 2}, "b": {"text": "x" * 100_000}})
+        assert failed.value.errno == errno.ENOSPC
+        assert list(store.records()) == [("a", {"n": 1})]
+        store.save(3.0, {"a": {"n": 3}})
+    with DiskStore(tmp_path) as store:
+        assert list(store.records()) == [("a", {"n": 3})]
+
+
+def test_a_commit_that_the_disk_does_not_take_changes_nothing(tmp_path):
+    resource = pytest.importorskip("resource")  # Python has the system's signal for it ignored
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with DiskStore(tmp_path) as store:
+        store.save(1.0, {"a": {"n": 1}})
+        size = (tmp_path / "records.sqlite-wal").stat().st_size
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            with pytest.raises(OSError, match="disk"):
+                store.save(2.0, {"a": {"n": 2}})
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert list(store.records()) == [("a", {"n": 1})]
+        store.save(3.0, {"a": {"n": 3}})
+
+
+def test_a_folder_without_room_is_not_called_damaged(tmp_path, monkeypatch):
+    DiskStore(tmp_path).close()
+    real = sqlite3.connect
+
+    def connect(*arguments, **options):
+        database = real(*arguments, **options)
+        database.execute("PRAGMA query_only = ON")
+        return database
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite3, "connect", connect)
+        with pytest.raises(UsageError, match="cannot be opened: attempt to write a readonly") as no:
+            DiskStore(tmp_path)
+    assert "unharmed" in no.value.hint
+    DiskStore(tmp_path).close()
 
 
 def test_a_database_that_cannot_be_opened_is_told_and_keeps_nobody_out(tmp_path):
