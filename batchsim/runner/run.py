@@ -134,8 +134,10 @@ def run(
             _check_audit(state, results)
             return report(state, results, directory.ledger)
     except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
         raise JobIncomplete(
-            f"the job stopped: {error}", hint="the same command goes on from here"
+            f"the job stopped: {place}{error.strerror or error}",
+            hint="mend that, then give the same command again: it goes on from here",
         ) from error
 
 
