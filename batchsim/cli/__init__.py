@@ -1,13 +1,14 @@
 """The command line: one file per command; stdout is data, stderr is talk.
 
 Exit codes: 0 every line has a good result; 1 finished, some lines failed; 2 wrong usage or bad input,
-nothing was sent; 75 stopped, the same command continues; 130 interrupted.
+nothing was sent; 75 stopped, the same command continues; 130 interrupted; 141 nobody read the output to its end.
 """
 
 from __future__ import annotations
 
 import sys
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -45,8 +46,18 @@ They stand here so that listing them imports none.
 """
 
 
+class _ReaderGone(Exception):
+    """Nobody reads what we print any more; click ends by itself, with 1, when it sees the OSError."""
+
+
 class _Commands(click.Group):
     """Imports a command when it is called."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _ReaderGone from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click gives it
         return [*SUMMARIES]
@@ -110,4 +121,6 @@ def _run() -> int:
         code = INTERRUPTED
     except BatchsimError as error:
         code = explain(error)
+    except _ReaderGone as gone:
+        raise BrokenPipeError from gone
     return code

@@ -29,7 +29,8 @@ def cancel(*, name: str, as_json: bool) -> int:
     at work ends the job by itself. When none is, the command that began the job collects the rest.
     """
     from batchsim.cli.job import find_job
-    from batchsim.cli.standing import job_object, print_json
+    from batchsim.cli.output import print_json
+    from batchsim.cli.standing import job_object
 
     job = find_job(name)
     with job.reading() as follower:

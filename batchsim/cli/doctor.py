@@ -129,7 +129,7 @@ class _Printer:
         return any(check.result in (BAD, "broken") for check in self._rows)
 
     def say(self, check: Check) -> None:
-        from batchsim.cli.standing import print_json
+        from batchsim.cli.output import print_json
 
         self._rows.append(check)
         if self._as_json:

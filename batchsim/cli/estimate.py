@@ -8,11 +8,11 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import click
-import orjson
 
 from batchsim.amounts import counted, duration, money, size
 from batchsim.cli.backend import chosen_provider, provider_option
 from batchsim.cli.failures import ALL_GOOD
+from batchsim.cli.output import print_json
 from batchsim.cli.standard_input import STANDARD_INPUT, opened_input
 from batchsim.cli.table import Column, table
 from batchsim.domain.diagnosis import shown
@@ -60,7 +60,7 @@ def estimate(*, source: str, any_model: bool, as_json: bool) -> int:
     plan = _plan(source, demands, any_model=any_model)
     shares = _shares(plan, demands.all())
     if as_json:
-        click.echo(orjson.dumps(_object(shares)).decode())
+        print_json(_object(shares))
         return ALL_GOOD
     for line in table(_COLUMNS, _rows(shares)):
         click.echo(line)

@@ -21,6 +21,8 @@ BAD_INPUT = 2
 UNACCOUNTED = 3
 INCOMPLETE = 75
 INTERRUPTED = 130
+UNREAD = 141
+"""Whoever read the output went away first, as `head` does; what a shell says of any such program."""
 
 LONGEST = 2_000
 """Characters. No more than this is shown of a message."""

@@ -9,11 +9,10 @@ from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING
 
 import click
-import orjson
 
 from batchsim.amounts import counted, distance, instant, size
 from batchsim.cli.failures import ALL_GOOD, SOME_FAILED
-from batchsim.cli.output import STANDARD_OUTPUT, refuse_to_overwrite
+from batchsim.cli.output import STANDARD_OUTPUT, print_json, refuse_to_overwrite
 from batchsim.cli.service import (
     for_each,
     json_option,
@@ -23,7 +22,6 @@ from batchsim.cli.service import (
     print_object,
     with_service,
 )
-from batchsim.cli.standing import print_json
 from batchsim.cli.table import Column, details, table
 from batchsim.domain.diagnosis import shown
 from batchsim.domain.limits import OPENAI
@@ -133,7 +131,7 @@ def delete_command(*, backend: Backend, ids: tuple[str, ...], yes: bool, as_json
         backend.delete_file(identifier)
         if as_json:
             answer = {"object": "file", "id": identifier, "deleted": True}
-            return click.echo(orjson.dumps(answer).decode())
+            return print_json(answer)
         return click.echo(f"{shown(identifier)} is deleted")
 
     return for_each(ids, delete)

@@ -232,6 +232,11 @@ def find_job(name: str | None) -> Job:
     found = next((each for each in candidates if Job(each).exists), None)
     if found is not None:
         return Job(found)
+    barred = next((each for each in candidates if _is_barred(each)), None)
+    if barred is not None:
+        raise UsageError(
+            f"the directory {barred} may not be read", hint="give yourself permission to read it"
+        )
     named = list(_jobs_with_file(path))
     if len(named) == 1:
         return named[0]
@@ -264,6 +269,13 @@ def _jobs_with_file(path: Path) -> Iterator[Job]:
         job = Job(entry.path)
         if job.exists and wanted in (job.begun.results, job.begun.input):
             yield job
+
+
+def _is_barred(path: Path) -> bool:
+    try:
+        return path.is_dir() and not os.access(path, os.R_OK | os.X_OK)
+    except (OSError, ValueError):
+        return False
 
 
 def _is_alive(pid: int) -> bool:

@@ -10,7 +10,7 @@ import click
 
 from batchsim.amounts import distance
 from batchsim.cli.failures import ALL_GOOD
-from batchsim.cli.output import near
+from batchsim.cli.output import near, print_json
 from batchsim.cli.table import Column, table
 from batchsim.clock import SystemClock
 from batchsim.errors import JournalError
@@ -43,7 +43,6 @@ def jobs(*, forget: bool, as_json: bool) -> int:
     reads journals only: it needs no key and disturbs no runner.
     """
     from batchsim.cli import registry
-    from batchsim.cli.standing import print_json
 
     seen = [_look(entry) for entry in registry.registered()]
     if forget:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import click
 
 from batchsim.errors import UsageError
 
@@ -34,3 +39,18 @@ def near(path: Path) -> str:
     except (OSError, ValueError):
         return str(path)
     return str(inside)
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """Print an object on one line of stdout.
+
+    Names of files need not be UTF-8; a byte that is not stands there as Python escapes it, so that
+    whoever reads the object with Python has the name again.
+    """
+    import orjson
+
+    try:
+        text = orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+    except orjson.JSONEncodeError:
+        text = json.dumps(value, separators=(",", ":"))
+    click.echo(text)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 
 from batchsim.amounts import counted
-from batchsim.cli.output import STANDARD_OUTPUT, refuse_to_overwrite
+from batchsim.cli.output import STANDARD_OUTPUT, print_json, refuse_to_overwrite
 from batchsim.errors import JobIncomplete
 from batchsim.jsonl import read_lines, replace_file
 
@@ -47,7 +47,7 @@ def results(
     finished.
     """
     from batchsim.cli.job import find_job
-    from batchsim.cli.standing import job_code, job_object, print_json
+    from batchsim.cli.standing import job_code, job_object
 
     with find_job(name).reading() as follower:
         if as_json:

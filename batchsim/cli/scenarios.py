@@ -75,7 +75,7 @@ def list_scenarios() -> None:
 
 
 def _print_objects(objects: Iterable[Mapping[str, Any]]) -> None:
-    from batchsim.cli.standing import print_json
+    from batchsim.cli.output import print_json
 
     for each in objects:
         print_json(each)

@@ -9,10 +9,10 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
-import orjson
 
 from batchsim.cli.backend import provider_option, real_backend
 from batchsim.cli.failures import ALL_GOOD, SOME_FAILED, explain
+from batchsim.cli.output import print_json
 from batchsim.cli.table import Column, table
 from batchsim.errors import AuthenticationFailed, RateLimited, Refused
 
@@ -102,7 +102,7 @@ def print_list(
 
 def print_object(value: Batch | File) -> None:
     """Print the API's own object on one line."""
-    click.echo(orjson.dumps(value.to_object()).decode())
+    print_json(value.to_object())
 
 
 def for_each(ids: Iterable[str], act: Callable[[str], object]) -> int:

@@ -8,18 +8,17 @@ job's own clock, money is in US dollars, and null stands for what is not known.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import click
-import orjson
 
 from batchsim.amounts import instant
 from batchsim.cli.failures import ALL_GOOD, INCOMPLETE, SOME_FAILED
 from batchsim.cli.outlook import Outlook
-from batchsim.cli.output import near
+from batchsim.cli.output import near, print_json
 from batchsim.cli.shards import (
     COLUMNS,
     by_status,
@@ -99,11 +98,6 @@ def job_object(follower: Follower, *, with_shards: bool = False) -> dict[str, An
 
 def _outcomes(tally: Tally) -> dict[str, int]:
     return {each.name: getattr(tally, each.name) for each in fields(Tally) if each.type == "int"}
-
-
-def print_json(value: Mapping[str, Any]) -> None:
-    """Print an object on one line of stdout."""
-    click.echo(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode())
 
 
 def print_job(job: Job) -> None:

@@ -21,14 +21,8 @@ def status(*, name: str | None, show_all: bool, as_json: bool) -> int:
     job runs. Exits 0 whatever the job's state is; `batchsim watch` follows it to its end.
     """
     from batchsim.cli.job import find_job
-    from batchsim.cli.standing import (
-        STOPPED,
-        description,
-        how_to_go_on,
-        job_object,
-        print_json,
-        state_of,
-    )
+    from batchsim.cli.output import print_json
+    from batchsim.cli.standing import STOPPED, description, how_to_go_on, job_object, state_of
 
     with find_job(name).reading() as follower:
         if as_json:

@@ -12,7 +12,7 @@ from types import FrameType
 
 import click
 
-from batchsim.cli.failures import INCOMPLETE, SOME_FAILED, exit_code
+from batchsim.cli.failures import INCOMPLETE, UNREAD, exit_code
 from batchsim.errors import BatchsimError
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
@@ -88,4 +88,4 @@ def discard_output(error: OSError) -> int:
         os.dup2(null, sys.stderr.fileno())
     if isinstance(error.__context__, BatchsimError):  # it was just being told
         return exit_code(error.__context__)
-    return SOME_FAILED if isinstance(error, BrokenPipeError) else INCOMPLETE
+    return UNREAD if isinstance(error, BrokenPipeError) else INCOMPLETE

@@ -186,7 +186,7 @@ class InJson:
 
 
 def _print(step: str, **told: Any) -> None:
-    from batchsim.cli.standing import print_json
+    from batchsim.cli.output import print_json
 
     print_json({"step": step, **told})
 

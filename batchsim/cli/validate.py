@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import click
-import orjson
 
 from batchsim.amounts import counted
 from batchsim.cli.failures import ALL_GOOD, BAD_INPUT
 from batchsim.cli.findings import Finding, findings
+from batchsim.cli.output import print_json
 from batchsim.cli.standard_input import STANDARD_INPUT, opened_input
 from batchsim.domain.diagnosis import shown
 from batchsim.domain.endpoints import ENDPOINTS, is_openai_model
@@ -103,7 +103,7 @@ class _Printer:
         if self.shares_line:
             click.echo("\r\x1b[K", nl=False, err=True)
         if self._as_json:
-            click.echo(orjson.dumps({"file": self._name, **finding._asdict()}).decode())
+            print_json({"file": self._name, **finding._asdict()})
             return
         places = (self._name, finding.line, finding.column)
         place = ":".join(str(part) for part in places if part is not None)

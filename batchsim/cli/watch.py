@@ -63,7 +63,8 @@ class _Teller:
         self._told: object = None
 
     def tell(self, now: float | None = None) -> None:
-        from batchsim.cli.standing import job_object, print_json
+        from batchsim.cli.output import print_json
+        from batchsim.cli.standing import job_object
 
         progress = self._follower.progress(now)
         self._display.show(progress)

@@ -2,6 +2,7 @@ import json
 import os
 import shutil
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,17 @@ def test_the_json_of_a_job_has_its_documented_keys(batchsim, desk, state, reques
     assert set(value["usage"]) >= {"input_tokens", "output_tokens", "total_tokens"}
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are text elsewhere")
+def test_a_name_that_is_no_text_comes_back_from_the_json(batchsim, desk) -> None:
+    name = os.fsdecode(b"r\xe9sultats.jsonl")
+    ran = batchsim("run", "--fake", str(INPUT), "-o", name, "--json")
+    told = [ran, batchsim("status", name, "--json"), batchsim("jobs", "--json")]
+    assert [each.code for each in told] == [0, 0, 0]
+    for each in told:
+        value = json.loads(each.stdout)
+        assert Path(value.get("results", value["job"])).name.removesuffix(".job") == name
+
+
 def test_run_prints_the_same_object_when_asked(batchsim, desk) -> None:
     outcome = batchsim("run", "--fake", str(INPUT), "-o", "results.jsonl", "--json")
     value = json.loads(outcome.stdout)
@@ -180,6 +192,19 @@ def test_a_runner_that_was_killed_is_not_at_work(batchsim, desk, stopped) -> Non
     assert "process 1 on another-machine" in batchsim("status", "results.jsonl").stdout
     holder.write_text("junk")
     assert facts(batchsim("status", "results.jsonl").stdout)["state"] == "stopped"
+
+
+def test_a_job_that_may_not_be_read_is_not_called_missing(
+    batchsim, desk, finished, monkeypatch
+) -> None:
+    monkeypatch.setattr(Job, "exists", False)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    outcome = batchsim("status", "results.jsonl")
+    assert outcome.code == 2
+    assert outcome.stderr == (
+        "error: the directory results.jsonl.job may not be read\n"
+        "hint: give yourself permission to read it\n"
+    )
 
 
 def test_the_counts_that_the_runner_noted_are_shown(batchsim, desk, monkeypatch) -> None:

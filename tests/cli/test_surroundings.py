@@ -60,6 +60,25 @@ def test_output_without_room_is_no_traceback(desk, command, code) -> None:
         assert b"error: No space left on device" in ended.stderr
 
 
+@pytest.mark.parametrize(
+    "command", [["scenarios"], ["run", "--help"], ["run", "--fake", str(INPUT), "--job", "job"]]
+)
+def test_a_reader_that_has_gone_is_no_failed_line(desk, command) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as unread:
+        ended = subprocess.run(
+            [sys.executable, "-m", "batchsim", *command],
+            cwd=desk,
+            stdout=unread,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert ended.returncode == 141
+    assert b"error" not in ended.stderr
+    assert b"Traceback" not in ended.stderr
+
+
 @pytest.mark.slow
 def test_a_job_whose_talk_nobody_reads_any_more_does_not_look_finished(desk, process) -> None:
     line = INPUT.read_bytes().splitlines(keepends=True)[0]
