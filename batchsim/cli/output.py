@@ -28,7 +28,12 @@ def refuse_to_overwrite(path: Path, *, force: bool) -> None:
 
 def check_folder(path: Path) -> None:
     """Raises UsageError when there is no directory for `path`: its name may have been mistyped."""
-    if not path.parent.is_dir():
+    try:
+        is_there = path.parent.is_dir()
+    except OSError as error:
+        reason = f"nothing can be written there: {error.strerror}"
+        raise UsageError(f"{reason}: {path}", hint="name another file: -o PATH") from None
+    if not is_there:
         raise UsageError(f"the directory {path.parent} does not exist", hint="make it first")
 
 

@@ -47,6 +47,15 @@ def test_a_mistyped_directory_is_not_made(batchsim, real, desk, command) -> None
     assert real.list_files().data == ()
 
 
+@pytest.mark.parametrize("output", ["x/" * 3_000 + "x", "x" * 252])
+def test_a_path_that_is_too_long_is_refused_before_the_work(batchsim, desk, output) -> None:
+    (desk / "in.jsonl").write_text("{}\n")
+    outcome = batchsim("run", "--fake", "in.jsonl", "-o", output)
+    assert outcome.code == 2
+    assert "name too long" in outcome.stderr
+    assert "hint: name another" in outcome.stderr
+
+
 @pytest.mark.parametrize("name", ["batch_nosuch", "../../x", "", "file-1"])
 @pytest.mark.parametrize("verb", ["show", "cancel"])
 def test_a_batch_that_is_not_there_is_one_message(batchsim, service, verb, name) -> None:

@@ -162,7 +162,7 @@ def test_a_reader_that_goes_away_is_no_traceback(desk, process) -> None:
     running.stdout = None
     _, err = running.communicate()
     assert b"Traceback" not in err
-    assert running.returncode == 1
+    assert running.returncode == 141
 
 
 def test_results_over_the_input_are_refused(batchsim, desk) -> None:
