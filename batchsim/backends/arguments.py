@@ -6,7 +6,7 @@ from typing import Any
 
 from batchsim.clock import Clock
 from batchsim.domain.limits import Limits
-from batchsim.domain.parameters import a_kind
+from batchsim.domain.parameters import a_kind, with_article
 from batchsim.errors import UsageError
 from batchsim.stores import Store
 
@@ -14,8 +14,8 @@ from batchsim.stores import Store
 def check_is(name: str, value: object, kind: type[Any], hint: str) -> None:
     """Raise UsageError unless `value` is a `kind`; a class is none."""
     if isinstance(value, type) or not isinstance(value, kind):
-        wanted = a_kind(kind).removeprefix("the class ")
-        raise UsageError(f"the {name} must be a {wanted}, not {a_kind(value)}", hint=hint)
+        wanted = with_article(kind.__name__)
+        raise UsageError(f"the {name} must be {wanted}, not {a_kind(value)}", hint=hint)
 
 
 def check_clock(clock: object) -> None:
@@ -25,9 +25,16 @@ def check_clock(clock: object) -> None:
 
 
 def check_service(
-    *, clock: object, limits: object, store: object, supports: object, order: object
+    *,
+    seed: object,
+    clock: object,
+    limits: object,
+    store: object,
+    supports: object,
+    order: object,
 ) -> None:
     """Raise UsageError unless a service can be simulated with these."""
+    check_is("seed", seed, int, "give a whole number: seed=1")
     if order not in ("shuffled", "input"):
         raise UsageError(
             f"results cannot be in {order!r} order", hint='choose "shuffled" or "input"'

@@ -34,8 +34,6 @@ PATIENCE = 72 * 3_600.0
 """Seconds. The service gives up after 72 hours too (API reference, "Webhooks")."""
 AT_ONCE = 8
 
-USER_AGENT = "OpenAI/1.0 (+https://platform.openai.com/docs/webhooks)"
-
 logger = logging.getLogger("batchsim.server")
 
 Post = Callable[[str, Mapping[str, str], bytes], int]
@@ -113,15 +111,7 @@ class Courier:
     def _try(self, delivery: Delivery) -> Delivery | None:
         """Try once; what is to be tried again, None when there is nothing more to do."""
         now = self._clock.now()
-        timestamp = int(now)
-        signature = webhooks.sign(self._secret, delivery.webhook_id, timestamp, delivery.body)
-        headers = {
-            "content-type": "application/json",
-            "user-agent": USER_AGENT,
-            "webhook-id": delivery.webhook_id,
-            "webhook-timestamp": str(timestamp),
-            "webhook-signature": signature,
-        }
+        headers = webhooks.headers(self._secret, int(now), delivery.body)
         try:
             status = self._post(delivery.url, headers, delivery.body)
             if 200 <= status < 300:

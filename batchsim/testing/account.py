@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from batchsim.backends.fake import FakeBackend
-from batchsim.clock import VirtualClock
+from batchsim.clock import SystemClock, VirtualClock
 from batchsim.domain.batches import Batch
 from batchsim.domain.files import File
 from batchsim.domain.lines import RequestLine
 from batchsim.testing.asking import Asked
 from batchsim.verdict import Verdict, judge
 from batchsim.verdict.case import Case
+from batchsim.wire import webhooks
 
 MOST_NAMED = 10
 """So many custom_ids are named in a failure; the rest is counted."""
+
+
+class Webhook(NamedTuple):
+    """One delivery of an event: a POST with these headers (names in lower case) and this body."""
+
+    headers: dict[str, str]
+    body: bytes
 
 
 class Account:
@@ -60,6 +69,18 @@ class Account:
         `verdict.is_clean` says whether there is nothing, `verdict.assert_clean()` fails otherwise.
         """
         return judge(self.backend.history())
+
+    def webhooks(self, secret: str) -> list[Webhook]:
+        """The webhooks that the service would send now, for the handler of the code under test.
+
+        There is one for each batch that has ended since the last call, in the order in which they
+        ended, signed with `secret` (`whsec_` and base64) at the machine's own time. Raises UsageError
+        when that is no secret.
+        """
+        webhooks.sign(secret, "", 0, b"")  # says so at once if it is none
+        now = int(SystemClock().now())
+        bodies = map(webhooks.event, self.backend.take_ended())
+        return [Webhook(webhooks.headers(secret, now, body), body) for body in bodies]
 
     def assert_submitted(self, *, custom_ids: Iterable[str]) -> None:
         """Fail unless the lines of all batches have exactly these custom_ids.

@@ -84,7 +84,7 @@ def forbidden(host: str, port: int | None) -> NetworkForbidden:
     """The error for an attempt to reach `host`; a traceback shows its hint as a note."""
     shown = f"[{host}]" if ":" in host else host
     place = shown if port is None else f"{shown}:{port}"
-    hint = f'let it through with intercept(..., allow=["{shown}"])'
+    hint = f'let it through: intercept(..., allow=["{shown}"]), or allow= of the marker batchsim'
     error = NetworkForbidden(
         f"nothing may reach {place} while the network is intercepted", hint=hint
     )

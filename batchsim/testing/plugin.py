@@ -147,12 +147,14 @@ def pytest_runtest_makereport(
 @contextmanager
 def _refusals_told() -> Iterator[None]:
     """Fail the test with what is wrong and what to do, and no traceback of ours."""
-    from batchsim.errors import MissingExtra, UsageError
+    from batchsim.errors import InputError, MissingExtra, UsageError
 
     try:
         yield
-    except (MissingExtra, UsageError) as error:
-        told = "\n".join(filter(None, (error.message, error.hint)))
+    except (InputError, MissingExtra, UsageError) as error:
+        place = error.place if isinstance(error, InputError) else ""
+        message = f"{place}: {error.message}" if place else error.message
+        told = "\n".join(filter(None, (message, error.hint)))
         raise pytest.fail.Exception(told, pytrace=False) from None
 
 

@@ -18,6 +18,8 @@ from batchsim.domain.batches import Batch
 from batchsim.domain.lifecycle import STAMPS
 from batchsim.errors import UsageError
 
+USER_AGENT = "OpenAI/1.0 (+https://platform.openai.com/docs/webhooks)"
+
 SECRET_PREFIX = "whsec_"  # noqa: S105 - it marks a secret and is none
 
 
@@ -50,6 +52,22 @@ def sign(secret: str, webhook_id: str, timestamp: int, body: bytes) -> str:
     signed = b"%b.%d.%b" % (webhook_id.encode(), timestamp, body)
     digest = hmac.digest(_key(secret), signed, hashlib.sha256)
     return f"v1,{base64.b64encode(digest).decode()}"
+
+
+def headers(secret: str, timestamp: int, body: bytes) -> dict[str, str]:
+    """The headers of a delivery of an event, whose `body` is as `event` made it.
+
+    `timestamp` is that of the delivery, in unix seconds. Raises UsageError when `secret` is not
+    `whsec_` and base64.
+    """
+    webhook_id = orjson.loads(body)["id"]
+    return {
+        "content-type": "application/json",
+        "user-agent": USER_AGENT,
+        "webhook-id": webhook_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": sign(secret, webhook_id, timestamp, body),
+    }
 
 
 TOLERANCE = 300.0

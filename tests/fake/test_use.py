@@ -23,6 +23,7 @@ from batchsim.errors import UsageError
         (lambda: Faults(incident=2), "the share of incident cannot be 2"),
         (lambda: Faults(incident="0.5"), "the share of incident cannot be '0.5'"),
         (lambda: FakeBackend(pacing=[]), r"no pacing called \[\]"),
+        (lambda: FakeBackend(seed="1"), "the seed must be an int, not a str"),
         (lambda: FakeBackend(clock=1), "the clock must be a Clock, not an int"),
         (lambda: FakeBackend(clock=VirtualClock), "a Clock, not the class VirtualClock"),
         (lambda: FakeBackend(limits=5), "the limits must be a Limits, not an int"),

@@ -222,6 +222,8 @@ def test_the_option_is_for_those_without_a_seed(batchsim):
         ),
         ("pacing='fast'", ["there is no pacing called 'fast'", "*choose one of today, 2025"]),
         ("order='any'", ["*results cannot be in 'any' order", "*choose"]),
+        ("seed='x'", ["the seed must be an int, not a str", "give a whole number"]),
+        ("responder='none.jsonl'", ["none.jsonl: the recorded answers cannot be read: No such"]),
         ("allow='host'", ["*allow wants a list of hosts", "*write allow="]),
     ],
 )

@@ -102,7 +102,9 @@ class FakeBackend(Clients):
         project: str = "proj_batchsim",
         in_background: bool = False,
     ) -> None:
-        check_service(clock=clock, limits=limits, store=store, supports=supports, order=order)
+        check_service(
+            seed=seed, clock=clock, limits=limits, store=store, supports=supports, order=order
+        )
         faults = NO_FAULTS if faults is None else faults
         check_faults(faults)
         self.organization = organization
