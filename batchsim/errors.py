@@ -37,6 +37,16 @@ class BatchsimError(Exception):
         self.message = message
         self.hint = hint
 
+    @property
+    def hint(self) -> str | None:
+        """The next thing to do; tracebacks show it too, as a note below the message."""
+        return self._hint
+
+    @hint.setter
+    def hint(self, hint: str | None) -> None:
+        self._hint = hint
+        self.__notes__ = [f"hint: {hint}"] if hint else []
+
 
 class InputError(BatchsimError):
     """The input is bad and nothing was sent.
@@ -63,6 +73,13 @@ class InputError(BatchsimError):
         """Where the fault is, as `file:line:column`, as far as it is known."""
         parts = [self.path, self.line, self.column]
         return ":".join(str(part) for part in parts if part is not None)
+
+    def __str__(self) -> str:
+        if self.path is None:
+            where = f"line {self.place}" if self.line is not None else ""
+        else:
+            where = self.place
+        return f"{where}: {self.message}" if where else self.message
 
 
 class UsageError(BatchsimError):

@@ -1,5 +1,7 @@
 """The tree of errors: each class says what may be done next."""
 
+import traceback
+
 import pytest
 
 import batchsim.errors
@@ -42,3 +44,29 @@ def test_a_refusal_carries_the_envelope_of_the_api():
 def test_a_rate_limit_says_how_long_to_wait():
     error = RateLimited("slowly", retry_after=1.5)
     assert (error.status, error.code, error.retry_after) == (429, "rate_limit_exceeded", 1.5)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({}, "bad"),
+        ({"path": "in.jsonl"}, "in.jsonl: bad"),
+        ({"path": "in.jsonl", "line": 2, "column": 5}, "in.jsonl:2:5: bad"),
+        ({"line": 2}, "line 2: bad"),
+    ],
+)
+def test_a_traceback_tells_where_the_input_is_bad_and_what_to_do(given, told):
+    error = InputError("bad", hint="mend it", **given)
+    *_, message, note = "".join(traceback.format_exception(error)).splitlines()
+    assert message == f"batchsim.errors.InputError: {told}"
+    assert note == "hint: mend it"
+
+
+def test_a_hint_that_is_given_later_is_the_one_that_is_shown():
+    error = InputError("bad", hint="the first")
+    error.hint = "the second"
+    assert error.__notes__ == ["hint: the second"]
+    error.add_note("somebody else's")
+    error.hint = None
+    assert error.hint is None
+    assert InputError("bad").__notes__ == []

@@ -81,15 +81,13 @@ def is_loopback(host: str) -> bool:
 
 
 def forbidden(host: str, port: int | None) -> NetworkForbidden:
-    """The error for an attempt to reach `host`; a traceback shows its hint as a note."""
+    """The error for an attempt to reach `host`."""
     shown = f"[{host}]" if ":" in host else host
     place = shown if port is None else f"{shown}:{port}"
     hint = f'let it through: intercept(..., allow=["{shown}"]), or allow= of the marker batchsim'
-    error = NetworkForbidden(
+    return NetworkForbidden(
         f"nothing may reach {place} while the network is intercepted", hint=hint
     )
-    error.add_note(hint)
-    return error
 
 
 def patches(rule: Callable[[], Allowed | None]) -> Iterator[Patch]:

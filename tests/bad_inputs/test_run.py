@@ -23,7 +23,7 @@ def test_run_takes_an_input_whole_or_not_at_all(case, tmp_path: Path):
     assert ran.exception.hint
     code, line = case.errors[0]
     if code != "not_jsonl":
-        assert (ran.exception.line, str(ran.exception).partition(":")[0]) == (line, code)
+        assert (ran.exception.line, ran.exception.message.partition(":")[0]) == (line, code)
     assert not results.exists()
     assert ran.stdout == ""
 
