@@ -42,6 +42,14 @@ def _cpu() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
+def _peak() -> float:
+    """The largest resident size of this process in MB, without the processes that it started."""
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
 def parse(path: str) -> Facts:
     """The floor of everything that reads lines: split them, parse each, and forget it."""
     import orjson
@@ -228,7 +236,8 @@ def restore(path: str, ids: str = "planned") -> Facts:
 
     The custom_ids are those that planning put aside; those that are `read` come from the input, as
     in a process that goes on with a job. `floor` are the CPU seconds of an orjson pass over the
-    result files.
+    result files. The peak is this program's own, not that of the job which it runs first if there
+    is none.
     """
     import subprocess
 
@@ -270,6 +279,7 @@ def restore(path: str, ids: str = "planned") -> Facts:
                 directory,
             )
         lines = sum(plan.lines for plan in plans)
-        assemble(plans, directory, results, lines=lines, batches={})
+        assemble(plans, directory, results, lines=lines, batches={}, put_aside=spool)
+    facts["peak"] = _peak()
     floors = [parse(str(directory.file(each, Source.OUTPUT))) for each in shards]
     return {**facts, "floor": sum(each["cpu"] for each in floors)}

@@ -82,7 +82,7 @@ def _lines(follower: Follower) -> Generator[bytes, None, None]:
     collected = [shard.plan for shard in state.shards.values() if shard.tally is not None]
     with Overlay(collected, JobDirectory(follower.job.path)) as overlay:
         for stretch in overlay.stretches():
-            yield from overlay.contents(stretch.shard, stretch.places)
+            yield from overlay.contents(stretch.taken)
 
 
 def _write(lines: Iterable[bytes], target: BinaryIO) -> None:

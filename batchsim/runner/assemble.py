@@ -22,6 +22,7 @@ import orjson
 from batchsim.domain.batches import Usage
 from batchsim.errors import JournalError
 from batchsim.jsonl import replace_file, replace_or_remove
+from batchsim.runner.custom_ids import CustomIdSpool
 from batchsim.runner.directory import JobDirectory
 from batchsim.runner.entries import Tally
 from batchsim.runner.outcomes import Outcome
@@ -54,28 +55,30 @@ def assemble(
     *,
     lines: int,
     batches: Mapping[int, str],
+    put_aside: CustomIdSpool | None = None,
 ) -> Assembled:
     """Write the results of all shards and the ledger, in input order.
 
-    `lines` is how many the input has, `batches` the batch's id by shard. Raises JournalError when a
-    file that the job had collected is no longer there, or when a line would have no record.
+    `lines` is how many the input has, `batches` the batch's id by shard, `put_aside` the custom_ids
+    that planning has put aside, if this process has planned. Raises JournalError when a file that
+    the job had collected is no longer there, or when a line would have no record.
     """
     late = expected = 0
     with ExitStack() as stack:
-        overlay = stack.enter_context(Overlay(plans, directory))
+        overlay = stack.enter_context(Overlay(plans, directory, put_aside))
         stream = stack.enter_context(replace_file(results))
         ledger = stack.enter_context(replace_file(directory.ledger))
-        put_aside = stack.enter_context(replace_or_remove(directory.late))
+        keep_apart = stack.enter_context(replace_or_remove(directory.late))
         clerk = _Clerk(plans, batches)
         for stretch in overlay.stretches():
             if stretch.begin != expected:
                 raise _without_record(expected, stretch.begin)
-            expected += len(stretch.places)
+            expected += len(stretch.taken.places)
             for each in stretch.late:
-                (content,) = overlay.contents(*each)
-                put_aside(content + b"\n")
+                (content,) = overlay.contents(each)
+                keep_apart(content + b"\n")
                 late += 1
-            contents = overlay.contents(stretch.shard, stretch.places)
+            contents = overlay.contents(stretch.taken)
             ledger.write(clerk.accounts(stretch, contents))
             contents.append(b"")
             stream.write(b"\n".join(contents))
@@ -105,14 +108,12 @@ class _Clerk:
 
     def accounts(self, stretch: Stretch, contents: Sequence[bytes]) -> bytes:
         """The lines about a stretch whose results have these contents."""
-        endings = stretch.places.endings()
+        shard, places, told = stretch.taken
+        endings = places.endings()
         self._endings.update(endings)
-        rest = {each: self._rest(each, stretch.shard) for each in set(endings)}
-        custom_ids = [
-            leading[1] if (leading := _match_leading_id(content)) else _custom_id_in(content)
-            for content in contents
-        ]
+        rest = {each: self._rest(each, shard) for each in set(endings)}
         numbers = range(stretch.begin + 1, stretch.begin + 1 + len(contents))
+        custom_ids = _plainly_quoted(told) or map(_custom_id_in, contents)
         parts = zip(numbers, custom_ids, map(rest.__getitem__, endings), strict=True)
         return _ACCOUNT * len(contents) % tuple(chain.from_iterable(parts))
 
@@ -132,7 +133,19 @@ class _Clerk:
         )
 
 
+def _plainly_quoted(custom_ids: Sequence[str]) -> list[bytes]:
+    """The ids as JSON, if all of them are the same however they are written; else none."""
+    text = "".join(custom_ids)
+    if not (text.isascii() and text.isprintable()) or '"' in text or "\\" in text:
+        return []
+    quoted = '"\n"'.join(custom_ids)
+    return f'"{quoted}"'.encode().split(b"\n") if custom_ids else []
+
+
 def _custom_id_in(content: bytes) -> bytes:
+    leading = _match_leading_id(content)
+    if leading:
+        return leading[1]
     try:
         value = orjson.loads(content)
     except orjson.JSONDecodeError:

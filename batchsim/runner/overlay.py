@@ -17,12 +17,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import NamedTuple, Self
 
+from batchsim.runner.custom_ids import CustomIdSpool
 from batchsim.runner.directory import JobDirectory
 from batchsim.runner.outcomes import Outcome
-from batchsim.runner.places import Index, Place, verdict
+from batchsim.runner.places import Place, verdict
 from batchsim.runner.plan import runs
 from batchsim.runner.shard_entries import Planned
-from batchsim.runner.shelf import Shelf
+from batchsim.runner.shelf import Shelf, Taken
 
 
 class Segment(NamedTuple):
@@ -33,24 +34,16 @@ class Segment(NamedTuple):
     shards: tuple[int, ...]
 
 
-class Found(NamedTuple):
-    """Where a shard has the result of one line."""
-
-    shard: int
-    places: Index
-
-
 class Stretch(NamedTuple):
-    """Neighbouring lines whose results that count are all in one shard, and their places there.
+    """Neighbouring lines whose results that count are all in one shard.
 
     `begin` is the index of the first in the input. `late` are good results that do not count, since
     the line has a good one; then it is the only one of its stretch.
     """
 
     begin: int
-    shard: int
-    places: Index
-    late: tuple[Found, ...] = ()
+    taken: Taken
+    late: tuple[Taken, ...] = ()
 
 
 class Result(NamedTuple):
@@ -88,12 +81,20 @@ def _runs(plan: Planned) -> Iterator[tuple[int, int, int]]:
 
 
 class Overlay:
-    """The results of the shards `plans` in the order of the input, a context manager."""
+    """The results of the shards `plans` in the order of the input, a context manager.
 
-    def __init__(self, plans: Sequence[Planned], directory: JobDirectory) -> None:
+    `put_aside` are the custom_ids that planning has put aside, if this process has planned.
+    """
+
+    def __init__(
+        self,
+        plans: Sequence[Planned],
+        directory: JobDirectory,
+        put_aside: CustomIdSpool | None = None,
+    ) -> None:
         self._plans = plans
         self._stack = ExitStack()
-        self._shelves = {plan.shard: Shelf(plan, directory) for plan in plans}
+        self._shelves = {plan.shard: Shelf(plan, directory, put_aside) for plan in plans}
 
     def __enter__(self) -> Self:
         for shelf in self._shelves.values():
@@ -110,27 +111,27 @@ class Overlay:
             if len(numbers) == 1:
                 at = begin
                 while at < end:
-                    index = shelves[0].take(end - at)
-                    yield Stretch(at, numbers[0], index)
-                    at += len(index)
+                    taken = shelves[0].take(end - at)
+                    yield Stretch(at, taken)
+                    at += len(taken.places)
             else:
                 for at in range(begin, end):
-                    yield _chosen(at, [Found(each.number, each.take(1)) for each in shelves])
+                    yield _chosen(at, [each.take(1) for each in shelves])
             for shelf in shelves:
                 shelf.close_at_end()
 
     def results(self) -> Iterator[tuple[int, Result]]:
         """The same line by line, each with its index."""
-        for begin, shard, index, _ in self.stretches():
-            for position in range(len(index)):
-                yield begin + position, Result(shard, index.at(position))
+        for begin, (shard, places, _), _ in self.stretches():
+            for position in range(len(places)):
+                yield begin + position, Result(shard, places.at(position))
 
-    def contents(self, shard: int, index: Index) -> list[bytes]:
-        """The bytes of the results given last. Raises JournalError when the job directory lacks them."""
-        return self._shelves[shard].read(index)
+    def contents(self, taken: Taken) -> list[bytes]:
+        """The bytes of the results taken last. Raises JournalError when the job directory lacks them."""
+        return self._shelves[taken.shard].read(taken.places)
 
 
-def _chosen(at: int, found: list[Found]) -> Stretch:
+def _chosen(at: int, found: list[Taken]) -> Stretch:
     """What counts of the results of one line."""
     best, late = found[0], []
     for other in found[1:]:
@@ -138,4 +139,4 @@ def _chosen(at: int, found: list[Found]) -> Stretch:
             best = other
         elif verdict(other.places.packed[0]).outcome is Outcome.OK:
             late.append(other)
-    return Stretch(at, best.shard, best.places, tuple(late))
+    return Stretch(at, best, tuple(late))

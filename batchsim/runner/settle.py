@@ -80,6 +80,7 @@ def write_results(work: Workplace) -> Finished:
         work.results,
         lines=work.started.lines,
         batches={number: shard.batch.id for number, shard in shards.items() if shard.batch},
+        put_aside=work.custom_ids,
     )
     every = work.state.tally()
     tally = replace(tally, quarantined=every.quarantined, usage=every.usage)

@@ -8,13 +8,15 @@ in the order of the input, though: then a stretch of them lies close together, a
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from io import FileIO
-from itertools import accumulate
+from itertools import accumulate, islice
 from operator import add
+from typing import NamedTuple
 
 from batchsim.errors import JournalError
 from batchsim.jsonl import BLOCK, expect_scattered_reads, read_all_at, read_at
+from batchsim.runner.custom_ids import CustomIdSpool
 from batchsim.runner.directory import JobDirectory
 from batchsim.runner.index_files import read_index
 from batchsim.runner.places import Index
@@ -27,22 +29,42 @@ _SPARSE = 4
 """A stretch is read at once when what lies between its results makes it at most so many times longer."""
 
 
-class Shelf:
-    """The places of one shard, from front to back. Files are open while lines are taken from it."""
+class Taken(NamedTuple):
+    """Where a shard has the results of neighbouring lines.
 
-    def __init__(self, plan: Planned, directory: JobDirectory) -> None:
+    `custom_ids` are those of the lines; none where this process has not put them aside.
+    """
+
+    shard: int
+    places: Index
+    custom_ids: Sequence[str] = ()
+
+
+class Shelf:
+    """The places of one shard, from front to back. Files are open while lines are taken from it.
+
+    `put_aside` are the custom_ids that planning has put aside, of this shard or of others only.
+    """
+
+    def __init__(
+        self, plan: Planned, directory: JobDirectory, put_aside: CustomIdSpool | None = None
+    ) -> None:
         self.number = plan.shard
         self._directory = directory
+        self._put_aside = put_aside
         self._lines = plan.lines
         self._next = 0
         self._index: Index | None = None
+        self._custom_ids: Iterator[str] = iter(())
         self._streams: dict[Source, FileIO] = {}
 
-    def take(self, most: int) -> Index:
+    def take(self, most: int) -> Taken:
         """The places of the next lines: at most so many, and no more than a stretch."""
         try:
             if self._index is None:
                 self._index = read_index(self._directory, self.number)
+                if self._put_aside is not None and self._put_aside.holds(self.number):
+                    self._custom_ids = self._put_aside.of_shard(self.number)
             index = self._index.part(self._next, self._next + min(most, _LINES))
             if not index or 0 in index.packed:
                 raise ValueError("a line has no place")
@@ -53,7 +75,7 @@ class Shelf:
             if ends[-1] > BLOCK:
                 index = index.part(0, max(1, bisect_right(ends, BLOCK)))
         self._next += len(index)
-        return index
+        return Taken(self.number, index, list(islice(self._custom_ids, len(index))))
 
     def read(self, index: Index) -> list[bytes]:
         """The results there."""
@@ -93,6 +115,7 @@ class Shelf:
             stream.close()
         self._streams.clear()
         self._index = None
+        self._custom_ids = iter(())
 
     def _lacking(self, reason: object) -> JournalError:
         return JournalError(

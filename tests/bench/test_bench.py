@@ -249,3 +249,12 @@ def test_every_program_does_its_work(arguments: tuple[str, ...], tmp_path: Path)
     command = [sys.executable, "-m", "batchsim.bench", name, str(path), *more]
     cost = cost_of(command, tmp_path)
     assert min([cost.wall, *cost.facts.values()]) >= 0
+
+
+@pytest.mark.slow
+def test_the_memory_of_restoring_is_not_that_of_the_job_before_it(tmp_path: Path) -> None:
+    path = tmp_path / "input.jsonl"
+    SHAPES["thousand"].write(path)
+    command = [sys.executable, "-m", "batchsim.bench", "restore", str(path)]
+    with_job, alone = cost_of(command, tmp_path), cost_of(command, tmp_path)
+    assert with_job.peak == pytest.approx(alone.peak, rel=0.08)
