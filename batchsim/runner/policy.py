@@ -7,8 +7,8 @@ on the backend's clock.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Literal
 from batchsim.domain.batches import Batch
 from batchsim.domain.lifecycle import Status
 from batchsim.domain.limits import HOUR
-from batchsim.errors import RateLimited, Refused
+from batchsim.errors import RateLimited, Refused, UsageError
 
 HOPELESS_LIMITS = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 """Codes of a 429 that no waiting mends (observed)."""
@@ -44,7 +44,11 @@ class OnUnknown(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """How patient the runner is. The defaults suit the real service."""
+    """How patient the runner is. The defaults suit the real service.
+
+    Raises UsageError for a value that no policy can have: it would be found only when it is used,
+    which may be after a batch was paid.
+    """
 
     first_poll: float = 10.0
     slowest_poll: float = 60.0
@@ -70,7 +74,7 @@ class Policy:
     """How many uploads and downloads may be under way at once; on a virtual clock it is one."""
     max_cost: Decimal | None = None
     """The most that the job may cost, in US dollars: what it has cost and what its batches may
-    still cost never exceed it together."""
+    still cost never exceed it together. A number becomes the Decimal that it is written as."""
     queue_limits: Mapping[str, int] = field(default_factory=dict)
     """How many tokens may be queued by model, if it is known; they go before what was learned."""
     queue_memory: Path | None = None
@@ -109,6 +113,12 @@ class Policy:
     retries: int = 2
     """How often lines that are worth another try are sent again (batchsim.runner.outcomes)."""
 
+    def __post_init__(self) -> None:
+        cap: object = self.max_cost
+        if isinstance(cap, int | float) and not isinstance(cap, bool):
+            object.__setattr__(self, "max_cost", Decimal(str(cap)))  # 0.1 is a tenth
+        _check_fields(self)
+
     def poll_interval(self, age: float) -> float:
         """The time between two looks at a batch of that age: a tenth of it, within bounds."""
         return min(self.slowest_poll, max(self.first_poll, age // 10))
@@ -125,6 +135,67 @@ class Policy:
     def batch_wait(self, given_up: int) -> float:
         """How long to wait for the next batch of a shard that has lost so many (from 0)."""
         return _doubled(self.first_batch_wait, given_up, self.longest_batch_wait)
+
+
+def _check_fields(policy: Policy) -> None:
+    for each in fields(policy):
+        value = getattr(policy, each.name)
+        wanted, is_right = _KINDS.get(each.name, _SECONDS)
+        if not is_right(value):
+            raise UsageError(f"a policy's {each.name} cannot be {value!r}", hint=f"give {wanted}")
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_positive(value: object) -> bool:
+    return _is_count(value) and value != 0
+
+
+def _is_seconds(value: object) -> bool:
+    return isinstance(value, float | int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_switch(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_dollars(value: object) -> bool:
+    return isinstance(value, Decimal) and value.is_finite() and value >= 0
+
+
+def _are_queues(value: object) -> bool:
+    return isinstance(value, Mapping) and all(
+        isinstance(model, str) and _is_count(tokens) for model, tokens in value.items()
+    )
+
+
+_Kind = tuple[str, Callable[[object], bool]]
+_SECONDS: _Kind = ("seconds: a number that is not negative", _is_seconds)
+_SWITCH: _Kind = ("True or False", _is_switch)
+_COUNT: _Kind = ("a whole number that is not negative", _is_count)
+_POSITIVE: _Kind = ("a whole number, at least 1", _is_positive)
+
+_KINDS: Mapping[str, _Kind] = {
+    "alone": _SWITCH,
+    "batches_per_shard": _POSITIVE,
+    "deadline": ("seconds or None", lambda value: value is None or _is_seconds(value)),
+    "delete_remote": _SWITCH,
+    "finish_sync": _SWITCH,
+    "max_cost": ("dollars, such as 12.50", lambda value: value is None or _is_dollars(value)),
+    "max_live": _COUNT,
+    "network_files": _SWITCH,
+    "on_unknown": ('"stop", "wait" or "fence"', lambda value: value in list(OnUnknown)),
+    "parallel": _POSITIVE,
+    "queue_limits": ("tokens by model, such as {'gpt-4o': 90_000}", _are_queues),
+    "queue_memory": ("a Path", lambda value: value is None or isinstance(value, Path)),
+    "retries": _COUNT,
+    "same_account": _SWITCH,
+    "survey_from": _POSITIVE,
+    "sync_parallel": _POSITIVE,
+}
+"""What a field may be, in words, and whether a value is that; every other field is seconds."""
 
 
 def _doubled(first: float, times: int, bound: float) -> float:

@@ -13,8 +13,9 @@ from functools import partial
 from pathlib import Path
 
 from batchsim.backends import Backend
+from batchsim.backends.arguments import check_is
 from batchsim.domain.limits import Limits
-from batchsim.domain.parameters import is_text
+from batchsim.domain.parameters import a_kind, is_text
 from batchsim.errors import InputError, JobIncomplete, UnaccountedBatches, UsageError
 from batchsim.jsonl import open_input
 from batchsim.runner.accounts import check_service
@@ -80,15 +81,16 @@ def run(
     JobIncomplete when the job stopped before its end, in which case the same call continues it;
     UnaccountedBatches when it ended and the service has batches of the job that it did not make.
     """
-    check_policy(backend, policy or Policy())
+    policy = Policy() if policy is None else policy
+    limits = backend.limits if limits is None else limits
+    _check_kinds(policy, limits, observe)
+    check_policy(backend, policy)
     results = Path(results)
     directory = JobDirectory(Path(job) if job is not None else Path(f"{results}.job"))
-    limits = limits or backend.limits
     own = _checked_metadata(metadata or {}, limits)
     source = Path(requests) if isinstance(requests, str | os.PathLike) else None
     _refuse_to_overwrite(results, directory, source)
     target = Path(os.path.realpath(results))  # a link stays, and what it points at is replaced
-    policy = policy or Policy()
     memory = _queue_memory(policy, backend)
     limits = _with_queues(limits, policy, memory)
     planned = partial(
@@ -139,6 +141,16 @@ def run(
             f"the job stopped: {place}{error.strerror or error}",
             hint="mend that, then give the same command again: it goes on from here",
         ) from error
+
+
+def _check_kinds(policy: object, limits: object, observe: object) -> None:
+    check_is("policy", policy, Policy, "give a Policy, such as Policy(retries=0)")
+    check_is("limits", limits, Limits, "give a Limits, such as Limits(requests_per_batch=100)")
+    if observe is not None and not callable(observe):
+        raise UsageError(
+            f"observe must be a function of a Progress, not {a_kind(observe)}",
+            hint="give one that is called after every step: observe=print",
+        )
 
 
 def _queue_memory(policy: Policy, backend: Backend) -> KnownQueues | None:
@@ -201,6 +213,11 @@ def _check_input(source: Path, started: Started, state: State) -> None:
 
 
 def _checked_metadata(metadata: Mapping[str, str], limits: Limits) -> dict[str, str]:
+    if not isinstance(metadata, Mapping):
+        raise UsageError(
+            f"the metadata must be a mapping of texts, not {a_kind(metadata)}",
+            hint='give pairs, such as {"project": "translation"}',
+        )
     room = limits.metadata_pairs - len(OUR_METADATA)
     if len(metadata) > room:
         raise UsageError(f"a batch has room for {room} pairs of metadata, not {len(metadata)}")

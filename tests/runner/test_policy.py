@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import fields
+from decimal import Decimal
+
 import pytest
 
-from batchsim.errors import AuthenticationFailed, NotFound, RateLimited, Refused
+from batchsim.errors import AuthenticationFailed, NotFound, RateLimited, Refused, UsageError
 from batchsim.runner.policy import Policy, is_passing
+from batchsim.runner.run import run
 
 POLICY = Policy()
 
@@ -52,3 +57,42 @@ def test_the_wait_for_another_batch_doubles_up_to_half_an_hour():
 )
 def test_what_may_succeed_later(refusal, passing):
     assert is_passing(refusal) is passing
+
+
+@pytest.mark.parametrize("name", [each.name for each in fields(Policy)])
+@pytest.mark.parametrize("junk", ["2", "never", math.nan, -1, [], Policy, Decimal("-0.5")])
+def test_a_value_that_no_policy_can_have_is_refused_before_it_is_needed(name, junk):
+    with pytest.raises(UsageError, match=f"a policy's {name} cannot be") as refused:
+        Policy(**{name: junk})
+    assert refused.value.hint.startswith("give ")
+
+
+@pytest.mark.parametrize("name", [each.name for each in fields(Policy)])
+def test_what_a_policy_is_by_itself_may_be_given(name):
+    assert Policy(**{name: getattr(POLICY, name)}) == POLICY
+
+
+@pytest.mark.parametrize(
+    ("given", "cap"),
+    [(5, "5"), (0.1, "0.1"), (0, "0"), (1e-7, "0.0000001"), (Decimal("2.50"), "2.50")],
+)
+def test_a_cap_is_the_decimal_that_is_written(given, cap):
+    kept = Policy(max_cost=given).max_cost
+    assert isinstance(kept, Decimal)
+    assert kept == Decimal(cap)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"policy": {"retries": 0}}, "the policy must be a Policy, not a dict"),
+        ({"limits": {}}, "the limits must be a Limits, not a dict"),
+        ({"observe": "print"}, "observe must be a function of a Progress, not a str"),
+        ({"metadata": [("a", "b")]}, "the metadata must be a mapping of texts, not a list"),
+    ],
+)
+def test_a_run_is_refused_before_anything_is_asked(build, backend, wrong, words):
+    with pytest.raises(UsageError, match=words) as refused:
+        run(build.input([build.chat("a")]), backend, results=build.results, **wrong)
+    assert refused.value.hint
+    assert backend.requests.count == 0
