@@ -183,12 +183,17 @@ class Disturbed(Protocol):
 class Prompt(Protocol):
     """What a backend may be besides: one that knows when it answers without keeping anybody waiting."""
 
-    def at_once(self, identifier: str, look: Callable[[], Value]) -> Value | None:
-        """What `look`, which retrieves that batch or file, returns, if it takes no time to speak of.
+    def batch_at_once(self, batch_id: str) -> Batch | None:
+        """What `retrieve_batch` returns, if it takes no time to speak of.
 
-        None, and `look` is not called, when it would have to wait for another call or a delay, or
-        find work that has become due.
+        None, and nothing has happened, when it would have to wait for another call or a delay,
+        would find work that has become due, or would refuse. While a batch looks the same, the
+        values may be one object.
         """
+        ...
+
+    def file_at_once(self, file_id: str) -> File | None:
+        """As `batch_at_once`, for `retrieve_file`."""
         ...
 
 

@@ -27,6 +27,7 @@ from batchsim.server.guard import CONTROL_PATH
 from batchsim.verdict import judge
 from batchsim.wire import App, Request, Response, parse, problem, render
 from batchsim.wire.auth import authenticate
+from batchsim.wire.looks import Look
 
 END_OF_TIME = 253_402_300_799
 """9999-12-31T23:59:59Z in unix seconds: as far as the clock can be put."""
@@ -63,9 +64,9 @@ class Control:
         except BatchsimError as error:
             return problem.render(error)
 
-    def at_once(self, request: Request) -> Response | None:
-        """See App.at_once; levers are never pulled so."""
-        return self._app.at_once(request)
+    def look(self, request: Request) -> Look | None:
+        """See App.look; levers are never pulled so."""
+        return self._app.look(request)
 
     def _pull(self, request: Request) -> dict[str, Any]:
         name = request.path.removeprefix(CONTROL_PATH)

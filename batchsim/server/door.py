@@ -14,6 +14,7 @@ import functools
 import hashlib
 import itertools
 import logging
+import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
@@ -37,6 +38,7 @@ WRITE = "batchsim.write"
 """What answers a request with one piece, a Whole, in its scope."""
 
 _CLOCK = SystemClock()
+_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
 
 SMALL_REQUESTS = 32
 """How many requests are worked on at a time, besides the large uploads."""
@@ -45,11 +47,13 @@ logger = logging.getLogger("batchsim.server")
 
 
 class Whole(NamedTuple):
-    """An answer that can be written at one go."""
+    """An answer that can be written at one go; `closes` says that nothing can follow it."""
 
     status: int
-    headers: list[tuple[bytes, bytes]]
+    headers: list[bytes]
+    """Each as the line that it becomes."""
     body: bytes
+    closes: bool
 
 
 class Handler(Protocol):
@@ -60,12 +64,20 @@ class Handler(Protocol):
         ...
 
 
+class Look(Protocol):
+    """A request that can be answered again and again without being read anew."""
+
+    def answer(self) -> Response | None:
+        """The answer if it takes no time to speak of, else None, and nothing has happened."""
+        ...
+
+
 @runtime_checkable
 class PromptHandler(Handler, Protocol):
     """One that can tell when it keeps nobody waiting."""
 
-    def at_once(self, request: Request) -> Response | None:
-        """The answer if it takes no time to speak of, else None, and nothing has happened."""
+    def look(self, request: Request) -> Look | None:
+        """What answers such a request, None if there is none that could; nothing has happened."""
         ...
 
 
@@ -74,7 +86,7 @@ class Door:
 
     def __init__(self, handler: Handler, guard: Guard, limits: ServerLimits) -> None:
         self._handler = handler
-        self._at_once = handler.at_once if isinstance(handler, PromptHandler) else _never
+        self._look = handler.look if isinstance(handler, PromptHandler) else _no_look
         self._guard = guard
         self._limits = limits
         self._threads = ThreadPoolExecutor(SMALL_REQUESTS + limits.uploads, "batchsim-request")
@@ -102,8 +114,11 @@ class Door:
         finally:
             body.abandon()
 
-    def at_once(self, scope: dict[str, Any]) -> Whole | None:
-        """The answer to a request that keeps nobody waiting, None for any other: call the door."""
+    def look(self, scope: dict[str, Any]) -> Look | None:
+        """What answers a request that is let in and may keep nobody waiting, None for any other.
+
+        The guard need not see it again as long as it is the same, byte for byte.
+        """
         if scope["method"] != "GET":
             return None
         head = _head(scope)
@@ -113,7 +128,11 @@ class Door:
             self._guard.check(head)
         except Refused:
             return None
-        response = self._safely(self._at_once, _request(head, scope, ()))
+        return self._look(_request(head, scope, ()))
+
+    def at_once(self, look: Look) -> Whole | None:
+        """The answer to a look if it keeps nobody waiting; None otherwise: call the door."""
+        response = self._safely(look.answer)
         return None if response is None else _whole(response, close=False)
 
     def close(self) -> None:
@@ -131,9 +150,9 @@ class Door:
             answer: Response = await self._in_thread(self._safely, self._handler.handle, request)
             return answer
 
-    def _safely(self, handle: Callable[[Request], Answer], request: Request) -> Answer | Response:
+    def _safely(self, work: Callable[..., Answer], *asked: Request) -> Answer | Response:
         try:
-            return handle(request)
+            return work(*asked)
         except (Disconnected, Unanswered):
             raise
         except Exception:
@@ -155,7 +174,7 @@ class Door:
             await scope[WRITE](_whole(response, close=close))
             return
         try:
-            headers = _headers(response, None, close=close)
+            headers = [each[:2] for each in _headers(response, None, close=close)]
             await send(
                 {"type": "http.response.start", "status": response.status, "headers": headers}
             )
@@ -181,8 +200,8 @@ class Door:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
 
 
-def _never(_: Request) -> None:
-    """The answer of a handler that cannot tell whether it keeps anybody waiting."""
+def _no_look(_: Request) -> None:
+    """What a handler has for a look that cannot tell whether it keeps anybody waiting."""
 
 
 async def _break(scope: dict[str, Any], receive: Receive, *, reset: bool) -> None:
@@ -218,33 +237,46 @@ def _request(head: Head, scope: dict[str, Any], body: Iterable[bytes]) -> Reques
 
 def _whole(response: Response, *, close: bool) -> Whole:
     body = b"".join(response.body)
-    return Whole(response.status, _headers(response, body, close=close), body)
+    lines = [header.line for header in _headers(response, len(body), close=close)]
+    return Whole(response.status, lines, body, close)
 
 
-def _headers(response: Response, whole: bytes | None, *, close: bool) -> list[tuple[bytes, bytes]]:
+class _Header(NamedTuple):
+    """A header as it goes out; its name in lower case."""
+
+    name: bytes
+    value: bytes
+    line: bytes
+
+
+def _headers(response: Response, length: int | None, *, close: bool) -> list[_Header]:
+    """Those of an answer, with what every one has; `length` is that of its body, if known."""
     # The API lets pages of any origin read its file routes; a server on a desk must not.
-    encoded = [_encoded(*each) for each in response.headers]
-    headers = [each for each in encoded if not each[0].startswith(b"access-control-")]
-    names = [name for name, _ in headers]
+    encoded = [_encoded(*header) for header in response.headers]
+    headers = [header for header in encoded if not header.name.startswith(b"access-control-")]
+    names = [header.name for header in headers]
     if b"date" not in names:
-        headers.append((b"date", _date(int(_CLOCK.now()))))
-    if whole is not None and b"content-length" not in names:
-        headers.append((b"content-length", b"%d" % len(whole)))
+        headers.append(_date(int(_CLOCK.now())))
+    if length is not None and b"content-length" not in names:
+        headers.append(_encoded("content-length", str(length)))
     if close:
-        headers.append((b"connection", b"close"))
+        headers.append(_encoded("connection", "close"))
     return headers
 
 
-@functools.lru_cache(64)
-def _encoded(name: str, value: str) -> tuple[bytes, bytes]:
+@functools.lru_cache(128)
+def _encoded(name: str, value: str) -> _Header:
     """A header as it goes out: nearly all are the same in every answer."""
-    return name.lower().encode("latin-1"), value.encode("latin-1")
+    if _CONTROL.search(value):
+        raise ValueError(f"the value of the header {name} would end it")
+    encoded = name.lower().encode("latin-1"), value.encode("latin-1")
+    return _Header(*encoded, b"%b: %b\r\n" % encoded)
 
 
 @functools.lru_cache(1)
-def _date(second: int) -> bytes:
-    """A time in unix seconds, as headers have it."""
-    return formatdate(second, usegmt=True).encode("ascii")
+def _date(second: int) -> _Header:
+    """The header for a time in unix seconds."""
+    return _encoded("date", formatdate(second, usegmt=True))
 
 
 def _crash(request_id: str) -> Response:

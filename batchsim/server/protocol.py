@@ -4,8 +4,12 @@ uvicorn bounds bodies, but not heads: a client could send headers without end, o
 would be waited for. Here a head that grows beyond the limit is refused before it is complete, as
 is what stands between the chunks of a body, and a connection that says nothing for too long is
 closed, whatever it is in the middle of. Trailers, which uvicorn would add to the headers that have
-been checked, are refused. And when the time for draining is over, uvicorn leaves connections to the loop's end, which can wait for
-them for ever: here they are cut.
+been checked, are refused. And when the time for draining is over, uvicorn leaves connections to the
+loop's end, which can wait for them for ever: here they are cut.
+
+A client that waits for a batch sends the same bytes again and again. Where some came between two
+requests, were one whole request and could be answered on the spot, the connection knows them again,
+and neither parses them nor looks at their headers: that was two thirds of the cost of a poll.
 """
 
 from __future__ import annotations
@@ -23,17 +27,22 @@ from typing import Any
 import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import (
-    HEADER_VALUE_RE,
     STATUS_LINE,
     HttpToolsProtocol,
     RequestResponseCycle,
 )
 
 from batchsim.errors import BatchsimError, Refused, Unavailable
-from batchsim.server.door import BREAK, WRITE, Door, Whole
+from batchsim.server.door import BREAK, WRITE, Door, Look, Whole
 from batchsim.server.guard import METHODS, unknown_method
 from batchsim.server.limits import ServerLimits
 from batchsim.wire import problem
+
+MOST_LOOKS = 8
+"""How many requests a connection knows again at a time."""
+
+LONGEST_LOOK = 4_096
+"""Bytes of a request that is known again; those of the official clients have less than 1,000."""
 
 _METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64} ")
 
@@ -46,10 +55,13 @@ class BoundedProtocol(HttpToolsProtocol):
         self._door = door
         self._limits = limits
         self._in_head = False
-        self._has_begun = False
+        self._begun = 0
         self._head_bytes = 0
         self._bytes_without_content = 0
         self._latest = b""
+        self._is_between = True
+        self._look: Look | None = None
+        self._looks: dict[bytes, Look] = {}
         self._refusal: Refused | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -68,14 +80,19 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Some bytes have come."""
-        was_in_head = self._in_head
-        self._has_begun = False
+        if data in self._looks and self._answer_again(self._looks[data]):
+            return
+        was_in_head, was_between = self._in_head, self._is_between
+        self._begun = 0
+        self._look = None
         self._latest = data
         self._bytes_without_content += len(data)
         super().data_received(data)
         if self.transport.is_closing():
             return
-        if was_in_head and self._in_head and not self._has_begun:
+        if was_between and self._begun == 1:
+            self._remember(data)
+        if was_in_head and self._in_head and not self._begun:
             self._head_bytes += len(data)
             if self._head_bytes > self._limits.head_bytes + self._limits.url_bytes:
                 self._refuse(Refused("The headers of the request are too large.", status=431))
@@ -95,7 +112,9 @@ class BoundedProtocol(HttpToolsProtocol):
         """The first byte of a request."""
         super().on_message_begin()
         self.scope[BREAK] = self._break  # type: ignore[literal-required]
-        self._in_head = self._has_begun = True
+        self._in_head = True
+        self._is_between = False
+        self._begun += 1
         self._head_bytes = 0
         self._stop_timer()
 
@@ -124,6 +143,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self._bytes_without_content = 0
         super().on_body(body)
 
+    def on_message_complete(self) -> None:
+        """The end of a request."""
+        self._is_between = True
+        super().on_message_complete()
+
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP."""
         is_method = isinstance(sys.exception(), httptools.HttpParserInvalidMethodError)
@@ -144,11 +168,35 @@ class BoundedProtocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         # While others wait in line a task takes turns; to answer here would go ever deeper.
         if not self.pipeline and not cycle.flow.write_paused:
-            answer = self._door.at_once(cycle.scope)  # type: ignore[arg-type]
+            look = self._door.look(cycle.scope)  # type: ignore[arg-type]
+            answer = None if look is None else self._door.at_once(look)
             if answer is not None:
+                self._look = look
                 self._write_now(cycle, answer)
                 return
         super()._start_asgi_task(cycle, app)
+
+    def _remember(self, data: bytes) -> None:
+        """Let the one request that came in `data` be known when it comes again, if it was a look."""
+        if self._look is not None and len(data) <= LONGEST_LOOK:
+            if len(self._looks) == MOST_LOOKS:
+                self._looks.clear()
+            self._looks[data] = self._look
+
+    def _answer_again(self, look: Look) -> bool:
+        """Answer a look that was answered before on this connection, if it can be now.
+
+        The parser is where it would be had it read the request: between two of them.
+        """
+        if not self._is_between or self._is_busy() or self.flow.write_paused:
+            return False
+        answer = self._door.at_once(look)
+        if answer is None:
+            return False
+        self._stop_timer()
+        self.transport.write(_written(answer))
+        self.on_response_complete()
+        return True
 
     async def _write(self, cycle: RequestResponseCycle, answer: Whole) -> None:
         if cycle.flow.write_paused and not cycle.disconnected:
@@ -162,18 +210,15 @@ class BoundedProtocol(HttpToolsProtocol):
         uvicorn writes head and body apart; a system call and the client's waking are the most that
         a small answer costs.
         """
-        status, headers, body = answer
-        if HEADER_VALUE_RE.search(b" ".join([value for _, value in headers])):
-            raise RuntimeError("a header's value would end it")
         cycle.response_started = cycle.response_complete = True
         cycle.waiting_for_100_continue = False
-        lines = [b"%b: %b\r\n" % header for header in headers]
-        if (b"connection", b"close") in headers:
+        if answer.closes:
             cycle.keep_alive = False
         elif not cycle.keep_alive:
-            lines.append(b"connection: close\r\n")
-        content = b"" if cycle.scope["method"] == "HEAD" else body
-        cycle.transport.write(b"".join([STATUS_LINE[status], *lines, b"\r\n", content]))
+            answer.headers.append(b"connection: close\r\n")
+        if cycle.scope["method"] == "HEAD":
+            answer = answer._replace(body=b"")
+        cycle.transport.write(_written(answer))
         cycle.message_event.set()
         if not cycle.keep_alive:
             cycle.transport.close()
@@ -213,6 +258,10 @@ class BoundedProtocol(HttpToolsProtocol):
         lines += [b"content-length: %d\r\n" % len(content), b"connection: close\r\n\r\n"]
         self.transport.write(b"".join([STATUS_LINE[response.status], *lines, content]))
         self.transport.close()
+
+
+def _written(answer: Whole) -> bytes:
+    return b"".join([STATUS_LINE[answer.status], *answer.headers, b"\r\n", answer.body])
 
 
 class BoundedServer(uvicorn.Server):

@@ -11,17 +11,17 @@ import functools
 import hashlib
 import itertools
 import threading
-from collections.abc import Callable, Collection
-from typing import cast
+from collections.abc import Collection
 from weakref import WeakKeyDictionary
 
-from batchsim.backends import Backend, Prompt
+from batchsim.backends import Backend
 from batchsim.domain import refusals
 from batchsim.domain.mishaps import Unanswered
 from batchsim.errors import AuthenticationFailed, BatchsimError
 from batchsim.wire import batches, files, models, problem, synchronous, uploads
 from batchsim.wire.auth import authenticate
 from batchsim.wire.azure import Place, locate
+from batchsim.wire.looks import Look
 from batchsim.wire.message import Headers, Request, Response
 from batchsim.wire.pending import PendingUploads
 from batchsim.wire.render import Profile
@@ -41,7 +41,7 @@ DESCRIPTION_PATH = "/openapi.json"
 """Where the description of the surface is. Everybody may read it."""
 
 _TABLE = Table(ROUTES)
-_LOOKS = Table(route for route in ROUTES if route.is_look)
+_LOOKS = Table(route for route in ROUTES if route.showing)
 
 
 class App:
@@ -65,11 +65,11 @@ class App:
         heeds_ranges: bool = False,
     ) -> None:
         tenants = backend if isinstance(backend, Tenants) else Everyone(backend)
-        self._backend_of, self._known = tenants.backend, tenants.known
+        self._backend_of, self._finder = tenants.backend, tenants.finder
         self._uploads: WeakKeyDictionary[Backend, PendingUploads] = WeakKeyDictionary()
         self._lock = threading.Lock()
         self._profile = Profile(profile)
-        self._api_keys = api_keys
+        self._api_keys = None if api_keys is None else tuple(api_keys)
         self._organization = organization
         self._project = project
         self._heeds_ranges = heeds_ranges
@@ -78,43 +78,32 @@ class App:
     def handle(self, request: Request) -> Response:
         """Answer one request. Raises Unanswered when there shall be no answer at all."""
         place = locate(request.path)
-        return self._closed(request, place, lambda: self._answer(request, place))
-
-    def _closed(
-        self, request: Request, place: Place, answering: Callable[[], Response]
-    ) -> Response:
-        """The answer with the headers that all have, an error as one too."""
-        number = next(self._numbers)
+        closing = self._headers(request.method, place.path)
         try:
-            answer = answering()
+            answer = self._answer(request, place)
         except BatchsimError as error:
             if isinstance(error.__cause__, Unanswered):
                 raise error.__cause__ from None
             is_upload = (request.method, place.path) == ("POST", "/v1/files")
             answer = problem.render(error, twice=is_upload)
-        headers = answer.headers + self._headers(request, place.path, number)
-        return Response(answer.status, headers, answer.body)
+        return Response(answer.status, answer.headers + closing, answer.body)
 
-    def at_once(self, request: Request) -> Response | None:
-        """The answer to one batch's or file's look, if it keeps nobody waiting; else None.
+    def look(self, request: Request) -> Look | None:
+        """What answers a request as often as it is made, if it is a look at one batch or file.
 
-        For a door that would otherwise hand the request to a thread. What is not answered here is
+        For a door that would otherwise hand the request to a thread. What is not answered so is
         untouched: `handle` takes it as if it had not been asked.
         """
-        place = locate(request.path)
-        looks, identifier = _LOOKS.find(place.path)
-        if not looks or request.method != "GET":
+        path = locate(request.path).path
+        routes, identifier = _LOOKS.find(path)
+        if not routes or routes[0].showing is None or request.method != "GET":
             return None
         try:
-            backend = self._known(authenticate(request, self._api_keys))
+            key = authenticate(request, self._api_keys)
         except AuthenticationFailed:
             return None
-        if backend is None or not _can_tell(type(backend)):
-            return None
-        call = self._call(request, place, identifier, backend)
-        return cast(Prompt, backend).at_once(
-            identifier, lambda: self._closed(request, place, lambda: looks[0].answer(call))
-        )
+        headers = functools.partial(self._headers, request.method, path)
+        return Look(routes[0].showing, identifier, self._profile, self._finder(key), headers)
 
     def _answer(self, request: Request, place: Place) -> Response:
         if request.path == DESCRIPTION_PATH and request.method == "GET":
@@ -154,9 +143,10 @@ class App:
                 pending = self._uploads[backend] = PendingUploads()
             return pending
 
-    def _headers(self, request: Request, path: str, number: int) -> Headers:
-        draw = hashlib.blake2b(str(number).encode(), digest_size=16).digest()
-        shortest, longest = (14, 40) if request.method == "GET" else (250, 700)
+    def _headers(self, method: str, path: str) -> Headers:
+        """Those that every answer has, the next request's."""
+        draw = hashlib.blake2b(str(next(self._numbers)).encode(), digest_size=16).digest()
+        shortest, longest = (14, 40) if method == "GET" else (250, 700)
         elapsed = shortest + int.from_bytes(draw[:4], "big") % (longest - shortest + 1)
         headers: Headers = (
             ("openai-version", "2020-10-01"),
@@ -170,9 +160,3 @@ class App:
         if path == "/v1/files" or path.startswith("/v1/files/"):
             headers += (("access-control-allow-origin", "*"),)
         return headers
-
-
-@functools.cache
-def _can_tell(kind: type[Backend]) -> bool:
-    """Whether such a backend knows when it keeps nobody waiting."""
-    return issubclass(kind, Prompt)

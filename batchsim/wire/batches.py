@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from batchsim.domain.batches import Batch
 from batchsim.wire import parse, render
 from batchsim.wire.message import Response
-from batchsim.wire.routes import Call, Operation, Route
+from batchsim.wire.render import Profile
+from batchsim.wire.routes import Call, Operation, Route, Showing
 
 REQUIRED = ("input_file_id", "endpoint", "completion_window")
 OPTIONAL = ("metadata", "output_expires_after")
@@ -41,8 +43,11 @@ def list_(call: Call) -> Response:
 
 def retrieve(call: Call) -> Response:
     """`GET /v1/batches/{id}`."""
-    batch = call.ask(call.backend.retrieve_batch, call.identifier)
-    return render.pretty(render.batch_object(batch, call.profile))
+    return _shown(call.ask(call.backend.retrieve_batch, call.identifier), call.profile)
+
+
+def _shown(batch: Batch, profile: Profile) -> Response:
+    return render.pretty(render.batch_object(batch, profile))
 
 
 def cancel(call: Call) -> Response:
@@ -76,7 +81,7 @@ ROUTES = (
         "/v1/batches/{id}",
         retrieve,
         Operation("retrieveBatch", "Get a batch", "Batch"),
-        is_look=True,
+        showing=Showing(lambda backend, batch_id: backend.batch_at_once(batch_id), _shown),
     ),
     Route(
         "POST",

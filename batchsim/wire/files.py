@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, BinaryIO, cast
 
+from batchsim.domain.files import File
 from batchsim.errors import Refused
 from batchsim.wire import parse, ranges, render
 from batchsim.wire.form import read_upload
 from batchsim.wire.message import Response
-from batchsim.wire.routes import Call, Operation, Route
+from batchsim.wire.render import Profile
+from batchsim.wire.routes import Call, Operation, Route, Showing
 
 
 def upload(call: Call) -> Response:
@@ -42,8 +44,11 @@ def list_(call: Call) -> Response:
 
 def retrieve(call: Call) -> Response:
     """`GET /v1/files/{id}`."""
-    file = call.ask(call.backend.retrieve_file, call.identifier)
-    return render.pretty_line(render.file_object(file, call.profile))
+    return _shown(call.ask(call.backend.retrieve_file, call.identifier), call.profile)
+
+
+def _shown(file: File, profile: Profile) -> Response:
+    return render.pretty_line(render.file_object(file, profile))
 
 
 def delete(call: Call) -> Response:
@@ -97,7 +102,7 @@ ROUTES = (
         "/v1/files/{id}",
         retrieve,
         Operation("retrieveFile", "Get a file, without its content", "File"),
-        is_look=True,
+        showing=Showing(lambda backend, file_id: backend.file_at_once(file_id), _shown),
     ),
     Route(
         "DELETE",

@@ -34,9 +34,10 @@ class Tenants:
         """The backend of a key."""
         return self.open(key_digest(key))
 
-    def known(self, key: str) -> Backend | None:
-        """The backend of a key that was used before, None for any other."""
-        return self._backends.get(key_digest(key))
+    def finder(self, key: str) -> Callable[[], Backend | None]:
+        """What finds the backend of a key from now on: None while the key has not been used."""
+        digest = key_digest(key)
+        return lambda: self._backends.get(digest)
 
     def open(self, digest: str) -> Backend:
         """The backend of the key with that digest: for instance, one that an earlier process had."""
@@ -70,4 +71,6 @@ class Everyone:
         """The backend of any key."""
         return self._backend
 
-    known = backend
+    def finder(self, _: str) -> Callable[[], Backend | None]:
+        """What finds the backend of any key."""
+        return lambda: self._backend

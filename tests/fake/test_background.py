@@ -110,7 +110,7 @@ def test_a_look_at_what_is_under_way_keeps_nobody_waiting(slow, gate, chats):
     batch = someone.start(chats(20))
 
     def look():
-        return someone.backend.at_once(batch.id, lambda: someone.backend.retrieve_batch(batch.id))
+        return someone.backend.batch_at_once(batch.id)
 
     someone.backend.clock.sleep(65)
     assert look() is None  # something is due

@@ -5,11 +5,12 @@ import threading
 import pytest
 
 from batchsim.backends.fake import Faults, RequestFault
+from batchsim.clock import VirtualClock
 from batchsim.domain.lifecycle import Status
 
 
 def look(backend, batch):
-    return backend.at_once(batch.id, lambda: backend.retrieve_batch(batch.id))
+    return backend.batch_at_once(batch.id)
 
 
 @pytest.fixture
@@ -30,23 +31,69 @@ def test_a_look_at_what_is_settled_is_answered_and_noted(ended):
     assert backend.requests.count == before + 1
 
 
+class Held(VirtualClock):
+    """A clock that one call, which has begun to look at it, waits for."""
+
+    def __init__(self):
+        super().__init__()
+        self.begun, self.done = threading.Event(), threading.Event()
+        self.holds = False
+
+    def now(self):
+        if self.holds:
+            self.holds = False
+            self.begun.set()
+            self.done.wait(20)
+        return super().now()
+
+
 def test_not_while_another_call_is_at_work(ended):
-    backend, batch = ended()
-    begun, done = threading.Event(), threading.Event()
-
-    def work():
-        begun.set()
-        done.wait(20)
-
-    holding = threading.Thread(target=backend.undisturbed.at_once, args=(batch.id, work))
+    clock = Held()
+    backend, batch = ended(clock=clock)
+    clock.holds = True
+    holding = threading.Thread(target=backend.undisturbed.list_batches)
     holding.start()
-    begun.wait(20)
+    clock.begun.wait(20)
     before = backend.requests.count
     assert look(backend, batch) is None
     assert backend.requests.count == before
-    done.set()
+    clock.done.set()
     holding.join()
     assert look(backend, batch) == batch
+
+
+def test_what_is_refused_is_not_answered_so_and_not_noted(ended):
+    backend, batch = ended()
+    before = backend.requests.count
+    assert backend.batch_at_once(batch.input_file_id) is None
+    assert backend.batch_at_once("batch_unknown") is None
+    assert backend.file_at_once(batch.id) is None
+    assert backend.file_at_once("file-unknown") is None
+    assert backend.requests.count == before
+
+
+def test_not_once_the_batch_is_forgotten(ended):
+    backend, batch = ended(faults=Faults(forgotten_after=3 * 86_400))
+    assert look(backend, batch) == batch
+    backend.clock.advance(3 * 86_400)
+    assert look(backend, batch) is None
+
+
+def test_not_while_a_file_is_unseen(user, chats):
+    one = user(faults=Faults(file_unseen_for=30))
+    file = one.upload(chats(1))
+    assert one.backend.file_at_once(file.id) is None
+    one.backend.clock.advance(30)
+    assert one.backend.file_at_once(file.id) == file
+
+
+def test_while_nothing_happens_it_is_one_object_and_one_entry(ended):
+    backend, batch = ended()
+    first = look(backend, batch)
+    entries = len(backend.requests.entries())
+    assert look(backend, batch) is first
+    assert len(backend.requests.entries()) == entries
+    assert backend.requests.entries()[-1].times >= 2
 
 
 def test_not_when_work_has_become_due_nor_while_the_batch_runs(user, chats):
@@ -60,7 +107,7 @@ def test_not_when_work_has_become_due_nor_while_the_batch_runs(user, chats):
     assert backend.retrieve_batch(batch.id).status is Status.IN_PROGRESS
     assert look(backend, batch) is None
     file = backend.retrieve_file(batch.input_file_id)
-    assert backend.at_once(file.id, lambda: backend.retrieve_file(file.id)) == file
+    assert backend.file_at_once(file.id) == file
 
 
 def test_not_when_a_fault_may_delay_it(ended):

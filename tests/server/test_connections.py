@@ -293,14 +293,21 @@ def test_many_clients_at_once_are_answered(serve):
     assert answers == [str(len(body)).encode()] * 100
 
 
+class Prompt:
+    """A look that is answered so."""
+
+    def __init__(self, answer):
+        self.answer = answer
+
+
 class PromptHandler(Handler):
     """Answers `/prompt` on the spot, and says which thread answered."""
 
     def __init__(self):
         super().__init__(lambda request, size: ok(threading.current_thread().name.encode()))
 
-    def at_once(self, request):
-        return self.handle(request) if request.path == "/prompt" else None
+    def look(self, request):
+        return Prompt(lambda: self.handle(request)) if request.path == "/prompt" else None
 
 
 def test_what_keeps_nobody_waiting_is_answered_without_another_thread(serve):

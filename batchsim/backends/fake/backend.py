@@ -26,7 +26,7 @@ from batchsim.backends.fake.fates import READ_AGAIN, cut_off
 from batchsim.backends.fake.faults import NO_FAULTS, Faults
 from batchsim.backends.fake.history import History
 from batchsim.backends.fake.ids import Draws
-from batchsim.backends.fake.noting import noted, noted_reading, noting
+from batchsim.backends.fake.noting import note_look, noted, noted_reading, noting
 from batchsim.backends.fake.pacing import Pacing, pacing_of
 from batchsim.backends.fake.requests import RequestJournal
 from batchsim.backends.fake.scenarios import Scenario, scenario_of
@@ -253,14 +253,23 @@ class FakeBackend(Clients):
         """See Disturbed."""
         return noting(self, name, partial(self._fates.request, name, subject, work), subject)
 
-    def at_once(self, identifier: str, look: Callable[[], Value]) -> Value | None:
+    def batch_at_once(self, batch_id: str) -> Batch | None:
         """See Prompt. Where a look can meet a fault, it may be delayed: then it never is."""
         if self._fates.can_fall:
             return None
-        service = self.undisturbed
-        return service.at_once(
-            identifier, lambda: look() if service.scenario_about(identifier) is None else None
-        )
+        batch = self.undisturbed.batch_at_once(batch_id)
+        if batch is not None:
+            note_look(self, "retrieve_batch", batch)
+        return batch
+
+    def file_at_once(self, file_id: str) -> File | None:
+        """See Prompt, and `batch_at_once`."""
+        if self._fates.can_fall:
+            return None
+        file = self.undisturbed.file_at_once(file_id)
+        if file is not None:
+            note_look(self, "retrieve_file", file)
+        return file
 
     def has_model(self, name: str) -> bool:
         """See Answers."""

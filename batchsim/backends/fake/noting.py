@@ -69,6 +69,11 @@ def noting(
     return value
 
 
+def note_look(owner: Journalled, name: str, value: Batch | File) -> None:
+    """Note a call of that name about a batch or file that was answered with it on the spot."""
+    _Note(owner, name, (value.id,), {}).answered(value)
+
+
 def noted_reading(
     method: Callable[Concatenate[Owner, Parameters], Iterator[bytes]],
 ) -> Callable[Concatenate[Owner, Parameters], Iterator[bytes]]:

@@ -71,16 +71,16 @@ class Present:
                     return
             unfinished.wait()
 
-    def at_once(self, identifier: str, look: Callable[[], Value]) -> Value | None:
-        """See Prompt."""
+    def at_once(self, identifier: str, look: Callable[[str, float], Value | None]) -> Value | None:
+        """What `look` makes of that id and of the time, if nobody has to wait for it (see Prompt)."""
         if not self.lock.acquire(blocking=False):
             return None
         try:
-            now = self._records.note_time(self.time())
+            now = until = self._records.note_time(self.time())
             if self._unfinished is not None and not self._unfinished.is_over:
-                now = -math.inf  # until that is over, nothing happens that would take time
-            is_idle = not self._late.is_due(now) and self._progress.is_idle(identifier, now)
-            return look() if is_idle else None
+                until = -math.inf  # until that is over, nothing happens that would take time
+            is_idle = not self._late.is_due(until) and self._progress.is_idle(identifier, until)
+            return look(identifier, now) if is_idle else None
         finally:
             self.lock.release()
 

@@ -39,6 +39,7 @@ from batchsim.domain.parameters import (
     check_request,
     check_text,
 )
+from batchsim.errors import NotFound
 from batchsim.responders import Answer
 from batchsim.stores import Store
 
@@ -221,9 +222,30 @@ class Simulator(Backend):
         with self._present as now:
             return self._view.batches(limit=limit, after=after, now=now)
 
-    def at_once(self, identifier: str, look: Callable[[], Value]) -> Value | None:
-        """See Prompt."""
-        return self._present.at_once(identifier, look)
+    def batch_at_once(self, batch_id: str) -> Batch | None:
+        """See Prompt. Nor is a batch shown so that lives in a scenario of its own."""
+        return self._present.at_once(batch_id, self._batch_now)
+
+    def file_at_once(self, file_id: str) -> File | None:
+        """See Prompt. Nor is a file shown so whose batch lives in a scenario of its own."""
+        return self._present.at_once(file_id, self._file_now)
+
+    def _batch_now(self, batch_id: str, now: float) -> Batch | None:
+        record = self._records.batches.get(batch_id)
+        if record is None or self._behaviour.scenario_of(record) is not None:
+            return None
+        try:
+            return self._view.batch(self._view.find_batch(batch_id, now), now)
+        except NotFound:
+            return None
+
+    def _file_now(self, file_id: str, now: float) -> File | None:
+        if self.scenario_about(file_id) is not None:
+            return None
+        try:
+            return self._view.file(self._view.find_file(file_id, now), now)
+        except NotFound:
+            return None
 
     def set_faults(self, faults: Faults) -> None:
         """Let other things go wrong from now on. A batch that is running its lines keeps its own."""
