@@ -22,6 +22,11 @@ from batchsim.errors import InputError
 BLOCK = 1 << 20
 """How many bytes are read at once."""
 
+_LINES_TOGETHER = 128
+"""About so many lines are a block: what is made of them stays in the processor's cache."""
+
+_SMALLEST_BLOCK, _LARGEST_BLOCK = 1 << 16, 1 << 18
+
 LONGEST = 1 << 30
 """How long a line may be in bytes, where nothing else bounds it."""
 
@@ -39,8 +44,24 @@ class Line(NamedTuple):
     content: bytes
 
 
-def read_lines(stream: BinaryIO, *, longest: int = LONGEST) -> Iterator[Line]:
-    """The lines of `stream` from where it stands, in order, blank ones too.
+class Block(NamedTuple):
+    r"""Neighbouring lines without their `\n`: the number and the offset of the first, and the bytes of all."""
+
+    number: int
+    offset: int
+    contents: list[bytes]
+
+    def lines(self) -> Iterator[Line]:
+        """The lines one by one."""
+        number, offset, contents = self
+        for content in contents:
+            yield _new_tuple(Line, (number, offset, content))
+            number += 1
+            offset += len(content) + 1
+
+
+def read_blocks(stream: BinaryIO, *, longest: int = LONGEST) -> Iterator[Block]:
+    """The lines of `stream` from where it stands, in order, blank ones too, as they come together.
 
     Memory holds one block and the unfinished line. Raises InputError once a line exceeds
     `longest` bytes, having read at most one block more than that.
@@ -48,8 +69,9 @@ def read_lines(stream: BinaryIO, *, longest: int = LONGEST) -> Iterator[Line]:
     number, offset = 1, 0
     unfinished: list[bytes] = []
     size = 0
-    while block := stream.read(min(BLOCK, longest)):
-        contents = block.split(b"\n")
+    together = _SMALLEST_BLOCK
+    while piece := stream.read(min(together, longest)):
+        contents = piece.split(b"\n")
         unfinished.append(contents[0])
         size += len(contents[0])
         if size > longest:
@@ -59,12 +81,19 @@ def read_lines(stream: BinaryIO, *, longest: int = LONGEST) -> Iterator[Line]:
         contents[0] = b"".join(unfinished)
         unfinished = [contents.pop()]
         size = len(unfinished[0])
-        for content in contents:
-            yield _new_tuple(Line, (number, offset, content))
-            number += 1
-            offset += len(content) + 1
+        yield Block(number, offset, contents)
+        together = _LINES_TOGETHER * len(piece) // len(contents)
+        together = min(max(together, _SMALLEST_BLOCK), _LARGEST_BLOCK)
+        number += len(contents)
+        offset += sum(map(len, contents)) + len(contents)
     if size:
-        yield Line(number, offset, b"".join(unfinished))
+        yield Block(number, offset, [b"".join(unfinished)])
+
+
+def read_lines(stream: BinaryIO, *, longest: int = LONGEST) -> Iterator[Line]:
+    """The same lines one by one."""
+    for block in read_blocks(stream, longest=longest):
+        yield from block.lines()
 
 
 def raw_lines(stream: BinaryIO, longest: int = LONGEST) -> Iterator[bytes]:

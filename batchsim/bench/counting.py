@@ -41,11 +41,11 @@ Counts = Mapping[str, Mapping[str, float]]
 def validate(path: Path) -> None:
     """Check an input."""
     from batchsim.domain.validation import InputRules
-    from batchsim.jsonl import read_lines
+    from batchsim.jsonl import read_blocks
 
     rules = InputRules()
     with path.open("rb") as stream:
-        for _ in rules.walk(read_lines(stream)):
+        for _ in rules.walk(read_blocks(stream)):
             pass
 
 

@@ -267,8 +267,7 @@ def restore(path: str, ids: str = "planned") -> Facts:
     spool = CustomIdSpool()
     if ids == "planned":
         for number in shards:
-            for custom_id in read_ids(number):
-                spool.add(number, custom_id)
+            spool.add(number, list(read_ids(number)))
             spool.finish(number)
     facts: Facts = {}
     with timed(facts):

@@ -20,8 +20,11 @@ from batchsim.domain.diagnosis import (
     wrong_format,
 )
 from batchsim.domain.limits import OPENAI, Limits
-from batchsim.domain.validation import InputRules
-from batchsim.jsonl import Line, read_lines
+from batchsim.domain.validation import InputRules, InvalidLine
+from batchsim.jsonl import Line, read_blocks, read_lines
+
+STEP = 1 << 21
+"""After so many bytes a progress bar is moved on."""
 
 SEARCHES = 20
 """For so many duplicates the input is searched for the line that had the custom_id first."""
@@ -48,8 +51,7 @@ def findings(
 ) -> Iterator[Finding]:
     """Everything to say about the input that `stream` (which can seek) holds, in line order.
 
-    Takes the endpoint of the first valid line as the batch's unless `rules` has one. `progress`
-    is a click progress bar that is moved along.
+    `progress` is a click progress bar that is moved along.
     """
     cause = wrong_format(stream.read(HEAD))
     if cause is not None:
@@ -59,15 +61,13 @@ def findings(
     advice = Advice(rules.custom_ids)
     inspector = _Inspector(stream, rules)
     with progress or nullcontext() as bar:
-        for line, found in rules.walk(read_lines(stream, longest=limits.line_bytes)):
-            if bar is not None and line.number % 4096 == 0:
-                bar.update(line.offset - bar.pos)
-            if isinstance(found, BatchError):
-                yield inspector.explain(line, found)
+        for found in rules.walk(read_blocks(stream, longest=limits.line_bytes)):
+            if isinstance(found, InvalidLine):
+                yield inspector.explain(*found)
                 continue
-            if rules.endpoint is None:
-                rules.endpoint = found.url
-            advice.look(line.content, found)
+            advice.look(found)
+            if bar is not None and found.offset - bar.pos >= STEP:
+                bar.update(found.offset - bar.pos)
     size = stream.tell()
     if size > limits.input_file_bytes:
         yield _whole(file_too_large(size, limits.input_file_bytes))

@@ -48,6 +48,18 @@ class CustomIds:
             few.clear()
         return True
 
+    def add_all(self, custom_ids: list[str]) -> bool:
+        """Remember all of them, in one step; False says that none was, and nothing about any of them."""
+        if self._many is not None:
+            return self._many.add_all(custom_ids)
+        if max(map(len, custom_ids)) > LONGEST_OF_FEW:
+            return False
+        few, new = self._few, set(custom_ids)
+        if len(new) < len(custom_ids) or len(few) + len(new) > FEW or not few.isdisjoint(new):
+            return False
+        few |= new
+        return True
+
     def __contains__(self, custom_id: str) -> bool:
         """Whether `custom_id` was added."""
         if self._many is not None:
@@ -77,6 +89,25 @@ class _Digests:
             return False
         if count == _GENERATION - 1:
             self._retire()
+        return True
+
+    def add_all(self, custom_ids: list[str]) -> bool:
+        """Remember the digests of all, unless one may be known or they are too many for one step."""
+        recent, seen, mask = self._recent, self._filter, self._mask
+        new = {hash(custom_id) & _DIGEST for custom_id in custom_ids}
+        if (
+            len(new) < len(custom_ids)
+            or len(recent) + len(new) >= _GENERATION
+            or not recent.isdisjoint(new)
+            or [
+                digest
+                for digest in new
+                if seen[digest >> 3 & mask] & 1 << (digest & 7)
+                and seen[digest >> 35 & mask] & 1 << (digest >> 32 & 7)
+            ]
+        ):
+            return False
+        recent |= new
         return True
 
     def __contains__(self, digest: int) -> bool:

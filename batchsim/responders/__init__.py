@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from batchsim.domain.batches import Usage
-from batchsim.domain.lines import RequestLine
+from batchsim.domain.lines import RequestLine, RequestLines
 
 
 class Answer(NamedTuple):
@@ -32,5 +32,35 @@ class Occasion(NamedTuple):
     entropy: bytes
 
 
+class Answers(NamedTuple):
+    """The answers to several lines, in columns; `usage` is that of the good ones together."""
+
+    status_codes: list[int]
+    bodies: list[str]
+    usage: Usage
+
+    @classmethod
+    def of(cls, answers: Sequence[Answer]) -> Answers:
+        """These answers."""
+        good = [answer.usage for answer in answers if is_good(answer.status_code)]
+        return cls(
+            [answer.status_code for answer in answers],
+            [answer.body for answer in answers],
+            Usage(*map(sum, zip(*good, strict=True))),
+        )
+
+
+ENTROPY = 64
+"""How many bytes of entropy a line has."""
+
 Responder = Callable[[RequestLine, Occasion], Answer]
 """Answers one line. It must not change the request and must depend on nothing but its arguments."""
+
+Together = Callable[[RequestLines, Sequence[int], bytes], Answers]
+"""Answers several lines as a responder would, one by one; given is when each is answered, in unix
+seconds, and the entropy of all, one after another."""
+
+
+def is_good(status_code: int) -> bool:
+    """Whether a line that got this ran well."""
+    return 200 <= status_code < 300

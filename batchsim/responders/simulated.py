@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
-from batchsim.domain.lines import RequestLine
+from batchsim.domain.lines import RequestLine, RequestLines
 from batchsim.responders import (
+    ENTROPY,
     Answer,
+    Answers,
     Occasion,
     Responder,
     chat,
@@ -19,6 +21,7 @@ from batchsim.responders import (
     responses,
     videos,
 )
+from batchsim.responders.chat_together import respond_together
 
 
 class EndpointResponder(NamedTuple):
@@ -49,6 +52,17 @@ def simulated(request: RequestLine, occasion: Occasion) -> Answer:
     Raises KeyError for a url that is none of the API's endpoints; validation admits none.
     """
     return RESPONDERS[request.url].respond(request, occasion)
+
+
+def simulated_together(lines: RequestLines, moments: Sequence[int], entropy: bytes) -> Answers:
+    """The same for several lines."""
+    if lines.url == "/v1/chat/completions":
+        answers = respond_together(lines, moments, entropy)
+        if answers is not None:
+            return answers
+    parts = [entropy[at : at + ENTROPY] for at in range(0, len(entropy), ENTROPY)]
+    occasions = map(Occasion, moments, parts)
+    return Answers.of(list(map(simulated, lines.requests(), occasions)))
 
 
 def with_text(request: RequestLine, occasion: Occasion, text: str) -> Answer:

@@ -12,7 +12,7 @@ from typing import Self
 
 from batchsim.errors import JournalError
 from batchsim.jsonl import BLOCK, open_input
-from batchsim.runner.plan import runs
+from batchsim.runner.grouping import runs
 from batchsim.runner.shard_entries import Planned
 
 

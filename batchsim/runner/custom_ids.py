@@ -17,7 +17,7 @@ import orjson
 from batchsim.stores.spool import Spool
 
 PIECE = 1_000
-"""So many ids of a shard wait in memory, if they are not unreasonably long."""
+"""About so many ids of a shard wait in memory, if they are not unreasonably long."""
 
 LONG = 64
 """An id of more characters waits for no others."""
@@ -36,11 +36,11 @@ class CustomIdSpool:
         self._pieces: dict[int, list[_Piece]] = defaultdict(list)
         self._waiting: dict[int, list[str]] = defaultdict(list)
 
-    def add(self, shard: int, custom_id: str) -> None:
-        """Put the id of the shard's next line aside."""
+    def add(self, shard: int, custom_ids: list[str]) -> None:
+        """Put the ids of the shard's next lines aside."""
         waiting = self._waiting[shard]
-        waiting.append(custom_id)
-        if len(waiting) == PIECE or len(custom_id) > LONG:
+        waiting += custom_ids
+        if len(waiting) >= PIECE or max(map(len, custom_ids)) > LONG:
             self.finish(shard)
 
     def finish(self, shard: int) -> None:

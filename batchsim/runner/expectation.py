@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from batchsim.domain.limits import DAY, ENQUEUED_TOKENS, HOUR, Limits
-from batchsim.runner.plan import queue
+from batchsim.runner.grouping import queue
 
 USUAL_SECONDS = 7 * 60
 SLOW_SECONDS = HOUR

@@ -19,9 +19,9 @@ from typing import NamedTuple, Self
 
 from batchsim.runner.custom_ids import CustomIdSpool
 from batchsim.runner.directory import JobDirectory
+from batchsim.runner.grouping import runs
 from batchsim.runner.outcomes import Outcome
 from batchsim.runner.places import Place, verdict
-from batchsim.runner.plan import runs
 from batchsim.runner.shard_entries import Planned
 from batchsim.runner.shelf import Shelf, Taken
 

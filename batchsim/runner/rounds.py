@@ -13,12 +13,11 @@ from pathlib import Path
 import orjson
 
 from batchsim.domain.limits import Limits
-from batchsim.domain.lines import RequestLine
-from batchsim.domain.validation import embedding_inputs
+from batchsim.domain.lines import RequestLine, RequestLines
 from batchsim.jsonl import Line, open_input, read_lines
 from batchsim.runner.directory import JobDirectory
+from batchsim.runner.grouping import Builder
 from batchsim.runner.overlay import Overlay
-from batchsim.runner.plan import Builder
 from batchsim.runner.shard_entries import Planned
 
 
@@ -42,11 +41,8 @@ def plan_round(
                 continue
             request = _request(line)
             if request is not None:
-                embeds = request.url == "/v1/embeddings"
-                builder.add(
-                    line, request, embedding_inputs(request.body.get("input")) if embeds else 0
-                )
-        return builder.plan(0).shards
+                builder.add(RequestLines.of(line, request))
+        return builder.shards()
 
 
 def _request(line: Line) -> RequestLine | None:

@@ -25,14 +25,15 @@ import orjson
 
 from batchsim.backends import Backend
 from batchsim.domain.batch_errors import duplicate_custom_id, invalid_json_line
-from batchsim.domain.batches import Batch, BatchError
+from batchsim.domain.batches import Batch
 from batchsim.domain.limits import Limits
-from batchsim.domain.lines import RequestLine
+from batchsim.domain.lines import RequestLine, RequestLines
 from batchsim.domain.validation import InputRules
 from batchsim.errors import JobIncomplete, NotFound, UsageError
 from batchsim.jsonl import Line, open_input, read_lines
+from batchsim.runner.grouping import Builder, GrowingShard
 from batchsim.runner.members import Members
-from batchsim.runner.plan import Builder, GrowingShard, InvalidInput
+from batchsim.runner.plan import InvalidInput
 from batchsim.runner.result_lines import read_result
 from batchsim.runner.shard_entries import Origin, Planned
 
@@ -83,7 +84,7 @@ class Takeover:
         """
         shards: dict[int, GrowingShard] = {}
         builder = Builder(self._limits, shards=len(self.found))
-        rules = InputRules(one_model=False, limits=self._limits, supports=supports)
+        rules = InputRules(one_batch=False, limits=self._limits, supports=supports)
         lines = 0
         with open_input(source) as stream:
             for line in read_lines(stream, longest=self._limits.line_bytes):
@@ -104,7 +105,7 @@ class Takeover:
                 for member in members:
                     if member.batch not in shards:
                         shards[member.batch] = self._open(member.batch, line)
-                    shards[member.batch].add(line)
+                    shards[member.batch].add(line.number, line.offset, [line.content])
         missing, example = self._members.without_place()
         if missing:
             raise UsageError(
@@ -112,7 +113,7 @@ class Takeover:
                 f"custom_id {example!r}",
                 hint="give the input from which the batches were made, or none",
             )
-        return lines, [self._planned(shards[n]) for n in sorted(shards)] + [*builder.plan(0).shards]
+        return lines, [self._planned(shards[n]) for n in sorted(shards)] + [*builder.shards()]
 
     def _open(self, number: int, line: Line) -> GrowingShard:
         found = self.found[number - 1]
@@ -130,15 +131,14 @@ class Takeover:
         return replace(plan, origin=origin)
 
     def _add_new(self, builder: Builder, rules: InputRules, line: Line, source: Path) -> None:
-        inputs = rules.embedding_inputs
-        for _, checked in rules.walk([line]):
-            wrong: BatchError | None
-            if isinstance(checked, RequestLine):
-                wrong = builder.add(line, checked, rules.embedding_inputs - inputs)
-            else:
-                wrong = checked
-            if wrong is not None:
-                raise InvalidInput(source, (wrong,), 1)
+        found = rules.check(line.number, line.content)
+        if isinstance(found, RequestLine):
+            refused = builder.add(RequestLines.of(line, found))
+            wrong = refused[0].error if refused else None
+        else:
+            wrong = found
+        if wrong is not None:
+            raise InvalidInput(source, (wrong,), 1)
 
     def _take(
         self,

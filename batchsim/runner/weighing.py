@@ -10,14 +10,13 @@ from typing import Any, NamedTuple
 import orjson
 
 from batchsim.domain.limits import Limits
-from batchsim.domain.lines import RequestLine
-from batchsim.domain.validation import embedding_inputs
+from batchsim.domain.lines import RequestLine, RequestLines
 from batchsim.jsonl import Line, open_input, read_lines
 from batchsim.pricing.bounds import most_output_tokens, most_prompt_tokens
 from batchsim.pricing.tokens import estimate_prompt_tokens
 from batchsim.responders.models import alias
 from batchsim.runner.content import changed_input
-from batchsim.runner.plan import Builder, runs
+from batchsim.runner.grouping import Builder, runs
 from batchsim.runner.shard_entries import Planned, Weighed
 
 _UNSEEN = frozenset({"previous_response_id", "conversation"})
@@ -67,11 +66,8 @@ def divide(
     bounded = replace(limits, enqueued_tokens={alias(plan.model or ""): tokens})
     builder = Builder(bounded, shards=after, round=plan.round)
     for line, request in _requests(source, plan):
-        inputs = 0
-        if request.url == "/v1/embeddings":
-            inputs = embedding_inputs(request.body["input"])
-        builder.add(line, request, inputs)
-    return builder.plan(0).shards
+        builder.add(RequestLines.of(line, request))
+    return builder.shards()
 
 
 def _requests(source: Path, plan: Planned) -> Iterator[tuple[Line, RequestLine]]:

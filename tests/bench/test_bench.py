@@ -26,7 +26,7 @@ from batchsim.bench.suite import KEYS, ROWS
 from batchsim.clock import VirtualClock
 from batchsim.domain.validation import InputRules
 from batchsim.errors import InputError
-from batchsim.jsonl import read_lines
+from batchsim.jsonl import read_blocks
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -35,10 +35,13 @@ def test_inputs_are_valid_and_of_their_size(name: str, tmp_path: Path) -> None:
     path = tmp_path / "input.jsonl"
     shape.write(path)
     with path.open("rb") as stream:
-        for line, found in InputRules().walk(read_lines(stream)):
-            assert found.custom_id == f"request-{line.number - 1}", found
-            assert 0.9 * shape.size < len(line.content) < shape.size
-    assert line.number == shape.lines
+        found = list(InputRules().walk(read_blocks(stream)))
+    requests = [request for lines in found for request in lines.requests()]
+    assert [request.custom_id for request in requests] == [
+        f"request-{n}" for n in range(shape.lines)
+    ]
+    for lines in found:
+        assert all(0.9 * shape.size < len(content) < shape.size for content in lines.contents)
 
 
 def test_an_input_of_50_000_long_lines_fits_one_batch() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from batchsim.domain.batches import BatchError
-from batchsim.domain.validation import InputRules
-from batchsim.jsonl import read_lines
+from batchsim.domain.validation import InputRules, InvalidLine
+from batchsim.jsonl import read_blocks
 
 
 def _a_line(custom_id: Any = "request-1", **changes: Any) -> bytes:
@@ -28,8 +28,8 @@ def _errors(*lines: bytes, rules: InputRules | None = None) -> list[BatchError]:
     """What the rules say about a file of these lines."""
     rules = rules or InputRules(endpoint="/v1/chat/completions")
     stream = io.BytesIO(b"".join(line + b"\n" for line in lines))
-    found = [each for _, each in rules.walk(read_lines(stream)) if isinstance(each, BatchError)]
-    return [*found, *rules.finish()]
+    found = [each for each in rules.walk(read_blocks(stream)) if isinstance(each, InvalidLine)]
+    return [*(each.error for each in found), *rules.finish()]
 
 
 @pytest.fixture(scope="session")

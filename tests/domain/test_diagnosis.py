@@ -15,7 +15,8 @@ from batchsim.domain.diagnosis import (
     why_unreadable,
     wrong_format,
 )
-from batchsim.domain.lines import RequestLine
+from batchsim.domain.lines import RequestLine, RequestLines
+from batchsim.jsonl import Line
 
 FAULTS = [
     (b"", "The line is blank.", None),
@@ -71,13 +72,11 @@ def test_half_a_surrogate_pair_is_named(content, column):
 
 @given(st.binary(max_size=40) | st.text('{}[]",:\\ 1eNaIu0d8', max_size=40).map(str.encode))
 def test_every_line_that_is_refused_as_json_has_a_cause(content):
-    try:
-        validation.InputRules().check(1, content)
-    except validation.InvalidLine as invalid:
-        if invalid.error.code == "invalid_json_line":
-            cause = why_unreadable(content)
-            assert cause.text.endswith(".")
-            assert cause.hint
+    found = validation.InputRules().check(1, content)
+    if isinstance(found, BatchError) and found.code == "invalid_json_line":
+        cause = why_unreadable(content)
+        assert cause.text.endswith(".")
+        assert cause.hint
 
 
 LINE = b'{"custom_id": "a", "method": "POST", "url": "/v1/responses", "body": {}}'
@@ -202,7 +201,21 @@ def given_advice(*lines: tuple[str, bytes]) -> list[tuple[int, str]]:
     advice = Advice(custom_ids)
     for number, (custom_id, content) in enumerate(lines, 1):
         custom_ids.add(custom_id)
-        advice.look(content, RequestLine(number, custom_id, "/v1/responses", "o3", {}))
+        request = RequestLine(number, custom_id, "/v1/responses", "o3", {})
+        advice.look(RequestLines.of(Line(number, 0, content), request))
+    alone = advice.given()
+    assert alone == given_together(*lines)
+    return alone
+
+
+def given_together(*lines: tuple[str, bytes]) -> list[tuple[int, str]]:
+    """The same when all lines are looked at in one step, as neighbours are."""
+    custom_ids = CustomIds()
+    for custom_id, _ in lines:
+        custom_ids.add(custom_id)
+    advice = Advice(custom_ids)
+    names, contents = [name for name, _ in lines], [content for _, content in lines]
+    advice.look(RequestLines(1, 0, contents, names, "/v1/responses", "o3", [{} for _ in lines]))
     return advice.given()
 
 

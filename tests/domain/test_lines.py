@@ -2,7 +2,7 @@
 
 import pytest
 
-from batchsim.domain.lines import LineError, Response, ResultLine, read_usual_line
+from batchsim.domain.lines import LineError, Response, ResultLine
 
 OK = {"status_code": 200, "request_id": "req_1", "body": {"a": 1}}
 
@@ -69,29 +69,3 @@ def test_an_empty_custom_id_is_still_a_place_to_put_a_line():
 def test_a_line_that_cannot_be_placed_is_refused(value):
     with pytest.raises(ValueError, match="the result line"):
         ResultLine.from_object(value)
-
-
-USUAL = b'{"custom_id": "a", "method": "POST", "url": "/v1/x", "body": {"b": 1}}'
-
-
-@pytest.mark.parametrize("content", [USUAL, USUAL.replace(b" ", b""), USUAL + b" \t\r"])
-def test_a_line_in_the_order_of_the_documentation_is_usual(content):
-    assert read_usual_line(content, 128) == ("a", "/v1/x", {"b": 1})
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"{}",
-        USUAL[:-1],
-        USUAL + b"\x0c",
-        USUAL[:-1] + b', "x": 1}',
-        USUAL.replace(b'"a"', b'"a\\u0062"'),
-        USUAL.replace(b"POST", b"GET"),
-        USUAL.replace(b'{"b": 1}', b"[]"),
-        USUAL.replace(b'"a"', b'"\xff"'),
-    ],
-)
-def test_any_other_line_is_not_usual(content):
-    assert read_usual_line(content, 128) is None

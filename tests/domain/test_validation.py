@@ -12,9 +12,9 @@ from batchsim.domain.batch_errors import file_not_found, token_limit_exceeded
 from batchsim.domain.batches import BatchError
 from batchsim.domain.endpoints import ENDPOINTS
 from batchsim.domain.limits import Limits
-from batchsim.domain.lines import RequestLine
+from batchsim.domain.lines import RequestLines
 from batchsim.domain.validation import InputRules, InvalidLine, embedding_inputs
-from batchsim.jsonl import read_lines
+from batchsim.jsonl import read_blocks
 
 CHAT = "/v1/chat/completions"
 MESSAGES = [{"role": "user", "content": "Hi"}]
@@ -156,7 +156,7 @@ def test_row_114_a_job_may_mix_models_and_endpoints(a_line, errors):
         a_line("b", body={"model": "gpt-4o", "messages": MESSAGES}),
         a_line("c", url="/v1/embeddings", body={"model": "text-embedding-3-small", "input": "x"}),
     ]
-    assert errors(*lines, rules=InputRules(one_model=False)) == []
+    assert errors(*lines, rules=InputRules(one_batch=False)) == []
 
 
 def test_row_115_the_second_of_two_equal_ids_is_the_duplicate(a_line, errors):
@@ -293,12 +293,23 @@ def test_blank_lines_are_errors_inside_and_nothing_at_the_end(a_line, errors):
     assert codes(found) == [(code, line) for line in (1, 3, 4) for code in ["invalid_json_line"]]
 
 
+def numbers(found):
+    if isinstance(found, InvalidLine):
+        return [found.line.number]
+    return [request.number for request in found.requests()]
+
+
 def test_blank_lines_are_given_in_order_between_their_neighbours(a_line):
     stream = io.BytesIO(b"\n\n" + a_line("a") + b"\n\n" + a_line("b"))
-    walked = list(InputRules().walk(read_lines(stream)))
-    assert [line.number for line, _ in walked] == [1, 2, 3, 4, 5]
-    numbers = [found.number for _, found in walked if isinstance(found, RequestLine)]
-    assert numbers == [3, 5]
+    walked = list(InputRules().walk(read_blocks(stream)))
+    assert [numbers(found) for found in walked] == [[1], [2], [3], [4], [5]]
+    assert [isinstance(found, RequestLines) for found in walked] == [
+        False,
+        False,
+        True,
+        False,
+        True,
+    ]
 
 
 @pytest.mark.parametrize("lines", [(), (b"",), (b"", b" ", b"\r")])
@@ -356,14 +367,14 @@ def test_our_keys_may_be_repeated_inside_the_body(a_line, errors):
 
 
 def test_a_job_has_no_limit_on_lines(a_line, errors):
-    rules = InputRules(one_model=False, limits=Limits(requests_per_batch=1))
+    rules = InputRules(one_batch=False, limits=Limits(requests_per_batch=1))
     assert errors(a_line("a"), a_line("b"), rules=rules) == []
 
 
 def test_check_says_what_walk_says(a_line):
-    with pytest.raises(InvalidLine) as raised:
-        InputRules().check(7, b"{")
-    assert raised.value.error.line == 7
+    wrong = InputRules().check(7, b"{")
+    assert isinstance(wrong, BatchError)
+    assert wrong.line == 7
     request = InputRules().check(7, a_line("x"))
     assert (request.number, request.custom_id, request.url) == (7, "x", CHAT)
     assert (request.model, request.body["messages"]) == ("gpt-4o-mini", MESSAGES)
@@ -382,9 +393,9 @@ def test_any_text_that_is_no_json_is_an_invalid_json_line(text):
     try:
         orjson.loads(content)
     except orjson.JSONDecodeError:
-        with pytest.raises(InvalidLine) as raised:
-            InputRules().check(1, content)
-        assert raised.value.error.code == "invalid_json_line"
+        wrong = InputRules().check(1, content)
+        assert isinstance(wrong, BatchError)
+        assert wrong.code == "invalid_json_line"
 
 
 @given(
@@ -416,6 +427,7 @@ def test_unknown_keys_are_remembered_up_to_a_few_however_many_there_are(a_line):
     lines = [
         json.dumps({**json.loads(a_line(f"{n}")), f"key-{n}-{'x' * 100}": 1}) for n in range(50)
     ]
-    assert len(list(rules.walk(read_lines(io.BytesIO("\n".join(lines).encode()))))) == 50
+    walked = rules.walk(read_blocks(io.BytesIO("\n".join(lines).encode())))
+    assert sum(len(numbers(found)) for found in walked) == 50
     assert len(rules.unknown_keys) == 10
     assert max(map(len, rules.unknown_keys)) == 64

@@ -12,10 +12,11 @@ STEADY = Pacing(
 )
 
 
-@pytest.fixture
-def mixed(line, jsonl):
-    """100 lines, every seventh of which runs badly."""
-    return jsonl([line(f"line-{n}", temperature=9 if n % 7 == 0 else 0) for n in range(100)])
+@pytest.fixture(params=["every seventh runs badly", "all are plain"])
+def mixed(request, line, jsonl):
+    """300 lines, so that some are run together."""
+    bad = 9 if "badly" in request.param else 0
+    return jsonl([line(f"line-{n}", temperature=bad if n % 7 == 0 else 0) for n in range(300)])
 
 
 def told(someone, batch) -> tuple[object, bytes, bytes]:
@@ -95,7 +96,9 @@ def test_a_draw_is_that_of_its_line_whoever_asks_and_in_what_order():
     again = Draws(1).per_line("answer", 0, size=16)
     assert [again(number) for number in reversed(numbers)] == [*reversed(drawn.values())]
     assert len({*drawn.values()}) == len(numbers)
-    whole = again.first(65)
-    assert [whole[16 * n : 16 * n + 16] for n in numbers[:-1]] == [*drawn.values()][:-1]
+    for first in (0, 1, 31):
+        several = again(first, 70)
+        for number in (each for each in numbers if first <= each < first + 70):
+            assert several[16 * (number - first) :][:16] == drawn[number]
     assert Draws(1).per_line("answer", 1, size=16)(0) != drawn[0]
     assert again.written(request_ids)(33) == request_ids(drawn[33])

@@ -13,14 +13,8 @@ from hypothesis import strategies as st
 from batchsim.domain.limits import Limits
 from batchsim.errors import InputError
 from batchsim.runner.content import ShardContent
-from batchsim.runner.plan import (
-    _HASHED_TOGETHER,
-    InvalidInput,
-    custom_id_of,
-    make_plan,
-    queue,
-    runs,
-)
+from batchsim.runner.grouping import _HASHED_TOGETHER, queue, runs
+from batchsim.runner.plan import InvalidInput, custom_id_of, make_plan
 
 
 @pytest.mark.parametrize(

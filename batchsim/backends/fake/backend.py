@@ -37,7 +37,7 @@ from batchsim.domain.endpoints import is_openai_model
 from batchsim.domain.files import File
 from batchsim.domain.limits import OPENAI, Limits
 from batchsim.responders import Answer, Responder
-from batchsim.responders.simulated import simulated
+from batchsim.responders.simulated import simulated, simulated_together
 from batchsim.stores import Store
 from batchsim.stores.memory import MemoryStore
 from batchsim.stores.spool import reread
@@ -116,7 +116,7 @@ class FakeBackend(Clients):
             faults=NO_FAULTS,
             limits=limits,
             respond=_responder(responder),
-            may_ask_early=responder is None,
+            together=simulated_together if responder is None else None,
             supports=supports,
             shuffled=order == "shuffled",
             organization=organization,

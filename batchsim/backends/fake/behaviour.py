@@ -13,7 +13,7 @@ from batchsim.backends.fake.records import BatchRecord
 from batchsim.backends.fake.scenarios import Scenario, scenario_of
 from batchsim.domain.limits import Limits
 from batchsim.errors import Refused, UsageError
-from batchsim.responders import Responder
+from batchsim.responders import Responder, Together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +25,9 @@ class Behaviour:
     faults: Faults
     limits: Limits
     respond: Responder
-    may_ask_early: bool
-    """Whether `respond` may be asked about lines before they finish: nobody can tell, and it is quicker."""
+    together: Together | None
+    """Answers as `respond` does, many lines at once, and before they finish, which is quicker; None
+    where that can be told."""
     supports: Callable[[str], bool]
     shuffled: bool
     organization: str

@@ -10,10 +10,10 @@ from typing import BinaryIO
 from batchsim.domain.batch_errors import invalid_json_line
 from batchsim.domain.batches import BatchError
 from batchsim.domain.limits import Limits
-from batchsim.domain.lines import RequestLine
-from batchsim.domain.validation import InputRules
+from batchsim.domain.lines import RequestLines
+from batchsim.domain.validation import InputRules, InvalidLine
 from batchsim.errors import InputError
-from batchsim.jsonl import BLOCK, read_lines
+from batchsim.jsonl import BLOCK, read_blocks, read_lines
 from batchsim.pricing.tokens import estimate_prompt_tokens
 
 
@@ -42,7 +42,7 @@ def check_input(
     limits: Limits,
     *,
     count_tokens: bool,
-    see: Callable[[RequestLine], object] | None = None,
+    see: Callable[[RequestLines], object] | None = None,
 ) -> Findings:
     """Read an input file once. Stops as soon as there are as many errors as a batch may list.
 
@@ -52,20 +52,21 @@ def check_input(
     offsets = array("Q")
     tokens = end = seen = 0
     try:
-        for line, found in rules.walk(read_lines(stream, longest=limits.line_bytes)):
-            seen = line.number
-            if isinstance(found, BatchError):
-                errors.append(found)
+        for found in rules.walk(read_blocks(stream, longest=limits.line_bytes)):
+            if isinstance(found, InvalidLine):
+                seen = found.line.number
+                errors.append(found.error)
                 if len(errors) == limits.errors_per_batch:
                     break
                 continue
+            seen = found.number + len(found.contents) - 1
             if not errors and len(offsets) < limits.requests_per_batch:
-                offsets.append(line.offset)
-                end = line.offset + len(line.content)
+                offsets.extend(found.starts())
+                end = offsets.pop() - 1
                 if see is not None:
                     see(found)
             if count_tokens:
-                tokens += estimate_prompt_tokens(found)
+                tokens += sum(map(estimate_prompt_tokens, found.requests()))
     except InputError:
         errors.append(invalid_json_line(seen + 1))
     errors += rules.finish()

@@ -10,6 +10,8 @@ that finishes is known at once. So while validation has the line in its hands an
 answered ahead of its time, which saves reading and parsing it again; `run` then only counts. When a
 batch ends early, what was done ahead is thrown away and only what is due is run.
 
+Neighbouring lines are run together, each step for all of them, since a step by itself costs little.
+
 An outcome is spooled as the text of its result line from `"custom_id"` on; the id in front depends
 on when the line is written. Memory holds a few numbers for each line and no text.
 """
@@ -17,15 +19,16 @@ on when the line is written. Memory holds a few numbers for each line and no tex
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from json.encoder import encode_basestring_ascii
 from typing import BinaryIO
 
 import orjson
 
-from batchsim.backends.fake.faults import Faults
-from batchsim.backends.fake.ids import Draws, request_ids
+from batchsim.backends.fake.behaviour import Behaviour
+from batchsim.backends.fake.ids import request_ids
 from batchsim.backends.fake.line_faults import (
     LineFault,
     breaking_off,
@@ -33,8 +36,8 @@ from batchsim.backends.fake.line_faults import (
     failing_answer,
 )
 from batchsim.domain.batches import Usage
-from batchsim.domain.lines import RequestLine
-from batchsim.responders import Answer, Occasion, Responder
+from batchsim.domain.lines import RequestLine, RequestLines
+from batchsim.responders import ENTROPY, Answer, Answers, Occasion, is_good
 from batchsim.stores.spool import Spool
 
 QUOTA_EXCEEDED = Answer(
@@ -52,7 +55,15 @@ TIMED_OUT = Answer(
 )
 """What a line gets, in the place of a response, once the model took too long (code documented)."""
 
-_new_tuple = tuple.__new__  # half the time of calling the class, which counts once a line
+_ANSWERED = (
+    '"custom_id": %s, "response": {"status_code": %s, "request_id": "%s", "body": %s}, '
+    '"error": null}\n'
+)
+_UNANSWERED = '"custom_id": %s, "response": null, "error": %s}\n'
+
+_MOST_TOGETHER = 128
+_LARGEST_STRETCH = 1 << 18
+"""So many neighbouring lines are run together, or so many bytes of them, whichever are fewer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +85,18 @@ class Work:
 class Execution:
     """A batch being run: how far it is, and what came of each line."""
 
-    def __init__(self, work: Work, respond: Responder, draws: Draws, faults: Faults) -> None:
+    def __init__(self, work: Work, behaviour: Behaviour) -> None:
+        draws, faults = behaviour.draws, behaviour.faults
         self.work = work
-        self._respond = respond
+        self._respond = behaviour.respond
         self._draws = draws
         self._quota = faults.quota_after
         self._line_faults = faults.of_running()
-        self._entropy = draws.per_line("answer", work.number, size=64)
-        self._request_id = draws.per_line("request id", work.number, size=16).written(request_ids)
+        self._together = behaviour.together
+        if self._line_faults or self._quota is not None:
+            self._together = None
+        self._entropy = draws.per_line("answer", work.number, size=ENTROPY)
+        self._request_ids = draws.per_line("request id", work.number, size=16).written(request_ids)
         self._reset()
 
     def _reset(self) -> None:
@@ -92,8 +107,8 @@ class Execution:
         self.good = bytearray(lines)
         """1 for each line, by its index, that ran well."""
         self._bad_places = bytearray(lines)
-        self._usage = [0, 0, 0, 0]
-        self._places: array[int] | None = None
+        self._usage = Usage()
+        self._places = _inverse(self.work.order)
         self._taken = 0
         self._done = 0
 
@@ -110,16 +125,14 @@ class Execution:
     @property
     def usage(self) -> Usage:
         """Tokens of the lines that ran well, once the batch has come to its end."""
-        return Usage(*self._usage)
+        return self._usage
 
-    def take(self, line: RequestLine) -> None:
-        """Answer the next line of the input ahead of its time."""
-        if self._places is None:
-            self._places = _inverse(self.work.order)
-        index = self._taken
-        if index < len(self._places):
-            self._run_line(self._places[index], index, line)
-        self._taken += 1
+    def take(self, lines: RequestLines) -> None:
+        """Answer the next lines of the input ahead of their time."""
+        room = len(self.work.order) - self._taken
+        if room > 0:
+            self._run_lines(lines.part(0, room))
+        self._taken += len(lines.contents)
 
     @property
     def is_whole(self) -> bool:
@@ -131,7 +144,7 @@ class Execution:
         if count <= self._done:
             return False
         if not self._taken:
-            self._run_due(count)
+            self._run_due(sorted(self.work.order[self._done : count]))
         self._done = count
         return True
 
@@ -142,48 +155,68 @@ class Execution:
             self._reset()
         self.run(count)
 
-    def _run_due(self, count: int) -> None:
-        order = self.work.order
-        places = sorted(range(self._done, count), key=order.__getitem__)
-        indices = [order[place] for place in places]
+    def _run_due(self, indices: list[int]) -> None:
+        offsets = self.work.offsets
         with self.work.open_input() as source:
-            contents = self._read(source, indices)
-            for place, index, content in zip(places, indices, contents, strict=True):
-                self._run_line(place, index, _request(index + 1, content))
+            for begin, end in _stretches(indices, offsets):
+                source.seek(offsets[begin])
+                content = source.read(offsets[end] - offsets[begin])
+                self._run_lines(_requests(begin, content))
 
-    def _run_line(self, place: int, index: int, line: RequestLine) -> None:
-        status_code, answer, usage = self._answer(place, line)
-        custom_id = encode_basestring_ascii(line.custom_id)
-        if status_code == NO_STATUS:
-            written = f'"custom_id": {custom_id}, "response": null, "error": {answer}}}\n'
-        else:
-            request_id = self._request_id(line.number).decode()
-            written = (
-                f'"custom_id": {custom_id}, "response": {{"status_code": {status_code}, '
-                f'"request_id": "{request_id}", "body": {answer}}}, "error": null}}\n'
-            )
-        text = written.encode("ascii")
-        self._starts[index] = self._spool.append(text)
-        self._lengths[index] = len(text)
-        if 200 <= status_code < 300:
-            self.good[index] = 1
-            total = self._usage  # four additions are cheaper than one of Usages
-            total[0] += usage[0]
-            total[1] += usage[1]
-            total[2] += usage[2]
-            total[3] += usage[3]
-        else:
-            self._bad_places[place] = 1
+    def _run_lines(self, lines: RequestLines) -> None:
+        """Run neighbouring lines of the input."""
+        begin, end = lines.number - 1, lines.number - 1 + len(lines.contents)
+        places = self._places[begin:end]
+        answers = self._answers(lines, places)
+        texts = self._texts(lines, answers)
+        lengths = list(map(len, texts))
+        start = self._spool.append("".join(texts).encode("ascii"))
+        self._starts[begin:end] = array("Q", list(accumulate(lengths, initial=start))[:-1])
+        self._lengths[begin:end] = array("I", lengths)
+        good = bytes(map(is_good, answers.status_codes))
+        self.good[begin:end] = good
+        if 0 in good:
+            for place, is_one in zip(places, good, strict=True):
+                self._bad_places[place] = not is_one
+        self._usage += answers.usage
 
-    def _answer(self, place: int, line: RequestLine) -> Answer:
+    def _answers(self, lines: RequestLines, places: Sequence[int]) -> Answers:
+        moments = [int(self.work.finished_at(place)) for place in places]
+        entropy = self._entropy(lines.number, len(places))
+        if self._together is not None:
+            return self._together(lines, moments, entropy)
+        parts = [entropy[at : at + ENTROPY] for at in range(0, len(entropy), ENTROPY)]
+        occasions = map(Occasion, moments, parts)
+        return Answers.of(list(map(self._answer, places, lines.requests(), occasions)))
+
+    def _texts(self, lines: RequestLines, answers: Answers) -> list[str]:
+        """What the result lines hold, from the custom_id on."""
+        width = self._request_ids.width
+        request_ids = self._request_ids(lines.number, len(lines.contents)).decode()
+        columns = zip(
+            map(encode_basestring_ascii, lines.custom_ids),
+            answers.status_codes,
+            [request_ids[at : at + width] for at in range(0, len(request_ids), width)],
+            answers.bodies,
+            strict=True,
+        )
+        if NO_STATUS not in answers.status_codes:
+            return list(map(_ANSWERED.__mod__, columns))
+        return [
+            _ANSWERED % (custom_id, status_code, request_id, body)
+            if status_code != NO_STATUS
+            else _UNANSWERED % (custom_id, body)
+            for custom_id, status_code, request_id, body in columns
+        ]
+
+    def _answer(self, place: int, line: RequestLine, occasion: Occasion) -> Answer:
         quota = self._quota
         if quota is not None and place >= quota:
             return QUOTA_EXCEEDED
         fault = self._fault(line) if self._line_faults else None
         if fault is not None and fault.fault in ("error", "timed_out"):
             return failing_answer(fault) if fault.fault == "error" else TIMED_OUT
-        occasion = int(self.work.finished_at(place)), self._entropy(line.number)
-        answer = self._respond(line, _new_tuple(Occasion, occasion))
+        answer = self._respond(line, occasion)
         if fault is None or answer.status_code != 200:
             return answer
         return declining(answer) if fault.fault == "refusal" else breaking_off(answer)
@@ -229,12 +262,28 @@ class Execution:
         self._spool.close()
 
 
-def _request(number: int, content: bytes) -> RequestLine:
-    value = orjson.loads(content)
-    body = value["body"]
-    return _new_tuple(
-        RequestLine, (number, value["custom_id"], value["url"], body.get("model"), body)
-    )
+def _stretches(indices: list[int], offsets: array[int]) -> Iterator[tuple[int, int]]:
+    """Neighbours among ascending `indices`, as many together as make about a block: begin and end."""
+    begin = 0
+    for at in range(1, len(indices) + 1):
+        if (
+            at == len(indices)
+            or indices[at] > indices[at - 1] + 1
+            or at - begin == _MOST_TOGETHER
+            or offsets[indices[at] + 1] - offsets[indices[begin]] > _LARGEST_STRETCH
+        ):
+            yield indices[begin], indices[at - 1] + 1
+            begin = at
+
+
+def _requests(index: int, content: bytes) -> RequestLines:
+    """Neighbouring lines of a valid batch, from that index on."""
+    contents = content.removesuffix(b"\n").split(b"\n")
+    values = list(map(orjson.loads, contents))
+    first, bodies = values[0], [value["body"] for value in values]
+    custom_ids = [value["custom_id"] for value in values]
+    model = bodies[0].get("model")
+    return RequestLines(index + 1, 0, contents, custom_ids, first["url"], model, bodies)
 
 
 def _inverse(order: array[int]) -> array[int]:

@@ -82,31 +82,29 @@ class PerLine:
         self._start = start
         self._size = size
         self._written = written
-        self._width = len(written(bytes(size)))
+        self.width = len(written(bytes(size)))
+        """The length of a written draw."""
         self._number = -1
-        self._drawn: list[bytes] = []
+        self._drawn = b""
 
     def written(self, write: Callable[[bytes], bytes]) -> PerLine:
         """The same draws, written by a function that takes any number of them at once."""
         return PerLine(self._start, self._size, write)
 
-    def __call__(self, line: int) -> bytes:
-        """The draw for the line of that number."""
-        number = line // self.TOGETHER
-        if number != self._number:
-            texts, width = self._draw(number), self._width
-            self._drawn = [texts[at : at + width] for at in range(0, len(texts), width)]
-            self._number = number
-        return self._drawn[line % self.TOGETHER]
-
-    def first(self, lines: int) -> bytes:
-        """Those for the lines from 0 to `lines` - 1 at least, one after another."""
-        return b"".join(map(self._draw, range(lines // self.TOGETHER + 1)))
+    def __call__(self, first: int, lines: int = 1) -> bytes:
+        """The draws for so many lines from number `first` on, one after another."""
+        begin, end = first // self.TOGETHER, (first + lines - 1) // self.TOGETHER
+        drawn = b"".join([self._draw(number) for number in range(begin, end + 1)])
+        at = first % self.TOGETHER * self._size
+        return self._written(drawn[at : at + lines * self._size])
 
     def _draw(self, number: int) -> bytes:
-        state = self._start.copy()
-        state.update(number.to_bytes(8, "little"))
-        return self._written(state.digest(self.TOGETHER * self._size))
+        if number != self._number:
+            state = self._start.copy()
+            state.update(number.to_bytes(8, "little"))
+            self._drawn = state.digest(self.TOGETHER * self._size)
+            self._number = number
+        return self._drawn
 
 
 def derived_seed(seed: int, name: str) -> int:

@@ -135,7 +135,7 @@ class Results:
         begin, pace = self._begin, self._pace
         moments = moments_in_hex([begin + pace * place for place in range(1, lines + 1)])
         draws = self._draws.per_line("result id", self._number, size=8)
-        chances = draws.written(chances_in_hex).first(lines)
+        chances = draws.written(chances_in_hex)(0, lines)
         execution, sequence = self._execution, self._sequence
         never_run = execution.custom_ids(i for i in sequence if not execution.has_run(i))
         for place, index in enumerate(sequence):

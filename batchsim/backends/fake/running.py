@@ -55,7 +55,7 @@ class Running:
 
         order = behaviour.draws.order("order", number, lines)
         work = Work(number, open_input, offsets, order, finished_at)
-        return Execution(work, behaviour.respond, behaviour.draws, behaviour.faults)
+        return Execution(work, behaviour)
 
     def begin(self, record: BatchRecord, execution: Execution) -> None:
         """Let that be the execution of the batch."""

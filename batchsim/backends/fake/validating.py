@@ -100,7 +100,7 @@ class Validation:
         self, record: BatchRecord, due: float, behaviour: Behaviour, stream: BinaryIO
     ) -> Execution | None:
         """An execution to take in the lines as they are validated, if all are sure to run."""
-        if not behaviour.may_ask_early:
+        if behaviour.together is None:
             return None
         lines = count_lines(stream)
         stream.seek(0)
