@@ -1,7 +1,7 @@
 """The README runs: every command shows its true output, every Python example works.
 
 A `console` block holds commands after `$ ` with their output below; a `python` block is run as a
-script, and a `text` block right after it is what it prints. Only `sh` blocks are not run. The steps
+script, or by pytest if it holds tests, and a `text` block right after it is what it prints. Only `sh` blocks are not run. The steps
 of a section run one after another in the same folder; a command that ends in ` &` stays while they do.
 """
 
@@ -24,6 +24,14 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
 Shown = TypeVar("Shown", list[str] | str, str | None)
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+TESTING = """
+import os, pathlib, sys, pytest
+pathlib.Path("test_readme_example.py").write_text(sys.argv[1], "utf-8")
+sys.exit(pytest.main(["-q", "-c", os.devnull, "-p", "no:asyncio", "test_readme_example.py"]))
+"""
+"""Runs a block of tests as a suite of its own."""
 
 
 class Step(NamedTuple):
@@ -55,7 +63,8 @@ def steps() -> dict[str, list[Step]]:
                     section.append(Step(line, command, output))
         elif kind == "python":
             output = after[2] if after[1] == "text" else None
-            section.append(Step(line, [sys.executable, "-W", "error", "-c", body], output))
+            script = ["-c", TESTING, body] if "\ndef test_" in body else ["-c", body]
+            section.append(Step(line, [sys.executable, "-W", "error", *script], output))
     return {heading: section for heading, section in found.items() if section}
 
 
@@ -128,6 +137,17 @@ def free_port() -> Callable[[Shown], Shown]:
         return shown
 
     return put
+
+
+def test_a_rate_limit_fails_the_example_as_the_readme_says(start) -> None:
+    (step,) = steps()["With pytest"]
+    *python, tests = step.command
+    harder = tests.replace('"expired_partial"', '"expired_partial,rate_limited"')
+    assert harder != tests
+    process = start(step._replace(command=[*python, harder]))
+    printed, _ = process.communicate(timeout=120)
+    assert "openai.RateLimitError" in printed
+    assert "1 failed, 2 passed" in printed
 
 
 def test_the_diagram_in_the_readme_is_the_table_in_the_code() -> None:
