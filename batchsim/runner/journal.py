@@ -4,9 +4,12 @@ Theory of operation. The journal is a SQLite database with one append-only table
 the disk (synchronous=FULL) when `append` returns, and several appended together are there all or
 not at all; nothing is ever changed or removed. What the job is at any moment is the fold of its
 entries (batchsim.runner.state), so a process that was killed is continued by simply reading them
-again. There is one writer: who opens a journal holds the lock of the job directory. Should a lock
-fail (it was copied, or its holder was stopped and thawed), the epoch still holds: each opening
-takes the next number, and only the latest opening can append.
+again. Where the service is gone with this process, as a simulated one in memory is, the disk is not
+waited for: after a power failure there is nothing to go on with.
+
+There is one writer: who opens a journal holds the lock of the job directory. Should a lock fail (it
+was copied, or its holder was stopped and thawed), the epoch still holds: each opening takes the
+next number, and only the latest opening can append.
 
 A file that is damaged, foreign or of a newer version is reported and left as it is.
 """
@@ -45,11 +48,15 @@ class Journal:
 
     It is a context manager that closes the database. `path` is made when it does not exist, for us
     alone to read. `rolls_back` keeps SQLite from sharing memory, which no network file system has.
+    `outlasts_power` is false where entries need not be on the disk once they are appended.
     """
 
-    def __init__(self, path: Path, *, rolls_back: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, rolls_back: bool = False, outlasts_power: bool = True
+    ) -> None:
         self._path = path
         self._mode = "DELETE" if rolls_back else "WAL"
+        self._synchronous = "FULL" if outlasts_power else "OFF"
         try:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             self._database = sqlite3.connect(path, isolation_level=None)
@@ -86,7 +93,7 @@ class Journal:
                 hint="continue the job with that version",
             )
         run(f"PRAGMA journal_mode = {self._mode}")
-        run("PRAGMA synchronous = FULL")
+        run(f"PRAGMA synchronous = {self._synchronous}")
         run("PRAGMA fullfsync = ON")
         run("PRAGMA checkpoint_fullfsync = ON")
         if not tables:

@@ -105,7 +105,11 @@ def run(
     try:
         with (
             directory.locked(network_files=policy.network_files),
-            Journal(directory.journal, rolls_back=policy.network_files) as journal,
+            Journal(
+                directory.journal,
+                rolls_back=policy.network_files,
+                outlasts_power=backend.lasts,
+            ) as journal,
         ):
             state = fold(journal.entries())
             has_begun = state.started is not None

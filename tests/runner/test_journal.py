@@ -101,6 +101,25 @@ def test_an_entry_is_on_the_disk_once_it_is_appended(tmp_path):
     assert synchronous == 2  # FULL: less loses commits when the power fails
 
 
+@pytest.mark.parametrize(("lasts", "expected"), [(True, 2), (False, 0)])
+def test_a_job_waits_for_the_disk_only_if_its_service_outlives_the_process(
+    build, monkeypatch, lasts, expected
+):
+    """What a simulated service holds in memory is gone when the power is; so may be its journal."""
+    found, append = set(), Journal.append
+
+    def look(journal, *entries, **options):
+        found.update(journal._database.execute("PRAGMA synchronous").fetchone())
+        append(journal, *entries, **options)
+
+    monkeypatch.setattr(Journal, "append", look)
+    backend = FakeBackend(pacing="quick")
+    assert not backend.lasts
+    backend.lasts = lasts
+    assert run(build.input([build.chat("a")]), backend, results=build.results).all_ok
+    assert found == {expected}
+
+
 def test_every_kind_of_entry_is_read_back_as_it_was_written(path):
     assert {type(entry).__name__ for entry in EVERY_KIND} == set(KINDS)
     with Journal(path) as journal:
