@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -244,7 +245,7 @@ def restore(path: str, ids: str = "planned") -> Facts:
     from batchsim.runner.assemble import assemble
     from batchsim.runner.collect import collect
     from batchsim.runner.content import ShardContent
-    from batchsim.runner.custom_ids import CustomIdSpool
+    from batchsim.runner.custom_ids import PIECE, CustomIdSpool
     from batchsim.runner.directory import JobDirectory
     from batchsim.runner.journal import Journal
     from batchsim.runner.plan import custom_ids_in
@@ -267,7 +268,9 @@ def restore(path: str, ids: str = "planned") -> Facts:
     spool = CustomIdSpool()
     if ids == "planned":
         for number in shards:
-            spool.add(number, list(read_ids(number)))
+            custom_ids = read_ids(number)
+            while some := list(islice(custom_ids, PIECE)):
+                spool.add(number, some)
             spool.finish(number)
     facts: Facts = {}
     with timed(facts):

@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import ClassVar
 
+import msgspec
+
 from batchsim.domain.batches import Usage
 
 
@@ -50,15 +52,13 @@ class Tally:
         return self.ok + self.failed + unrun
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """Something that happened to the job."""
 
     durable: ClassVar[bool] = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Started(Entry):
+class Started(Entry, frozen=True, kw_only=True):
     """The job begins. `run` is 128 random bits in hex, minted once: the name of the job remotely."""
 
     run: str
@@ -71,34 +71,30 @@ class Started(Entry):
     lines: int
     bytes: int
     """The size of the input."""
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = msgspec.field(default_factory=dict)
     """The user's own; ours are added to it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountChanged(Entry):
+class AccountChanged(Entry, frozen=True, kw_only=True):
     """Somebody said that another key is the same account's: the job goes on with it."""
 
     account: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShardEntry(Entry):
+class ShardEntry(Entry, frozen=True, kw_only=True):
     """Something that happened to one shard; shards are numbered from 1."""
 
     shard: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Skipped(Entry):
+class Skipped(Entry, frozen=True, kw_only=True):
     """So many invalid lines of the input are left out; `ranges` as in Planned, without bytes."""
 
     lines: int
     ranges: array[int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoundPlanned(Entry):
+class RoundPlanned(Entry, frozen=True, kw_only=True):
     """Lines that are worth another try are sent again, in the shards planned with this: all of them.
 
     `round` counts from 1.
@@ -107,18 +103,15 @@ class RoundPlanned(Entry):
     round: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CancelRequested(Entry):
+class CancelRequested(Entry, frozen=True, kw_only=True):
     """Somebody asked for the job to be cancelled: nothing more is sent, what is done is kept."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FinishBegun(Entry):
+class FinishBegun(Entry, frozen=True, kw_only=True):
     """The deadline nears: no more batches; what is left is asked for at the ordinary price."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finished(Entry):
+class Finished(Entry, frozen=True, kw_only=True):
     """The results are whole and on the disk.
 
     `tally` counts every line of the input once, by its last outcome; `quarantined` and `usage` are
@@ -130,8 +123,7 @@ class Finished(Entry):
     late: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Audited(Entry):
+class Audited(Entry, frozen=True, kw_only=True):
     """The list was compared with the journal.
 
     It has so many `batches` of the job; `strays` are the ids of those that the journal did not know.
@@ -141,8 +133,7 @@ class Audited(Entry):
     strays: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Elected(Entry):
+class Elected(Entry, frozen=True, kw_only=True):
     """Of all runners of the job the one in this place may create batches.
 
     Its oldest file is `file_id`, which is its claim; "" when somebody said that there is no other.
@@ -152,41 +143,36 @@ class Elected(Entry):
     file_id: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Placed(Entry):
+class Placed(Entry, frozen=True, kw_only=True):
     """Where this process works (JobDirectory.place)."""
 
     durable: ClassVar[bool] = False
     place: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoodBack(Entry):
+class StoodBack(Entry, frozen=True, kw_only=True):
     """Another runner may create batches: this process leaves that to it."""
 
     durable: ClassVar[bool] = False
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reconciled(Entry):
+class Reconciled(Entry, frozen=True, kw_only=True):
     """The lists were read by this process, and the journal has all that they show of ours."""
 
     durable: ClassVar[bool] = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surveyed(Entry):
+class Surveyed(Entry, frozen=True, kw_only=True):
     """A page of the list was taken in; the next comes after `cursor`, if there is one to read."""
 
     durable: ClassVar[bool] = False
     cursor: str | None = None
-    others: Mapping[str, int] = field(default_factory=dict)
+    others: Mapping[str, int] = msgspec.field(default_factory=dict)
     """The lines of others' unfinished batches on the page, by model."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delayed(Entry):
+class Delayed(Entry, frozen=True, kw_only=True):
     """A request for the job as a whole failed in a passing way: not again before `until`."""
 
     durable: ClassVar[bool] = False
@@ -194,8 +180,7 @@ class Delayed(Entry):
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Halted(Entry):
+class Halted(Entry, frozen=True, kw_only=True):
     """A request for the job as a whole was refused: this process leaves the job."""
 
     durable: ClassVar[bool] = False

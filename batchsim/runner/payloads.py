@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from decimal import Decimal
 from typing import Any
 
@@ -133,7 +132,7 @@ def _plain(value: Any) -> Any:
 
 def to_payload(entry: Entry) -> str:
     """The entry's fields as JSON text."""
-    values = {each.name: getattr(entry, each.name) for each in fields(entry)}
+    values = {name: getattr(entry, name) for name in entry.__struct_fields__}
     if "batch" in values:
         values["batch"] = values["batch"].to_object()
     return orjson.dumps(values, default=_plain).decode()

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from msgspec import structs
+
 from batchsim.runner.assemble import assemble
 from batchsim.runner.collect import ForeignResults, Gathered, collect
 from batchsim.runner.content import ShardContent
@@ -67,7 +69,7 @@ def next_round(work: Workplace) -> tuple[Entry, ...]:
         return RoundPlanned(round=round), *shards
     limits = replace(work.limits, requests_per_batch=AT_ONCE)
     shards = plan_round(_plans(work), work.directory, work.source, limits, round=round)
-    single = (replace(plan, origin=Origin.SYNCHRONOUS) for plan in shards)
+    single = (structs.replace(plan, origin=Origin.SYNCHRONOUS) for plan in shards)
     return RoundPlanned(round=round), *single
 
 

@@ -6,7 +6,6 @@ For entries in general see batchsim.runner.entries.
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from typing import ClassVar
@@ -39,8 +38,7 @@ class Origin(StrEnum):
     """Others made it, and of its lines only the custom_ids are known: they cannot be sent."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Planned(ShardEntry):
+class Planned(ShardEntry, frozen=True, kw_only=True):
     """Which lines of the input go into one batch together.
 
     `ranges` is flat, four numbers per run of neighbouring lines: the index of its first line
@@ -61,8 +59,7 @@ class Planned(ShardEntry):
     origin: Origin = Origin.OURS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Weighed(ShardEntry):
+class Weighed(ShardEntry, frozen=True, kw_only=True):
     """What the shard's lines ask for.
 
     `tokens` of prompt by estimate, and at most `most_prompt` of them and `most_output` of output;
@@ -74,20 +71,17 @@ class Weighed(ShardEntry):
     most_output: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Divided(ShardEntry):
+class Divided(ShardEntry, frozen=True, kw_only=True):
     """The shard was too large for its model's queue; its lines are in shards planned with this."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settled(ShardEntry):
+class Settled(ShardEntry, frozen=True, kw_only=True):
     """What the shard's batch has cost, in US dollars, by its usage."""
 
     usd: Decimal
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UploadIntended(ShardEntry):
+class UploadIntended(ShardEntry, frozen=True, kw_only=True):
     """The input file is about to be sent under a name that was never used before.
 
     `request_id` is the name of the request.
@@ -98,8 +92,7 @@ class UploadIntended(ShardEntry):
     request_id: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Uploaded(ShardEntry):
+class Uploaded(ShardEntry, frozen=True, kw_only=True):
     """The input file is there; `adopted` when it was found and no answer had come.
 
     `created_at` is the service's own time of it (unix seconds, 0 when it did not say): no batch
@@ -111,15 +104,13 @@ class Uploaded(ShardEntry):
     adopted: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UploadDropped(ShardEntry):
+class UploadDropped(ShardEntry, frozen=True, kw_only=True):
     """The intended upload has no file, or none that will be used: the next has another name."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateIntended(ShardEntry):
+class CreateIntended(ShardEntry, frozen=True, kw_only=True):
     """A batch is about to be asked for. Until its outcome is recorded one may exist.
 
     `request_id` is the name under which the request is sent.
@@ -131,71 +122,60 @@ class CreateIntended(ShardEntry):
     """The most that the batch can cost, in US dollars; None when that is not known."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateUnknown(ShardEntry):
+class CreateUnknown(ShardEntry, frozen=True, kw_only=True):
     """The request was sent, or may have been, and no answer came: a batch may exist."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateFenced(ShardEntry):
+class CreateFenced(ShardEntry, frozen=True, kw_only=True):
     """The input file was deleted while the outcome was unknown: a late request finds no file."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateSettled(ShardEntry):
+class CreateSettled(ShardEntry, frozen=True, kw_only=True):
     """No batch of unknown outcome was in the list for as long as one may take to appear there."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateLeft(ShardEntry):
+class CreateLeft(ShardEntry, frozen=True, kw_only=True):
     """The outcome stays unknown: a batch may exist, and the lines are not asked for again."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateRefused(ShardEntry):
+class CreateRefused(ShardEntry, frozen=True, kw_only=True):
     """No batch was made: the service said so, or the request never left."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateAbandoned(ShardEntry):
+class CreateAbandoned(ShardEntry, frozen=True, kw_only=True):
     """A batch of unknown outcome was not found and, as the policy allows, is given up."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Created(ShardEntry):
+class Created(ShardEntry, frozen=True, kw_only=True):
     """The batch exists; `adopted` when it was found and no answer had come."""
 
     batch: Batch
     adopted: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TwinSeen(ShardEntry):
+class TwinSeen(ShardEntry, frozen=True, kw_only=True):
     """The shard has this batch besides its own: new, or in another status than before."""
 
     batch: Batch
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observed(ShardEntry):
+class Observed(ShardEntry, frozen=True, kw_only=True):
     """The batch has another status or other files than before."""
 
     batch: Batch
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchGivenUp(ShardEntry):
+class BatchGivenUp(ShardEntry, frozen=True, kw_only=True):
     """The batch failed for a passing reason; the shard gets another one."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Downloaded(ShardEntry):
+class Downloaded(ShardEntry, frozen=True, kw_only=True):
     """A result file lies whole in the job directory."""
 
     source: Source
@@ -204,16 +184,14 @@ class Downloaded(ShardEntry):
     sha256: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DownloadDropped(ShardEntry):
+class DownloadDropped(ShardEntry, frozen=True, kw_only=True):
     """The result file in the job directory is not what it should be; it is fetched again."""
 
     source: Source
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileGone(ShardEntry):
+class FileGone(ShardEntry, frozen=True, kw_only=True):
     """The service has the batch but no longer the result file."""
 
     source: Source
@@ -221,8 +199,7 @@ class FileGone(ShardEntry):
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Collected(ShardEntry):
+class Collected(ShardEntry, frozen=True, kw_only=True):
     """Every line of the shard has its place. `again` of them are worth another try."""
 
     tally: Tally
@@ -230,15 +207,13 @@ class Collected(ShardEntry):
     differences: tuple[Difference, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CancelAsked(ShardEntry):
+class CancelAsked(ShardEntry, frozen=True, kw_only=True):
     """The service was asked to cancel the batch, and answered with it."""
 
     batch: Batch
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnswerIntended(ShardEntry):
+class AnswerIntended(ShardEntry, frozen=True, kw_only=True):
     """The line at that position of the shard is about to be asked for, without a batch."""
 
     position: int
@@ -246,8 +221,7 @@ class AnswerIntended(ShardEntry):
     """The most that the answer can cost, in US dollars; None when that is not known."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnswerSettled(ShardEntry):
+class AnswerSettled(ShardEntry, frozen=True, kw_only=True):
     """What the answer to the line has cost, in US dollars.
 
     `again` when it was no answer to keep: the line may be asked for once more.
@@ -258,30 +232,26 @@ class AnswerSettled(ShardEntry):
     again: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemoteDeleted(ShardEntry):
+class RemoteDeleted(ShardEntry, frozen=True, kw_only=True):
     """A file of the shard is no longer at the service."""
 
     file_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Looked(ShardEntry):
+class Looked(ShardEntry, frozen=True, kw_only=True):
     """We looked and nothing durable is new; `batch` holds the counts, if it is one that we saw."""
 
     durable: ClassVar[bool] = False
     batch: Batch | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Noticed(ShardEntry):
+class Noticed(ShardEntry, frozen=True, kw_only=True):
     """Word came from outside that something happened to the batch: look at once."""
 
     durable: ClassVar[bool] = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Postponed(ShardEntry):
+class Postponed(ShardEntry, frozen=True, kw_only=True):
     """A request failed in a passing way. Try again `until` then (unix seconds), not before."""
 
     durable: ClassVar[bool] = False
@@ -289,8 +259,7 @@ class Postponed(ShardEntry):
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Blocked(ShardEntry):
+class Blocked(ShardEntry, frozen=True, kw_only=True):
     """A request was refused in a way that waiting does not mend: this process leaves the shard."""
 
     durable: ClassVar[bool] = False

@@ -10,7 +10,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec import structs
 
 from batchsim.domain.lifecycle import Status
 from batchsim.errors import JournalError
@@ -145,7 +147,7 @@ class State:
             case Started():
                 self.started, self.started_at = entry, at
             case AccountChanged() if self.started is not None:
-                self.started = replace(self.started, account=entry.account)
+                self.started = structs.replace(self.started, account=entry.account)
             case Planned():
                 self.shards[entry.shard] = ShardState(entry, since=at)
                 self.counts.add(self.shards[entry.shard])

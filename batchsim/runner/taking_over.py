@@ -17,11 +17,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Self, cast
 
 import orjson
+from msgspec import structs
 
 from batchsim.backends import Backend
 from batchsim.domain.batch_errors import duplicate_custom_id, invalid_json_line
@@ -128,7 +129,7 @@ class Takeover:
         origin = found.origin
         if origin is Origin.ADOPTED and plan.fingerprint != found.digest:
             origin = Origin.REORDERED
-        return replace(plan, origin=origin)
+        return structs.replace(plan, origin=origin)
 
     def _add_new(self, builder: Builder, rules: InputRules, line: Line, source: Path) -> None:
         found = rules.check(line.number, line.content)

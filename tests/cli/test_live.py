@@ -4,6 +4,7 @@ import io
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 from rich.console import Console
 
 from batchsim.backends.fake import FakeBackend
@@ -77,7 +78,7 @@ def test_pace_and_time_left_are_shown(seen) -> None:
 def test_money_is_spent_or_unknown(seen) -> None:
     assert " $0.00" in drawn(seen[-1])
     last = seen[-1]
-    plan = replace(last.states[0].plan, model="gpt-never-heard-of")
+    plan = structs.replace(last.states[0].plan, model="gpt-never-heard-of")
     states = (replace(last.states[0], plan=plan), *last.states[1:])
     assert "spent: unknown" in drawn(replace(last, states=states))
 
