@@ -36,7 +36,7 @@ class Answers(NamedTuple):
     """The answers to several lines, in columns; `usage` is that of the good ones together."""
 
     status_codes: list[int]
-    bodies: list[str]
+    bodies: list[bytes]
     usage: Usage
 
     @classmethod
@@ -45,7 +45,7 @@ class Answers(NamedTuple):
         good = [answer.usage for answer in answers if is_good(answer.status_code)]
         return cls(
             [answer.status_code for answer in answers],
-            [answer.body for answer in answers],
+            [answer.body.encode("ascii") for answer in answers],
             Usage(*map(sum, zip(*good, strict=True))),
         )
 

@@ -11,18 +11,18 @@ from collections.abc import Sequence
 from functools import lru_cache
 from itertools import accumulate, chain
 from json.encoder import encode_basestring_ascii as quote
-from operator import add, itemgetter, sub
+from operator import add, sub
 from typing import NamedTuple
 
 from batchsim.domain.batches import Usage
 from batchsim.domain.lines import RequestLines
-from batchsim.pricing.tokens import MESSAGE_TOKENS, estimate_prompt_tokens, estimate_tokens
+from batchsim.pricing.tokens import MESSAGE_TOKENS, estimate_each, estimate_prompt_tokens
 from batchsim.responders import ENTROPY, Answers
 from batchsim.responders.chat import CHOICE, COMPLETION, MESSAGE
 from batchsim.responders.chat_manner import Style, common_manner
 from batchsim.responders.chat_refusals import ROLES
 from batchsim.responders.entropy import base62
-from batchsim.responders.replies import cached_tokens, echo, reasoning_tokens
+from batchsim.responders.replies import SMALLEST_CACHED, cached_tokens, echo, reasoning_tokens
 
 _LETTERS = 29
 """How long the varying part of an id is."""
@@ -36,31 +36,29 @@ def respond_together(lines: RequestLines, moments: Sequence[int], entropy: bytes
     prompts = _prompts(lines)
     if prompts is None or max(prompts.tokens) > manner.longest_prompt:
         return None
-    each = [entropy[at : at + ENTROPY] for at in range(0, len(entropy), ENTROPY)]
+    parts = [entropy[at : at + ENTROPY] for at in range(0, len(entropy), ENTROPY)]
     texts = list(map(echo, prompts.last))
-    thought = [0] * len(texts)
+    thought = cached = [0] * len(texts)
     if manner.style.is_reasoning:
-        thought = [reasoning_tokens(manner.effort, one) for one in each]
-    spoken = list(map(add, map(estimate_tokens, texts), thought))
+        thought = [reasoning_tokens(manner.effort, part) for part in parts]
+    if max(prompts.tokens) >= SMALLEST_CACHED:
+        cached = list(map(cached_tokens, prompts.tokens, parts))
+    spoken = list(map(add, estimate_each(texts), thought))
     if manner.limit is not None and max(spoken) > manner.limit:
         return None
-    cached = list(map(cached_tokens, prompts.tokens, each))
-    letters = base62(entropy)
-    template = _template(manner.style)
-    bodies = [
-        template % varying
-        for varying in zip(
-            [letters[at : at + _LETTERS] for at in range(0, len(letters), ENTROPY)],
-            moments,
-            map(quote, texts),
-            prompts.tokens,
-            spoken,
-            map(add, prompts.tokens, spoken),
-            cached,
-            thought,
-            strict=True,
-        )
-    ]
+    letters = base62(entropy).encode()
+    varying = zip(
+        [letters[at : at + _LETTERS] for at in range(0, len(letters), ENTROPY)],
+        moments,
+        map(str.encode, map(quote, texts)),
+        prompts.tokens,
+        spoken,
+        map(add, prompts.tokens, spoken),
+        cached,
+        thought,
+        strict=True,
+    )
+    bodies = list(map(_template(manner.style).__mod__, varying))
     usage = Usage(sum(prompts.tokens), sum(spoken), sum(cached), sum(thought))
     return Answers([200] * len(bodies), bodies, usage)
 
@@ -81,13 +79,13 @@ def _prompts(lines: RequestLines) -> _Prompts | None:
     if set(map(type, messages)) != {dict} or set(map(len, messages)) != {2}:
         return None
     try:
-        roles = list(map(itemgetter("role"), messages))
-        contents = list(map(itemgetter("content"), messages))
+        roles = [message["role"] for message in messages]
+        contents = [message["content"] for message in messages]
     except KeyError:
         return None
-    ends = list(accumulate(map(len, conversations)))
-    if set(map(type, chain(contents, roles))) != {str} or not set(roles).issubset(ROLES):
+    if {*map(type, contents), *map(type, roles)} != {str} or not set(roles).issubset(ROLES):
         return None
+    ends = list(accumulate(map(len, conversations)))
     last = [contents[end - 1] for end in ends]
     if "" in last or {roles[end - 1] for end in ends} != {"user"}:
         return None
@@ -99,17 +97,18 @@ def _tokens(lines: RequestLines, contents: list[str], ends: list[int]) -> list[i
     parameters = {**lines.bodies[0], "messages": []}  # the same in all
     first = lines.part(0, 1)._replace(bodies=[parameters]).requests()[0]
     besides = estimate_prompt_tokens(first)
-    sums = list(accumulate([MESSAGE_TOKENS + estimate_tokens(each) for each in contents]))
+    sums = list(accumulate([MESSAGE_TOKENS + each for each in estimate_each(contents)]))
     at_ends = [sums[end - 1] for end in ends]
     return [besides + each for each in map(sub, at_ends, [0, *at_ends])]
 
 
 @lru_cache(maxsize=256)
-def _template(style: Style) -> str:
+def _template(style: Style) -> bytes:
     """An answer with gaps: id, moment, text, and tokens of prompt, answer, both, cache, and thought."""
-    gap = "%s"
+    text, number = "%b", "%d"
     model, logprobs, fingerprint = (
         each.replace("%", "%%") for each in (style.model, style.logprobs, style.fingerprint)
     )
-    choice = CHOICE % (0, MESSAGE % gap, logprobs, "stop")
-    return COMPLETION % (gap, gap, model, choice, gap, gap, gap, gap, gap, fingerprint)
+    choice = CHOICE % (0, MESSAGE % text, logprobs, "stop")
+    numbers = [number] * 5
+    return (COMPLETION % (text, number, model, choice, *numbers, fingerprint)).encode("ascii")

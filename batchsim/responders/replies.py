@@ -9,6 +9,9 @@ from batchsim.pricing.tokens import estimate_tokens
 MARK = "[simulated]"
 """How every simulated text begins."""
 
+SMALLEST_CACHED = 1024
+"""So many tokens a prompt has at least that can come from the cache (API reference)."""
+
 EXCERPT_CHARACTERS = 80
 """How much of a prompt an answer repeats."""
 
@@ -59,7 +62,7 @@ def cached_tokens(prompt_tokens: int, entropy: bytes) -> int:
     0 or a multiple of 128 from 1,024 on, in about one of a hundred prompts that are long enough
     (observed).
     """
-    if prompt_tokens < 1024 or entropy[63] % 100:
+    if prompt_tokens < SMALLEST_CACHED or entropy[63] % 100:
         return 0
     return prompt_tokens // 128 * 128
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 import tempfile
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO, cast
 
-from batchsim.jsonl import read_at
+from batchsim.jsonl import read_all_at, read_at
 
 BLOCK = 1 << 16
 """How many bytes wait in memory until they go to the file."""
@@ -52,6 +52,13 @@ class Spool:
             return read_at(self._file, start, length)
         start -= self._in_file
         return bytes(self._waiting[start : start + length])
+
+    def read_all(self, starts: Sequence[int], lengths: Sequence[int]) -> list[bytes]:
+        """The same for many pieces."""
+        if self._file is None:
+            return list(map(self.read, starts, lengths))
+        self._empty(self._file)
+        return read_all_at(self._file, starts, lengths)
 
     def close(self) -> None:
         """Forget everything."""

@@ -56,10 +56,10 @@ TIMED_OUT = Answer(
 """What a line gets, in the place of a response, once the model took too long (code documented)."""
 
 _ANSWERED = (
-    '"custom_id": %s, "response": {"status_code": %s, "request_id": "%s", "body": %s}, '
-    '"error": null}\n'
+    b'"custom_id": %b, "response": {"status_code": %d, "request_id": "%b", "body": %b}, '
+    b'"error": null}\n'
 )
-_UNANSWERED = '"custom_id": %s, "response": null, "error": %s}\n'
+_UNANSWERED = b'"custom_id": %b, "response": null, "error": %b}\n'
 
 _MOST_TOGETHER = 128
 _LARGEST_STRETCH = 1 << 18
@@ -71,15 +71,20 @@ class Work:
     """What a batch has to do: where its lines are, and in which order they finish.
 
     `offsets` are those of its lines in the input, then the end of the last. `order` holds the
-    line indices, from 0, in the order of finishing, and `finished_at` says when the one at a place
-    of that order finishes, in unix seconds.
+    line indices, from 0, in the order of finishing; the first can begin at `started`, in unix
+    seconds, and the last finishes after `seconds`.
     """
 
     number: int
     open_input: Callable[[], BinaryIO]
     offsets: array[int]
     order: array[int]
-    finished_at: Callable[[int], float]
+    started: float
+    seconds: float
+
+    def finished_at(self, place: int) -> float:
+        """When the line at that place of the order finishes, in unix seconds."""
+        return self.started + self.seconds * (place + 1) / len(self.order)
 
 
 class Execution:
@@ -170,7 +175,7 @@ class Execution:
         answers = self._answers(lines, places)
         texts = self._texts(lines, answers)
         lengths = list(map(len, texts))
-        start = self._spool.append("".join(texts).encode("ascii"))
+        start = self._spool.append(b"".join(texts))
         self._starts[begin:end] = array("Q", list(accumulate(lengths, initial=start))[:-1])
         self._lengths[begin:end] = array("I", lengths)
         good = bytes(map(is_good, answers.status_codes))
@@ -189,12 +194,12 @@ class Execution:
         occasions = map(Occasion, moments, parts)
         return Answers.of(list(map(self._answer, places, lines.requests(), occasions)))
 
-    def _texts(self, lines: RequestLines, answers: Answers) -> list[str]:
+    def _texts(self, lines: RequestLines, answers: Answers) -> list[bytes]:
         """What the result lines hold, from the custom_id on."""
         width = self._request_ids.width
-        request_ids = self._request_ids(lines.number, len(lines.contents)).decode()
+        request_ids = self._request_ids(lines.number, len(lines.contents))
         columns = zip(
-            map(encode_basestring_ascii, lines.custom_ids),
+            map(str.encode, map(encode_basestring_ascii, lines.custom_ids)),
             answers.status_codes,
             [request_ids[at : at + width] for at in range(0, len(request_ids), width)],
             answers.bodies,
@@ -232,14 +237,12 @@ class Execution:
             None,
         )
 
-    def outcome(self, index: int) -> bytes | None:
-        """The result line from `"custom_id"` on; None when the line was not run."""
-        length = self._lengths[index]
-        return self._spool.read(self._starts[index], length) if length else None
-
-    def has_run(self, index: int) -> bool:
-        """Whether the line has run, well or badly."""
-        return self._lengths[index] > 0
+    def outcomes(self, indices: Sequence[int]) -> list[bytes]:
+        """The result lines from `"custom_id"` on; an empty one for a line that was not run."""
+        starts, lengths = self._starts, self._lengths
+        return self._spool.read_all(
+            [starts[index] for index in indices], [lengths[index] for index in indices]
+        )
 
     def custom_ids(self, indices: Iterable[int]) -> Iterator[str]:
         """The custom_ids of some lines, read from the input one by one."""

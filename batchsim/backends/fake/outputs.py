@@ -36,6 +36,10 @@ NEVER_RUN = {
 """The error of a line that never ran, by how its batch ended (API reference, observed)."""
 
 _BLOCK = 1 << 18
+_TOGETHER = 64
+"""So many lines are written in one step."""
+
+_RESULT = b'{"id": "batch_req_%b%b", %b'
 
 
 class Written(NamedTuple):
@@ -120,32 +124,44 @@ class Results:
             output = _ResultFile(stack.enter_context(store.draft()))
             errors = _ResultFile(stack.enter_context(store.draft()))
             good = self._execution.good
-            for index, line in self._lines():
-                if not good[index]:
-                    errors.add(line)
-                elif self._faults:
-                    self._add_spoilt(index, line, output, errors)
-                else:
-                    output.add(line)
+            for indices, lines in self._stretches():
+                if 0 not in map(good.__getitem__, indices) and not self._faults:
+                    output.add(lines)
+                    continue
+                for index, line in zip(indices, lines, strict=True):
+                    if not good[index]:
+                        errors.add([line])
+                    elif self._faults:
+                        self._add_spoilt(index, line, output, errors)
+                    else:
+                        output.add([line])
             return output.keep(output_key), errors.keep(error_key)
 
-    def _lines(self) -> Iterator[tuple[int, bytes]]:
-        """Each line with its id, which says when it was written."""
-        lines = len(self._sequence)
+    def _stretches(self) -> Iterator[tuple[Sequence[int], list[bytes]]]:
+        """The lines, each with its id, which says when it was written, and their indices."""
+        count = len(self._sequence)
         begin, pace = self._begin, self._pace
-        moments = moments_in_hex([begin + pace * place for place in range(1, lines + 1)])
+        moments = moments_in_hex([begin + pace * place for place in range(1, count + 1)])
         draws = self._draws.per_line("result id", self._number, size=8)
-        chances = draws.written(chances_in_hex)(0, lines)
-        execution, sequence = self._execution, self._sequence
-        never_run = execution.custom_ids(i for i in sequence if not execution.has_run(i))
-        for place, index in enumerate(sequence):
-            outcome = execution.outcome(index) or self._never_run(next(never_run))
-            at, chance = 16 * place, 16 * index
-            yield (
-                index,
-                b'{"id": "batch_req_%b%b", %b'
-                % (moments[at : at + 16], chances[chance : chance + 16], outcome),
+        chances = draws.written(chances_in_hex)(0, count)
+        for start in range(0, count, _TOGETHER):
+            indices = self._sequence[start : start + _TOGETHER]
+            outcomes = self._execution.outcomes(indices)
+            if b"" in outcomes:
+                outcomes = self._with_those_never_run(indices, outcomes)
+            end = start + len(indices)
+            columns = zip(
+                [moments[at : at + 16] for at in range(16 * start, 16 * end, 16)],
+                [chances[16 * index : 16 * index + 16] for index in indices],
+                outcomes,
+                strict=True,
             )
+            yield indices, list(map(_RESULT.__mod__, columns))
+
+    def _with_those_never_run(self, indices: Sequence[int], outcomes: list[bytes]) -> list[bytes]:
+        never_run = (index for index, each in zip(indices, outcomes, strict=True) if not each)
+        custom_ids = self._execution.custom_ids(never_run)
+        return [each or self._never_run(next(custom_ids)) for each in outcomes]
 
     def _never_run(self, custom_id: str) -> bytes:
         code, message = NEVER_RUN[self._ending]
@@ -164,9 +180,9 @@ class Results:
             if each.hits(self._number, index + 1, custom_id, self._draws)
         }
         if "in_both" in hits:
-            errors.add(line)
+            errors.add([line])
         if "foreign" in hits:
-            output.add(_renamed(line, custom_id, f"{custom_id}-{self._number}-not-asked-for"))
+            output.add([_renamed(line, custom_id, f"{custom_id}-{self._number}-not-asked-for")])
         if "missing" in hits:
             return
         if "blank" in hits:
@@ -175,9 +191,9 @@ class Results:
             line = b'%b, "response": %b, "error": null}\n' % (head, blank)
         if "cut" in hits:
             line = line[: len(line) // 2] + b"\n"
-        output.add(line)
+        output.add([line])
         if "doubled" in hits:
-            output.add(line)
+            output.add([line])
 
 
 def _renamed(line: bytes, custom_id: str, other: str) -> bytes:
@@ -193,9 +209,9 @@ class _ResultFile:
         self._bytes = 0
         self._lines = 0
 
-    def add(self, line: bytes) -> None:
-        self._waiting.append(line)
-        self._waiting_bytes += len(line)
+    def add(self, lines: list[bytes]) -> None:
+        self._waiting += lines
+        self._waiting_bytes += sum(map(len, lines))
         if self._waiting_bytes >= _BLOCK:
             self._flush()
 

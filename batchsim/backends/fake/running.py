@@ -45,16 +45,13 @@ class Running:
         """An execution of the batch's lines, which start at a time and lie at those offsets."""
         number = record.number
         identifier = record.batch.input_file_id
-        running = running_time(number, lines, behaviour)
-
-        def finished_at(place: int) -> float:
-            return started + running * (place + 1) / lines
+        seconds = running_time(number, lines, behaviour)
 
         def open_input() -> BinaryIO:
             return self._store.open_content(identifier)
 
         order = behaviour.draws.order("order", number, lines)
-        work = Work(number, open_input, offsets, order, finished_at)
+        work = Work(number, open_input, offsets, order, started, seconds)
         return Execution(work, behaviour)
 
     def begin(self, record: BatchRecord, execution: Execution) -> None:
