@@ -13,6 +13,7 @@ from batchsim.cli.registry import registered
 from batchsim.cli.table import Column
 from batchsim.domain.limits import HOUR
 from batchsim.errors import JournalError
+from batchsim.runner.report import unfound
 from batchsim.runner.search import listed_since
 
 if TYPE_CHECKING:
@@ -90,16 +91,18 @@ def leftovers(backend: Backend) -> Iterator[Leftover]:
             file_id = getattr(batch, f"{kind}_file_id")
             if file_id:
                 by_file[file_id] = (kind, batch)
-    finished = _finished_runs()
+    lacking = _lacking()
+    unfound_files = set().union(*filter(None, lacking.values()))
     now = backend.clock.now()
     for file in listed_since(lambda after: backend.list_files(after=after)):
         known = by_file.get(file.id)
         if known is not None:
             kind, batch = known
-            yield Leftover(file, kind, _run_of(batch), _need(batch, finished))
+            yield Leftover(file, kind, _run_of(batch), _need(batch, lacking))
         elif file.purpose == "batch" and file.filename.startswith(OUR_PREFIX):
             is_young = file.created_at > now - HOUR
-            yield Leftover(file, "input", None, Need.YOUNG if is_young else Need.NONE)
+            need = Need.UNFINISHED if file.id in unfound_files else Need.NONE
+            yield Leftover(file, "input", None, Need.YOUNG if is_young else need)
 
 
 def _ours(backend: Backend) -> list[Batch]:
@@ -111,30 +114,35 @@ def _run_of(batch: Batch) -> str | None:
     return (batch.metadata or {}).get("bs_run")
 
 
-def _need(batch: Batch, finished: Mapping[str, bool]) -> Need:
-    """Whether a file of the batch may go; `finished` tells of the runs known on this machine."""
+def _need(batch: Batch, lacking: Mapping[str, set[str] | None]) -> Need:
+    """Whether a file of the batch may go; `lacking` tells of the runs known on this machine."""
     run = _run_of(batch)
     if not batch.status.is_terminal:
         return Need.RUNNING
     if run is None:
         return Need.NONE  # a trial of `doctor`
-    if run not in finished:
+    if run not in lacking:
         return Need.ELSEWHERE
-    if not finished[run]:
-        return Need.UNFINISHED
-    return Need.NONE
+    files = lacking[run]
+    is_lacking = files is None or batch.input_file_id in files
+    return Need.UNFINISHED if is_lacking else Need.NONE
 
 
-def _finished_runs() -> dict[str, bool]:
-    """The runs of this user's jobs, and whether their results lie whole on the disk."""
-    runs: dict[str, bool] = {}
+def _lacking() -> dict[str, set[str] | None]:
+    """The runs of this user's jobs, and the input files whose results they lack.
+
+    None stands for all of them, as long as the results of the job do not lie whole on the disk.
+    Then these are the files of batches that the job ended without and that may turn up.
+    """
+    runs: dict[str, set[str] | None] = {}
     for entry in registered():
         job = Job(entry.path)
         if not job.exists:
             continue
         try:
             with job.reading() as follower:
-                started, finished = follower.state.started, follower.state.finished
+                state = follower.state
+                started, finished = state.started, state.finished
         except JournalError:
             continue
         if started is not None:
@@ -142,5 +150,8 @@ def _finished_runs() -> dict[str, bool]:
             is_whole = (
                 finished is not None and path.is_file() and path.stat().st_size == finished.bytes
             )
-            runs[started.run] = runs.get(started.run, True) and is_whole
+            if not is_whole:
+                runs[started.run] = None
+            else:
+                runs.setdefault(started.run, set(unfound(state.shards.values()).values()))
     return runs

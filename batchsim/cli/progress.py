@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Self
 
 import click
@@ -78,6 +79,8 @@ class Display:
             click.echo(f"  {shown(reason, LONGEST)}", err=True)
         for oddity in oddities(report):
             click.echo(shown(oddity, LONGEST), err=True)
+        for text in unfound_batches(report.unfound):
+            click.echo(shown(text, LONGEST), err=True)
 
 
 def plain_line(progress: Progress, text: str, left: str) -> str:
@@ -103,6 +106,9 @@ def summary(report: Report) -> str:
 MOST_ODDITIES = 20
 """So many differences are told one by one."""
 
+MOST = 5
+"""So many batches that were not found are told one by one."""
+
 
 def oddities(report: Report) -> Iterator[str]:
     """What was not as it should be, one line each."""
@@ -121,6 +127,20 @@ def oddities(report: Report) -> Iterator[str]:
         were = "was" if report.quarantined == 1 else "were"
         folder = report.ledger.parent / "shards"
         yield f"{have_no_place} in the results {were} set aside in {folder}"
+
+
+def unfound_batches(files: Mapping[int, str]) -> Iterator[str]:
+    """That batches may exist which the job ended without, and how to have their results."""
+    if not files:
+        return
+    told = ", ".join(f"{file} (shard {number})" for number, file in islice(files.items(), MOST))
+    more = f" and {len(files) - MOST:,} more" if len(files) > MOST else ""
+    yield f"batches that were not found may exist and run, over the input files {told}{more}"
+    one = next(iter(files.values()))
+    yield (
+        "hint: if one turns up in `batchsim batches list`, its results are had by `batchsim adopt "
+        f"--real --alone --input-file-id {one} -o late.jsonl`"
+    )
 
 
 def _live(outlook: Outlook) -> LiveDisplay:

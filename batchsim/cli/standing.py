@@ -28,6 +28,7 @@ from batchsim.cli.shards import (
 from batchsim.cli.table import details, table
 from batchsim.runner.entries import Tally
 from batchsim.runner.pace import History
+from batchsim.runner.report import unfound
 
 if TYPE_CHECKING:
     from batchsim.cli.job import Follower, Job
@@ -80,6 +81,7 @@ def job_object(follower: Follower, *, with_shards: bool = False) -> dict[str, An
         "done": progress.done,
         "failed": progress.failed,
         "outcomes": _outcomes(finished.tally) if finished else None,
+        "unfound": unfound(progress.states),
         "rounds": state.round,
         "shards": progress.shards,
         "batches": dict(progress.batches),

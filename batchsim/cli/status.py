@@ -22,7 +22,9 @@ def status(*, name: str | None, show_all: bool, as_json: bool) -> int:
     """
     from batchsim.cli.job import find_job
     from batchsim.cli.output import print_json
+    from batchsim.cli.progress import unfound_batches
     from batchsim.cli.standing import STOPPED, description, how_to_go_on, job_object, state_of
+    from batchsim.runner.report import unfound
 
     with find_job(name).reading() as follower:
         if as_json:
@@ -30,6 +32,8 @@ def status(*, name: str | None, show_all: bool, as_json: bool) -> int:
             return ALL_GOOD
         for line in description(follower, None if show_all else SHARDS_SHOWN):
             click.echo(line)
+        for text in unfound_batches(unfound(follower.progress().states)):
+            click.echo(text, err=True)
         if state_of(follower) == STOPPED:
             how_to_go_on(follower)
     return ALL_GOOD

@@ -24,6 +24,7 @@ from batchsim.runner.directory import JobDirectory
 from batchsim.runner.entries import Started
 from batchsim.runner.journal import Journal
 from batchsim.runner.naming import job_of, new_run
+from batchsim.runner.policy import Policy
 from batchsim.runner.report import Report
 from batchsim.runner.run import run
 from batchsim.runner.search import listed_since
@@ -64,6 +65,7 @@ def adopt(
     limits: Limits | None = None,
     supports: Callable[[str], bool] | None = None,
     tell: Callable[[Adopted], object] | None = None,
+    policy: Policy | None = None,
     **options: Any,
 ) -> Report:
     """Take over batches, and finish them as a job.
@@ -71,6 +73,7 @@ def adopt(
     - `source`: the input from which the batches were made. The results are in its order, and lines
       that no batch holds are sent. Without it the input is put together from the batches' own.
     - `tell` is called with what was taken over, before anything is sent.
+    - `policy`: with `alone`, batches of a job of our own are taken over as well.
     - Everything else is as for `batchsim.runner.run.run`. A job that was begun is continued.
 
     Raises UsageError when there are no such batches, or when they cannot be one job.
@@ -82,7 +85,7 @@ def adopt(
                 f"{results} exists and belongs to no job in {directory.path}",
                 hint="name another file for the results, or move this one away",
             )
-        batches = find(sought, backend)
+        batches = find(sought, backend, alone=policy is not None and policy.alone)
         with (
             directory.locked(),
             Takeover(backend, batches, limits or backend.limits) as takeover,
@@ -97,12 +100,16 @@ def adopt(
         job=directory.path,
         limits=limits,
         supports=supports,
+        policy=policy,
         **options,
     )
 
 
-def find(sought: Sought, backend: Backend) -> list[Batch]:
-    """The batches, oldest first; those of one second as they were named, or listed. Raises UsageError when one is not there or is a job's of ours."""
+def find(sought: Sought, backend: Backend, *, alone: bool = False) -> list[Batch]:
+    """The batches, oldest first; those of one second as they were named, or listed.
+
+    Raises UsageError when one is not there; or is a job's of ours, unless nobody else is at work.
+    """
     found = {}
     for identifier in sought.ids:
         try:
@@ -121,10 +128,11 @@ def find(sought: Sought, backend: Backend) -> list[Batch]:
             "there is no such batch", hint="`batchsim batches list` shows those that there are"
         )
     for batch in found.values():
-        if "bs_run" in (batch.metadata or {}):
+        if "bs_run" in (batch.metadata or {}) and not alone:
             raise UsageError(
                 f"{batch.id} belongs to a job of batchsim's own, which may be at work on it",
-                hint="continue that job with the command that began it",
+                hint="continue that job with the command that began it; if it has ended without "
+                "this batch, say so with --alone",
             )
     return sorted(found.values(), key=lambda batch: batch.created_at)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
@@ -156,6 +156,8 @@ class Report:
     late: int
     differences: Mapping[int, tuple[Difference, ...]]
     """By shard; a shard without any is absent."""
+    unfound: Mapping[int, str]
+    """Batches that may exist and were not found when the job ended: their input files by shard."""
 
     @property
     def all_ok(self) -> bool:
@@ -193,7 +195,17 @@ def report(state: State, results: Path, ledger: Path) -> Report:
         differences={
             number: shard.differences for number, shard in shards.items() if shard.differences
         },
+        unfound=unfound(shards.values()),
     )
+
+
+def unfound(shards: Iterable[ShardState]) -> dict[int, str]:
+    """The input files, by shard, of batches that may exist and that the job ended without."""
+    return {
+        shard.plan.shard: shard.uploads[-1]
+        for shard in shards
+        if shard.is_left and shard.batch is None
+    }
 
 
 def progress(state: State, now: float, news: News | None = None) -> Progress:

@@ -17,7 +17,7 @@ INPUT = Path(__file__).parents[2] / "fixtures" / "demo" / "input.jsonl"
 KEYS = {
     "job", "state", "service", "run", "input", "results", "command", "begun_at", "updated_at",
     "finished_at", "lines", "done", "failed", "outcomes", "rounds", "shards", "batches", "usage",
-    "spent_usd", "reserved_usd", "seconds_left",
+    "spent_usd", "reserved_usd", "seconds_left", "unfound",
 }  # fmt: skip
 SHARD_KEYS = {
     "shard", "batch_id", "endpoint", "model", "stage", "status", "lines", "done", "failed",

@@ -201,6 +201,7 @@ def test_lines_of_a_batch_that_may_exist_are_not_asked_for_and_hold_up_no_others
     assert {r["error"]["code"] for r in build.records() if r["error"]} == {"outcome_unknown"}
     assert not {f"text {n}" for n in range(5, 10)} & set(backend.asked)
     assert (report.ok, report.failed) == (5, 5)
+    assert list(report.unfound) == [2]
     again = run(build.source, backend, results=build.results, policy=finishing(deadline=6 * HOUR))
     assert again == report
     assert set(backend.asked.values()) == {1}
