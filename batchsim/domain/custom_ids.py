@@ -99,13 +99,15 @@ class _Digests:
             len(new) < len(custom_ids)
             or len(recent) + len(new) >= _GENERATION
             or not recent.isdisjoint(new)
-            or [
-                digest
-                for digest in new
-                if seen[digest >> 3 & mask] & 1 << (digest & 7)
-                and seen[digest >> 35 & mask] & 1 << (digest >> 32 & 7)
-            ]
         ):
+            return False
+        perhaps_older = [
+            digest
+            for digest in new
+            if seen[digest >> 3 & mask] & 1 << (digest & 7)
+            and seen[digest >> 35 & mask] & 1 << (digest >> 32 & 7)
+        ]
+        if any(map(self._is_older, perhaps_older)):
             return False
         recent |= new
         return True

@@ -36,6 +36,20 @@ def test_an_id_is_known_again_after_the_memory_was_made_smaller(length, monkeypa
     assert not any(seen.add(each) for each in ids)
 
 
+def test_neighbours_that_are_new_are_taken_in_at_one_step_however_many_came_before(monkeypatch):
+    """But where a generation ends: that the filter is sometimes wrong must cost nothing."""
+    monkeypatch.setattr(batchsim.domain.custom_ids, "FEW", 100)
+    monkeypatch.setattr(batchsim.domain.custom_ids, "_GENERATION", 1_024)
+    seen, refused = CustomIds(), 0
+    for begin in range(0, 50_000, 100):
+        together = [f"id-{number}" for number in range(begin, begin + 100)]
+        if not seen.add_all(together):
+            refused += 1
+            assert all(seen.add(each) for each in together)
+        assert not seen.add_all(together[50:51])
+    assert refused <= 1 + 50_000 // 1_024
+
+
 @given(st.lists(st.integers(0, 60), max_size=300))
 def test_digests_of_several_generations_are_known_again(numbers):
     with pytest.MonkeyPatch.context() as patch:
