@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
@@ -194,6 +195,30 @@ class Prompt(Protocol):
 
     def file_at_once(self, file_id: str) -> File | None:
         """As `batch_at_once`, for `retrieve_file`."""
+        ...
+
+
+class Reception(Protocol):
+    """A content that is being taken in. Until it is kept nobody else can see it."""
+
+    def write(self, data: bytes, /) -> object:
+        """Append `data`. Raises Refused when no file may be so large."""
+        ...
+
+    def keep(self, *, filename: str, purpose: str, expires_after: int | None = None) -> File:
+        """As `upload_file` of all that was written. Nothing may be written afterwards."""
+        ...
+
+
+@runtime_checkable
+class Receives(Protocol):
+    """What a backend may be besides: one that takes a content in before it is told what it is."""
+
+    def receiving(self) -> AbstractContextManager[Reception] | None:
+        """What takes a content in, dropped unless it is kept before the block ends.
+
+        None when the content must be there whole: then it goes to `upload_file`.
+        """
         ...
 
 

@@ -80,7 +80,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Some bytes have come."""
-        if data in self._looks and self._answer_again(self._looks[data]):
+        look = self._looks.get(data) if len(data) <= LONGEST_LOOK else None
+        if look is not None and self._answer_again(look):
             return
         was_in_head, was_between = self._in_head, self._is_between
         self._begun = 0

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, BinaryIO, cast
 
+from batchsim.backends import Backend, Receives, Reception
 from batchsim.domain.files import File
 from batchsim.errors import Refused
 from batchsim.wire import parse, ranges, render
-from batchsim.wire.form import read_upload
+from batchsim.wire.form import KEPT_IN_MEMORY, read_form
 from batchsim.wire.message import Response
 from batchsim.wire.render import Profile
 from batchsim.wire.routes import Call, Operation, Route, Showing
@@ -16,18 +19,45 @@ from batchsim.wire.routes import Call, Operation, Route, Showing
 
 def upload(call: Call) -> Response:
     """`POST /v1/files`."""
-    with read_upload(call.request) as form:
+    with _reception(call.backend) as reception:
+        form = read_form(call.request, reception.write)
         purpose = form.fields.get("purpose")
         if purpose is None:
             raise Refused("'purpose' is a required property", param="purpose")
         file = call.ask(
-            call.backend.upload_file,
-            cast(BinaryIO, form.content),
+            reception.keep,
             filename=form.filename,
             purpose=purpose,
             expires_after=_lifetime(form.fields),
         )
     return render.pretty_line(render.file_object(file, call.profile, uploaded=True))
+
+
+def _reception(backend: Backend) -> AbstractContextManager[Reception]:
+    """What takes a content in: the backend itself, where it can, else a temporary file."""
+    direct = backend.receiving() if isinstance(backend, Receives) else None
+    return _put_aside(backend) if direct is None else direct
+
+
+@contextmanager
+def _put_aside(backend: Backend) -> Iterator[Reception]:
+    with tempfile.SpooledTemporaryFile(max_size=KEPT_IN_MEMORY) as content:
+        yield _PutAside(backend, cast(BinaryIO, content))
+
+
+class _PutAside:
+    """A content that the backend gets when it is whole: only then is it known what it is for."""
+
+    def __init__(self, backend: Backend, content: BinaryIO) -> None:
+        self._backend = backend
+        self._content = content
+        self.write = content.write
+
+    def keep(self, *, filename: str, purpose: str, expires_after: int | None = None) -> File:
+        self._content.seek(0)
+        return self._backend.upload_file(
+            self._content, filename=filename, purpose=purpose, expires_after=expires_after
+        )
 
 
 def list_(call: Call) -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, Any, NamedTuple
 
@@ -44,6 +44,16 @@ PLAIN_ENCODINGS = ("binary", "8bit", "7bit")
 KEPT_IN_MEMORY = 1 << 18
 
 
+Write = Callable[[bytes], object]
+
+
+class Form(NamedTuple):
+    """What a form holds besides the content of its file, its fields as text."""
+
+    filename: str
+    fields: Mapping[str, str]
+
+
 class Upload(NamedTuple):
     """What the form holds, its fields as text. `content` stands at its beginning."""
 
@@ -56,38 +66,48 @@ class Upload(NamedTuple):
 def read_upload(
     request: Request, *, name: str = "file", largest: int = LARGEST_FILE
 ) -> Iterator[Upload]:
+    """As read_form; the file's content is put aside for the block.
+
+    Beyond 256 KiB it goes to a temporary file, which is gone when the block is left.
+    """
+    with tempfile.SpooledTemporaryFile(max_size=KEPT_IN_MEMORY) as content:
+        form = read_form(request, content.write, name=name, largest=largest)
+        content.seek(0)
+        yield Upload(content, form.filename, form.fields)
+
+
+def read_form(
+    request: Request, write: Write, *, name: str = "file", largest: int = LARGEST_FILE
+) -> Form:
     """Read the form of an upload, whose part `name` is the file, of at most `largest` bytes.
 
-    Raises Refused when it is none, or too large.
-
-    Content beyond 256 KiB goes to a temporary file, which is gone when the block is left.
+    `write` is given the file's content, piece by piece. Raises Refused when the form is none, or too
+    large.
     """
     check_uncompressed(request)
     parser = _parser(request)
-    with tempfile.SpooledTemporaryFile(max_size=KEPT_IN_MEMORY) as content:
-        parts = _Parts(content, name, largest)
-        try:
-            with parser:
-                for piece in _bounded(request, largest + LARGEST_OVERHEAD):
-                    for event in parser.parse(piece):
-                        parts.take(event)
-        except ParserLimitReached:
-            raise Refused("The multipart form of the request is too large.", status=413) from None
-        except (MultipartError, UnicodeDecodeError):
-            raise Refused("The multipart form of the request could not be parsed.") from None
-        if parts.filename is None:
-            raise Refused(f"'{name}' is a required property", param=name)
-        content.seek(0)
-        yield Upload(content, parts.filename, parts.fields)
+    parts = _Parts(write, name, largest)
+    try:
+        with parser:
+            for piece in _bounded(request, largest + LARGEST_OVERHEAD):
+                for event in parser.parse(piece):
+                    parts.take(event)
+    except ParserLimitReached:
+        raise Refused("The multipart form of the request is too large.", status=413) from None
+    except (MultipartError, UnicodeDecodeError):
+        raise Refused("The multipart form of the request could not be parsed.") from None
+    if parts.filename is None:
+        raise Refused(f"'{name}' is a required property", param=name)
+    return Form(parts.filename, parts.fields)
 
 
 class _Parts:
     """Takes the parser's events: the head of a part, pieces of its content, None at its end."""
 
-    def __init__(self, content: IO[bytes], file_name: str, largest: int) -> None:
+    def __init__(self, write: Write, file_name: str, largest: int) -> None:
         self.fields: dict[str, str] = {}
         self.filename: str | None = None
-        self._content = content
+        self._write = write
         self._file_name = file_name
         self._left = largest
         self._name = ""
@@ -97,10 +117,11 @@ class _Parts:
         if isinstance(event, MultipartSegment):
             self._begin(event)
         elif self._name == self._file_name:
-            self._left -= len(event or b"")
-            if self._left < 0:
-                raise refusals.file_too_large()
-            self._content.write(event or b"")
+            if event is not None:
+                self._left -= len(event)
+                if self._left < 0:
+                    raise refusals.file_too_large()
+                self._write(event)
         elif event is None:
             self.fields[self._name] = self._text.decode()
         else:

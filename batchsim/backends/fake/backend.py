@@ -8,11 +8,12 @@ method is the Simulator's own.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeVar
 
-from batchsim.backends import Page
+from batchsim.backends import Page, Reception
 from batchsim.backends.arguments import check_service
 from batchsim.backends.fake.behaviour import (
     Behaviour,
@@ -26,7 +27,7 @@ from batchsim.backends.fake.fates import READ_AGAIN, cut_off
 from batchsim.backends.fake.faults import NO_FAULTS, Faults
 from batchsim.backends.fake.history import History
 from batchsim.backends.fake.ids import Draws
-from batchsim.backends.fake.noting import note_look, noted, noted_reading, noting
+from batchsim.backends.fake.noting import noted, noted_look, noted_reading, noted_receiving, noting
 from batchsim.backends.fake.pacing import Pacing, pacing_of
 from batchsim.backends.fake.requests import RequestJournal
 from batchsim.backends.fake.scenarios import Scenario, scenario_of
@@ -158,6 +159,12 @@ class FakeBackend(Clients):
 
         return self._fates.meet(fault, "upload_file", work)
 
+    def receiving(self) -> AbstractContextManager[Reception] | None:
+        """See Receives. Where a fault may have a content read twice, or late, it is not taken in so."""
+        if self._fates.can_fall:
+            return None
+        return noted_receiving(self, self.undisturbed.receiving())
+
     @noted
     def retrieve_file(self, file_id: str) -> File:
         """See Backend."""
@@ -257,19 +264,13 @@ class FakeBackend(Clients):
         """See Prompt. Where a look can meet a fault, it may be delayed: then it never is."""
         if self._fates.can_fall:
             return None
-        batch = self.undisturbed.batch_at_once(batch_id)
-        if batch is not None:
-            note_look(self, "retrieve_batch", batch)
-        return batch
+        return noted_look(self, "retrieve_batch", self.undisturbed.batch_at_once(batch_id))
 
     def file_at_once(self, file_id: str) -> File | None:
         """See Prompt, and `batch_at_once`."""
         if self._fates.can_fall:
             return None
-        file = self.undisturbed.file_at_once(file_id)
-        if file is not None:
-            note_look(self, "retrieve_file", file)
-        return file
+        return noted_look(self, "retrieve_file", self.undisturbed.file_at_once(file_id))
 
     def has_model(self, name: str) -> bool:
         """See Answers."""

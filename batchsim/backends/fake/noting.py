@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from batchsim.amounts import counted
-from batchsim.backends import Page
+from batchsim.backends import Page, Reception
 from batchsim.backends.fake.requests import Entry, RequestJournal
 from batchsim.domain.batches import Batch
 from batchsim.domain.diagnosis import shown
@@ -30,6 +31,7 @@ taken_whole: ContextVar[bool] = ContextVar("batchsim_taken_whole", default=False
 
 Parameters = ParamSpec("Parameters")
 Value = TypeVar("Value")
+Shown = TypeVar("Shown", Batch, File)
 
 
 class Journalled(Protocol):
@@ -69,9 +71,33 @@ def noting(
     return value
 
 
-def note_look(owner: Journalled, name: str, value: Batch | File) -> None:
-    """Note a call of that name about a batch or file that was answered with it on the spot."""
-    _Note(owner, name, (value.id,), {}).answered(value)
+def noted_look(owner: Journalled, name: str, value: Shown | None) -> Shown | None:
+    """`value`, noted as what a call of that name about it was answered with, unless it is None."""
+    if value is not None:
+        _Note(owner, name, (value.id,), {}).answered(value)
+    return value
+
+
+@contextmanager
+def noted_receiving(
+    owner: Journalled, receiving: AbstractContextManager[Reception]
+) -> Iterator[Reception]:
+    """The same, its content's keeping noted as the upload that it is."""
+    with receiving as reception:
+        yield _NotedReception(owner, reception)
+
+
+class _NotedReception:
+    def __init__(self, owner: Journalled, reception: Reception) -> None:
+        self._owner = owner
+        self._reception = reception
+        self.write = reception.write
+
+    def keep(self, *, filename: str, purpose: str, expires_after: int | None = None) -> File:
+        work = functools.partial(
+            self._reception.keep, filename=filename, purpose=purpose, expires_after=expires_after
+        )
+        return noting(self._owner, "upload_file", work, filename=filename)
 
 
 def noted_reading(

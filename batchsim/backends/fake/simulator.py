@@ -7,27 +7,28 @@ that has become due by then has happened, and does its own work there.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, BinaryIO, Literal, TypeVar
 
-from batchsim.backends import Backend, Page
+from batchsim.backends import Backend, Page, Reception
 from batchsim.backends.fake.behaviour import Behaviour, CurrentBehaviour, check_own_scenario
 from batchsim.backends.fake.faults import Faults
 from batchsim.backends.fake.history import History, history_of
-from batchsim.backends.fake.ids import batch_id, file_id
+from batchsim.backends.fake.ids import batch_id
 from batchsim.backends.fake.present import Present
 from batchsim.backends.fake.progress import Progress
 from batchsim.backends.fake.rates import RateLimit
-from batchsim.backends.fake.records import BatchRecord, FileRecord, Records
+from batchsim.backends.fake.records import BatchRecord, Records
 from batchsim.backends.fake.requests import RequestJournal
 from batchsim.backends.fake.synchronous import Synchronous
 from batchsim.backends.fake.tasks import AtOnce, Background
-from batchsim.backends.fake.uploads import LARGEST_FILE, PIECE, receive
+from batchsim.backends.fake.uploads import PIECE, Uploads
 from batchsim.backends.fake.view import View
 from batchsim.clock import VIRTUAL_START, Clock, VirtualClock
 from batchsim.domain import refusals
 from batchsim.domain.batches import Batch
 from batchsim.domain.endpoints import ENDPOINTS
-from batchsim.domain.files import File, Purpose
+from batchsim.domain.files import File
 from batchsim.domain.lifecycle import Status
 from batchsim.domain.limits import HOUR
 from batchsim.domain.parameters import (
@@ -35,7 +36,6 @@ from batchsim.domain.parameters import (
     check_lifetime,
     check_limit,
     check_page,
-    check_purpose,
     check_request,
     check_text,
 )
@@ -72,7 +72,6 @@ class Simulator(Backend):
         ahead = behaviour.faults.clock_ahead_by
         self.clock = clock or VirtualClock(VIRTUAL_START if latest is None else latest - ahead)
         limits = self._limits
-        self._uploads = RateLimit(limits.uploads_per_minute, 60, refusals.too_many_uploads)
         self._creations = RateLimit(limits.batches_per_hour, HOUR, refusals.too_many_batches)
         for record in self._records.batches.values():
             self._creations.count(record.batch.created_at)
@@ -80,6 +79,9 @@ class Simulator(Backend):
         self._progress = Progress(self._records, self._store, self._behaviour, tasks)
         self._present = Present(self.clock, self._behaviour, self._records, self._progress)
         self._view = View(self._records, self._progress, self._behaviour)
+        self._uploads = Uploads(
+            behaviour, store, self._records, self._progress, self._present, self._view
+        )
         self._synchronous = Synchronous(behaviour)
 
     def upload_file(
@@ -92,32 +94,11 @@ class Simulator(Backend):
         request_id: str | None = None,  # noqa: ARG002 - the service makes nothing of it
     ) -> File:
         """See Backend. Checked here: purpose, name, size, UTF-8, and JSON on the first line."""
-        check_purpose(purpose, filename)
-        check_lifetime("expires_after", expires_after, self._limits)
-        with self._present as now:
-            self._uploads.admit(now)
-        is_input = purpose == Purpose.BATCH
-        most = self._limits.input_file_bytes if is_input else LARGEST_FILE
-        with self._store.draft() as draft:
-            size = receive(content, draft, most, purpose)
-            self._present.sleep(self._pacing.upload)
-            with self._present as now:
-                if expires_after is None and is_input:
-                    expires_after = self._limits.file_lifetime
-                file = File(
-                    id=file_id(self._draws, "upload", self._records.uploads),
-                    purpose=purpose,
-                    filename=filename,
-                    bytes=size,
-                    created_at=int(now),
-                    expires_at=None if expires_after is None else int(now) + expires_after,
-                )
-                draft.keep(file.id)
-                record = FileRecord(file=file, created=now)
-                self._records.uploads += 1
-                self._records.save(now, files=[record])
-                self._progress.plan_file(record)
-                return self._view.file(record, now)
+        return self._uploads.upload(content, filename, purpose, expires_after)
+
+    def receiving(self) -> AbstractContextManager[Reception]:
+        """See Receives. The same is checked as in `upload_file`, most of it at the end."""
+        return self._uploads.receiving()
 
     def retrieve_file(self, file_id: str) -> File:
         """See Backend."""
