@@ -129,7 +129,7 @@ def _describe_shard(entry: entries.ShardEntry) -> str:  # noqa: C901 - one case 
         case shard_entries.CreateLeft():
             return "the batch was not found and may exist; its lines are not asked for again"
         case shard_entries.CreateAbandoned():
-            return "the batch was not found; creating another"
+            return "the batch was not found, and the input is no longer there for a late one"
         case shard_entries.Created():
             return f"{'found' if entry.adopted else 'created'} {entry.batch.id}"
         case shard_entries.Observed() | shard_entries.CancelAsked():

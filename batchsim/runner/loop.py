@@ -236,7 +236,8 @@ def _incomplete(stop: Stop, state: State) -> JobIncomplete:
             "restored, add --alone (alone in Python)"
         )
     elif is_unknown:
-        hint += "; --on-unknown fence deletes the input file, which a late request then lacks, and creates again"
+        then = "creates again" if state.cancelled_at is None else "ends the job"
+        hint += f"; --on-unknown fence deletes the input file, which a late request then lacks, and {then}"
     return JobIncomplete(
         f"{unfinished} of {len(state.shards)} shards are not finished. {text}", hint=hint
     )

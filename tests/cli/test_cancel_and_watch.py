@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from batchsim.backends.fake import FakeBackend
+from batchsim.backends.fake import FakeBackend, Faults, RequestFault
 from batchsim.domain.lifecycle import Status
+from batchsim.domain.limits import DAY
 from batchsim.errors import AuthenticationFailed, Unavailable
 from batchsim.runner.directory import JobDirectory
 
@@ -278,3 +279,23 @@ def test_looking_at_a_job_with_another_key_is_refused(batchsim, real, stop_at, m
     outcome = batchsim("cancel", "results.jsonl")
     assert outcome.code == 2
     assert "begun with another key" in outcome.stderr
+
+
+def test_a_cancelled_job_whose_batch_may_exist_is_ended_by_a_fence(batchsim, desk, real) -> None:
+    """Until then it stays open: a batch that turns up is cancelled by the same command."""
+    lost = RequestFault("reply_lost", call="create_batch", nth=1)
+    real.set_faults(Faults(requests=(lost,), stale_list_for=2 * DAY))
+    (desk / "input.jsonl").write_bytes(INPUT.read_bytes())
+    begun = batchsim(*RUN, "--alone")
+    assert (begun.code, "and creates again" in begun.stderr) == (75, True)
+    assert batchsim("cancel", "results.jsonl").code == 0
+    open_still = batchsim(*RUN, "--alone")
+    assert open_still.code == 75
+    assert "it may not exist, or appear later and cost money" in open_still.stderr
+    assert "which a late request then lacks, and ends the job" in open_still.stderr
+    ended = batchsim(*RUN, "--alone", "--on-unknown", "fence")
+    assert ended.code == 1
+    assert "the input is no longer there for a late one" in ended.stderr
+    assert outcomes(desk) == ["batch_cancelled"] * 3
+    real.clock.sleep(3 * DAY)
+    assert len(statuses(real)) == 1, "no other batch was created"
