@@ -61,7 +61,8 @@ def record(
     Azure's clients are met too, whichever of their two kinds of paths they use.
 
     No header is written, and keys and names of accounts are struck out of the bodies; prompts and
-    answers are written as they are. Requests cost what they cost without it.
+    answers are written as they are. Requests cost what they cost without it. HTTPS_PROXY and
+    NO_PROXY are heeded, but never towards this machine.
     """
     from batchsim.server.extra import check_extra
 
@@ -82,8 +83,9 @@ def record(
         stack.enter_context(log_on_stderr((key or "",)))
         stopped = stack.enter_context(until_stopped())
         address = stack.enter_context(running(recorder, port=port))
+        by = f" (by the proxy {recorder.proxy})" if recorder.proxy else ""
         click.echo(
-            f"Recording {upstream} on {cassette} until Ctrl-C. Point clients here:", err=True
+            f"Recording {upstream}{by} on {cassette} until Ctrl-C. Point clients here:", err=True
         )
         _tell(address, provider, has_key=bool(key), as_json=as_json)
         try:

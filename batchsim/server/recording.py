@@ -14,25 +14,26 @@ import ipaddress
 import logging
 import socket
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
 import orjson
 
-from batchsim.backends.openai.connection import http_library
+from batchsim.backends.openai.connection import (
+    answer_timeout,
+    http_client,
+    http_library,
+    proxy_towards,
+)
 from batchsim.domain.endpoints import ENDPOINTS
 from batchsim.errors import NotFound, Refused, Unavailable, UsageError
 from batchsim.jsonl import BLOCK, read_lines
-from batchsim.responders.cassette import recording
+from batchsim.server.tape import Tape
 from batchsim.wire import Request, Response, problem
 from batchsim.wire.azure import Place, is_azure, locate
-
-LARGEST_ANSWER = 64 << 20
-"""Bytes: a longer answer goes by, but is not recorded. Result files are not bound by this."""
 
 PASSING = frozenset({401, 403, 408, 409, 429})
 """Answers that say nothing of the request; neither do those from 500 on."""
@@ -69,16 +70,16 @@ class Recorder:
         self._azure_base = self._base.removesuffix("/v1").removesuffix("/openai")
         self._api_key = api_key
         self._known = (api_key,) if api_key else ()
-        library = http_library()
-        self._errors = library.HTTPError
-        self._client = library.Client(
-            timeout=library.Timeout(600.0, connect=10.0), follow_redirects=False, trust_env=False
-        )
-        self._inputs: dict[str, str] = {}
-        self._lock = threading.Lock()
-        self._file = _opened(cassette)
-        self.recorded = 0
+        self._errors = http_library().HTTPError
+        self._client = http_client(self._base, answer_timeout())
+        self.proxy = proxy_towards(self._base, self._client)
+        """The proxy between here and the upstream, without its password; None without one."""
+        self._tape = Tape(cassette)
+
+    @property
+    def recorded(self) -> int:
         """How many recordings were written."""
+        return self._tape.recorded
 
     def handle(self, request: Request) -> Response:
         """Answer one request."""
@@ -97,7 +98,7 @@ class Recorder:
     def close(self) -> None:
         """Close the connections and the cassette."""
         self._client.close()
-        self._file.close()
+        self._tape.close()
 
     def _forward(self, request: Request) -> Response:
         with ExitStack() as stack:
@@ -154,62 +155,17 @@ class Recorder:
             status = answer.status_code
             if single:
                 if status < 500 and status not in PASSING:
-                    self._keep_answer(*single, status, content, known)
+                    self._tape.keep_answer(*single, status, content, known)
             elif path.startswith("/v1/batches") and status == 200:
-                self._follow(orjson.loads(content.read()))
+                self._tape.follow(orjson.loads(content.read()))
             elif path.endswith("/content") and status == 200:
-                self._keep_results(request, path.split("/")[3], content, known)
+                file_id = path.split("/")[3]
+                input_id = self._tape.input_of(file_id)
+                if input_id is not None:
+                    asked = self._requests(request.path.replace(file_id, input_id), request)
+                    self._tape.keep_results(asked, content, known)
 
         return act
-
-    def _keep_answer(
-        self, place: Place, sent: bytes, status: int, content: IO[bytes], known: tuple[str, ...]
-    ) -> None:
-        body = orjson.loads(sent)
-        if place.deployment:
-            body["model"] = place.deployment
-        text = content.read(LARGEST_ANSWER + 1)
-        if body.get("stream") is not True and len(text) <= LARGEST_ANSWER:
-            self._write(recording(None, place.path, body, status, orjson.loads(text), known))
-
-    def _follow(self, value: Any) -> None:
-        for batch in value.get("data", [value]):
-            for name in ("output_file_id", "error_file_id"):
-                if batch.get(name):
-                    self._inputs[batch[name]] = batch["input_file_id"]
-
-    def _keep_results(
-        self, request: Request, file_id: str, content: IO[bytes], known: tuple[str, ...]
-    ) -> None:
-        if file_id not in self._inputs:
-            return
-        places: dict[str, tuple[int, int]] = {}
-        for line in read_lines(content):  # type: ignore[arg-type]
-            if line.content.strip():
-                places[orjson.loads(line.content)["custom_id"]] = line.offset, len(line.content)
-        path = request.path.replace(file_id, self._inputs[file_id])
-        for custom_id, url, body in self._requests(path, request):
-            if custom_id in places:
-                self._keep_result(custom_id, url, body, content, places.pop(custom_id), known)
-        for custom_id, place in places.items():
-            self._keep_result(custom_id, None, None, content, place, known)
-
-    def _keep_result(
-        self,
-        custom_id: str,
-        url: str | None,
-        body: Any,
-        content: IO[bytes],
-        place: tuple[int, int],
-        known: tuple[str, ...],
-    ) -> None:
-        content.seek(place[0])
-        response = orjson.loads(content.read(place[1])).get("response")
-        if response and response["status_code"]:
-            answer = recording(
-                custom_id, url, body, response["status_code"], response["body"], known
-            )
-            self._write(answer)
 
     def _requests(self, path: str, request: Request) -> Iterator[tuple[str, str, Any]]:
         url = self._url(request, path)
@@ -227,12 +183,6 @@ class Recorder:
                 if line.content.strip():
                     value = orjson.loads(line.content)
                     yield value["custom_id"], value["url"], value["body"]
-
-    def _write(self, line: bytes) -> None:
-        with self._lock:
-            self._file.write(line)
-            self._file.flush()
-            self.recorded += 1
 
 
 class _Tee:
@@ -294,12 +244,3 @@ def _checked(upstream: str) -> str:
                     hint="such addresses give out the machine's own credentials; name another",
                 )
     return upstream.rstrip("/")
-
-
-def _opened(cassette: Path) -> BinaryIO:
-    try:
-        return cassette.open("ab")
-    except OSError as error:
-        raise UsageError(
-            f"the cassette {cassette} cannot be written: {error.strerror}", hint="name another file"
-        ) from None

@@ -2,6 +2,9 @@
 
 import json
 import logging
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
 
 import openai
 import pytest
@@ -282,3 +285,67 @@ def test_a_key_that_looks_like_none_is_struck_out_too(proxy, cassette):
     client = proxy().with_options(api_key=key)
     client.chat.completions.create(**line("", f"My key is {key}.")["body"])
     assert f"My key is {REDACTED}." in cassette.read_text()
+
+
+class Proxy(BaseHTTPRequestHandler):
+    """A proxy that answers every request itself, and remembers what it was asked for."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self):
+        self.asked.append(self.path)
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def between(monkeypatch):
+    """A proxy that the environment names, with a password; its address."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+            monkeypatch.delenv(name.lower(), raising=False)
+        port = server.server_address[1]
+        monkeypatch.setenv("HTTP_PROXY", f"http://user:secret@127.0.0.1:{port}")
+        Proxy.asked.clear()
+        yield f"http://127.0.0.1:{port}"
+        server.shutdown()
+        thread.join()
+
+
+def listing():
+    return Request(method="GET", path="/v1/models", query="a=b", headers=(), body=())
+
+
+def test_the_upstream_is_reached_by_the_proxy_that_the_environment_names(between, cassette):
+    recorder = Recorder("http://upstream.invalid/v1", cassette)
+    response = recorder.handle(listing())
+    assert (response.status, b"".join(response.body)) == (200, b"{}")
+    response.close()
+    assert Proxy.asked == ["http://upstream.invalid/v1/models?a=b"]
+    assert recorder.proxy == between
+    recorder.close()
+
+
+def test_this_machine_is_never_reached_by_a_proxy(between, service, cassette):
+    with running(service) as address:
+        recorder = Recorder(f"{address}/v1", cassette)
+        response = recorder.handle(listing())
+        assert (response.status, len(service.asked)) == (401, 1)
+        response.close()
+        assert (Proxy.asked, recorder.proxy) == ([], None)
+        recorder.close()
+
+
+def test_a_proxy_that_is_none_is_refused_without_its_password(monkeypatch, cassette):
+    monkeypatch.setenv("HTTPS_PROXY", "gopher://user:secret@proxy.invalid")
+    with pytest.raises(UsageError, match="a proxy that is none") as refused:
+        Recorder("https://upstream.invalid/v1", cassette)
+    assert "secret" not in f"{refused.value} {refused.value.hint}"

@@ -62,11 +62,15 @@ def connect(base_url: str | None, api_key: str | None, provider: Provider) -> op
         timeout=timeout,
         max_retries=0,
         default_headers={provider.key_header: key} if provider.key_header else None,
-        http_client=_http_client(address, timeout),
+        http_client=http_client(address, timeout),
     )
 
 
-def _http_client(address: str, timeout: openai.Timeout) -> Any:
+def http_client(address: str, timeout: openai.Timeout) -> Any:
+    """An HTTP client for that address, by the proxy that the environment names, without redirects.
+
+    Raises UsageError for a proxy that is none.
+    """
     import openai
 
     options: dict[str, Any] = {"follow_redirects": False, "timeout": timeout}
@@ -88,12 +92,16 @@ def _http_client(address: str, timeout: openai.Timeout) -> Any:
 
 
 def proxy_of(client: openai.OpenAI) -> str | None:
-    """The proxy between here and the service, such as `http://proxy:3128`; None without one.
+    """The proxy between here and the service, such as `http://proxy:3128`; None without one."""
+    return proxy_towards(str(client.base_url), client._client)  # noqa: SLF001 - nothing else tells
+
+
+def proxy_towards(address: str, client: Any) -> str | None:
+    """The proxy by which an HTTP client reaches the address; None without one.
 
     Its user name and password are not told.
     """
-    address = http_library().URL(str(client.base_url))
-    transport = client._client._transport_for_url(address)  # noqa: SLF001 - nothing else tells
+    transport = client._transport_for_url(http_library().URL(address))  # noqa: SLF001 - as above
     proxy = getattr(getattr(transport, "_pool", None), "_proxy_url", None)
     if proxy is None:
         return None
