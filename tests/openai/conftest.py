@@ -68,31 +68,47 @@ def serving():
 
     After the bytes the connection is closed, or reset when `reset` is true.
     """
-    return _serving
+
+    @contextmanager
+    def serving_bytes(answer, *, reset=False):
+        requests = []
+
+        def serve(connection):
+            requests.append(_read_request(connection))
+            connection.sendall(answer)
+            if reset:
+                at_once = struct.pack("ii", 1, 0)
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+
+        with _listening(serve) as port:
+            yield f"http://127.0.0.1:{port}/v1", requests
+
+    return serving_bytes
+
+
+@pytest.fixture
+def listening():
+    """`with listening(serve) as port`: `serve` is given each connection, in another thread."""
+    return _listening
 
 
 @contextmanager
-def _serving(answer, *, reset=False):
-    requests = []
+def _listening(serve):
     over = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
-        def serve():
+        def accept():
             while True:
                 connection, _ = listener.accept()
                 with connection:
                     if over.is_set():
                         return
-                    requests.append(_read_request(connection))
-                    connection.sendall(answer)
-                    if reset:
-                        at_once = struct.pack("ii", 1, 0)
-                        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+                    serve(connection)
 
-        thread = threading.Thread(target=serve)
+        thread = threading.Thread(target=accept)
         thread.start()
         try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1", requests
+            yield listener.getsockname()[1]
         finally:
             over.set()
             socket.create_connection(listener.getsockname()).close()

@@ -1,9 +1,7 @@
 """Row 130: a service whose certificate does not hold gets no request and no key."""
 
 import datetime as dt
-import socket
 import ssl
-import threading
 import warnings
 from contextlib import contextmanager
 
@@ -32,34 +30,23 @@ def authority(tmp_path, monkeypatch):
     return trusted
 
 
-@contextmanager
-def serving(certificate, *, newest=None):
-    """A port with that certificate; the requests that came through, and failed handshakes."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    if newest is not None:
-        context.set_ciphers("ALL:@SECLEVEL=0")
-        with warnings.catch_warnings(action="ignore"):  # it is deprecated: that is the point
-            context.minimum_version = context.maximum_version = newest
-    certificate.configure_cert(context)
-    told, over = [], threading.Event()
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+@pytest.fixture
+def serving(listening):
+    """A port with a certificate; the requests that came through, and failed handshakes."""
 
-        def serve():
-            while True:
-                connection, _ = listener.accept()
-                with connection:
-                    if over.is_set():
-                        return
-                    told.append(_answer(context, connection))
+    @contextmanager
+    def secured(certificate, *, newest=None):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        if newest is not None:
+            context.set_ciphers("ALL:@SECLEVEL=0")
+            with warnings.catch_warnings(action="ignore"):  # it is deprecated: that is the point
+                context.minimum_version = context.maximum_version = newest
+        certificate.configure_cert(context)
+        told = []
+        with listening(lambda connection: told.append(_answer(context, connection))) as port:
+            yield f"https://127.0.0.1:{port}/v1", told
 
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield f"https://127.0.0.1:{listener.getsockname()[1]}/v1", told
-        finally:
-            over.set()
-            socket.create_connection(listener.getsockname()).close()
-            thread.join()
+    return secured
 
 
 def _answer(context, connection):
@@ -96,7 +83,9 @@ def create(backend):
 
 @pytest.mark.parametrize("case", REFUSED)
 @pytest.mark.parametrize("ask", [create, OpenAIBackend.list_batches])
-def test_row_130_a_certificate_that_does_not_hold_is_told_and_nothing_is_sent(authority, case, ask):
+def test_row_130_a_certificate_that_does_not_hold_is_told_and_nothing_is_sent(
+    serving, authority, case, ask
+):
     make, words = REFUSED[case]
     with serving(make(authority)) as (address, requests):
         backend = OpenAIBackend(base_url=address, api_key=KEY)
@@ -109,7 +98,7 @@ def test_row_130_a_certificate_that_does_not_hold_is_told_and_nothing_is_sent(au
     assert requests == [b""]
 
 
-def test_row_130_an_old_protocol_is_refused(authority):
+def test_row_130_an_old_protocol_is_refused(serving, authority):
     certificate = authority.issue_cert("127.0.0.1")
     with serving(certificate, newest=ssl.TLSVersion.TLSv1_1) as (address, requests):
         backend = OpenAIBackend(base_url=address, api_key=KEY)
@@ -120,7 +109,7 @@ def test_row_130_an_old_protocol_is_refused(authority):
 
 
 def test_row_130_a_job_asks_for_an_hour_and_ends_where_the_same_command_goes_on(
-    authority, tmp_path
+    serving, authority, tmp_path
 ):
     """A certificate may be mended, and a network that asks for a log-in may let one through."""
     with serving(expired(authority)) as (address, requests):
@@ -144,7 +133,7 @@ def test_row_130_a_job_asks_for_an_hour_and_ends_where_the_same_command_goes_on(
     assert set(requests) == {b""}
 
 
-def test_row_130_a_command_ends_with_one_message(authority, monkeypatch, capsys):
+def test_row_130_a_command_ends_with_one_message(serving, authority, monkeypatch, capsys):
     with serving(expired(authority)) as (address, requests):
         monkeypatch.setenv("OPENAI_API_KEY", KEY)
         monkeypatch.setattr("sys.argv", ["batchsim", "batches", "list", "--base-url", address])
@@ -156,7 +145,7 @@ def test_row_130_a_command_ends_with_one_message(authority, monkeypatch, capsys)
     assert requests == [b""]
 
 
-def test_a_certificate_that_holds_is_taken(authority):
+def test_a_certificate_that_holds_is_taken(serving, authority):
     with serving(authority.issue_cert("127.0.0.1")) as (address, requests):
         backend = OpenAIBackend(base_url=address, api_key=KEY)
         assert backend.list_batches().data == ()
