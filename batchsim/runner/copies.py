@@ -5,7 +5,7 @@ what an earlier one left may have changed since, by a failing disk or a person. 
 placed, and before they are written, such files are read again. One that has changed is fetched once
 more: dropped, where its shard has not been collected; in its place where it has, since what comes
 must then have the hash that was noted, and what was made of it stays true. An index that has changed is
-made anew from them, as it was when its shard was collected.
+made anew from them, as it was when its shard was collected; that of the invalid lines, from the input.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from batchsim.runner.fetch import fetch
 from batchsim.runner.index_files import is_whole
 from batchsim.runner.shard_entries import Downloaded
 from batchsim.runner.shard_state import ShardState, Stage
+from batchsim.runner.skipped import SHARD
 from batchsim.runner.workplace import Workplace
 
 
@@ -53,6 +54,7 @@ def mend(work: Workplace) -> None:
                     hint="a result file never changes: see whose service this is",
                 )
         _mend_index(work, shard)
+    _mend_skipped(work)
 
 
 def _mend_index(work: Workplace, shard: ShardState) -> None:
@@ -67,6 +69,22 @@ def _mend_index(work: Workplace, shard: ShardState) -> None:
             f"{path} was damaged, and the results beside it say other things now than when it was made",
             hint="restore the job directory, or take the job's batches over: batchsim recover",
         )
+
+
+def _mend_skipped(work: Workplace) -> None:
+    """What is said of invalid lines comes of the input, which is known to be the one that was planned."""
+    skipped, path = work.state.skipped, work.directory.index(SHARD)
+    if skipped is None or path in work.verified:
+        return
+    if not is_whole(work.directory, SHARD, skipped.lines):
+        found = work.plan_again(work.source).skipped
+        if found is None or found.entry() != skipped:
+            raise JournalError(
+                f"{path} was damaged, and other lines of the input are invalid now than when it was made",
+                hint="give the command that began the job, as it was given; else restore the file",
+            )
+        found.write(work.directory)
+    work.verified.add(path)
 
 
 def sha256_of(path: Path) -> str | None:

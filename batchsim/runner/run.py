@@ -125,7 +125,16 @@ def run(
             agenda = Agenda(state, policy, limits)
             ids = plan.custom_ids if plan else None
             work = Workplace(
-                backend, directory, source, target, state, policy, agenda.held, limits, ids
+                backend,
+                directory,
+                source,
+                target,
+                state,
+                policy,
+                held=agenda.held,
+                plan_again=partial(planned, skip_invalid=True),
+                limits=limits,
+                custom_ids=ids,
             )
             loop = Loop(journal, work, agenda, observe, notices)
             if plan is not None:

@@ -16,6 +16,7 @@ from batchsim.errors import BatchsimError, JournalError, RateLimited, Refused
 from batchsim.runner.custom_ids import CustomIdSpool
 from batchsim.runner.directory import JobDirectory
 from batchsim.runner.entries import Entry, Started
+from batchsim.runner.plan import Plan
 from batchsim.runner.policy import Policy, is_passing
 from batchsim.runner.shard_entries import Blocked, Postponed
 from batchsim.runner.shard_state import Setback, ShardState
@@ -54,6 +55,8 @@ class Workplace:
     policy: Policy
     held: Callable[[], Account]
     """What the job has spent and reserved by now, kept up entry by entry; only under a cap on cost."""
+    plan_again: Callable[[Path], Plan]
+    """Plans an input as the job was planned, its invalid lines left out."""
     limits: Limits = OPENAI
     custom_ids: CustomIdSpool | None = None
     seeking: dict[tuple[int, int, bool], float] = field(default_factory=dict)

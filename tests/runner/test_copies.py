@@ -201,11 +201,25 @@ def test_an_index_is_not_made_anew_from_results_that_say_other_things(
     assert not build.results.exists()
 
 
+@pytest.mark.parametrize("name", ["index", "records.jsonl"])
 @pytest.mark.parametrize("harm", [swap, shorten, empty, remove])
-def test_places_of_invalid_lines_that_changed_are_noticed(build, backend, harm):
-    source = build.input([build.chat("a"), {"custom_id": "b"}])
-    run(source, backend, results=build.results, skip_invalid=True)
+def test_what_is_said_of_invalid_lines_is_made_anew_from_the_input(build, backend, name, harm):
+    source = build.input([build.chat("a"), {"custom_id": "b"}, build.chat("a"), {"custom_id": "c"}])
+    first = run(source, backend, results=build.results, skip_invalid=True)
+    whole = build.results.read_bytes()
     build.results.unlink()
-    harm(build.job / "shards" / "0000.index")
-    with pytest.raises(JournalError, match="lacks results of shard 0"):
-        run(source, backend, results=build.results, skip_invalid=True)
+    harm(build.job / "shards" / f"0000.{name}")
+    assert run(source, backend, results=build.results, skip_invalid=True) == first
+    assert build.results.read_bytes() == whole
+
+
+def test_it_is_not_made_anew_where_other_lines_are_invalid_now(build, backend):
+    source = build.input([build.chat("a", model="llama-3"), build.chat("b")])
+    only_gpt = {"supports": lambda name: name.startswith("gpt"), "skip_invalid": True}
+    run(source, backend, results=build.results, **only_gpt)
+    build.results.unlink()
+    swap(build.job / "shards" / "0000.records.jsonl")
+    everything = {"supports": lambda name: True, "skip_invalid": True}
+    with pytest.raises(JournalError, match="other lines of the input are invalid now"):
+        run(source, backend, results=build.results, **everything)
+    assert run(source, backend, results=build.results, **only_gpt).invalid == 1
