@@ -8,7 +8,6 @@ that there is no answer, so Unavailable.
 
 from __future__ import annotations
 
-import email.utils
 import math
 from collections.abc import Mapping
 from enum import Enum
@@ -126,7 +125,11 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def _date(value: str | None) -> float | None:
+    if not value:
+        return None
+    from email.utils import parsedate_to_datetime
+
     try:
-        return email.utils.parsedate_to_datetime(value or "").timestamp()
+        return parsedate_to_datetime(value).timestamp()
     except (ValueError, OverflowError):
         return None

@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable
-from statistics import median
 
 from batchsim.domain.batches import Batch
 from batchsim.domain.lifecycle import Status
@@ -45,7 +44,11 @@ class History:
         """The median time of the model's batches; of all batches when it has none."""
         own = self._seconds.get(alias(model or ""))
         known = own or [each for times in self._seconds.values() for each in times]
-        return float(median(known)) if known else None
+        if not known:
+            return None
+        from statistics import median
+
+        return float(median(known))
 
 
 class Pace:

@@ -8,7 +8,6 @@ raise for what a client saw, raised from the Mishap that says what that was.
 
 from __future__ import annotations
 
-import email.utils
 import math
 import threading
 from collections import Counter
@@ -173,9 +172,11 @@ def _error(fault: RequestFault, name: str, now: float) -> BatchsimError:
 def _wait(value: float | str, now: float) -> dict[str, str]:
     kind, _, seconds = str(value).partition("date:")
     if seconds and not kind:
+        from email.utils import formatdate
+
         with suppress(ValueError, OverflowError):
-            until = email.utils.formatdate(now + float(seconds), usegmt=True)
-            return {"retry-after": until, "date": email.utils.formatdate(now, usegmt=True)}
+            until = formatdate(now + float(seconds), usegmt=True)
+            return {"retry-after": until, "date": formatdate(now, usegmt=True)}
     return {"retry-after": str(value)}
 
 
