@@ -188,12 +188,12 @@ def read_all_at(file: io.FileIO, starts: Iterable[int], lengths: Iterable[int]) 
 
 
 @contextmanager
-def replace_file(path: Path, *, private: bool = False) -> Iterator[BinaryIO]:
+def replace_file(path: Path, *, private: bool = False, synced: bool = True) -> Iterator[BinaryIO]:
     """Write a file that appears under its name only when it is whole and on the disk.
 
     Writes go to a temporary file beside `path`, which is flushed, synced and renamed at the end.
     When the block raises, the temporary file is removed and `path` is as it was. A `private` file
-    is for its owner alone to read.
+    is for its owner alone to read. One that is not `synced` may be empty after a power failure.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
@@ -201,12 +201,14 @@ def replace_file(path: Path, *, private: bool = False) -> Iterator[BinaryIO]:
         with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as stream:
             yield stream
             stream.flush()
-            os.fsync(stream.fileno())
+            if synced:
+                os.fsync(stream.fileno())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    if synced:
+        sync_folder(path.parent)
 
 
 @contextmanager

@@ -67,7 +67,9 @@ def assemble(
     with ExitStack() as stack:
         overlay = stack.enter_context(Overlay(plans, directory, put_aside))
         stream = stack.enter_context(replace_file(results))
-        ledger = stack.enter_context(replace_file(directory.ledger))
+        ledger = stack.enter_context(
+            replace_file(directory.ledger, synced=directory.outlasts_power)
+        )
         keep_apart = stack.enter_context(replace_or_remove(directory.late))
         clerk = _Clerk(plans, batches)
         for stretch in overlay.stretches():

@@ -90,7 +90,9 @@ def collect(
                     raise ForeignResults(source, path, example)
         ours = Records(records)
         sorter.fill_gaps(shard, ours.write)
-        index = stack.enter_context(replace_file(directory.index(number), private=True))
+        index = stack.enter_context(
+            replace_file(directory.index(number), private=True, synced=directory.outlasts_power)
+        )
         write_index(index, sorter.index, ours)
     counts = sorter.index.counts()
     return Gathered(

@@ -42,10 +42,15 @@ RequestLike = Mapping[str, Any] | str | bytes
 
 
 class JobDirectory:
-    """The directory at `path`, made when something is first put into it."""
+    """The directory at `path`, made when something is first put into it.
 
-    def __init__(self, path: Path) -> None:
+    `outlasts_power` is false where nobody could go on with the job after a power failure, since its
+    service would be gone, too: then nothing in here is waited for until it is on the disk.
+    """
+
+    def __init__(self, path: Path, *, outlasts_power: bool = True) -> None:
         self.path = path
+        self.outlasts_power = outlasts_power
         self.journal = path / "journal.db"
         self.requests = path / "requests.jsonl"
         self.ledger = path / "ledger.jsonl"

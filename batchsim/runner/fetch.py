@@ -88,9 +88,11 @@ def fetch(work: Workplace, file_id: str, path: Path) -> tuple[int, str]:
         if size < expected:
             raise TransferBroken(f"{file_id} ended after {size:,} of {expected:,} bytes")
         stream.flush()
-        os.fsync(stream.fileno())
+        if work.directory.outlasts_power:
+            os.fsync(stream.fileno())
     partial.replace(path)
-    sync_folder(path.parent)
+    if work.directory.outlasts_power:
+        sync_folder(path.parent)
     del work.partials[partial]
     work.verified.add(path)
     return size, digest.hexdigest()

@@ -56,7 +56,7 @@ class Journal:
     ) -> None:
         self._path = path
         self._mode = "DELETE" if rolls_back else "WAL"
-        self._synchronous = "FULL" if outlasts_power else "OFF"
+        self._outlasts_power = outlasts_power
         try:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             self._database = sqlite3.connect(path, isolation_level=None)
@@ -93,7 +93,7 @@ class Journal:
                 hint="continue the job with that version",
             )
         run(f"PRAGMA journal_mode = {self._mode}")
-        run(f"PRAGMA synchronous = {self._synchronous}")
+        run(f"PRAGMA synchronous = {'FULL' if self._outlasts_power else 'OFF'}")
         run("PRAGMA fullfsync = ON")
         run("PRAGMA checkpoint_fullfsync = ON")
         if not tables:
@@ -102,7 +102,8 @@ class Journal:
             run(f"PRAGMA user_version = {VERSION}")
             run(_TABLE)
             run("COMMIT")
-            sync_folder(self._path.parent)
+            if self._outlasts_power:
+                sync_folder(self._path.parent)
         (verdict,) = run("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
             raise self._damaged(verdict)

@@ -86,7 +86,9 @@ def run(
     _check_kinds(policy, limits, observe)
     check_policy(backend, policy)
     results = Path(results)
-    directory = JobDirectory(Path(job) if job is not None else Path(f"{results}.job"))
+    directory = JobDirectory(
+        Path(job) if job is not None else Path(f"{results}.job"), outlasts_power=backend.lasts
+    )
     own = _checked_metadata(metadata or {}, limits)
     source = Path(requests) if isinstance(requests, str | os.PathLike) else None
     _refuse_to_overwrite(results, directory, source)
@@ -108,7 +110,7 @@ def run(
             Journal(
                 directory.journal,
                 rolls_back=policy.network_files,
-                outlasts_power=backend.lasts,
+                outlasts_power=directory.outlasts_power,
             ) as journal,
         ):
             state = fold(journal.entries())

@@ -119,6 +119,7 @@ def test_every_write_fails_once_and_the_next_run_goes_on(build, monkeypatch):
     for n in itertools.count(1):
         failing_once.done = set()
         backend = FakeBackend(seed=1, pacing="quick", responder=failing_once)
+        backend.lasts = True  # what is in memory only waits for no disk
         results, requests = build.folder / f"{n}.jsonl", []
         disk.code = CODES[n % len(CODES)]
         disk.reset(n, lambda b=backend, r=requests: r.append(b.requests.count))

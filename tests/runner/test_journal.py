@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from array import array
 from decimal import Decimal
@@ -101,12 +102,17 @@ def test_an_entry_is_on_the_disk_once_it_is_appended(tmp_path):
     assert synchronous == 2  # FULL: less loses commits when the power fails
 
 
-@pytest.mark.parametrize(("lasts", "expected"), [(True, 2), (False, 0)])
+@pytest.mark.parametrize(("lasts", "expected", "syncs"), [(True, 2, 9), (False, 0, 2)])
 def test_a_job_waits_for_the_disk_only_if_its_service_outlives_the_process(
-    build, monkeypatch, lasts, expected
+    build, monkeypatch, lasts, expected, syncs
 ):
-    """What a simulated service holds in memory is gone when the power is; so may be its journal."""
+    """What a simulated service holds in memory is gone when the power is; so may be the job.
+
+    The results are for the user: they and their name are waited for whatever the service is.
+    """
     found, append = set(), Journal.append
+    synced, sync = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(sync(descriptor)))
 
     def look(journal, *entries, **options):
         found.update(journal._database.execute("PRAGMA synchronous").fetchone())
@@ -118,6 +124,7 @@ def test_a_job_waits_for_the_disk_only_if_its_service_outlives_the_process(
     backend.lasts = lasts
     assert run(build.input([build.chat("a")]), backend, results=build.results).all_ok
     assert found == {expected}
+    assert len(synced) == syncs
 
 
 def test_every_kind_of_entry_is_read_back_as_it_was_written(path):
