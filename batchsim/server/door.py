@@ -155,11 +155,14 @@ class Door:
             return work(*asked)
         except (Disconnected, Unanswered):
             raise
-        except Exception:
+        except Exception as error:
             number = hashlib.blake2b(f"crash {next(self._crashes)}".encode(), digest_size=16)
             request_id = f"req_{number.hexdigest()}"
+            if isinstance(error, OSError) and error.strerror:  # the disk is full, or fails
+                logger.error("request %s: %s", request_id, error)
+                return _crash(request_id, f"The server had an error: {error.strerror}.")
             logger.exception("request %s crashed", request_id)
-            return _crash(request_id)
+            return _crash(request_id, "The server had an error.")
 
     async def _send(
         self,
@@ -279,9 +282,9 @@ def _date(second: int) -> _Header:
     return _encoded("date", formatdate(second, usegmt=True))
 
 
-def _crash(request_id: str) -> Response:
+def _crash(request_id: str, what: str) -> Response:
     envelope = {
-        "message": f"The server had an error. Its log says more about request {request_id}.",
+        "message": f"{what} Its log says more about request {request_id}.",
         "type": "server_error",
         "param": None,
         "code": None,

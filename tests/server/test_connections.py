@@ -1,7 +1,9 @@
 """What one client may hold on to, and for how long; times here are real, and short."""
 
+import errno
 import json
 import logging
+import os
 import socket
 import threading
 from contextlib import ExitStack
@@ -191,6 +193,19 @@ def test_head_of_a_stream_reads_none_of_it(serve):
     answer = client.send("HEAD", "/")
     assert (answer.status, answer.headers["content-length"]) == (200, "8")
     assert pieces.closed.wait(10)
+
+
+def test_a_full_disk_is_told_in_words_and_is_no_traceback_in_the_log(serve, caplog):
+    def fail(request, size):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "data/file-1")
+
+    answer = serve(Handler(fail)).send("GET", "/v1/files")
+    assert answer.status == 500
+    assert os.strerror(errno.ENOSPC) in answer.json["error"]["message"]
+    assert "data/file-1" not in answer.json["error"]["message"]
+    (logged,) = caplog.records
+    assert "data/file-1" in logged.message
+    assert logged.exc_info is None
 
 
 def test_a_crash_tells_the_client_a_request_id_and_the_log_all(serve, caplog):
