@@ -253,19 +253,29 @@ def test_backend(batchsim_backend):
     ],
 )
 def test_without_an_extra_the_test_says_what_to_install(pytester, fixture, lacking, extra):
-    suite = pytester.makepyfile(f"def test_it({fixture}): ...")
+    done = run_without(pytester, lacking, f"def test_it({fixture}): ...")
+    assert f"pip install 'batchsim[{extra}]'" in done.stdout
+    assert lacking in done.stdout
+    assert "Traceback" not in done.stdout
+    assert "MissingExtra" not in done.stdout
+
+
+def test_a_bare_backend_needs_no_extra(pytester):
+    test = "def test_it(batchsim_backend): assert batchsim_backend.list_files().data == ()"
+    assert run_without(pytester, "multipart", test).returncode == 0
+
+
+def run_without(pytester, lacking, test):
+    """Run a test where a package is not installed."""
+    suite = pytester.makepyfile(test)
     pytester.makepyfile(**{lacking: f"raise ImportError(name='{lacking}')"})
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:schemathesis", suite],
         capture_output=True,
         text=True,
         cwd=pytester.path,
         env={**os.environ, "PYTHONPATH": str(pytester.path)},
     )
-    assert f"pip install 'batchsim[{extra}]'" in done.stdout
-    assert lacking in done.stdout
-    assert "Traceback" not in done.stdout
-    assert "MissingExtra" not in done.stdout
 
 
 def test_what_was_not_submitted_is_named(run):
