@@ -212,14 +212,16 @@ def replace_file(path: Path, *, private: bool = False, synced: bool = True) -> I
 
 
 @contextmanager
-def replace_or_remove(path: Path) -> Iterator[Callable[[bytes], object]]:
+def replace_or_remove(path: Path, *, synced: bool = True) -> Iterator[Callable[[bytes], object]]:
     """What is written replaces the private file `path`; when nothing is, there is no file at all."""
     writes: list[Callable[[bytes], object]] = []
     with ExitStack() as stack:
 
         def write(content: bytes) -> object:
             if not writes:
-                writes.append(stack.enter_context(replace_file(path, private=True)).write)
+                writes.append(
+                    stack.enter_context(replace_file(path, private=True, synced=synced)).write
+                )
             return writes[0](content)
 
         yield write

@@ -70,7 +70,9 @@ def assemble(
         ledger = stack.enter_context(
             replace_file(directory.ledger, synced=directory.outlasts_power)
         )
-        keep_apart = stack.enter_context(replace_or_remove(directory.late))
+        keep_apart = stack.enter_context(
+            replace_or_remove(directory.late, synced=directory.outlasts_power)
+        )
         clerk = _Clerk(plans, batches)
         for stretch in overlay.stretches():
             if stretch.begin != expected:

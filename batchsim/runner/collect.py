@@ -67,7 +67,7 @@ def collect(
     number = shard.plan.shard
     with ExitStack() as stack:
         quarantine, conflicts, records = (
-            stack.enter_context(replace_or_remove(path))
+            stack.enter_context(replace_or_remove(path, synced=directory.outlasts_power))
             for path in (
                 directory.quarantine(number),
                 directory.conflicts(number),

@@ -45,7 +45,7 @@ class JobDirectory:
     """The directory at `path`, made when something is first put into it.
 
     `outlasts_power` is false where nobody could go on with the job after a power failure, since its
-    service would be gone, too: then nothing in here is waited for until it is on the disk.
+    service would be gone, too: then no file in here is waited for until it is on the disk.
     """
 
     def __init__(self, path: Path, *, outlasts_power: bool = True) -> None:
@@ -143,7 +143,7 @@ class JobDirectory:
         if has_begun and self.requests.exists():
             self._compare(requests)
             return self.requests
-        with replace_file(self.requests, private=True) as stream:
+        with replace_file(self.requests, private=True, synced=self.outlasts_power) as stream:
             for number, request in enumerate(requests, start=1):
                 stream.write(as_line(number, request))
         return self.requests

@@ -59,14 +59,15 @@ class SkippedLines:
         """Put their records and their places into the job directory."""
         index = Index.empty(len(self))
         offset = 0
-        with replace_file(directory.file(SHARD, Source.RECORDS)) as stream:
+        synced = directory.outlasts_power
+        with replace_file(directory.file(SHARD, Source.RECORDS), synced=synced) as stream:
             records = Records(stream.write)
             for position, length in enumerate(self._lengths):
                 records.write(self._spool.read(offset, length + 1))
                 verdict = Verdict(Outcome.INVALID)
                 index.put(position, Place(offset, length, Source.RECORDS, verdict, None))
                 offset += length + 1
-        with replace_file(directory.index(SHARD)) as stream:
+        with replace_file(directory.index(SHARD), synced=synced) as stream:
             write_index(stream, index, records)
 
 

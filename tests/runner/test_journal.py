@@ -10,6 +10,7 @@ from decimal import Decimal
 import pytest
 
 from batchsim.backends.fake import FakeBackend
+from batchsim.backends.fake.faults import Faults
 from batchsim.domain.batches import Batch, BatchError, RequestCounts, Usage
 from batchsim.domain.lifecycle import Status
 from batchsim.errors import JobIncomplete, JournalError
@@ -17,6 +18,7 @@ from batchsim.runner import entries, shard_entries
 from batchsim.runner.differences import Claim, Difference
 from batchsim.runner.journal import Journal
 from batchsim.runner.payloads import KINDS
+from batchsim.runner.policy import Policy
 from batchsim.runner.run import run
 
 BATCH = Batch(
@@ -102,7 +104,7 @@ def test_an_entry_is_on_the_disk_once_it_is_appended(tmp_path):
     assert synchronous == 2  # FULL: less loses commits when the power fails
 
 
-@pytest.mark.parametrize(("lasts", "expected", "syncs"), [(True, 2, 9), (False, 0, 2)])
+@pytest.mark.parametrize(("lasts", "expected", "syncs"), [(True, 2, 15), (False, 0, 2)])
 def test_a_job_waits_for_the_disk_only_if_its_service_outlives_the_process(
     build, monkeypatch, lasts, expected, syncs
 ):
@@ -119,10 +121,11 @@ def test_a_job_waits_for_the_disk_only_if_its_service_outlives_the_process(
         append(journal, *entries, **options)
 
     monkeypatch.setattr(Journal, "append", look)
-    backend = FakeBackend(pacing="quick")
+    backend = FakeBackend(pacing="quick", faults=Faults(lost_lines=1.0))
     assert not backend.lasts
     backend.lasts = lasts
-    assert run(build.input([build.chat("a")]), backend, results=build.results).all_ok
+    lines, policy = [build.chat("a"), {"custom_id": "b"}], Policy(retries=0)
+    run(lines, backend, results=build.results, policy=policy, skip_invalid=True)
     assert found == {expected}
     assert len(synced) == syncs
 
