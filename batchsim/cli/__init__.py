@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from batchsim import __version__
 from batchsim.cli.failures import INTERRUPTED, explain
 from batchsim.cli.surroundings import (
     discard_output,
@@ -83,7 +84,7 @@ class _Commands(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Start with `batchsim demo`: it shows the whole flow in a second, without a key.",
 )
-@click.version_option(package_name="batchsim")
+@click.version_option(__version__)
 def commands() -> None:
     """The OpenAI Batch API in your process, and a runner for the real one.
 

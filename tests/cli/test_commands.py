@@ -8,7 +8,7 @@ from importlib import import_module
 import click
 import pytest
 
-from batchsim import cli
+from batchsim import __version__, cli
 from batchsim.bench.inputs import SHAPES
 from batchsim.cli import SUMMARIES, commands
 
@@ -50,6 +50,20 @@ def test_help_imports_no_command():
         "batchsim.cli.failures",
         "batchsim.cli.surroundings",
     }
+
+
+@pytest.mark.parametrize("asked", ["--help", "--version"])
+def test_what_is_told_at_once_reads_no_metadata_and_leaves_no_modules_to_be_looked_over(asked):
+    script = f"import gc, sys, runpy; sys.argv = ['batchsim', '{asked}']\n"
+    script += "try: runpy.run_module('batchsim', run_name='__main__')\n"
+    script += "except SystemExit: print(gc.isenabled(), gc.get_freeze_count() > 10_000, "
+    script += "'importlib.metadata' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines()[-1] == "True True False"
+
+
+def test_the_version_is_told(batchsim):
+    assert batchsim("--version").stdout == f"batchsim, version {__version__}\n"
 
 
 def every_command():
