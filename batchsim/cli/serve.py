@@ -170,7 +170,7 @@ def serve(
         try:
             stopped.wait()
         finally:
-            _tell_verdicts(fakes)
+            tell_verdicts(fakes)
     return ALL_GOOD
 
 
@@ -240,7 +240,7 @@ def _tell(address: str, *, has_keys: bool, as_json: bool) -> None:
     click.echo(f"export OPENAI_API_KEY={'YOUR_KEY' if has_keys else 'sk-fake'}")
 
 
-def _tell_verdicts(fakes: Fakes) -> None:
+def tell_verdicts(fakes: Fakes) -> None:
     """A line for each key that was used, and one for each finding on its client."""
     from batchsim.verdict import judge
 
@@ -249,7 +249,7 @@ def _tell_verdicts(fakes: Fakes) -> None:
     }
     for digest, backend in islice(used.items(), MOST_VERDICTS):
         name = f"key {digest[:8]}: " if len(used) > 1 else ""
-        verdict = judge(backend.history())
+        verdict = judge(backend.history(as_seen=True))  # nobody waits for work that is given up
         click.echo(f"{name}{verdict.summary()}", err=True)
         for each in verdict.findings:
             click.echo(f"  {each.code}: {each.evidence[0]}", err=True)

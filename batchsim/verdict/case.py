@@ -153,9 +153,13 @@ class Case:
         """The lines that went out again without need, in the order in which they did."""
         doubles: list[Double] = []
         earlier: defaultdict[bytes, list[BatchHistory]] = defaultdict(list)
+        if len(self.history.batches) < 2:
+            return doubles  # without reading the lines, which takes long when they are many
         for each in self.history.batches:
             for line in self.lines.get(each.batch.id, ()):
                 same = earlier[_identity(line)]
+                if each in same[-1:]:
+                    continue  # twice in one batch, which is no other sending of it
                 for first in same:
                     if double := self._double(line.custom_id, first, each):
                         doubles.append(double)

@@ -1,16 +1,20 @@
 """A FakeBackend that does what takes long in the background: seen later, but the same history."""
 
+import math
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 
 import pytest
 
 from batchsim.backends.fake import FakeBackend, Faults, Pacing, progress
 from batchsim.backends.fake.line_faults import LineFault
 from batchsim.backends.fake.request_faults import RequestFault
+from batchsim.cli.serve import tell_verdicts
 from batchsim.clock import VirtualClock
 from batchsim.errors import OutcomeUnknown
+from batchsim.server.fakes import Fakes
 from batchsim.stores.disk import DiskStore
 from batchsim.stores.memory import MemoryStore
 
@@ -103,6 +107,36 @@ def test_everything_is_answered_while_a_batch_is_validated(slow, gate, chats):
     assert (first.in_progress_at, first.finalizing_at) == (start + 60, start + 160)
     assert first.completed_at == start + 170
     assert [each.id for each in someone.backend.take_ended()] == [batch.id]
+
+
+def test_the_history_as_seen_waits_for_nothing(slow, gate, chats):
+    someone = slow()
+    batch = someone.start(chats(20))
+    someone.backend.clock.sleep(65)  # its validation is due, and does not get on
+    (seen,) = someone.backend.history(as_seen=True).batches
+    assert (seen.batch, seen.ended) == (batch, math.inf)
+    gate.is_open.set()
+    (known,) = someone.backend.history().batches
+    assert known.batch.status == "in_progress"
+
+
+@pytest.mark.usefixtures("all_is_large")
+def test_a_server_tells_its_verdict_while_work_is_under_way_and_gives_that_up(
+    gate, chats, capsys, monkeypatch
+):
+    monkeypatch.setattr("batchsim.server.fakes.MemoryStore", gated(MemoryStore, gate))
+    fakes = Fakes(pacing=STEADY)
+    backend = fakes.tenants.backend("sk-any")
+    file = backend.upload_file(BytesIO(chats(20)), filename="input.jsonl")
+    backend.create_batch(input_file_id=file.id, endpoint="/v1/chat/completions")
+    fakes.clock.advance(65)
+    assert gate.reached.wait(PATIENCE)
+    tell_verdicts(fakes)
+    said = capsys.readouterr().err
+    assert said.startswith("verdict on 2 requests: 1 finding: leaves_batches\n")
+    assert said.endswith("is validating\n")
+    gate.is_open.set()
+    fakes.close()
 
 
 def test_a_look_at_what_is_under_way_keeps_nobody_waiting(slow, gate, chats):

@@ -278,6 +278,23 @@ def test_lines_that_are_too_many_to_remember_are_not_judged_and_it_is_said(clien
     assert "the lines of 2 batches" in str(someone.verdict)
 
 
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_line_that_is_twice_in_one_batch_is_no_line_sent_again(client, others):
+    someone = client()
+    for _ in range(others):
+        someone.clean("b")
+    batch = someone.wait(someone.submit("a", "a"))
+    assert batch.errors
+    assert someone.verdict.codes == ("meets_known_limits",)
+
+
+def test_the_lines_of_one_batch_that_runs_are_not_read_for_a_verdict(client, monkeypatch):
+    someone = client()
+    someone.submit("a")
+    monkeypatch.setattr("batchsim.backends.fake.history.History.request_lines", None)
+    assert someone.verdict.codes == ("leaves_batches",)
+
+
 def test_what_expired_unread_may_be_sent_again(client):
     someone = client()
     someone.submit("a", output_expires_after=3_600)

@@ -293,9 +293,13 @@ class FakeBackend(Clients):
         """
         return self.undisturbed.take_ended()
 
-    def history(self) -> History:
-        """All that was asked of this backend so far and what came of it: see batchsim.verdict."""
-        return self.undisturbed.history(self.requests)
+    def history(self, *, as_seen: bool = False) -> History:
+        """All that was asked of this backend so far and what came of it: see batchsim.verdict.
+
+        It waits for what is due and still under way in the background, unless it is wanted only
+        `as_seen`: as a look would show it now.
+        """
+        return self.undisturbed.history(self.requests, as_seen=as_seen)
 
     def close(self) -> None:
         """Forget what is running and close the store. A second call does nothing."""
