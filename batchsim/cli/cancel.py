@@ -28,7 +28,7 @@ def cancel(*, name: str, as_json: bool) -> int:
     finished keep their results and are paid; the others get a record that says so. A runner that is
     at work ends the job by itself. When none is, the command that began the job collects the rest.
     """
-    from batchsim.cli.job import find_job
+    from batchsim.cli.named import find_job
     from batchsim.cli.output import print_json
     from batchsim.cli.standing import job_object
 

@@ -46,7 +46,7 @@ def results(
     asked of a service. Exits as `batchsim run` does: 1 when a line failed, 75 when the job is not
     finished.
     """
-    from batchsim.cli.job import find_job
+    from batchsim.cli.named import find_job
     from batchsim.cli.standing import job_code, job_object
 
     with find_job(name).reading() as follower:

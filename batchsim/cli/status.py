@@ -20,7 +20,7 @@ def status(*, name: str | None, show_all: bool, as_json: bool) -> int:
     This reads the job's journal only. It needs no key, asks no service, and may be done while the
     job runs. Exits 0 whatever the job's state is; `batchsim watch` follows it to its end.
     """
-    from batchsim.cli.job import find_job
+    from batchsim.cli.named import find_job
     from batchsim.cli.output import print_json
     from batchsim.cli.progress import unfound_batches
     from batchsim.cli.standing import STOPPED, description, how_to_go_on, job_object, state_of

@@ -37,7 +37,7 @@ def watch(*, name: str | None, as_json: bool) -> int:
     collecting them is left to the command that began the job. Exits as `batchsim run` does. Ctrl-C
     ends the watching, not the job.
     """
-    from batchsim.cli.job import find_job
+    from batchsim.cli.named import find_job
     from batchsim.cli.outlook import Outlook
     from batchsim.cli.progress import Display
     from batchsim.cli.standing import how_to_go_on, job_code, own_history, state_in_words
