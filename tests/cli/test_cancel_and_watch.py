@@ -69,7 +69,7 @@ def test_an_interrupted_run_names_what_goes_on(batchsim, lines, real, monkeypatc
 def test_a_cancelled_job_keeps_what_is_done_and_sends_nothing_more(
     batchsim, desk, real, stop_at
 ) -> None:
-    stop_at("upload_file", 2)
+    stop_at("receiving", 2)
     real.clock.advance(3_600)  # the first batch completes
     outcome = batchsim("cancel", "results.jsonl")
     assert outcome.code == 0
