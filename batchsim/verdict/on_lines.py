@@ -174,7 +174,15 @@ def _is_known(case: Case, double: Double) -> bool:
 
 
 def _seen(case: Case) -> Iterator[BatchHistory]:
-    return (each for each in case.history.batches if is_over(each) and case.saw_end(each))
+    """The batches that were seen to have ended.
+
+    What ended before the journal began, on a store that was opened again, may have been read then.
+    """
+    return (
+        each
+        for each in case.history.batches
+        if is_over(each) and each.ended > case.history.start and case.saw_end(each)
+    )
 
 
 def _named(custom_ids: list[str]) -> str:

@@ -50,9 +50,15 @@ class Look:
             return None
         latest = self._latest
         if latest is None or latest[0] is not value:
-            latest = self._latest = value, self._showing.render(value, self._profile)
+            latest = self._latest = value, _compact(self._showing.render(value, self._profile))
         shown = latest[1]
         return Response(shown.status, shown.headers + self._headers(), shown.body)
+
+
+def _compact(response: Response) -> Response:
+    """The same, to be kept: what orjson makes takes 8 KiB of memory, however little it says."""
+    body = tuple(bytes(memoryview(piece)) for piece in response.body)
+    return Response(response.status, response.headers, body)
 
 
 @functools.cache

@@ -11,6 +11,7 @@ from batchsim.backends.fake.scenarios import SCENARIOS
 from batchsim.domain.lifecycle import Status
 from batchsim.domain.limits import Limits
 from batchsim.errors import OutcomeUnknown, RateLimited, Refused
+from batchsim.stores.disk import DiskStore
 from batchsim.verdict import CODES, judge
 
 HALF_EXPIRES = {"pacing": Pacing(running=0.7 * 86_400, running_per_line=8_640.0, spread=0.0)}
@@ -293,6 +294,20 @@ def test_the_lines_of_one_batch_that_runs_are_not_read_for_a_verdict(client, mon
     someone.submit("a")
     monkeypatch.setattr("batchsim.backends.fake.history.History.request_lines", None)
     assert someone.verdict.codes == ("leaves_batches",)
+
+
+def test_what_was_read_before_the_store_was_opened_again_is_not_dropped(client, tmp_path):
+    before = client(store=DiskStore(tmp_path))
+    batch = before.wait(before.submit("a"))
+    before.read(batch.output_file_id)
+    before.fake.close()
+    someone = client(store=DiskStore(tmp_path))
+    someone.fake.clock.sleep(60)
+    assert someone.fake.retrieve_batch(batch.id).output_file_id == batch.output_file_id
+    assert someone.verdict.is_clean
+    someone.wait(someone.submit("b"))
+    assert someone.verdict.codes == ("drops_results",)
+    someone.fake.close()
 
 
 def test_what_expired_unread_may_be_sent_again(client):
