@@ -67,11 +67,12 @@ def _fake(shape: str, most: float) -> Row:
 def _restore(shape: str) -> tuple[Row, ...]:
     program = ours(shape, "restore")
     what = "restoring the order of results"
-    take = fact("cpu", of="floor")
+    take, least = fact("cpu", of="floor"), fact("least", of="floor")
     floor = "one orjson pass over them"
     again = ours(shape, "restore", "read")
     return (
         Row("restore", f"{what}, CPU", (program,), take, "x", 1.5, floor),
+        Row("restore", "each matched and moved, no more, CPU", (program,), least, "x", None, floor),
         Row("restore", "the same going on with a job, CPU", (again,), take, "x", None, floor),
         Row("restore", f"{what}, memory", (program, BARE), memory, "MB", 33.0, _INTERPRETER),
     )
