@@ -80,7 +80,7 @@ def adopt(
     webhooks: Webhooks,
     as_json: bool,
 ) -> int:
-    """Take over batches that another tool or a person made, and finish them as a job.
+    """Take over batches of another tool or a person, and finish them.
 
     They are found by their ids, by metadata or by their input file. Their input files become the
     job's input, and the job goes on as one of `batchsim run`: it watches the batches, downloads and

@@ -39,7 +39,7 @@ _COLUMNS = (
 
 @click.group()
 def batches() -> None:
-    """Look at the batches of the OpenAI API or a compatible service, and cancel them.
+    """Look at the batches of a service, and cancel them.
 
     OPENAI_API_KEY is the key, OPENAI_BASE_URL names another service, such as `batchsim serve`.
     Nothing here costs money. Exits 1 when an id was refused; the others are done then.

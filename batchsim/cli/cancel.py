@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 @provider_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object about the job.")
 def cancel(*, name: str, as_json: bool) -> int:
-    """Cancel JOB (its results file or its job directory): nothing more is sent.
+    """End a job early: nothing more is sent, what is done is kept.
+
+    JOB is named by its results file or its job directory.
 
     Batches that run are cancelled at the service, which takes up to ten minutes. Lines that have
     finished keep their results and are paid; the others get a record that says so. A runner that is

@@ -52,7 +52,7 @@ def demo(
     lines: str,
     as_json: bool,
 ) -> int:
-    """Put three Japanese sentences into English, as a real batch of April 2024 did.
+    """Replay a batch of April 2024: three sentences into English.
 
     Shows the input lines, the Batch object, each status with its time, the results as they
     arrive and in input order, and the cost. On the simulator (the default) this takes a second

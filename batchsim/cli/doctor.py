@@ -96,7 +96,7 @@ def doctor(
     wait: float,
     as_json: bool,
 ) -> int:
-    """Check the key, the way to the service, and what the runner stands on.
+    """Check the key, the way to the service, and what runs stand on.
 
     Free of charge. With --live six assumptions about the service are tried with batches of one line each, which are
     cancelled or cost less than --max-cost together; what they made is cleaned up, and the findings

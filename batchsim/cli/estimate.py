@@ -49,7 +49,9 @@ _COLUMNS = (
 @provider_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def estimate(*, source: str, any_model: bool, as_json: bool) -> int:
-    """Tell what INPUT (a JSONL file, or - for standard input) would take and cost, sending nothing.
+    """Tell what an input would take and cost, sending nothing.
+
+    INPUT is a JSONL file, or - for standard input.
 
     It is checked and cut into batches as `batchsim run` would do it. Prompt tokens are
     counted with the model's vocabulary if batchsim[tokens] is installed, and otherwise estimated

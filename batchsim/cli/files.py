@@ -44,7 +44,7 @@ _COLUMNS = (
 
 @click.group()
 def files() -> None:
-    """Look at the files of the OpenAI API or a compatible service, download and delete them.
+    """Look at the files of a service, download and delete them.
 
     OPENAI_API_KEY is the key, OPENAI_BASE_URL names another service, such as `batchsim serve`.
     Nothing here costs money. Exits 1 when an id was refused; the others are done then.

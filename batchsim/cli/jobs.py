@@ -37,7 +37,7 @@ _COLUMNS = (
 @click.option("--forget", is_flag=True, help="Take those that are gone out of the list.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per job.")
 def jobs(*, forget: bool, as_json: bool) -> int:
-    """List the jobs that `batchsim run` began for this user on this machine, the latest first.
+    """List the jobs begun on this machine, the latest first.
 
     A job that was moved or deleted is shown as gone; a moved one is found by its new name. This
     reads journals only: it needs no key and disturbs no runner.

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 def record(
     *, upstream: str | None, cassette: Path, port: int, forward_auth: bool, as_json: bool
 ) -> int:
-    """Hand requests to a real service, and write what it answers on a cassette.
+    """Pass requests on to a real service, and record its answers.
 
     Point clients at the address that is printed. What endpoints answer at once is recorded as it
     goes by, the lines of a batch when its result files are downloaded. A simulator then answers

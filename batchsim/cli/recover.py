@@ -55,7 +55,7 @@ def recover(
     any_model: bool,
     as_json: bool,
 ) -> int:
-    """Rebuild the journal of a job on INPUT whose job directory is lost, and pay nothing twice.
+    """Rebuild a job whose directory is lost, and pay nothing twice.
 
     The input must be the one that was sent. Its batches are found in the service's list by their
     metadata; nothing is sent. `batchsim run` then goes on with the job as if nothing had happened. No

@@ -40,7 +40,9 @@ if TYPE_CHECKING:
 def results(
     *, name: str, output: str, failed: bool, partial: bool, force: bool, as_json: bool
 ) -> int:
-    """Give the results of JOB (its results file or its job directory), in input order.
+    """Give the results of a job, in input order.
+
+    JOB is named by its results file or its job directory.
 
     They are put together again from the job directory when the results file is gone. Nothing is
     asked of a service. Exits as `batchsim run` does: 1 when a line failed, 75 when the job is not

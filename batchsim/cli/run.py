@@ -65,7 +65,9 @@ def run(
     webhooks: Webhooks,
     as_json: bool,
 ) -> int:
-    """Run the requests of INPUT (a JSONL file, or - for standard input) and restore their order.
+    """Run the requests of an input, and restore their order.
+
+    INPUT is a JSONL file, or - for standard input.
 
     The input is checked first; nothing is sent unless all of it is valid (or --skip-invalid).
     It is cut into as many batches as the limits ask for. Each line of the results is one line of

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     "--json", "as_json", is_flag=True, help="Print one JSON object per scenario or fault."
 )
 def scenarios(*, faults: bool, as_json: bool) -> int:
-    """List the scenarios of the simulator: how it behaves for `serve`, `demo` and tests.
+    """List how the simulator can behave: for serve, demo and tests.
 
     Several go together, with commas: `batchsim serve --scenario expired_partial,rate_limited`. A
     single batch lives in one that its metadata name: {"batchsim.scenario": "token_limit"}.

@@ -122,7 +122,7 @@ def serve(
     webhook_secret: str | None,
     as_json: bool,
 ) -> int:
-    """Serve the simulator over HTTP, so that any OpenAI client works on it unchanged.
+    """Serve the simulator over HTTP, to any OpenAI client.
 
     Prints the two lines that a shell needs to point clients here. Every API key sees its own files
     and batches only. Stop it with Ctrl-C.

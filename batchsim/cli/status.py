@@ -15,7 +15,9 @@ SHARDS_SHOWN = 20
 @click.option("--all", "show_all", is_flag=True, help="Show every shard.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def status(*, name: str | None, show_all: bool, as_json: bool) -> int:
-    """Tell where JOB stands: its results file or its job directory [default: the latest job].
+    """Tell where a job stands, by its journal alone.
+
+    JOB is named by its results file or its job directory; the latest one without a name.
 
     This reads the job's journal only. It needs no key, asks no service, and may be done while the
     job runs. Exits 0 whatever the job's state is; `batchsim watch` follows it to its end.

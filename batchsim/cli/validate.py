@@ -44,7 +44,9 @@ def validate(
     any_model: bool,  # noqa: FBT001 - click passes options by name
     as_json: bool,  # noqa: FBT001 - click passes options by name
 ) -> int:
-    """Check INPUT (a JSONL file, or - for standard input) as the API would check one batch.
+    """Check an input as the API would check one batch.
+
+    INPUT is a JSONL file, or - for standard input.
 
     Every error is counted and the first 20 are printed with what to do about each. Nothing is
     sent. Exits 0 when the input is valid and 2 when it is not.

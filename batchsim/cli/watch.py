@@ -30,7 +30,9 @@ LOOK_SECONDS = 20.0
 @provider_option
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object at every change.")
 def watch(*, name: str | None, as_json: bool) -> int:
-    """Follow JOB (its results file or its job directory) to its end [default: the latest job].
+    """Follow a job to its end.
+
+    JOB is named by its results file or its job directory; the latest one without a name.
 
     While a runner is at work this reads what the runner notes: no key is needed and nothing is
     disturbed. When none is, the service is asked (OPENAI_API_KEY) until the batches have ended;

@@ -7,10 +7,16 @@ from importlib import import_module
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from batchsim import __version__, cli
 from batchsim.bench.inputs import SHAPES
 from batchsim.cli import SUMMARIES, commands
+
+
+def test_what_each_command_does_is_read_whole_in_the_list() -> None:
+    listed = CliRunner().invoke(commands, ["--help"], terminal_width=80).output
+    assert all(f"  {summary}\n" in listed for summary in SUMMARIES.values())
 
 
 @pytest.mark.parametrize("name", SUMMARIES)
