@@ -177,25 +177,12 @@ def _move(descriptor: int, offsets: array[int], order: list[int], target: Binary
 
 def _match(answered: list[bytes]) -> None:
     places = {f"request-{number}": number for number in range(len(answered))}
-    decode = msgspec.json.Decoder(_Named).decode
+    decode = msgspec.json.Decoder(Named).decode
     for answer in answered:
         places[decode(answer).custom_id]
 
 
-class _Named(msgspec.Struct):
+class Named(msgspec.Struct):
+    """What of a result line tells its place."""
+
     custom_id: str
-
-
-def match_and_move(results: Path, custom_ids: Iterable[str], target: BinaryIO) -> Facts:
-    """What bringing result lines into the order of the ids costs at least, lines of any order."""
-    places = {custom_id: number for number, custom_id in enumerate(custom_ids)}
-    starts, lengths = (array("Q", bytes(8 * len(places))) for _ in range(2))
-    decode, facts, start = msgspec.json.Decoder(_Named).decode, Facts(), 0
-    with timed(facts), results.open("rb") as stream:
-        for line in stream:
-            place = places[decode(line).custom_id]
-            starts[place], lengths[place] = start, len(line)
-            start += len(line)
-        for start, length in zip(starts, lengths, strict=True):
-            target.write(os.pread(stream.fileno(), length, start))
-    return facts
