@@ -19,13 +19,9 @@ on when the line is written. Memory holds a few numbers for each line and no tex
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import accumulate
 from json.encoder import encode_basestring_ascii
-from typing import BinaryIO
-
-import orjson
 
 from batchsim.backends.fake.behaviour import Behaviour
 from batchsim.backends.fake.ids import request_ids
@@ -35,6 +31,7 @@ from batchsim.backends.fake.line_faults import (
     declining,
     failing_answer,
 )
+from batchsim.backends.fake.work import Work
 from batchsim.domain.batches import Usage
 from batchsim.domain.lines import RequestLine, RequestLines
 from batchsim.responders import ENTROPY, Answer, Answers, Occasion, is_good
@@ -61,30 +58,9 @@ _ANSWERED = (
 )
 _UNANSWERED = b'"custom_id": %b, "response": null, "error": %b}\n'
 
-_MOST_TOGETHER = 128
-_LARGEST_STRETCH = 1 << 18
-"""So many neighbouring lines are run together, or so many bytes of them, whichever are fewer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What a batch has to do: where its lines are, and in which order they finish.
-
-    `offsets` are those of its lines in the input, then the end of the last. `order` holds the
-    line indices, from 0, in the order of finishing; the first can begin at `started`, in unix
-    seconds, and the last finishes after `seconds`.
-    """
-
-    number: int
-    open_input: Callable[[], BinaryIO]
-    offsets: array[int]
-    order: array[int]
-    started: float
-    seconds: float
-
-    def finished_at(self, place: int) -> float:
-        """When the line at that place of the order finishes, in unix seconds."""
-        return self.started + self.seconds * (place + 1) / len(self.order)
+_FIRST_TOGETHER = 8
+_LARGEST_STEP = 1 << 18
+"""As many lines are run together as have results of so many bytes; the first few show how long these are."""
 
 
 class Execution:
@@ -113,6 +89,8 @@ class Execution:
         """1 for each line, by its index, that ran well."""
         self._bad_places = bytearray(lines)
         self._usage = Usage()
+        self._longest = 0
+        """The length of the longest of the latest results."""
         self._places = _inverse(self.work.order)
         self._taken = 0
         self._done = 0
@@ -161,20 +139,25 @@ class Execution:
         self.run(count)
 
     def _run_due(self, indices: list[int]) -> None:
-        offsets = self.work.offsets
-        with self.work.open_input() as source:
-            for begin, end in _stretches(indices, offsets):
-                source.seek(offsets[begin])
-                content = source.read(offsets[end] - offsets[begin])
-                self._run_lines(_requests(begin, content))
+        for lines in self.work.requests(indices):
+            self._run_lines(lines)
 
     def _run_lines(self, lines: RequestLines) -> None:
-        """Run neighbouring lines of the input."""
+        """Run neighbouring lines of the input, as many together as have answers of bounded size."""
+        begin, count = 0, len(lines.contents)
+        while begin < count:
+            few = _LARGEST_STEP // self._longest if self._longest else _FIRST_TOGETHER
+            end = begin + max(1, few)
+            self._run_together(lines.part(begin, end))
+            begin = end
+
+    def _run_together(self, lines: RequestLines) -> None:
         begin, end = lines.number - 1, lines.number - 1 + len(lines.contents)
         places = self._places[begin:end]
         answers = self._answers(lines, places)
         texts = self._texts(lines, answers)
         lengths = list(map(len, texts))
+        self._longest = max(lengths)
         start = self._spool.append(b"".join(texts))
         self._starts[begin:end] = array("Q", list(accumulate(lengths, initial=start))[:-1])
         self._lengths[begin:end] = array("I", lengths)
@@ -244,49 +227,9 @@ class Execution:
             [starts[index] for index in indices], [lengths[index] for index in indices]
         )
 
-    def custom_ids(self, indices: Iterable[int]) -> Iterator[str]:
-        """The custom_ids of some lines, read from the input one by one."""
-        with self.work.open_input() as source:
-            for content in self._read(source, indices):
-                yield orjson.loads(content)["custom_id"]
-
-    def _read(self, source: BinaryIO, indices: Iterable[int]) -> Iterator[bytes]:
-        offsets = self.work.offsets
-        position = 0
-        for index in indices:
-            start, end = offsets[index], offsets[index + 1]
-            if start != position:
-                source.seek(start)
-            position = end
-            yield source.read(end - start)
-
     def close(self) -> None:
         """Forget the outcomes."""
         self._spool.close()
-
-
-def _stretches(indices: list[int], offsets: array[int]) -> Iterator[tuple[int, int]]:
-    """Neighbours among ascending `indices`, as many together as make about a block: begin and end."""
-    begin = 0
-    for at in range(1, len(indices) + 1):
-        if (
-            at == len(indices)
-            or indices[at] > indices[at - 1] + 1
-            or at - begin == _MOST_TOGETHER
-            or offsets[indices[at] + 1] - offsets[indices[begin]] > _LARGEST_STRETCH
-        ):
-            yield indices[begin], indices[at - 1] + 1
-            begin = at
-
-
-def _requests(index: int, content: bytes) -> RequestLines:
-    """Neighbouring lines of a valid batch, from that index on."""
-    contents = content.removesuffix(b"\n").split(b"\n")
-    values = list(map(orjson.loads, contents))
-    first, bodies = values[0], [value["body"] for value in values]
-    custom_ids = [value["custom_id"] for value in values]
-    model = bodies[0].get("model")
-    return RequestLines(index + 1, 0, contents, custom_ids, first["url"], model, bodies)
 
 
 def _inverse(order: array[int]) -> array[int]:

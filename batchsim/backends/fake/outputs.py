@@ -160,7 +160,7 @@ class Results:
 
     def _with_those_never_run(self, indices: Sequence[int], outcomes: list[bytes]) -> list[bytes]:
         never_run = (index for index, each in zip(indices, outcomes, strict=True) if not each)
-        custom_ids = self._execution.custom_ids(never_run)
+        custom_ids = self._execution.work.custom_ids(never_run)
         return [each or self._never_run(next(custom_ids)) for each in outcomes]
 
     def _never_run(self, custom_id: str) -> bytes:

@@ -10,9 +10,10 @@ from typing import BinaryIO, NamedTuple
 from batchsim.backends.fake.behaviour import Behaviour, CurrentBehaviour
 from batchsim.backends.fake.checking import index_lines
 from batchsim.backends.fake.course import running_time
-from batchsim.backends.fake.execution import Execution, Work
+from batchsim.backends.fake.execution import Execution
 from batchsim.backends.fake.outputs import write_results
 from batchsim.backends.fake.records import BatchRecord, FileRecord
+from batchsim.backends.fake.work import Work
 from batchsim.domain.batches import RequestCounts, Usage
 from batchsim.domain.lifecycle import Event, Status
 from batchsim.stores import Contents, Store
