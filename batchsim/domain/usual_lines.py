@@ -25,6 +25,9 @@ _WHITE_SPACE = b" \t\r\n"
 _QUOTES = 3
 """How many quotation marks stand before a custom_id."""
 
+_LARGE = 1 << 20
+"""Only the first line of a block can be longer; to take it apart with others would copy it often."""
+
 _GROUP = 32
 """So many lines are searched for brackets together."""
 
@@ -40,7 +43,7 @@ class UsualLines(NamedTuple):
 def read_usual_lines(contents: list[bytes], nesting: int) -> UsualLines | None:
     """The parts of such lines, nested at most `nesting` deep; None says nothing about the lines."""
     start = _match_start(contents[0])
-    if start is None:
+    if start is None or len(contents[0]) > _LARGE:
         return None
     opening, separator, url = start.groups()
     if contents[0][-1:] != b"}":

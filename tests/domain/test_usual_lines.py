@@ -177,3 +177,11 @@ def few_as_they_are(request):
         patch.setattr("batchsim.domain.custom_ids.FEW", request.param)
         patch.setattr("batchsim.domain.custom_ids._GENERATION", 1 << 4)
         yield
+
+
+def test_a_line_of_megabytes_is_not_copied_with_its_neighbours():
+    long = chat("long", messages=[{"role": "user", "content": "x" * (1 << 20)}])
+    assert read_usual_lines([long, chat("b")], 128) is None
+    assert [
+        len(found.contents) for found in InputRules().walk([Block(1, 0, [long, chat("b")])])
+    ] == [2]
