@@ -1,16 +1,17 @@
 """Which custom_ids an input has shown so far.
 
 Theory of operation. One batch has at most 50,000 ids: they are kept as they are. A job may have
-millions, so beyond that an id becomes a digest of 64 bits, and costs about 12 bytes however long it
-is: the latest digests are in a set, older ones in sorted arrays of 8 bytes each, behind a filter
-that says of nearly every new digest, in one step, that no array holds it. Among a million ids two
-that differ are taken for the same with a probability of 3e-8, among ten million of 3e-6.
+millions, so beyond that an id becomes a digest of 64 bits, and costs 13 to 27 bytes however long it
+is. The digests lie in tables, each at the first free place from the one that its lowest bits name;
+its highest bits name the table. There are many tables so that memory holds little twice when they
+grow. Among a million ids two that differ are taken for the same with a probability
+of 3e-8, among ten million of 3e-6.
 """
 
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
+from collections.abc import Collection
 
 FEW = 50_000
 """Up to so many ids are kept as they are."""
@@ -18,10 +19,16 @@ FEW = 50_000
 LONGEST_OF_FEW = 64
 """Characters; longer ids are digests from the start."""
 
-_GENERATION = 1 << 16
-"""So many digests go into an array together."""
+_TABLES = 64
+_TABLE = 58
+"""A digest shifted by this many bits is the number of its table."""
 
-_BITS_PER_DIGEST = 16
+_SMALLEST = 1 << 12
+"""How many places a table has at first."""
+
+_FULL = 0.6
+"""The share of places that may be taken."""
+
 _DIGEST = (1 << 64) - 1
 
 
@@ -69,75 +76,68 @@ class CustomIds:
 
 class _Digests:
     def __init__(self) -> None:
-        self._recent: set[int] = set()
-        self._older: list[array[int]] = []
-        self._filter = bytearray(_GENERATION * _BITS_PER_DIGEST // 8)
-        self._mask = len(self._filter) - 1
+        self._tables = [_table(_SMALLEST) for _ in range(_TABLES)]
+        self._counts = [0] * _TABLES
+        self._room = int((1 - _FULL) * _SMALLEST)
+        """So many digests find a free place in any table."""
 
     def add(self, digest: int) -> bool:
         """Remember `digest`. Returns whether it is new."""
-        recent, seen, mask = self._recent, self._filter, self._mask
-        count = len(recent)
-        if (
-            seen[digest >> 3 & mask] & 1 << (digest & 7)
-            and seen[digest >> 35 & mask] & 1 << (digest >> 32 & 7)
-            and self._is_older(digest)
-        ):
-            return False
-        recent.add(digest)
-        if len(recent) == count:
-            return False
-        if count == _GENERATION - 1:
-            self._retire()
-        return True
+        return self._put((digest,))
 
     def add_all(self, custom_ids: list[str]) -> bool:
-        """Remember the digests of all, unless one may be known or they are too many for one step."""
-        recent, seen, mask = self._recent, self._filter, self._mask
-        new = {hash(custom_id) & _DIGEST for custom_id in custom_ids}
-        if (
-            len(new) < len(custom_ids)
-            or len(recent) + len(new) >= _GENERATION
-            or not recent.isdisjoint(new)
-        ):
-            return False
-        perhaps_older = [
-            digest
-            for digest in new
-            if seen[digest >> 3 & mask] & 1 << (digest & 7)
-            and seen[digest >> 35 & mask] & 1 << (digest >> 32 & 7)
-        ]
-        if any(map(self._is_older, perhaps_older)):
-            return False
-        recent |= new
-        return True
+        """Remember the digests of all, unless one is known or they are too many for one step."""
+        digests = {hash(custom_id) & _DIGEST or 1 for custom_id in custom_ids}  # as in _digest
+        return len(digests) == len(custom_ids) <= self._room and self._put(digests)
 
     def __contains__(self, digest: int) -> bool:
-        return digest in self._recent or self._is_older(digest)
+        table = self._tables[digest >> _TABLE]
+        return table[_place(table, digest)] == digest
 
-    def _is_older(self, digest: int) -> bool:
-        for each in self._older:
-            place = bisect_left(each, digest)
-            if place < len(each) and each[place] == digest:
-                return True
-        return False
+    def _put(self, digests: Collection[int]) -> bool:
+        """Remember digests, none of them twice, if all are new."""
+        tables = self._tables
+        taken: list[tuple[int, int]] = []
+        for digest in digests:
+            number = digest >> _TABLE
+            table = tables[number]
+            mask = len(table) - 1
+            place = digest & mask  # from here on as in _place: a call would cost as much again
+            while (there := table[place]) and there != digest:
+                place = place + 1 & mask
+            if there:
+                for number, place in reversed(taken):
+                    tables[number][place] = 0
+                return False
+            table[place] = digest
+            taken.append((number, place))
+        counts = self._counts
+        for number, _ in taken:
+            counts[number] += 1
+            if counts[number] > _FULL * len(tables[number]):
+                self._grow(number)
+        return True
 
-    def _retire(self) -> None:
-        """Put the recent digests into an array, and all that the filter lacks into the filter."""
-        self._older.append(array("Q", sorted(self._recent)))
-        self._recent = set()
-        missing = self._older[-1:]
-        if len(self._older) * _GENERATION * _BITS_PER_DIGEST > 8 * len(self._filter):
-            self._filter = bytearray(4 * len(self._filter))
-            self._mask = len(self._filter) - 1
-            missing = self._older
-        seen, mask = self._filter, self._mask
-        for each in missing:
-            for digest in each:
-                seen[digest >> 3 & mask] |= 1 << (digest & 7)
-                seen[digest >> 35 & mask] |= 1 << (digest >> 32 & 7)
+    def _grow(self, number: int) -> None:
+        old = self._tables[number]
+        table = self._tables[number] = _table(2 * len(old))
+        for digest in filter(None, old):
+            table[_place(table, digest)] = digest
+
+
+def _place(table: array[int], digest: int) -> int:
+    """The place where the digest is, or would be."""
+    mask = len(table) - 1
+    place = digest & mask
+    while (there := table[place]) and there != digest:
+        place = place + 1 & mask
+    return place
+
+
+def _table(places: int) -> array[int]:
+    return array("Q", bytes(8 * places))
 
 
 def _digest(custom_id: str) -> int:
     # It never leaves this process, so Python's own hash, which is keyed anew in each, will do.
-    return hash(custom_id) & _DIGEST
+    return hash(custom_id) & _DIGEST or 1  # 0 is a free place

@@ -175,7 +175,7 @@ def test_ids_together_are_all_new_or_none_is_remembered(groups):
 def few_as_they_are(request):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("batchsim.domain.custom_ids.FEW", request.param)
-        patch.setattr("batchsim.domain.custom_ids._GENERATION", 1 << 4)
+        patch.setattr("batchsim.domain.custom_ids._SMALLEST", 16)
         yield
 
 
