@@ -16,6 +16,9 @@ from batchsim.errors import InputError
 from batchsim.jsonl import BLOCK, read_blocks, read_lines
 from batchsim.pricing.tokens import estimate_prompt_tokens
 
+_FOUR_BYTES = 1 << 32
+"""Offsets below this take half the memory, and dozens of batches may be waiting to end."""
+
 
 @dataclass(frozen=True, slots=True)
 class Findings:
@@ -71,6 +74,8 @@ def check_input(
         errors.append(invalid_json_line(seen + 1))
     errors += rules.finish()
     offsets.append(end)
+    if end < _FOUR_BYTES:
+        offsets = array("I", offsets)
     return Findings(tuple(errors[: limits.errors_per_batch]), rules.model, offsets, tokens)
 
 

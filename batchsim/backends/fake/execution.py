@@ -91,7 +91,7 @@ class Execution:
         self._usage = Usage()
         self._longest = 0
         """The length of the longest of the latest results."""
-        self._places = _inverse(self.work.order)
+        self._places: array[int] | None = None
         self._taken = 0
         self._done = 0
 
@@ -116,6 +116,8 @@ class Execution:
         if room > 0:
             self._run_lines(lines.part(0, room))
         self._taken += len(lines.contents)
+        if self.is_whole:
+            self._places = None  # 200 kB, while dozens of batches may be waiting to end
 
     @property
     def is_whole(self) -> bool:
@@ -153,6 +155,8 @@ class Execution:
 
     def _run_together(self, lines: RequestLines) -> None:
         begin, end = lines.number - 1, lines.number - 1 + len(lines.contents)
+        if self._places is None:
+            self._places = _inverse(self.work.order)
         places = self._places[begin:end]
         answers = self._answers(lines, places)
         texts = self._texts(lines, answers)
