@@ -140,6 +140,7 @@ def serve(
         list_scenarios()
         return ALL_GOOD
     prepare_process()
+    settle_process()
     fakes = Fakes(
         seed=seed,
         clock=_clock(speed),
@@ -164,7 +165,6 @@ def serve(
                 allowed_hosts=allowed_hosts,
             )
         )
-        settle_process()
         _warn_of_visible_keys(context)
         _tell(address, has_keys=bool(tokens), as_json=as_json)
         try:

@@ -29,6 +29,9 @@ def prepare_process() -> None:
 def settle_process() -> None:
     """Have Python not look again and again whether what was made so far is still needed: it is.
 
-    A tenth of the cost of a small answer is such looking, most of it at modules.
+    A tenth of the cost of a small answer is such looking, most of it at modules. What importing
+    them left behind is let go of first: 0.3 MB, which what comes next then need not ask for.
     """
+    gc.unfreeze()
+    gc.collect()
     gc.freeze()
