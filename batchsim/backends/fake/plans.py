@@ -45,19 +45,24 @@ class PlanError(UsageError):
         self.key = key
 
 
+_HOW = "`batchsim scenarios --faults` shows what a plan can hold"
+
+
 def read_plan(path: Path) -> Faults:
     """The faults in a TOML file. Raises UsageError, with the file and the key, for what is wrong."""
     try:
         with path.open("rb") as stream:
             content = stream.read(LONGEST_PLAN + 1)
     except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+        raise UsageError(
+            f"{path}: cannot be read: {error.strerror}", hint="name an existing TOML file"
+        ) from None
     if len(content) > LONGEST_PLAN:
         raise UsageError(f"{path}: a plan has at most {LONGEST_PLAN:,} bytes")
     try:
         value = tomllib.loads(content.decode("utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise UsageError(f"{path}: this is not TOML: {error}") from None
+        raise UsageError(f"{path}: this is not TOML: {error}", hint=_HOW) from None
     try:
         return plan_of(value)
     except PlanError as error:
