@@ -66,13 +66,15 @@ def demo(
     if backend == "real":
         if scenario != "completed" or plan is not None:
             raise UsageError("--scenario and --faults are for the simulator, not for --real")
+        service: Backend = real_backend()
         telling.open("The translations of a batch of 17 April 2024, run again on the OpenAI API")
-        return play(real_backend(), work, telling)
+        return play(service, work, telling)
+    service = fake_backend(seed, work, scenario, faults_in(plan))
     telling.open(
         f"A real batch of 17 April 2024, replayed on the simulator with seed {seed}",
         "No key, no network, no waiting: the times below are simulated.",
     )
-    return play(fake_backend(seed, work, scenario, faults_in(plan)), work, telling)
+    return play(service, work, telling)
 
 
 def fake_backend(seed: int, work: list[Translation], scenario: str, faults: Faults) -> Backend:

@@ -109,3 +109,18 @@ def test_the_objects_of_a_demo_that_goes_wrong(batchsim, scenario) -> None:
     steps = [json.loads(line) for line in outcome.stdout.splitlines()]
     assert outcome.code == 1
     assert not any(step.get("answer") for step in steps)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--scenario", "nope"), "there is no scenario called 'nope'"),
+        (("--faults", "none.toml"), "none.toml: cannot be read"),
+        (("--real",), "there is no API key"),
+    ],
+)
+def test_what_cannot_be_shown_is_refused_before_anything_is(batchsim, arguments, words) -> None:
+    outcome = batchsim("demo", *arguments)
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert words in outcome.stderr
+    assert "hint: " in outcome.stderr
