@@ -9,7 +9,8 @@ loop's end, which can wait for them for ever: here they are cut.
 
 A client that waits for a batch sends the same bytes again and again. Where some came between two
 requests, were one whole request and could be answered on the spot, the connection knows them again,
-and neither parses them nor looks at their headers: that was two thirds of the cost of a poll.
+and neither parses them nor looks at their headers: that was two thirds of the cost of a poll. The
+bytes, which hold a key, are kept no longer than the connection.
 """
 
 from __future__ import annotations
