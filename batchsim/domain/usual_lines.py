@@ -52,13 +52,13 @@ def read_usual_lines(contents: list[bytes], nesting: int) -> UsualLines | None:
     if {rest[-1:] for rest in rests} != {b"}"} or not _are_shallow(contents, nesting):
         return None
     try:
-        custom_ids = _custom_ids(heads, opening)
+        path, custom_ids = url.decode(), _custom_ids(heads, opening)
         bodies = [orjson.loads(rest[:-1]) for rest in rests]
     except ValueError:
         return None
     if custom_ids is None or set(map(type, bodies)) != {dict}:
         return None
-    return UsualLines(custom_ids, url.decode(), bodies)
+    return UsualLines(custom_ids, path, bodies)
 
 
 def _custom_ids(heads: tuple[bytes, ...], opening: bytes) -> list[str] | None:

@@ -45,6 +45,7 @@ ODD = (
     USUAL.replace(b'"a"', b'"a", "custom_id": "b"'),
     USUAL.replace(b"POST", b"GET"),
     USUAL.replace(b"/v1/x", b"/v1/y"),
+    USUAL.replace(b"/v1/x", b"/v1/\xff"),
     USUAL.replace(b'{"b": 1}', b"[]"),
     USUAL.replace(b'{"b": 1}', b'{"b": NaN}'),
     USUAL.replace(b'{"b": 1}', b'{"b": "\xff"}'),
@@ -60,6 +61,14 @@ def test_one_that_is_not_like_the_others_is_noticed(odd, place):
     lines = [USUAL.replace(b'"a"', b'"%d"' % number) for number in range(40)]
     lines.insert(place, odd)
     assert read_usual_lines(lines, 128) is None
+
+
+ODD_AMONG_OTHERS = (USUAL.replace(b" ", b"", 1), USUAL.replace(b"/v1/x", b"/v1/y"))
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_most_are_odd_by_themselves(odd):
+    assert (read_usual_lines([odd, odd], 128) is None) == (odd not in ODD_AMONG_OTHERS)
 
 
 def test_a_part_of_a_line_that_a_neighbour_has_twice_is_no_line():
