@@ -109,6 +109,17 @@ lines = st.lists(
 )
 
 
+def with_byte(line, place, byte):
+    """The line with another byte at a place, or without one there."""
+    place %= len(line)
+    return line[:place] + byte + line[place + 1 :]
+
+
+bytes_of_interest = st.sampled_from(
+    [b"", b'"', b"\\", b"}", b"{", b" ", b"\xff", b"\x00", b",", b"1"]
+)
+
+
 class OneByOne(InputRules):
     """The rules, never asked of several lines together."""
 
@@ -154,6 +165,18 @@ def test_what_is_said_of_lines_together_is_what_is_said_of_each(
         for kind in (InputRules, OneByOne)
     )
     assert said(together, contents, cuts) == said(alone, contents, range(12))
+
+
+@given(
+    contents=st.lists(usual, min_size=1, max_size=6),
+    place=st.integers(0, 200),
+    byte=bytes_of_interest,
+    everywhere=st.booleans(),
+)
+def test_any_other_byte_is_seen_as_when_each_line_is_read_alone(contents, place, byte, everywhere):
+    changed = [with_byte(line, place, byte) for line in contents]
+    contents = changed if everywhere else [changed[0], *contents[1:]]
+    assert said(InputRules(), contents, {0}) == said(OneByOne(), contents, {0})
 
 
 def test_neighbours_are_given_together():
