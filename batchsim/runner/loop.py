@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from batchsim.amounts import counted
 from batchsim.errors import JobIncomplete
 from batchsim.runner import copies, settle
 from batchsim.runner.actions import Action, Done, Download, Stop, Upload, Wait
@@ -238,6 +239,5 @@ def _incomplete(stop: Stop, state: State) -> JobIncomplete:
     elif is_unknown:
         then = "creates again" if state.cancelled_at is None else "ends the job"
         hint += f"; --on-unknown fence deletes the input file, which a late request then lacks, and {then}"
-    return JobIncomplete(
-        f"{unfinished} of {len(state.shards)} shards are not finished. {text}", hint=hint
-    )
+    shards, verb = counted(len(state.shards), "shard"), "is" if unfinished == 1 else "are"
+    return JobIncomplete(f"{unfinished} of {shards} {verb} not finished. {text}", hint=hint)

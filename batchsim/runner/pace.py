@@ -24,6 +24,10 @@ WINDOW = 900.0
 """Seconds over which a pace is measured: long enough for services that count in bursts."""
 
 
+_FEW_LOOKS, _FEW_LINES = 2, 0.01
+"""After two looks, less than one line in a hundred is too little to tell a pace."""
+
+
 class History:
     """How long batches took, by model."""
 
@@ -81,6 +85,9 @@ class Pace:
         rate = self.of(shard)
         if not rate or shard.batch_id is None:
             return None
+        has_just_begun = len(self._seen[shard.batch_id]) == _FEW_LOOKS
+        if has_just_begun and shard.done < _FEW_LINES * shard.lines:
+            return None  # nobody knows when between the two looks it began to move
         return self._seen[shard.batch_id][-1][0] + (shard.lines - shard.done) / rate
 
     def _note(self, name: str, now: float, done: int) -> None:

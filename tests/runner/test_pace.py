@@ -117,10 +117,23 @@ def test_time_left_comes_from_the_pace_then_from_history_then_not_at_all() -> No
     assert told.shard_seconds_left(ENDED, 1_100) == 0
 
 
+def test_a_first_movement_tells_no_pace_until_there_is_something_to_tell() -> None:
+    large = replace(RUNNING, lines=10_000)
+
+    def left(*seen: tuple[float, int]) -> float | None:
+        return Forecast(pace_of(*seen), History()).shard_seconds_left(
+            replace(large, done=seen[-1][1]), seen[-1][0]
+        )
+
+    assert left((0, 0), (60, 99)) is None
+    assert left((0, 0), (60, 100)) == 60 * 99
+    assert left((0, 0), (60, 17), (120, 67)) == pytest.approx((10_000 - 67) / (67 / 120))
+
+
 def test_nothing_takes_longer_than_its_window() -> None:
     crawling = Forecast(pace_of((0, 0), (1_000, 1)), History())
     late = RUNNING.expires_at - 60
-    assert crawling.shard_seconds_left(RUNNING, late) == 60
+    assert crawling.shard_seconds_left(replace(RUNNING, done=1), late) == 60
 
 
 def test_batches_run_beside_each_other_and_waiting_ones_come_in_waves() -> None:

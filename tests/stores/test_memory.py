@@ -3,6 +3,7 @@
 import gc
 import tempfile
 import tracemalloc
+from pathlib import Path
 
 import pytest
 
@@ -78,8 +79,11 @@ def test_a_spool_holds_no_more_than_a_block_in_memory():
 def test_temporary_files_go_with_the_store(temporary_folder, ending):
     store = MemoryStore()
     keep(store, "a", b"x" * (SMALL_CONTENT + 1))
+    with store.open_content("a") as stream:
+        file = Path(stream.name)
+    assert file.is_relative_to(temporary_folder)
     if ending == "closed":
         store.close()
     del store
     gc.collect()
-    assert list(temporary_folder.iterdir()) == []
+    assert not file.parent.exists()
