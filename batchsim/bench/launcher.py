@@ -2,7 +2,8 @@
 
 A new process is charged with the memory of the one that started it, so whoever measures memory
 must be small himself. Arguments: a file for what the program prints, one for what it says on stderr,
-and the command. Prints exit code, wall seconds, CPU seconds, and the largest resident size.
+and the command. Prints exit code, wall seconds, CPU seconds, the system's share of them, and the
+largest resident size.
 """
 
 import os
@@ -24,7 +25,8 @@ def main() -> None:
     _, status, usage = os.wait4(child, 0)
     wall = perf_counter() - started
     code = os.waitstatus_to_exitcode(status)
-    sys.stdout.write(f"{code} {wall} {usage.ru_utime + usage.ru_stime} {usage.ru_maxrss}\n")
+    cpu = usage.ru_utime + usage.ru_stime
+    sys.stdout.write(f"{code} {wall} {cpu} {usage.ru_stime} {usage.ru_maxrss}\n")
 
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ class Cost(NamedTuple):
     cpu: float
     peak: float
     facts: dict[str, float]
+    system: float = 0.0
+    """What of the CPU seconds the system took, mostly to move bytes from and to files."""
 
 
 class Failed(BatchsimError):
@@ -50,7 +52,7 @@ def cost_of(command: Sequence[str], folder: Path, endings: Collection[int] = (0,
     """
     starter = [sys.executable, "-I", "-S", launcher.__file__, _OUTPUT, _ERRORS]
     told = subprocess.run([*starter, *command], cwd=folder, capture_output=True, check=True)
-    code, wall, cpu, peak = told.stdout.split()
+    code, wall, cpu, system, peak = told.stdout.split()
     if int(code) not in endings:
         said = (folder / _ERRORS).read_text(errors="replace")[-2_000:]
         raise Failed(f"{' '.join(command)} exited with {int(code)}\n{said}")
@@ -60,6 +62,7 @@ def cost_of(command: Sequence[str], folder: Path, endings: Collection[int] = (0,
         facts.pop("cpu", float(cpu)),
         facts.pop("peak", int(peak) * _UNIT / _MEGABYTE),
         facts,
+        float(system),
     )
 
 

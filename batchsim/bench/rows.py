@@ -111,6 +111,11 @@ def cpu_microseconds_beyond(cost: Cost, other: Cost) -> float:
     return 1e6 * (cost.cpu - other.cpu)
 
 
+def own_microseconds_beyond(cost: Cost, other: Cost) -> float:
+    """The same without the system's share, which depends on what files are still in memory."""
+    return 1e6 * ((cost.cpu - cost.system) - (other.cpu - other.system))
+
+
 def cpu_milliseconds_beyond(cost: Cost, other: Cost) -> float:
     """CPU milliseconds over those of the other program."""
     return 1000 * (cost.cpu - other.cpu)

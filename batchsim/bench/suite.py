@@ -20,6 +20,7 @@ from batchsim.bench.rows import (
     fact,
     memory,
     ours,
+    own_microseconds_beyond,
     seconds_beyond,
     wall,
     wall_of_lines,
@@ -137,10 +138,13 @@ def _least(activity: str, cost: Cost) -> float:
 def _slope(shape: str) -> tuple[Row, ...]:
     """CPU of a line in microseconds."""
     rows = []
-    for what, program in (("validate", _validate_command), ("run --fake", _run_command)):
+    for command_name, program in (("validate", _validate_command), ("run --fake", _run_command)):
         measured = program(shape), program("one")
-        row = Row(SLOPE_KEY, what, measured, cpu_microseconds_beyond, "us", per_line=True)
-        rows.append(row)
+        for what, take in (
+            (command_name, cpu_microseconds_beyond),
+            (f"{command_name}, without the system's share", own_microseconds_beyond),
+        ):
+            rows.append(Row(SLOPE_KEY, what, measured, take, "us", per_line=True))
     return tuple(rows)
 
 

@@ -172,19 +172,21 @@ def test_the_slope_is_what_a_line_costs_of_few_and_of_many(tmp_path: Path, monke
 
     def cost(command: list[str], folder: Path, endings: tuple[int, ...]) -> Cost:
         name = next(each for each in command if each.endswith(".jsonl"))
-        return Cost(1.0, seconds[Path(name).stem], 1.0, {})
+        cpu = seconds[Path(name).stem]
+        return Cost(1.0, cpu, 1.0, {}, system=0.2 * cpu if cpu > 1 else 0.0)
 
     monkeypatch.setattr("batchsim.bench.bench.cost_of", cost)
     monkeypatch.setattr("batchsim.bench.bench.Bench._prepare", lambda *_: None)
     rows, _ = chosen(ROWS, ("slope",), large=True, huge=False)
     results = Bench(rows, tmp_path, quick=False, tell=lambda _: None).run(1)
     table = list(markdown(entry(results, VirtualClock(), rounds=1, quick=False), None))
-    assert table[4:9] == [
+    assert table[4:10] == [
         "CPU of a line by the number of lines; its ratio is 1 where cost is linear:",
         "",
         "| | 50,000 of 400 B | 1,000,000 of 400 B | ratio |",
         "| --- | --- | --- | --- |",
         "| validate | 10.00 us | 12.50 us | 1.25 |",
+        "| validate, without the system's share | 10.00 us | 9.90 us | 0.99 |",
     ]
 
 
