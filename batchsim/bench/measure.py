@@ -60,10 +60,15 @@ def cost_of(command: Sequence[str], folder: Path, endings: Collection[int] = (0,
     return Cost(
         facts.pop("wall", float(wall)),
         facts.pop("cpu", float(cpu)),
-        facts.pop("peak", int(peak) * _UNIT / _MEGABYTE),
+        facts.pop("peak", megabytes(int(peak))),
         facts,
         float(system),
     )
+
+
+def megabytes(resident: int) -> float:
+    """A resident size in MB, from the unit in which this system tells it."""
+    return resident * _UNIT / _MEGABYTE
 
 
 def _facts(output: Path) -> dict[str, float]:

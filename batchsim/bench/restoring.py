@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
+from batchsim.bench.measure import megabytes
 from batchsim.bench.programs import Facts, parse, timed
 
 
@@ -22,6 +23,7 @@ def restore(path: str, ids: str = "planned") -> Facts:
     result files, `least` those of matching their lines with the ids and moving them one by one. The
     peak is this program's own, not that of the job which it runs first if there is none.
     """
+    import resource
     import subprocess
 
     from batchsim.runner.assemble import assemble
@@ -64,7 +66,7 @@ def restore(path: str, ids: str = "planned") -> Facts:
             )
         lines = sum(plan.lines for plan in plans)
         assemble(plans, directory, results, lines=lines, batches={}, put_aside=spool)
-    facts["peak"] = _peak()
+    facts["peak"] = megabytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     outputs = {number: directory.file(number, Source.OUTPUT) for number in shards}
     floors = [parse(str(path)) for path in outputs.values()]
     with (
@@ -80,14 +82,6 @@ def restore(path: str, ids: str = "planned") -> Facts:
         "floor": sum(each["cpu"] for each in floors),
         "least": sum(each["cpu"] for each in least),
     }
-
-
-def _peak() -> float:
-    """The largest resident size of this process in MB, without the processes that it started."""
-    import resource
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
 def _match_and_move(results: Path, custom_ids: Iterable[str], target: BinaryIO) -> Facts:

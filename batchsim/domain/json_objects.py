@@ -41,9 +41,7 @@ def read_object(content: bytes, *, nesting: int, unique: Iterable[bytes]) -> dic
 
 def is_deeper(content: bytes, nesting: int) -> bool:
     """Whether the JSON text `content` nests arrays and objects more than `nesting` deep."""
-    # Comparing lengths is several times faster than bytes.count, and nearly always settles it.
-    brackets = 2 * len(content) - len(content.replace(b"[", b"")) - len(content.replace(b"{", b""))
-    if brackets <= nesting:
+    if opening_brackets(content) <= nesting:  # nearly always settles it
         return False
     depth = 0
     for byte in _STRING.sub(b"", content):
@@ -54,6 +52,12 @@ def is_deeper(content: bytes, nesting: int) -> bool:
         elif byte in _CLOSING:
             depth -= 1
     return False
+
+
+def opening_brackets(content: bytes) -> int:
+    """How many brackets and braces open in it, those in strings too."""
+    # Comparing lengths is several times faster than bytes.count.
+    return 2 * len(content) - sum(len(content.replace(each, b"")) for each in (b"[", b"{"))
 
 
 def repeated_names(content: bytes) -> list[str]:

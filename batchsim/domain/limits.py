@@ -40,6 +40,10 @@ ENQUEUED_TOKENS: Mapping[str, int] = MappingProxyType(
 more. Given to `Limits(enqueued_tokens=...)` it makes the fake as strict as a new account."""
 
 
+LARGEST_FILE = 512_000_000
+"""The most bytes of a file, whatever it is for (API reference, 512 MB)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What the service allows. The defaults are OpenAI's, documented unless marked otherwise."""

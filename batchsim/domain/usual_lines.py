@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from batchsim.domain.json_objects import is_deeper
+from batchsim.domain.json_objects import is_deeper, opening_brackets
 
 _match_start = re.compile(
     rb'(\{"custom_id": ?")[^"\\\x00-\x1f]++(", ?"method": ?"POST", ?"url": ?"([^"\\\x00-\x1f]++)", ?"body": ?)'
@@ -81,8 +81,7 @@ def _are_shallow(contents: list[bytes], nesting: int) -> bool:
     """Whether none of the lines nests deeper."""
     for at in range(0, len(contents), _GROUP):
         group = contents[at : at + _GROUP]
-        joined = b"".join(group)
-        brackets = 2 * len(joined) - sum(len(joined.replace(each, b"")) for each in (b"[", b"{"))
+        brackets = opening_brackets(b"".join(group))
         # Every line has two at least: its own, and that of its body.
         may_be_deep = brackets - 2 * (len(group) - 1) > nesting
         if may_be_deep and any(is_deeper(content, nesting) for content in group):

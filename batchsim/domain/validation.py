@@ -83,7 +83,6 @@ class InputRules:
         """The batch's endpoint, once it is known."""
         self._one_batch = one_batch
         self._limits = limits
-        self._nesting = limits.nesting
         self._supports = supports
         self.custom_ids = CustomIds()
         """Those of the lines so far."""
@@ -144,7 +143,7 @@ class InputRules:
     def _usual(self, block: Block) -> RequestLines | None:
         """The block's lines if they are alike and all valid; None says nothing about them."""
         number, offset, contents = block
-        usual = read_usual_lines(contents, self._nesting)
+        usual = read_usual_lines(contents, self._limits.nesting)
         if usual is None:
             return None
         custom_ids, url, bodies = usual
@@ -193,7 +192,7 @@ class InputRules:
             yield too_many_inputs(self.embedding_inputs, self._limits.embedding_inputs_per_batch)
 
     def _parts(self, number: int, content: bytes) -> tuple[str, str, dict[str, Any]] | BatchError:
-        value = read_object(content, nesting=self._nesting, unique=_QUOTED_KEYS)
+        value = read_object(content, nesting=self._limits.nesting, unique=_QUOTED_KEYS)
         if value is None:
             return invalid_json_line(number)
         if len(value) > len(KEYS) and len(self.unknown_keys) < _MOST_UNKNOWN_KEYS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from batchsim.domain.batches import Usage
@@ -32,6 +32,20 @@ class Occasion(NamedTuple):
     entropy: bytes
 
 
+ENTROPY = 64
+"""How many bytes of entropy a line has."""
+
+
+def occasions(moments: Iterable[int], entropy: bytes) -> Iterator[Occasion]:
+    """Those of several lines: when each is answered, and the entropy of all, one after another."""
+    return map(Occasion, moments, in_pieces(entropy, ENTROPY))
+
+
+def in_pieces(together: bytes, size: int) -> list[bytes]:
+    """What belongs to each line, of bytes that have `size` for every one."""
+    return [together[at : at + size] for at in range(0, len(together), size)]
+
+
 class Answers(NamedTuple):
     """The answers to several lines, in columns; `usage` is that of the good ones together."""
 
@@ -49,9 +63,6 @@ class Answers(NamedTuple):
             Usage(*map(sum, zip(*good, strict=True))),
         )
 
-
-ENTROPY = 64
-"""How many bytes of entropy a line has."""
 
 Responder = Callable[[RequestLine, Occasion], Answer]
 """Answers one line. It must not change the request and must depend on nothing but its arguments."""

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from batchsim.domain.batches import Usage
 from batchsim.domain.lines import RequestLines
 from batchsim.pricing.tokens import MESSAGE_TOKENS, estimate_each, estimate_prompt_tokens
-from batchsim.responders import ENTROPY, Answers
+from batchsim.responders import ENTROPY, Answers, in_pieces
 from batchsim.responders.chat import CHOICE, COMPLETION, MESSAGE
 from batchsim.responders.chat_manner import Style, common_manner
 from batchsim.responders.chat_refusals import ROLES
@@ -36,7 +36,7 @@ def respond_together(lines: RequestLines, moments: Sequence[int], entropy: bytes
     prompts = _prompts(lines)
     if prompts is None or max(prompts.tokens) > manner.longest_prompt:
         return None
-    parts = [entropy[at : at + ENTROPY] for at in range(0, len(entropy), ENTROPY)]
+    parts = in_pieces(entropy, ENTROPY)
     texts = list(map(echo, prompts.last))
     thought = cached = [0] * len(texts)
     if manner.style.is_reasoning:

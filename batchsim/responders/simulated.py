@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from batchsim.domain.lines import RequestLine, RequestLines
 from batchsim.responders import (
-    ENTROPY,
     Answer,
     Answers,
     Occasion,
@@ -18,6 +17,7 @@ from batchsim.responders import (
     embeddings,
     images,
     moderations,
+    occasions,
     responses,
     videos,
 )
@@ -60,9 +60,7 @@ def simulated_together(lines: RequestLines, moments: Sequence[int], entropy: byt
         answers = respond_together(lines, moments, entropy)
         if answers is not None:
             return answers
-    parts = [entropy[at : at + ENTROPY] for at in range(0, len(entropy), ENTROPY)]
-    occasions = map(Occasion, moments, parts)
-    return Answers.of(list(map(simulated, lines.requests(), occasions)))
+    return Answers.of(list(map(simulated, lines.requests(), occasions(moments, entropy))))
 
 
 def with_text(request: RequestLine, occasion: Occasion, text: str) -> Answer:

@@ -137,24 +137,23 @@ class Builder:
 
     def add(self, lines: RequestLines) -> list[InvalidLine]:
         """Take in valid lines, but for those that no batch can hold: these are returned."""
-        refused = _too_large(lines, self._limits)
+        amounts = _amounts(lines, self._limits)
+        refused = _too_large(lines, amounts, self._limits)
         begin = 0
         for (number, _, _), _ in refused:
             end = number - lines.number
-            self._take(lines.part(begin, end))
+            self._take(lines, amounts, begin, end)
             begin = end + 1
-        self._take(lines.part(begin, len(lines.contents)))
+        self._take(lines, amounts, begin, len(lines.contents))
         return refused
 
-    def _take(self, lines: RequestLines) -> None:
-        """Let the lines join the shard of their group: as many as it has room for, the rest the next."""
+    def _take(self, lines: RequestLines, amounts: _Amounts, begin: int, end: int) -> None:
+        """Let lines join the shard of their group: as many as it has room for, the rest the next."""
         group = lines.url, lines.model
-        amounts = _amounts(lines, self._limits)
-        begin, end = 0, len(lines.contents)
-        self.lines += end
+        self.lines += end - begin
         while begin < end:
             shard = self._growing.get(group) or self._open(group)
-            until = begin + self._fitting(shard, amounts, begin)
+            until = begin + self._fitting(shard, amounts, begin, end)
             if until == begin:
                 self._open(group)
                 continue
@@ -169,10 +168,10 @@ class Builder:
             self.custom_ids.add(shard.number, part.custom_ids)
             begin = until
 
-    def _fitting(self, shard: GrowingShard, amounts: _Amounts, begin: int) -> int:
-        """How many of the lines from position `begin` on the shard has room for."""
+    def _fitting(self, shard: GrowingShard, amounts: _Amounts, begin: int, end: int) -> int:
+        """How many of the lines from position `begin` to before `end` the shard has room for."""
         limits = self._limits
-        fitting = min(len(amounts.bytes) - begin, limits.requests_per_batch - shard.lines)
+        fitting = min(end - begin, limits.requests_per_batch - shard.lines)
         for each, taken, most in (
             (amounts.bytes, shard.bytes, limits.input_file_bytes),
             (amounts.inputs, shard.inputs, limits.embedding_inputs_per_batch),
@@ -212,31 +211,25 @@ class _Amounts(NamedTuple):
 
 
 def _amounts(lines: RequestLines, limits: Limits) -> _Amounts:
-    queued = queue(limits, lines.model) is not None
+    embeds, queued = lines.url == "/v1/embeddings", queue(limits, lines.model) is not None
     return _Amounts(
         [len(content) + 1 for content in lines.contents],
-        _embedding_inputs(lines),
+        [embedding_inputs(body.get("input")) for body in lines.bodies] if embeds else [],
         [estimate_prompt_tokens(request) for request in lines.requests()] if queued else [],
     )
 
 
-def _embedding_inputs(lines: RequestLines) -> list[int]:
-    if lines.url != "/v1/embeddings":
-        return []
-    return [embedding_inputs(body.get("input")) for body in lines.bodies]
-
-
-def _too_large(lines: RequestLines, limits: Limits) -> list[InvalidLine]:
+def _too_large(lines: RequestLines, amounts: _Amounts, limits: Limits) -> list[InvalidLine]:
     """The lines that alone are too much for a batch."""
-    inputs = _embedding_inputs(lines)
+    sizes, inputs, _ = amounts
     if (
-        max(map(len, lines.contents)) < limits.input_file_bytes
+        max(sizes) <= limits.input_file_bytes
         and max(inputs, default=0) <= limits.embedding_inputs_per_batch
     ):
         return []
     refused = []
     for position, (content, start) in enumerate(zip(lines.contents, lines.starts(), strict=False)):
-        number, size = lines.number + position, len(content) + 1
+        number, size = lines.number + position, sizes[position]
         if size > limits.input_file_bytes:
             error = _line_too_long(number, size, limits.input_file_bytes)
         elif inputs and inputs[position] > limits.embedding_inputs_per_batch:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import IO, Any, NamedTuple
 
 from batchsim.domain import refusals
+from batchsim.domain.limits import LARGEST_FILE
 from batchsim.errors import MissingExtra, Refused
 from batchsim.wire.message import Request
 from batchsim.wire.parse import check_uncompressed
@@ -24,9 +25,6 @@ except ImportError:
     raise MissingExtra(
         "the REST surface needs the package multipart", hint="pip install 'batchsim[testing]'"
     ) from None
-
-LARGEST_FILE = 512_000_000
-"""Bytes, whatever a file is for (API reference)."""
 
 LARGEST_PART = 64 << 20
 """Bytes of one part of an upload in parts (API reference, 64 MB; the official client sends MiB)."""

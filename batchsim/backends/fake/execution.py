@@ -34,7 +34,7 @@ from batchsim.backends.fake.line_faults import (
 from batchsim.backends.fake.work import Work
 from batchsim.domain.batches import Usage
 from batchsim.domain.lines import RequestLine, RequestLines
-from batchsim.responders import ENTROPY, Answer, Answers, Occasion, is_good
+from batchsim.responders import ENTROPY, Answer, Answers, Occasion, in_pieces, is_good, occasions
 from batchsim.stores.spool import Spool
 
 QUOTA_EXCEEDED = Answer(
@@ -177,18 +177,16 @@ class Execution:
         entropy = self._entropy(lines.number, len(places))
         if self._together is not None:
             return self._together(lines, moments, entropy)
-        parts = [entropy[at : at + ENTROPY] for at in range(0, len(entropy), ENTROPY)]
-        occasions = map(Occasion, moments, parts)
-        return Answers.of(list(map(self._answer, places, lines.requests(), occasions)))
+        asked = map(self._answer, places, lines.requests(), occasions(moments, entropy))
+        return Answers.of(list(asked))
 
     def _texts(self, lines: RequestLines, answers: Answers) -> list[bytes]:
         """What the result lines hold, from the custom_id on."""
-        width = self._request_ids.width
         request_ids = self._request_ids(lines.number, len(lines.contents))
         columns = zip(
             map(str.encode, map(encode_basestring_ascii, lines.custom_ids)),
             answers.status_codes,
-            [request_ids[at : at + width] for at in range(0, len(request_ids), width)],
+            in_pieces(request_ids, self._request_ids.width),
             answers.bodies,
             strict=True,
         )

@@ -25,13 +25,10 @@ from batchsim.backends.fake.records import FileRecord, Records
 from batchsim.backends.fake.view import View
 from batchsim.domain import refusals
 from batchsim.domain.files import File, Purpose
-from batchsim.domain.limits import Limits
+from batchsim.domain.limits import LARGEST_FILE, Limits
 from batchsim.domain.parameters import check_content, check_lifetime, check_purpose
 from batchsim.errors import Refused
 from batchsim.stores import Draft, Store
-
-LARGEST_FILE = 512_000_000
-"""The most bytes of a file that is no batch's input (API reference, 512 MB)."""
 
 LONGEST_FIRST_LINE = 4 << 20
 """Bytes. A longer first line is not looked at here, but when the batch is validated."""
