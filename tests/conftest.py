@@ -1,9 +1,11 @@
 """What holds for every test: no network, repeatable searches, a quiet environment."""
 
+import contextlib
 import itertools
 import os
 import signal
 import socket
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -71,3 +73,23 @@ def quiet_environment(
         monkeypatch.delenv(name)
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "100")
+
+
+@pytest.fixture
+def read_only_databases(monkeypatch: pytest.MonkeyPatch):
+    """A context in which no database that is opened can be written, as on a disk without room."""
+
+    @contextlib.contextmanager
+    def opened_so():
+        real = sqlite3.connect
+
+        def connect(*arguments, **options):
+            database = real(*arguments, **options)
+            database.execute("PRAGMA query_only = ON")
+            return database
+
+        with monkeypatch.context() as patch:
+            patch.setattr(sqlite3, "connect", connect)
+            yield
+
+    return opened_so

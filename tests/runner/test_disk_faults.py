@@ -147,24 +147,16 @@ def test_every_write_fails_once_and_the_next_run_goes_on(build, monkeypatch):
     assert n > 30
 
 
-def test_a_journal_that_cannot_be_opened_for_want_of_room_is_not_called_damaged(build, monkeypatch):
+def test_a_journal_that_cannot_be_opened_for_want_of_room_is_not_called_damaged(
+    build, read_only_databases
+):
     source = build.input([build.chat(name) for name in NAMES])
     backend = FakeBackend(pacing="quick")
     kill = lambda number, name: ("after", build.Killed()) if name == "create_batch" else None  # noqa: E731
     with pytest.raises(build.Killed):
         run(source, build.Interrupting(backend, kill), results=build.results)
-    import sqlite3
-
-    real = sqlite3.connect
-
-    def connect(*arguments, **options):
-        database = real(*arguments, **options)
-        database.execute("PRAGMA query_only = ON")
-        return database
-
-    with monkeypatch.context() as patch:
-        patch.setattr("batchsim.runner.journal.sqlite3.connect", connect)
-        with pytest.raises(JobIncomplete, match="cannot be written: attempt to write a readonly"):
-            run(source, backend, results=build.results)
+    refused = pytest.raises(JobIncomplete, match="cannot be written: attempt to write a readonly")
+    with read_only_databases(), refused:
+        run(source, backend, results=build.results)
     assert run(source, backend, results=build.results).all_ok
     assert len(build.batches_of(backend)) == 1

@@ -156,19 +156,11 @@ def test_a_commit_that_the_disk_does_not_take_changes_nothing(tmp_path):
         store.save(3.0, {"a": {"n": 3}})
 
 
-def test_a_folder_without_room_is_not_called_damaged(tmp_path, monkeypatch):
+def test_a_folder_without_room_is_not_called_damaged(tmp_path, read_only_databases):
     DiskStore(tmp_path).close()
-    real = sqlite3.connect
-
-    def connect(*arguments, **options):
-        database = real(*arguments, **options)
-        database.execute("PRAGMA query_only = ON")
-        return database
-
-    with monkeypatch.context() as patch:
-        patch.setattr(sqlite3, "connect", connect)
-        with pytest.raises(UsageError, match="cannot be opened: attempt to write a readonly") as no:
-            DiskStore(tmp_path)
+    refused = pytest.raises(UsageError, match="cannot be opened: attempt to write a readonly")
+    with read_only_databases(), refused as no:
+        DiskStore(tmp_path)
     assert "unharmed" in no.value.hint
     DiskStore(tmp_path).close()
 
