@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from batchsim.library.run import run as run
     from batchsim.runner.policy import Policy as Policy
     from batchsim.testing import strategies as strategies
-    from batchsim.testing.check import check_pipeline as check_pipeline
     from batchsim.testing.intercept import intercept as intercept
+    from batchsim.testing.pipeline_check import check_pipeline as check_pipeline
 
 __version__ = "0.1.0"
 
@@ -53,7 +53,7 @@ _HOMES = {
     "ScaledClock": "batchsim.clock",
     "SystemClock": "batchsim.clock",
     "VirtualClock": "batchsim.clock",
-    "check_pipeline": "batchsim.testing.check",
+    "check_pipeline": "batchsim.testing.pipeline_check",
     "intercept": "batchsim.testing.intercept",
     "run": "batchsim.library.run",
     "strategies": "batchsim.testing.strategies",

@@ -3,7 +3,7 @@ from decimal import Decimal
 import pytest
 
 from batchsim.amounts import counted, distance, instant, money, size
-from batchsim.cli.table import Column, details, table
+from batchsim.cli.terminal.table import Column, details, table
 
 
 @pytest.mark.parametrize(

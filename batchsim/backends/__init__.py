@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from batchsim.clock import Clock
+from batchsim.domain.answers import Answer
 from batchsim.domain.batches import Batch
 from batchsim.domain.endpoints import is_openai_model
 from batchsim.domain.files import File
 from batchsim.domain.limits import OPENAI, Limits
-from batchsim.responders import Answer
 
 Listed = TypeVar("Listed", Batch, File)
 Value = TypeVar("Value")

@@ -40,7 +40,7 @@ Counts = Mapping[str, Mapping[str, float]]
 
 def validate(path: Path) -> None:
     """Check an input."""
-    from batchsim.domain.validation import InputRules
+    from batchsim.domain.validation.input_file import InputRules
     from batchsim.jsonl import read_blocks
 
     rules = InputRules()

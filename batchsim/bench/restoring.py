@@ -26,15 +26,15 @@ def restore(path: str, ids: str = "planned") -> Facts:
     import resource
     import subprocess
 
-    from batchsim.runner.assemble import assemble
-    from batchsim.runner.collect import collect
-    from batchsim.runner.content import ShardContent
-    from batchsim.runner.custom_ids import PIECE, CustomIdSpool
-    from batchsim.runner.directory import JobDirectory
-    from batchsim.runner.journal import Journal
-    from batchsim.runner.plan import custom_ids_in
-    from batchsim.runner.shard_entries import Source
-    from batchsim.runner.state import fold
+    from batchsim.runner.job.directory import JobDirectory
+    from batchsim.runner.job.state import fold
+    from batchsim.runner.journal.shard_entries import Source
+    from batchsim.runner.journal.store import Journal
+    from batchsim.runner.planning.plan import custom_ids_in
+    from batchsim.runner.planning.shard_content import ShardContent
+    from batchsim.runner.results.assemble import assemble
+    from batchsim.runner.results.collect import collect
+    from batchsim.runner.results.custom_id_spool import PIECE, CustomIdSpool
 
     results = Path(f"{path}.restored")
     directory = JobDirectory(Path(f"{results}.job"))

@@ -13,8 +13,8 @@ from typing import Any
 import click
 
 from batchsim import __version__
-from batchsim.cli.failures import INTERRUPTED, explain
-from batchsim.cli.surroundings import (
+from batchsim.cli.terminal.exit_codes import INTERRUPTED, explain
+from batchsim.cli.terminal.process import (
     discard_output,
     fill_closed_streams,
     interrupted_by_any_signal,
@@ -66,7 +66,9 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click gives it
         if cmd_name not in SUMMARIES:
             return None
-        command: click.Command = getattr(import_module(f"batchsim.cli.{cmd_name}"), cmd_name)
+        command: click.Command = getattr(
+            import_module(f"batchsim.cli.commands.{cmd_name}"), cmd_name
+        )
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click gives it
@@ -85,7 +87,7 @@ class _Commands(click.Group):
     epilog="Start with `batchsim demo`: it shows the whole flow in a second, without a key.",
 )
 @click.version_option(__version__)
-def commands() -> None:
+def command_line() -> None:
     """The OpenAI Batch API in your process, and a runner for the real one.
 
     A batch takes a JSONL file of requests, runs them within 24 hours at half price, and gives
@@ -112,7 +114,7 @@ def main() -> None:
 
 def _run() -> int:
     try:
-        code = int(commands.main(standalone_mode=False) or 0)
+        code = int(command_line.main(standalone_mode=False) or 0)
         sys.stdout.flush()
     except click.ClickException as error:
         error.show()

@@ -7,8 +7,8 @@ from itertools import accumulate, repeat
 from operator import add
 from typing import Any, NamedTuple
 
-from batchsim.domain.absent import integer, text
 from batchsim.domain.batches import Usage
+from batchsim.domain.lenient import integer, text
 from batchsim.domain.usage import usage_of
 from batchsim.jsonl import Line
 

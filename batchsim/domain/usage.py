@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from batchsim.domain.absent import count
 from batchsim.domain.batches import Usage
+from batchsim.domain.lenient import count
 
 
 def usage_of(body: Any) -> Usage:

@@ -20,13 +20,13 @@ from batchsim.domain.batches import Usage
 from batchsim.domain.lines import LineError, Response, ResultLine
 from batchsim.errors import InputError, JournalError
 from batchsim.jsonl import open_input, read_lines
-from batchsim.library.answers import read_answer
-from batchsim.library.bill import Bill
-from batchsim.library.formats import Formats
-from batchsim.library.place import Place
+from batchsim.library.answer_text import read_answer
+from batchsim.library.cost import Bill
+from batchsim.library.job_location import Place
+from batchsim.library.parse_models import Formats
 from batchsim.library.requests import Request
-from batchsim.runner.report import Report
-from batchsim.runner.result_lines import read_result
+from batchsim.runner.progress.report import Report
+from batchsim.runner.results.result_lines import read_result
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError

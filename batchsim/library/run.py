@@ -16,17 +16,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, overload
 
 from batchsim.backends import Backend
-from batchsim.domain.custom_ids import CustomIds
 from batchsim.domain.limits import Limits
+from batchsim.domain.validation.custom_ids import CustomIds
 from batchsim.errors import UsageError
-from batchsim.library.formats import Formats
-from batchsim.library.place import PathLike, find
+from batchsim.library.job_location import PathLike, find
+from batchsim.library.parse_models import Formats
 from batchsim.library.requests import Request
 from batchsim.library.results import Results
-from batchsim.runner.directory import RequestLike, as_line
+from batchsim.runner.job.directory import RequestLike, as_line
 from batchsim.runner.notices import Notices
 from batchsim.runner.policy import Policy
-from batchsim.runner.report import Progress, Report
+from batchsim.runner.progress.report import Progress, Report
 from batchsim.runner.run import run as run_job
 
 if TYPE_CHECKING:

@@ -5,20 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from batchsim.domain.answers import Answer
 from batchsim.domain.batches import Usage
 from batchsim.domain.lines import RequestLine, RequestLines
-
-
-class Answer(NamedTuple):
-    """The HTTP answer to one line.
-
-    `body` is the JSON text as the API writes it into result files: ASCII, `", "` and `": "`
-    between the parts. `usage` is what the answer adds to the batch's usage.
-    """
-
-    status_code: int
-    body: str
-    usage: Usage = Usage()
 
 
 class Occasion(NamedTuple):

@@ -16,12 +16,13 @@ from typing import Any, TypeAlias
 
 import orjson
 
+from batchsim.domain.answers import Answer
 from batchsim.domain.batches import Usage
 from batchsim.domain.lines import RequestLine
 from batchsim.domain.parameters import a_kind
 from batchsim.domain.usage import usage_of
 from batchsim.errors import InputError, UsageError
-from batchsim.responders import Answer, Occasion, Responder, errors
+from batchsim.responders import Occasion, Responder, error_answers
 from batchsim.responders.cassette import Cassette, is_cassette
 from batchsim.responders.recorded import RecordedAnswers
 from batchsim.responders.simulated import simulated, with_text
@@ -87,7 +88,7 @@ def _from_file(path: Path) -> Responder:
         try:
             script = recorded.get(request.custom_id)
         except InputError as error:
-            return errors.unusable_answer(error.message)
+            return error_answers.unusable_answer(error.message)
         return _perform(script, request, occasion)
 
     return respond
@@ -100,10 +101,10 @@ def _from_cassette(path: Path) -> Responder:
         try:
             script = cassette.get(request)
         except InputError as error:
-            return errors.unusable_answer(error.message)
+            return error_answers.unusable_answer(error.message)
         if isinstance(script, str):
             _log.error("line %d (%r): %s", request.number, request.custom_id, script)
-            return errors.unusable_answer(script)
+            return error_answers.unusable_answer(script)
         return _perform(script, request, occasion)
 
     return respond
@@ -120,7 +121,7 @@ def _by_function(function: Callable[..., Script]) -> Responder:
             _log.exception(
                 "the responder failed on line %d (%r)", request.number, request.custom_id
             )
-            return errors.failed_responder(error)
+            return error_answers.failed_responder(error)
         return _perform(script, request, occasion)
 
     return respond
@@ -156,8 +157,8 @@ def _perform(script: Any, request: RequestLine, occasion: Occasion) -> Answer:
         return _with_body(*script)
     if inspect.iscoroutine(script):
         script.close()
-        return errors.unusable_answer("the function is asynchronous; give a plain one")
-    return errors.unusable_answer(
+        return error_answers.unusable_answer("the function is asynchronous; give a plain one")
+    return error_answers.unusable_answer(
         f"it is {a_kind(script)}; a text, a dict, (status code, dict), an Answer or None is asked for"
     )
 
@@ -168,7 +169,7 @@ def _with_text(text: str, request: RequestLine, occasion: Occasion) -> Answer:
     try:
         text.encode()
     except UnicodeEncodeError:
-        return errors.unusable_answer("its text holds half a surrogate pair")
+        return error_answers.unusable_answer("its text holds half a surrogate pair")
     return with_text(request, occasion, text)
 
 
@@ -176,7 +177,7 @@ def _with_body(status_code: Any, body: Any) -> Answer:
     try:
         text = json.dumps(dict(body) if isinstance(body, Mapping) else body, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        return errors.unusable_answer(f"its body is not JSON: {error}")
+        return error_answers.unusable_answer(f"its body is not JSON: {error}")
     return _checked(Answer(status_code, text, usage_of(body)))
 
 
@@ -184,15 +185,17 @@ def _checked(answer: Answer) -> Answer:
     status_code: Any = answer.status_code
     body: Any = answer.body
     if type(status_code) is not int or not 100 <= status_code <= 599:
-        return errors.unusable_answer("its status code is not an HTTP status")
+        return error_answers.unusable_answer("its status code is not an HTTP status")
     if not isinstance(body, str) or not body.isascii() or "\n" in body or "\r" in body:
-        return errors.unusable_answer("an Answer's body is JSON text, in ASCII and on one line")
+        return error_answers.unusable_answer(
+            "an Answer's body is JSON text, in ASCII and on one line"
+        )
     if len(body) > LONGEST_BODY:
         return _too_long()
     try:
         orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        return errors.unusable_answer(f"its body is not JSON: {error.msg}")
+        return error_answers.unusable_answer(f"its body is not JSON: {error.msg}")
     usage: Any = answer.usage
     if not (isinstance(usage, Usage) and 200 <= status_code < 300):
         return answer._replace(usage=Usage())
@@ -200,4 +203,4 @@ def _checked(answer: Answer) -> Answer:
 
 
 def _too_long() -> Answer:
-    return errors.unusable_answer(f"it is longer than {LONGEST_BODY:,} characters")
+    return error_answers.unusable_answer(f"it is longer than {LONGEST_BODY:,} characters")

@@ -6,22 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
+from batchsim.domain.answers import Answer
 from batchsim.domain.lines import RequestLine, RequestLines
-from batchsim.responders import (
-    Answer,
-    Answers,
-    Occasion,
-    Responder,
-    chat,
+from batchsim.responders import Answers, Occasion, Responder, occasions
+from batchsim.responders.chat import answers
+from batchsim.responders.chat.answers import respond_together
+from batchsim.responders.endpoints import (
     completions,
     embeddings,
     images,
     moderations,
-    occasions,
     responses,
     videos,
 )
-from batchsim.responders.chat_together import respond_together
 
 
 class EndpointResponder(NamedTuple):
@@ -33,7 +30,7 @@ class EndpointResponder(NamedTuple):
 
 RESPONDERS: Mapping[str, EndpointResponder] = MappingProxyType(
     {
-        "/v1/chat/completions": EndpointResponder(chat.respond, chat.with_text),
+        "/v1/chat/completions": EndpointResponder(answers.respond, answers.with_text),
         "/v1/completions": EndpointResponder(completions.respond, completions.with_text),
         "/v1/embeddings": EndpointResponder(embeddings.respond, embeddings.with_text),
         "/v1/responses": EndpointResponder(responses.respond, responses.with_text),

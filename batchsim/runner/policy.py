@@ -111,7 +111,7 @@ class Policy:
     delete_remote: bool = False
     """Once the job is finished, delete the files that it made at the service."""
     retries: int = 2
-    """How often lines that are worth another try are sent again (batchsim.runner.outcomes)."""
+    """How often lines that are worth another try are sent again (batchsim.runner.results.outcomes)."""
 
     def __post_init__(self) -> None:
         cap: object = self.max_cost

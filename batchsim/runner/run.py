@@ -1,7 +1,7 @@
 """Many lines through any Backend: results in input order, each line in exactly one account.
 
 `run` checks what it is given, opens the job and its journal, and leaves the rest to
-batchsim.runner.loop.
+batchsim.runner.engine.loop.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from batchsim.domain.limits import Limits
 from batchsim.domain.parameters import a_kind, is_text
 from batchsim.errors import InputError, JobIncomplete, UnaccountedBatches, UsageError
 from batchsim.jsonl import open_input
-from batchsim.runner.accounts import check_service
-from batchsim.runner.agenda import Agenda
-from batchsim.runner.content import ShardContent, changed_input
-from batchsim.runner.directory import JobDirectory, RequestLike
-from batchsim.runner.election import careful
-from batchsim.runner.entries import Started
-from batchsim.runner.finishing import check_policy
-from batchsim.runner.journal import Journal
-from batchsim.runner.loop import Loop
-from batchsim.runner.naming import OUR_METADATA
+from batchsim.runner.effects.account import check_service
+from batchsim.runner.effects.context import Workplace
+from batchsim.runner.effects.leader_election import careful
+from batchsim.runner.engine.loop import Loop
+from batchsim.runner.job.directory import JobDirectory, RequestLike
+from batchsim.runner.job.remote_names import OUR_METADATA
+from batchsim.runner.job.state import State, fold
+from batchsim.runner.job.token_queues import KnownQueues
+from batchsim.runner.journal.job_entries import Started
+from batchsim.runner.journal.store import Journal
 from batchsim.runner.notices import Notices
-from batchsim.runner.plan import Plan, make_plan
+from batchsim.runner.planning.plan import Plan, make_plan
+from batchsim.runner.planning.shard_content import ShardContent, changed_input
 from batchsim.runner.policy import Policy
-from batchsim.runner.queues import KnownQueues
-from batchsim.runner.report import Progress, Report, report
-from batchsim.runner.state import State, fold
-from batchsim.runner.workplace import Workplace
+from batchsim.runner.progress.report import Progress, Report, report
+from batchsim.runner.schedule.agenda import Agenda
+from batchsim.runner.synchronous.finish import check_policy
 
 __all__ = ["Policy", "Progress", "Report", "run"]
 

@@ -19,11 +19,11 @@ from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 from batchsim.errors import UsageError
-from batchsim.server.extra import check_extra
-from batchsim.server.limits import ServerLimits
+from batchsim.server.connection_limits import ServerLimits
+from batchsim.server.required_extra import check_extra
 
 if TYPE_CHECKING:
-    from batchsim.server.door import Handler
+    from batchsim.server.request_handler import Handler
 
 BACKLOG = 1_024
 
@@ -81,9 +81,9 @@ class _ServerThread:
     ) -> None:
         import uvicorn
 
-        from batchsim.server.door import Door
-        from batchsim.server.guard import Guard
-        from batchsim.server.protocol import BoundedProtocol, BoundedServer
+        from batchsim.server.http_protocol import BoundedProtocol, BoundedServer
+        from batchsim.server.request_guard import Guard
+        from batchsim.server.request_handler import Door
 
         guard = Guard(limits, allowed_hosts=allowed_hosts, any_address=any_address)
         self._door = Door(handler, guard, limits)

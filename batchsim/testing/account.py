@@ -11,9 +11,9 @@ from batchsim.clock import SystemClock, VirtualClock
 from batchsim.domain.batches import Batch
 from batchsim.domain.files import File
 from batchsim.domain.lines import RequestLine
-from batchsim.testing.asking import Asked
+from batchsim.testing.marker_options import Asked
 from batchsim.verdict import Verdict, judge
-from batchsim.verdict.case import Case
+from batchsim.verdict.line_fates import Case
 
 MOST_NAMED = 10
 """So many custom_ids are named in a failure; the rest is counted."""
@@ -76,12 +76,12 @@ class Account:
         ended, signed with `secret` (`whsec_` and base64) at the machine's own time. Raises UsageError
         when that is no secret.
         """
-        from batchsim.wire import webhooks  # a bare backend needs nothing of the REST surface
+        from batchsim.wire import webhook_events  # a bare backend needs nothing of the REST surface
 
-        webhooks.sign(secret, "", 0, b"")  # says so at once if it is none
+        webhook_events.sign(secret, "", 0, b"")  # says so at once if it is none
         now = int(SystemClock().now())
-        bodies = map(webhooks.event, self.backend.take_ended())
-        return [Webhook(webhooks.headers(secret, now, body), body) for body in bodies]
+        bodies = map(webhook_events.event, self.backend.take_ended())
+        return [Webhook(webhook_events.headers(secret, now, body), body) for body in bodies]
 
     def assert_submitted(self, *, custom_ids: Iterable[str]) -> None:
         """Fail unless the lines of all batches have exactly these custom_ids.

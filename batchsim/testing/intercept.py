@@ -21,9 +21,9 @@ from typing import Any, Generic, TypeVar, cast
 from unittest import mock
 
 from batchsim.errors import UsageError
-from batchsim.testing import network, routing, scopes
-from batchsim.testing.network import Allowed
-from batchsim.testing.scopes import Scope
+from batchsim.testing import http_routing, intercept_scopes, network_guard
+from batchsim.testing.intercept_scopes import Scope
+from batchsim.testing.network_guard import Allowed
 from batchsim.testing.transport import API_KEY, Service, app_of
 
 Answering = TypeVar("Answering", bound=Service)
@@ -110,29 +110,29 @@ _in_place = ExitStack()
 
 
 def _open(scope: Scope) -> None:
-    with scopes.LOCK:
-        if not scopes.is_any_open():
+    with intercept_scopes.LOCK:
+        if not intercept_scopes.is_any_open():
             _put_in_place()
-        scopes.enter(scope)
+        intercept_scopes.enter(scope)
 
 
 def _close(scope: Scope) -> None:
-    with scopes.LOCK:
-        scopes.leave(scope)
-        if not scopes.is_any_open():
+    with intercept_scopes.LOCK:
+        intercept_scopes.leave(scope)
+        if not intercept_scopes.is_any_open():
             _in_place.close()
 
 
 def _put_in_place() -> None:
     with ExitStack() as stack:
-        for patch in (*routing.patches(), *network.patches(_allowed_now)):
+        for patch in (*http_routing.patches(), *network_guard.patches(_allowed_now)):
             stack.enter_context(mock.patch.object(*patch))
         stack.enter_context(_key())
         _in_place.push(stack.pop_all())
 
 
 def _allowed_now() -> Allowed | None:
-    scope = scopes.in_force()
+    scope = intercept_scopes.in_force()
     return None if scope is None else scope.allowed
 
 

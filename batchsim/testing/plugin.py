@@ -17,8 +17,8 @@ import pytest
 if TYPE_CHECKING:
     from batchsim.backends import Backend
     from batchsim.testing.account import Account
-    from batchsim.testing.asking import Asked
-    from batchsim.testing.port import Port
+    from batchsim.testing.account_server import Port
+    from batchsim.testing.marker_options import Asked
 
 SEED = "--batchsim-seed"
 
@@ -81,13 +81,13 @@ def batchsim(request: pytest.FixtureRequest) -> Iterator[Account]:
     """A fresh simulated OpenAI account, to which every OpenAI client of this process talks.
 
     Nothing else leaves the machine (see batchsim.intercept), and sleeping between polls costs no
-    real time: it advances the account's virtual clock (see batchsim.testing.sleeping for what is
+    real time: it advances the account's virtual clock (see batchsim.testing.virtual_sleep for what is
     covered). `@pytest.mark.batchsim(...)` says how the account behaves.
     """
     with _refusals_told():
         from batchsim.testing.account import Account
         from batchsim.testing.intercept import intercept
-        from batchsim.testing.sleeping import sleeping_on
+        from batchsim.testing.virtual_sleep import sleeping_on
 
         asked = _asked(request)
         account = Account(asked)
@@ -103,7 +103,7 @@ def batchsim_server(batchsim: Account) -> Iterator[Port]:
     """The account of `batchsim` on a real port, for other processes and other languages."""
     with ExitStack() as stack:
         with _refusals_told():
-            from batchsim.testing.port import on_a_port
+            from batchsim.testing.account_server import on_a_port
 
             port = stack.enter_context(on_a_port(batchsim))
         yield port
@@ -159,7 +159,7 @@ def _refusals_told() -> Iterator[None]:
 
 
 def _asked(request: pytest.FixtureRequest) -> Asked:
-    from batchsim.testing.asking import asked, merged
+    from batchsim.testing.marker_options import asked, merged
 
     markers = request.node.iter_markers("batchsim")
     arguments = merged((marker.args, marker.kwargs) for marker in markers)

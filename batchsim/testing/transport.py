@@ -21,10 +21,10 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from batchsim.backends import Backend
-from batchsim.backends.fake.fates import patience
-from batchsim.backends.fake.noting import taken_whole
+from batchsim.backends.fake.fault_injection import patience
+from batchsim.backends.fake.log.decorators import taken_whole
 from batchsim.backends.openai.connection import http_library
-from batchsim.domain.mishaps import Unanswered
+from batchsim.domain.transport_failures import Unanswered
 from batchsim.errors import BatchsimError
 from batchsim.jsonl import BLOCK
 from batchsim.wire import App, Request, Response, Tenants

@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from batchsim.amounts import counted
-from batchsim.backends.fake.history import History
-from batchsim.verdict.case import Case
+from batchsim.backends.fake.log.history import History
 from batchsim.verdict.findings import Finding as Finding
 from batchsim.verdict.findings import Verdict as Verdict
-from batchsim.verdict.on_lines import (
+from batchsim.verdict.line_fates import Case
+from batchsim.verdict.line_rules import (
     creates_twice,
     drops_partial_results,
     drops_results,
@@ -25,7 +25,7 @@ from batchsim.verdict.on_lines import (
     sends_nothing_again,
     sends_running_lines_again,
 )
-from batchsim.verdict.on_requests import (
+from batchsim.verdict.request_rules import (
     ignores_retry_after,
     leaves_batches,
     leaves_files,

@@ -16,17 +16,18 @@ from weakref import WeakKeyDictionary
 
 from batchsim.backends import Backend
 from batchsim.domain import refusals
-from batchsim.domain.mishaps import Unanswered
+from batchsim.domain.transport_failures import Unanswered
 from batchsim.errors import AuthenticationFailed, BatchsimError
-from batchsim.wire import batches, files, models, problem, synchronous, uploads
-from batchsim.wire.auth import authenticate
-from batchsim.wire.azure import Place, locate
+from batchsim.wire.access.auth import authenticate
+from batchsim.wire.access.azure_paths import Place, locate
+from batchsim.wire.access.tenants import Everyone, Tenants
+from batchsim.wire.endpoints import batches, files, models, synchronous, uploads
+from batchsim.wire.endpoints.route import Call, Route, Table
+from batchsim.wire.endpoints.upload_state import PendingUploads
+from batchsim.wire.http import problem
+from batchsim.wire.http.message import Headers, Request, Response
+from batchsim.wire.http.render import Profile
 from batchsim.wire.looks import Look
-from batchsim.wire.message import Headers, Request, Response
-from batchsim.wire.pending import PendingUploads
-from batchsim.wire.render import Profile
-from batchsim.wire.routes import Call, Route, Table
-from batchsim.wire.tenants import Everyone, Tenants
 
 ROUTES: tuple[Route, ...] = (
     *files.ROUTES,
@@ -107,9 +108,9 @@ class App:
 
     def _answer(self, request: Request, place: Place) -> Response:
         if request.path == DESCRIPTION_PATH and request.method == "GET":
-            from batchsim.wire import (
-                openapi,
-            )  # the description and its schemas are seldom asked for
+            from batchsim.wire.endpoints import (
+                openapi,  # the description and its schemas are seldom asked for
+            )
 
             return openapi.answer(ROUTES)
         found, identifier = _TABLE.find(place.path)

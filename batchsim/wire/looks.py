@@ -13,9 +13,9 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from batchsim.backends import Backend, Prompt
-from batchsim.wire.message import Headers, Response
-from batchsim.wire.render import Profile
-from batchsim.wire.routes import Showing
+from batchsim.wire.endpoints.route import Showing
+from batchsim.wire.http.message import Headers, Response
+from batchsim.wire.http.render import Profile
 
 
 class Look:

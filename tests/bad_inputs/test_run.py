@@ -5,7 +5,7 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from batchsim.cli.run import run
+from batchsim.cli.commands.run import run
 from batchsim.errors import InputError
 
 

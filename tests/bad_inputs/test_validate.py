@@ -4,7 +4,7 @@ import json
 
 from click.testing import CliRunner
 
-from batchsim.cli.validate import validate
+from batchsim.cli.commands.validate import validate
 
 
 def test_validate_says_what_is_wrong(case):

@@ -24,7 +24,7 @@ from batchsim.bench.rows import (
 )
 from batchsim.bench.suite import KEYS, ROWS
 from batchsim.clock import VirtualClock
-from batchsim.domain.validation import InputRules
+from batchsim.domain.validation.input_file import InputRules
 from batchsim.errors import InputError
 from batchsim.jsonl import read_blocks
 

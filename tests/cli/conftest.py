@@ -78,9 +78,9 @@ def process(desk: Path) -> Callable[..., subprocess.Popen[bytes]]:
 @pytest.fixture
 def real(service: FakeBackend, monkeypatch: pytest.MonkeyPatch) -> FakeBackend:
     """The simulated service, which `--real` and commands about jobs reach as a real one."""
-    from batchsim.cli import service as looked_at
+    from batchsim.cli.options import listing as looked_at
 
-    for name in ("carrying", "doctor", "job", "recover"):
+    for name in ("running.run_job", "commands.doctor", "jobs.job", "commands.recover"):
         module = import_module(f"batchsim.cli.{name}")
         monkeypatch.setattr(module, "real_backend", looked_at.real_backend)
     return service
@@ -95,6 +95,8 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeBackend]:
     fake = FakeBackend(seed=1, clock=VirtualClock())
     with openai_client(fake) as client:
         backend = OpenAIBackend(client, clock=fake.clock)
-        monkeypatch.setattr("batchsim.cli.service.real_backend", lambda base_url=None: backend)
+        monkeypatch.setattr(
+            "batchsim.cli.options.listing.real_backend", lambda base_url=None: backend
+        )
         yield fake
     fake.close()

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from batchsim.backends.fake import FakeBackend
-from batchsim.cli import commands
+from batchsim.cli import command_line
 from batchsim.errors import UsageError
 from batchsim.stores.disk import DiskStore
 
@@ -38,7 +38,7 @@ def theirs(tmp_path, monkeypatch):
 
 
 def adopt(*arguments):
-    return commands.main(["adopt", "--fake", "--store", "store", *arguments], standalone_mode=False)
+    return command_line.main(["adopt", "--fake", "--store", "store", *arguments], standalone_mode=False)
 
 
 def ids_in(path):
@@ -86,4 +86,4 @@ def test_what_names_no_batch_is_refused_and_leaves_no_trace(theirs, tmp_path, ar
 def test_a_simulator_without_a_store_has_nothing_to_adopt(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match="no batches to adopt"):
-        commands.main(["adopt", "--fake", "batch_1", "-o", "r"], standalone_mode=False)
+        command_line.main(["adopt", "--fake", "batch_1", "-o", "r"], standalone_mode=False)

@@ -9,7 +9,7 @@ from batchsim.backends.fake import FakeBackend, Faults, RequestFault
 from batchsim.domain.lifecycle import Status
 from batchsim.domain.limits import DAY
 from batchsim.errors import AuthenticationFailed, Unavailable
-from batchsim.runner.directory import JobDirectory
+from batchsim.runner.job.directory import JobDirectory
 
 INPUT = Path(__file__).parents[2] / "fixtures" / "demo" / "input.jsonl"
 RUN = ("run", "--real", "input.jsonl", "-o", "results.jsonl")
@@ -125,7 +125,7 @@ def test_without_a_key_the_wish_is_kept(batchsim, desk, real, stop_at, monkeypat
         raise AuthenticationFailed("there is no API key", status=401, hint="export one")
 
     with monkeypatch.context() as patch:
-        patch.setattr("batchsim.cli.job.real_backend", no_key)
+        patch.setattr("batchsim.cli.jobs.job.real_backend", no_key)
         outcome = batchsim("cancel", "results.jsonl")
         assert outcome.code == 2
         assert "marked as cancelled, but its batches go on: there is no API key" in outcome.stderr
@@ -186,7 +186,7 @@ def clock(real, monkeypatch):
             self.on_sleep()
 
     made = Clock()
-    monkeypatch.setattr(import_module("batchsim.cli.watch"), "SystemClock", lambda: made)
+    monkeypatch.setattr(import_module("batchsim.cli.commands.watch"), "SystemClock", lambda: made)
     return made
 
 
@@ -234,7 +234,7 @@ def test_watching_without_a_key_says_so(batchsim, real, stop_at, monkeypatch) ->
     def no_key(base_url=None):
         raise AuthenticationFailed("there is no API key", status=401)
 
-    monkeypatch.setattr("batchsim.cli.job.real_backend", no_key)
+    monkeypatch.setattr("batchsim.cli.jobs.job.real_backend", no_key)
     outcome = batchsim("watch", "results.jsonl")
     assert outcome.code == 75
     assert "the service is not asked: there is no API key" in outcome.stderr
@@ -254,15 +254,15 @@ def test_watching_a_runner_at_work_reads_what_it_notes(
     def meanwhile():
         sleeps.append(1)
         if len(sleeps) == 2:
-            from batchsim.runner.journal import Journal
-            from batchsim.runner.shard_entries import Observed
+            from batchsim.runner.journal.shard_entries import Observed
+            from batchsim.runner.journal.store import Journal
 
             batch = real.undisturbed.list_batches().data[0]
             with Journal(directory.journal) as journal:
                 journal.append(real.clock.now(), Observed(shard=2, batch=batch))
         if len(sleeps) == 4:
             holder.__exit__(None, None, None)
-            monkeypatch.setattr("batchsim.cli.job.Follower.is_real", False)
+            monkeypatch.setattr("batchsim.cli.jobs.job.Follower.is_real", False)
 
     clock.on_sleep = meanwhile
     holder.__enter__()
@@ -272,7 +272,7 @@ def test_watching_a_runner_at_work_reads_what_it_notes(
 
 def test_looking_at_a_job_with_another_key_is_refused(batchsim, real, stop_at, monkeypatch) -> None:
     stop_at("retrieve_batch")
-    from batchsim.cli import job
+    from batchsim.cli.jobs import job
 
     backend = job.real_backend()
     monkeypatch.setattr(backend, "account", "another")

@@ -9,19 +9,19 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from batchsim import __version__, cli
+from batchsim import __version__
 from batchsim.bench.inputs import SHAPES
-from batchsim.cli import SUMMARIES, commands
+from batchsim.cli import SUMMARIES, command_line, commands
 
 
 def test_what_each_command_does_is_read_whole_in_the_list() -> None:
-    listed = CliRunner().invoke(commands, ["--help"], terminal_width=80).output
+    listed = CliRunner().invoke(command_line, ["--help"], terminal_width=80).output
     assert all(f"  {summary}\n" in listed for summary in SUMMARIES.values())
 
 
 @pytest.mark.parametrize("name", SUMMARIES)
 def test_the_list_says_of_a_command_what_the_command_says(name):
-    command = commands.get_command(click.Context(commands), name)
+    command = command_line.get_command(click.Context(command_line), name)
     assert SUMMARIES[name] == command.get_short_help_str(1_000)
 
 
@@ -34,12 +34,12 @@ def test_every_command_is_in_the_list(batchsim):
 
 
 def test_every_module_of_a_command_is_in_the_list():
-    homes = pkgutil.iter_modules(cli.__path__)
+    homes = pkgutil.iter_modules(commands.__path__)
     names = {
         home.name
         for home in homes
         if isinstance(
-            getattr(import_module(f"batchsim.cli.{home.name}"), home.name, None), click.Command
+            getattr(import_module(f"batchsim.cli.commands.{home.name}"), home.name, None), click.Command
         )
     }
     assert names == {*SUMMARIES}
@@ -53,8 +53,9 @@ def test_help_imports_no_command():
     assert set(ran.stdout.splitlines()[-1].split()) == {
         "batchsim.cli",
         "batchsim.errors",
-        "batchsim.cli.failures",
-        "batchsim.cli.surroundings",
+        "batchsim.cli.terminal.exit_codes",
+        "batchsim.cli.terminal",
+        "batchsim.cli.terminal.process",
     }
 
 
@@ -83,7 +84,7 @@ def every_command():
         else:
             yield " ".join(words), command
 
-    return dict(walk((), commands))
+    return dict(walk((), command_line))
 
 
 WITHOUT_JSON = {"files download": "it writes the content of a file, which is what it is"}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from batchsim.cli.translations import translations
+from batchsim.cli.commands.demo import translations
 
 DEMO = Path(__file__).parents[2] / "fixtures" / "demo"
 

@@ -5,9 +5,9 @@ import socket
 import pytest
 
 from batchsim.backends.fake import FakeBackend
-from batchsim.cli import registry
+from batchsim.cli.terminal.paths import state_folder
 from batchsim.errors import AuthenticationFailed, NotFound, Refused
-from batchsim.runner.assumptions import Trials, Verdict, line, most_cost
+from batchsim.runner.service_checks import Trials, Verdict, line, most_cost
 
 
 def rows(stdout: str) -> dict[str, list[str]]:
@@ -101,7 +101,7 @@ def test_the_live_trials_tell_what_holds_and_clean_up(batchsim, real) -> None:
     assert all(batch.status.is_terminal for batch in real.list_batches(limit=100).data)
     ran = sum(batch.request_counts.completed for batch in real.list_batches(limit=100).data)
     assert ran == 1
-    kept = json.loads((registry.state_folder() / "doctor.jsonl").read_text())
+    kept = json.loads((state_folder() / "doctor.jsonl").read_text())
     assert kept["findings"]["A1"][0] == "holds"
 
 
@@ -142,7 +142,7 @@ def test_a_service_that_runs_a_batch_over_a_deleted_file_breaks_a1(findings, mon
 
 
 def test_a_list_that_lags_or_is_unsorted_breaks_a3(findings) -> None:
-    from batchsim.backends.fake.faults import Faults
+    from batchsim.backends.fake.behaviour.faults import Faults
 
     late = findings(FakeBackend(faults=Faults(stale_list_for=10)))["A3"]
     assert late[0] is Verdict.HOLDS

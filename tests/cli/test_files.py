@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from batchsim.cli import main
-from batchsim.cli.files import own_name
+from batchsim.cli.commands.files import own_name
 from batchsim.domain.files import File
 
 LINE = b'{"custom_id": "a", "method": "POST", "url": "/v1/embeddings", "body": {"model": "text-embedding-3-small", "input": "Hi"}}\n'

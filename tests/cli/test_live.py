@@ -8,10 +8,9 @@ from msgspec import structs
 from rich.console import Console
 
 from batchsim.backends.fake import FakeBackend
-from batchsim.cli import outlook as outlooks
-from batchsim.cli.live import LiveDisplay, rendered
-from batchsim.cli.outlook import Outlook
-from batchsim.cli.shards import most_telling
+from batchsim.cli.display import job_summary as outlooks
+from batchsim.cli.display.job_summary import Outlook, most_telling
+from batchsim.cli.display.live_table import LiveDisplay, rendered
 from batchsim.clock import VirtualClock
 from batchsim.domain.limits import Limits
 from batchsim.runner.run import run

@@ -9,15 +9,15 @@ from itertools import pairwise
 import pytest
 
 from batchsim.backends.fake import FakeBackend
-from batchsim.backends.fake.faults import Faults
-from batchsim.backends.fake.pacing import Pacing
-from batchsim.backends.fake.request_faults import RequestFault
-from batchsim.cli.news import MANY, Told, line
-from batchsim.cli.progress import Display
+from batchsim.backends.fake.behaviour.faults import Faults
+from batchsim.backends.fake.behaviour.pacing import Pacing
+from batchsim.backends.fake.behaviour.request_faults import RequestFault
+from batchsim.cli.display.log_lines import MANY, Told, line
+from batchsim.cli.display.progress import Display
 from batchsim.domain.limits import HOUR, Limits
-from batchsim.runner.counts import Counts
-from batchsim.runner.describe import News
-from batchsim.runner.report import Progress
+from batchsim.runner.job.state import Counts
+from batchsim.runner.progress.messages import News
+from batchsim.runner.progress.report import Progress
 from batchsim.runner.run import Policy, run
 
 RUNNING = {"in_progress": 1}

@@ -17,7 +17,7 @@ WHY = {
 
 @pytest.fixture
 def told(desk):
-    from batchsim.cli.reasons import reasons
+    from batchsim.cli.display.progress import reasons
 
     def tell(*custom_ids: str, **scripts) -> list[str]:
         """What is told of a job whose lines end as WHY says of the letter that they begin with."""
@@ -63,7 +63,7 @@ def test_a_custom_id_cannot_pass_for_a_good_outcome(told):
 
 
 def test_codes_without_end_take_no_memory_without_end(told, monkeypatch):
-    monkeypatch.setattr("batchsim.cli.reasons.MOST_CODES", 2)
+    monkeypatch.setattr("batchsim.cli.display.progress.MOST_CODES", 2)
     scripts = {f"x{n}": (400, {"error": {"code": f"code-{n}"}}) for n in range(9)}
     first, *_ = told(*scripts, **scripts)
     assert first == "7 lines: other reasons, such as x2"

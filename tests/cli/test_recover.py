@@ -116,7 +116,7 @@ def test_several_runs_are_named_and_one_is_chosen(batchsim, desk, real, lost, mo
 
 def test_with_another_key_the_names_of_the_files_tell(batchsim, lost, real, monkeypatch) -> None:
     """The hash in the metadata holds the account; the file names hold the content alone."""
-    from batchsim.cli import job
+    from batchsim.cli.jobs import job
 
     monkeypatch.setattr(job.real_backend(), "account", "another")
     assert "found 2 of 2 batches" in batchsim(*RECOVER).stderr
@@ -133,7 +133,7 @@ def test_users_own_metadata_come_back(batchsim, desk, real) -> None:
     from batchsim.runner.run import run
 
     (desk / "input.jsonl").write_bytes(INPUT.read_bytes())
-    from batchsim.cli import job
+    from batchsim.cli.jobs import job
 
     backend = job.real_backend()
     run("input.jsonl", backend, results="results.jsonl", metadata={"night": "17"})

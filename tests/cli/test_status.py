@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from batchsim.backends.fake import FakeBackend
-from batchsim.cli import registry
-from batchsim.cli.job import Job
+from batchsim.cli.jobs.job import Job
+from batchsim.cli.terminal.paths import state_folder
 from batchsim.errors import Unavailable
 
 INPUT = Path(__file__).parents[2] / "fixtures" / "demo" / "input.jsonl"
@@ -161,7 +161,7 @@ def test_an_interrupted_run_prints_where_it_stands(batchsim, desk, monkeypatch) 
 
 
 def test_looking_needs_no_lock_and_changes_nothing(batchsim, desk, stopped) -> None:
-    from batchsim.runner.directory import JobDirectory
+    from batchsim.runner.job.directory import JobDirectory
 
     job = desk / "results.jsonl.job"
     before = (job / "journal.db").read_bytes()
@@ -306,7 +306,7 @@ def test_an_index_that_cannot_be_written_or_read_stops_nothing(batchsim, desk, m
     assert batchsim("jobs").code == 0
     assert batchsim("status", "results.jsonl").code == 0
     monkeypatch.setenv("XDG_STATE_HOME", str(desk / "other"))
-    folder = registry.state_folder() / "jobs"
+    folder = state_folder() / "jobs"
     folder.mkdir(parents=True)
     for number, junk in enumerate(["", "[]", '{"job": 1, "at": 2}', '{"job": "x", "at": "y"}']):
         (folder / f"{number}.json").write_text(junk)
@@ -317,7 +317,7 @@ def test_state_is_kept_at_home_unless_told_otherwise(monkeypatch, desk) -> None:
     monkeypatch.setenv("HOME", str(desk))
     for value in ("", "relative/path"):  # the specification has relative ones ignored
         monkeypatch.setenv("XDG_STATE_HOME", value)
-        assert registry.state_folder() == desk / ".local" / "state" / "batchsim"
+        assert state_folder() == desk / ".local" / "state" / "batchsim"
 
 
 def test_results_are_given_again(batchsim, desk, finished) -> None:

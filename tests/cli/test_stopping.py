@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from batchsim.backends.fake import FakeBackend
-from batchsim.cli.stopping import Stopping
+from batchsim.cli.running.signals import Stopping
 
 INPUT = Path(__file__).parents[2] / "fixtures" / "demo" / "input.jsonl"
 LINE = INPUT.read_bytes().splitlines(keepends=True)[0]

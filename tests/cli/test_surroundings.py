@@ -95,9 +95,9 @@ def test_a_job_whose_talk_nobody_reads_any_more_does_not_look_finished(desk, pro
 
 
 def test_closed_standard_input_is_told(batchsim, desk, monkeypatch) -> None:
-    from batchsim.cli import standard_input
+    from batchsim.cli.terminal import stdin
 
-    monkeypatch.setattr(standard_input, "sys", type("closed", (), {"stdin": None}))
+    monkeypatch.setattr(stdin, "sys", type("closed", (), {"stdin": None}))
     outcome = batchsim("run", "--fake", "-")
     assert outcome.code == 2
     assert "error: standard input is closed" in outcome.stderr

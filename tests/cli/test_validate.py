@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from batchsim.cli.findings import SEARCHES, Finding, findings
-from batchsim.cli.validate import validate
+from batchsim.cli.commands.validate import SEARCHES, Finding, findings, validate
 from batchsim.domain.limits import Limits
-from batchsim.domain.validation import InputRules
+from batchsim.domain.validation.input_file import InputRules
 from batchsim.errors import InputError
 
 INPUTS = Path(__file__).parents[2] / "fixtures" / "inputs"

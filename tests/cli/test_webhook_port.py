@@ -13,8 +13,8 @@ from batchsim.errors import UsageError
 from batchsim.runner.notices import MOST, Notices
 from batchsim.runner.policy import Policy
 from batchsim.runner.run import run
-from batchsim.server.receiver import LONGEST_BODY, receiving
-from batchsim.wire.webhooks import TOLERANCE, event, sign, verify
+from batchsim.server.webhook_receiver import LONGEST_BODY, receiving
+from batchsim.wire.webhook_events import TOLERANCE, event, sign, verify
 
 INPUT = Path(__file__).parents[2] / "fixtures" / "demo" / "input.jsonl"
 SECRET = "whsec_c2VjcmV0"

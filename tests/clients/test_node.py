@@ -14,7 +14,7 @@ import pytest
 
 from batchsim.backends.fake import FakeBackend
 from batchsim.clock import SystemClock
-from batchsim.wire import webhooks
+from batchsim.wire import webhook_events
 
 pytestmark = pytest.mark.node
 
@@ -187,12 +187,12 @@ def test_a_webhook_is_unwrapped_and_a_forged_one_is_not(newest, server):
     backend = FakeBackend(pacing="instant", clock=clock)
     backend.create_batch(input_file_id="file-unknown", endpoint="/v1/embeddings")
     (batch,) = backend.take_ended()
-    body = webhooks.event(batch)
+    body = webhook_events.event(batch)
     now = int(clock.now())
     headers = {
         "webhook-id": "evt_1",
         "webhook-timestamp": str(now),
-        "webhook-signature": webhooks.sign(secret, "evt_1", now, body),
+        "webhook-signature": webhook_events.sign(secret, "evt_1", now, body),
     }
     delivery = json.dumps({"headers": headers, "body": body.decode()})
     environment = server.environment() | {"OPENAI_WEBHOOK_SECRET": secret}

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 import pytest
 
 from batchsim.backends.fake import FakeBackend, Faults, RequestFault
-from batchsim.backends.fake.rules import label_of
+from batchsim.backends.fake.behaviour.checks import label_of
 from batchsim.backends.openai import OpenAIBackend
 from batchsim.errors import (
     AuthenticationFailed,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from batchsim.domain.batches import BatchError
-from batchsim.domain.validation import InputRules, InvalidLine
+from batchsim.domain.validation.input_file import InputRules, InvalidLine
 from batchsim.jsonl import read_blocks
 
 

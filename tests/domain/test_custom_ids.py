@@ -7,12 +7,12 @@ import sys
 import tracemalloc
 from collections import Counter
 
+import batchsim.domain.validation.custom_ids
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import batchsim.domain.custom_ids
-from batchsim.domain.custom_ids import LONGEST_OF_FEW, CustomIds, _digest
+from batchsim.domain.validation.custom_ids import LONGEST_OF_FEW, CustomIds, _digest
 
 lengths = [1, LONGEST_OF_FEW, LONGEST_OF_FEW + 1, 10_000]
 
@@ -28,7 +28,7 @@ def test_an_id_is_new_once(ids):
 
 @pytest.mark.parametrize("length", lengths)
 def test_an_id_is_known_again_after_the_memory_was_made_smaller(length, monkeypatch):
-    monkeypatch.setattr(batchsim.domain.custom_ids, "FEW", 4)
+    monkeypatch.setattr(batchsim.domain.validation.custom_ids, "FEW", 4)
     seen = CustomIds()
     ids = [f"{number:0>{length}}" for number in range(9)]
     assert all(seen.add(each) for each in ids)
@@ -37,8 +37,8 @@ def test_an_id_is_known_again_after_the_memory_was_made_smaller(length, monkeypa
 
 
 def test_neighbours_that_are_new_are_taken_in_at_one_step_however_many_came_before(monkeypatch):
-    monkeypatch.setattr(batchsim.domain.custom_ids, "FEW", 100)
-    monkeypatch.setattr(batchsim.domain.custom_ids, "_SMALLEST", 256)
+    monkeypatch.setattr(batchsim.domain.validation.custom_ids, "FEW", 100)
+    monkeypatch.setattr(batchsim.domain.validation.custom_ids, "_SMALLEST", 256)
     seen, refused = CustomIds(), 0
     for begin in range(0, 50_000, 100):
         together = [f"id-{number}" for number in range(begin, begin + 100)]
@@ -52,8 +52,8 @@ def test_neighbours_that_are_new_are_taken_in_at_one_step_however_many_came_befo
 @given(st.lists(st.integers(0, 200), max_size=300))
 def test_digests_are_known_again_after_their_tables_grew(numbers):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batchsim.domain.custom_ids, "FEW", 4)
-        patch.setattr(batchsim.domain.custom_ids, "_SMALLEST", 8)
+        patch.setattr(batchsim.domain.validation.custom_ids, "FEW", 4)
+        patch.setattr(batchsim.domain.validation.custom_ids, "_SMALLEST", 8)
         seen, known = CustomIds(), set()
         for number in numbers:
             assert (str(number) in seen) == (number in known)
@@ -100,7 +100,9 @@ def test_row_145_ids_made_to_collide_are_spread_evenly(kind):
 
 
 def test_row_145_another_process_has_another_key():
-    script = "from batchsim.domain.custom_ids import _digest; print(_digest('request-1'))"
+    script = (
+        "from batchsim.domain.validation.custom_ids import _digest; print(_digest('request-1'))"
+    )
     environment = {name: told for name, told in os.environ.items() if name != "PYTHONHASHSEED"}
     told = {
         subprocess.run(

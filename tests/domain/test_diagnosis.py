@@ -4,18 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchsim.domain import batch_errors, validation
-from batchsim.domain.advice import Advice
 from batchsim.domain.batches import BatchError
-from batchsim.domain.custom_ids import CustomIds
-from batchsim.domain.diagnosis import (
+from batchsim.domain.lines import RequestLine, RequestLines
+from batchsim.domain.validation import batch_errors, input_file
+from batchsim.domain.validation.advice import Advice
+from batchsim.domain.validation.custom_ids import CustomIds
+from batchsim.domain.validation.diagnosis import (
     hint_for,
     is_about_one_batch,
     shown,
     why_unreadable,
     wrong_format,
 )
-from batchsim.domain.lines import RequestLine, RequestLines
 from batchsim.jsonl import Line
 
 FAULTS = [
@@ -72,7 +72,7 @@ def test_half_a_surrogate_pair_is_named(content, column):
 
 @given(st.binary(max_size=40) | st.text('{}[]",:\\ 1eNaIu0d8', max_size=40).map(str.encode))
 def test_every_line_that_is_refused_as_json_has_a_cause(content):
-    found = validation.InputRules().check(1, content)
+    found = input_file.InputRules().check(1, content)
     if isinstance(found, BatchError) and found.code == "invalid_json_line":
         cause = why_unreadable(content)
         assert cause.text.endswith(".")
@@ -131,7 +131,7 @@ def test_a_file_that_may_be_jsonl_is_left_to_its_lines(head):
 
 ERRORS = [
     batch_errors.invalid_json_line(1),
-    *(batch_errors.missing_required_parameter(1, key) for key in validation.KEYS),
+    *(batch_errors.missing_required_parameter(1, key) for key in input_file.KEYS),
     batch_errors.missing_body_parameter(1, "messages"),
     batch_errors.invalid_type(1, "body", "an object", []),
     batch_errors.duplicate_custom_id(1, "a"),

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchsim.domain.custom_ids import CustomIds
 from batchsim.domain.limits import OPENAI
 from batchsim.domain.lines import RequestLines
-from batchsim.domain.usual_lines import read_usual_lines
-from batchsim.domain.validation import InputRules, InvalidLine
+from batchsim.domain.validation.custom_ids import CustomIds
+from batchsim.domain.validation.input_file import InputRules, InvalidLine
+from batchsim.domain.validation.uniform_lines import read_usual_lines
 from batchsim.jsonl import Block
 
 USUAL = b'{"custom_id": "a", "method": "POST", "url": "/v1/x", "body": {"b": 1}}'
@@ -206,8 +206,8 @@ def test_ids_together_are_all_new_or_none_is_remembered(groups):
 @pytest.fixture(params=[50_000, 10], ids=["as they are", "as digests"])
 def few_as_they_are(request):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("batchsim.domain.custom_ids.FEW", request.param)
-        patch.setattr("batchsim.domain.custom_ids._SMALLEST", 16)
+        patch.setattr("batchsim.domain.validation.custom_ids.FEW", request.param)
+        patch.setattr("batchsim.domain.validation.custom_ids._SMALLEST", 16)
         yield
 
 

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchsim.domain.batch_errors import file_not_found, token_limit_exceeded
 from batchsim.domain.batches import BatchError
 from batchsim.domain.endpoints import ENDPOINTS
 from batchsim.domain.limits import Limits
 from batchsim.domain.lines import RequestLines
-from batchsim.domain.validation import InputRules, InvalidLine, embedding_inputs
+from batchsim.domain.validation.batch_errors import file_not_found, token_limit_exceeded
+from batchsim.domain.validation.input_file import InputRules, InvalidLine, embedding_inputs
 from batchsim.jsonl import read_blocks
 
 CHAT = "/v1/chat/completions"

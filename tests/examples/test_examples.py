@@ -5,7 +5,7 @@ import pytest
 import batchsim
 from batchsim import Limits
 from batchsim.backends.fake import Pacing
-from batchsim.testing.check import PipelineFailed
+from batchsim.testing.pipeline_check import PipelineFailed
 
 pytestmark = pytest.mark.sdk
 

@@ -8,13 +8,14 @@ from io import BytesIO
 
 import pytest
 
-from batchsim.backends.fake import FakeBackend, Faults, Pacing, progress
-from batchsim.backends.fake.line_faults import LineFault
-from batchsim.backends.fake.request_faults import RequestFault
-from batchsim.cli.serve import tell_verdicts
+from batchsim.backends.fake import FakeBackend, Faults, Pacing
+from batchsim.backends.fake.behaviour.line_faults import LineFault
+from batchsim.backends.fake.behaviour.request_faults import RequestFault
+from batchsim.backends.fake.service import transitions
+from batchsim.cli.commands.serve import tell_verdicts
 from batchsim.clock import VirtualClock
 from batchsim.errors import OutcomeUnknown
-from batchsim.server.fakes import Fakes
+from batchsim.server.fakes_by_key import Fakes
 from batchsim.stores.disk import DiskStore
 from batchsim.stores.memory import MemoryStore
 
@@ -64,8 +65,8 @@ def gate():
 
 @pytest.fixture
 def all_is_large(monkeypatch):
-    monkeypatch.setattr(progress, "SMALL_INPUT", 0)
-    monkeypatch.setattr(progress, "FEW_LINES", 0)
+    monkeypatch.setattr(transitions, "SMALL_INPUT", 0)
+    monkeypatch.setattr(transitions, "FEW_LINES", 0)
 
 
 @pytest.fixture
@@ -124,7 +125,7 @@ def test_the_history_as_seen_waits_for_nothing(slow, gate, chats):
 def test_a_server_tells_its_verdict_while_work_is_under_way_and_gives_that_up(
     gate, chats, capsys, monkeypatch
 ):
-    monkeypatch.setattr("batchsim.server.fakes.MemoryStore", gated(MemoryStore, gate))
+    monkeypatch.setattr("batchsim.server.fakes_by_key.MemoryStore", gated(MemoryStore, gate))
     fakes = Fakes(pacing=STEADY)
     backend = fakes.tenants.backend("sk-any")
     file = backend.upload_file(BytesIO(chats(20)), filename="input.jsonl")

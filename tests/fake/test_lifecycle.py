@@ -5,12 +5,12 @@ import itertools
 import math
 
 import pytest
+from batchsim.domain.answers import Answer
 
 from batchsim.backends.fake import PACINGS, Pacing
 from batchsim.clock import VirtualClock
 from batchsim.domain.batches import RequestCounts, Usage
 from batchsim.errors import Conflict, NotFound, Refused
-from batchsim.responders import Answer
 
 DAY = 86_400
 STEADY = Pacing(

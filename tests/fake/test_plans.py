@@ -5,7 +5,7 @@ import json
 import pytest
 
 from batchsim.backends.fake import BatchFault, Faults, LineFault, RequestFault
-from batchsim.backends.fake.plans import PlanError, plan_object, plan_of, read_plan
+from batchsim.backends.fake.behaviour.fault_files import PlanError, plan_object, plan_of, read_plan
 from batchsim.errors import UsageError
 
 TOML = """

@@ -6,10 +6,10 @@ import json
 import re
 
 import pytest
+from batchsim.domain.answers import Answer
 
 from batchsim.backends.fake import Faults, Pacing
 from batchsim.errors import Refused
-from batchsim.responders import Answer
 
 STEADY = Pacing(
     validating=60, running=100, running_per_line=0, finalizing=10, finalizing_per_line=0, spread=0

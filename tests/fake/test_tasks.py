@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from batchsim.backends.fake.tasks import AtOnce, Background, Job, Task, Unfinished
+from batchsim.backends.fake.service.background import AtOnce, Background, Job, Task, Unfinished
 from batchsim.stores.memory import MemoryStore
 
 PATIENCE = 20

@@ -9,19 +9,13 @@ from hypothesis import strategies as st
 from batchsim.domain.endpoints import ENDPOINTS
 from batchsim.domain.lines import RequestLine
 from batchsim.domain.usage import usage_of
-from batchsim.responders import (
-    Occasion,
-    chat_manner,
-    completions,
-    embeddings,
-    images,
-    responses,
-    videos,
-)
+from batchsim.responders import Occasion
+from batchsim.responders.chat import manner
+from batchsim.responders.endpoints import completions, embeddings, images, responses, videos
 from batchsim.responders.simulated import simulated, with_text
 
 CHECKS = {
-    "/v1/chat/completions": chat_manner.CHECKS,
+    "/v1/chat/completions": manner.CHECKS,
     "/v1/completions": completions.CHECKS,
     "/v1/embeddings": embeddings.CHECKS,
     "/v1/responses": responses.CHECKS,

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from batchsim.responders.chat_manner import LONGEST_REMEMBERED, _remembered_manner
+from batchsim.responders.chat.manner import LONGEST_REMEMBERED, _remembered_manner
 from batchsim.responders.simulated import simulated, with_text
 
 

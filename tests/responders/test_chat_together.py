@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from batchsim.domain.lines import RequestLines
 from batchsim.responders import Answers, Occasion
-from batchsim.responders.chat import respond
-from batchsim.responders.chat_together import respond_together
+from batchsim.responders.chat.answers import respond, respond_together
 from batchsim.responders.simulated import simulated_together
 
 URL = "/v1/chat/completions"

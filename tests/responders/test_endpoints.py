@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from batchsim.responders.moderations import CATEGORIES
+from batchsim.responders.endpoints.moderations import CATEGORIES
 from batchsim.responders.simulated import simulated, with_text
 
 

@@ -5,10 +5,10 @@ import json
 import pytest
 
 from batchsim.domain.batches import Usage
+from batchsim.domain.models import is_reasoning, sizes, snapshot, takes_temperature
 from batchsim.domain.usage import usage_of
-from batchsim.responders import errors
-from batchsim.responders.json_instances import DEEPEST, LONGEST, instance
-from batchsim.responders.models import is_reasoning, sizes, snapshot, takes_temperature
+from batchsim.responders import error_answers
+from batchsim.responders.content.json_instances import DEEPEST, LONGEST, instance
 
 
 @pytest.mark.parametrize(
@@ -156,10 +156,18 @@ def test_a_schema_that_refers_to_itself_comes_to_an_end():
 @pytest.mark.parametrize(
     ("answer", "status_code", "start"),
     [
-        (errors.server_error(), 500, "An error occurred while processing your request."),
-        (errors.timed_out(), 504, "Timed out generating response. Please try again with a shorter"),
-        (errors.insufficient_quota(), 429, "You exceeded your current quota, please check your"),
-        (errors.unspecified_problem(), 400, "There was an issue with your request."),
+        (error_answers.server_error(), 500, "An error occurred while processing your request."),
+        (
+            error_answers.timed_out(),
+            504,
+            "Timed out generating response. Please try again with a shorter",
+        ),
+        (
+            error_answers.insufficient_quota(),
+            429,
+            "You exceeded your current quota, please check your",
+        ),
+        (error_answers.unspecified_problem(), 400, "There was an issue with your request."),
     ],
     ids=["500", "504", "429", "400"],
 )
@@ -172,4 +180,6 @@ def test_row_131_an_error_body_has_the_four_keys(answer, status_code, start):
 
 
 def test_row_140_an_exhausted_quota_is_named_by_its_code():
-    assert json.loads(errors.insufficient_quota().body)["error"]["code"] == "insufficient_quota"
+    assert (
+        json.loads(error_answers.insufficient_quota().body)["error"]["code"] == "insufficient_quota"
+    )

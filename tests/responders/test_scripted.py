@@ -4,11 +4,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from batchsim.domain.answers import Answer
 
 from batchsim.domain.batches import Usage
 from batchsim.errors import InputError, UsageError
-from batchsim.responders import Answer
-from batchsim.responders.errors import failed_responder
+from batchsim.responders.error_answers import failed_responder
 from batchsim.responders.scripted import LONGEST_BODY, scripted
 from batchsim.responders.simulated import simulated, with_text
 

@@ -16,8 +16,8 @@ from batchsim.backends import Backend
 from batchsim.backends.fake import FakeBackend
 from batchsim.domain.batches import Batch
 from batchsim.errors import OutcomeUnknown
-from batchsim.runner.journal import Journal
-from batchsim.runner.plan import make_plan
+from batchsim.runner.journal.store import Journal
+from batchsim.runner.planning.plan import make_plan
 
 DRAWN = re.compile(
     rb"""batch_req_\w+|chatcmpl-\w+|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<="created": )\d+"""

@@ -9,12 +9,12 @@ from collections import Counter
 import pytest
 
 from batchsim.backends.fake import FakeBackend
-from batchsim.backends.fake.pacing import Pacing
+from batchsim.backends.fake.behaviour.pacing import Pacing
 from batchsim.domain.limits import HOUR
 from batchsim.errors import JobIncomplete, UsageError
-from batchsim.runner.adopt import Adopted, Sought, adopt
-from batchsim.runner.journal import Journal
-from batchsim.runner.plan import InvalidInput
+from batchsim.runner.adoption.adopt import Adopted, Sought, adopt
+from batchsim.runner.journal.store import Journal
+from batchsim.runner.planning.plan import InvalidInput
 from batchsim.runner.run import Policy, run
 
 CHAT = "/v1/chat/completions"

@@ -13,20 +13,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchsim.backends.fake import FakeBackend
-from batchsim.cli import outlook
-from batchsim.cli.progress import Display
+from batchsim.cli.display import job_summary
+from batchsim.cli.display.progress import Display
 from batchsim.domain.limits import Limits
 from batchsim.errors import JobIncomplete
-from batchsim.runner import agenda as agendas
-from batchsim.runner import entries, loop, shard_entries
-from batchsim.runner.actions import Collect, Upload, Wait
-from batchsim.runner.agenda import Agenda
-from batchsim.runner.counts import Counts
-from batchsim.runner.decide import decide
+from batchsim.runner.engine import loop
+from batchsim.runner.job.state import Counts, State
+from batchsim.runner.journal import job_entries, shard_entries
 from batchsim.runner.policy import Policy
 from batchsim.runner.run import run
-from batchsim.runner.smallest import Smallest
-from batchsim.runner.state import State
+from batchsim.runner.schedule import agenda as agendas
+from batchsim.runner.schedule.actions import Collect, Upload, Wait
+from batchsim.runner.schedule.agenda import Agenda
+from batchsim.runner.schedule.decide import decide
+from batchsim.runner.schedule.keyed_heap import Smallest
 
 FEW, MANY = 12, 60
 
@@ -55,7 +55,7 @@ def work_of(build, monkeypatch, count):
         (loop, "decide"),
         (backend, "list_batches"),
         (Counts, "_count"),
-        (outlook, "shard_progress"),
+        (job_summary, "shard_progress"),
     ):
         count_calls(owner, name)
     limits = replace(backend.limits, requests_per_batch=1)
@@ -133,11 +133,11 @@ def test_an_agenda_kept_up_tells_what_one_made_anew_would(
 
 def test_an_agenda_survives_a_clock_that_is_set_back(build):
     state = State()
-    state.apply(1_000.0, entries.Reconciled())
+    state.apply(1_000.0, job_entries.Reconciled())
     state.apply(1_000.0, planned())
     agenda = Agenda(state, Policy(), Limits())
     assert decide(agenda, 1_000.0) == [Upload(1)]
-    state.apply(1_000.0, entries.CancelRequested())
+    state.apply(1_000.0, job_entries.CancelRequested())
     assert decide(agenda, 1_000.0) == [Collect(1)]
     assert decide(agenda, 400.0) == [Wait(1_000.0)]
     assert decide(agenda, 1_000.0) == [Collect(1)]

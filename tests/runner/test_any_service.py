@@ -15,7 +15,7 @@ from batchsim.errors import InputError, JobIncomplete
 from batchsim.jsonl import read_lines
 from batchsim.runner.policy import Policy
 from batchsim.runner.run import run as run_job
-from batchsim.testing.examining import clock_of_example
+from batchsim.testing.run_example import clock_of_example
 
 EXAMPLES = 10_000 if os.environ.get("HYPOTHESIS_PROFILE") == "fuzz" else 50
 

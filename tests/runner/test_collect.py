@@ -12,20 +12,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchsim.backends.fake import FakeBackend
-from batchsim.backends.fake.faults import Faults
-from batchsim.backends.fake.pacing import Pacing
+from batchsim.backends.fake.behaviour.faults import Faults
+from batchsim.backends.fake.behaviour.pacing import Pacing
 from batchsim.domain.batches import Batch, BatchError, Usage
 from batchsim.domain.lifecycle import Status
 from batchsim.domain.limits import HOUR, Limits
 from batchsim.errors import JournalError
-from batchsim.runner import usual_results
-from batchsim.runner.assemble import assemble
-from batchsim.runner.collect import collect
-from batchsim.runner.directory import JobDirectory
-from batchsim.runner.entries import Tally
+from batchsim.runner.job.directory import JobDirectory
+from batchsim.runner.job.shard_state import ShardState
+from batchsim.runner.journal.job_entries import Tally
+from batchsim.runner.journal.shard_entries import Downloaded, FileGone, Source
+from batchsim.runner.results import result_lines
+from batchsim.runner.results.assemble import assemble
+from batchsim.runner.results.collect import collect
 from batchsim.runner.run import run
-from batchsim.runner.shard_entries import Downloaded, FileGone, Source
-from batchsim.runner.shard_state import ShardState
 
 
 def result(custom_id, status=200, usage=None):
@@ -166,8 +166,8 @@ def test_the_short_way_and_the_long_way_agree(gather, spelt, usage, monkeypatch)
     line = spelt(result("b", usage=usage))
     content = b"\n".join([result("a"), line, result("c")])
     lines, tally, apart = gather(content)
-    monkeypatch.setattr(usual_results, "decode", orjson.loads)  # of which nothing is usual
-    monkeypatch.setattr(usual_results, "NOT_USUAL", (AttributeError, ValueError))
+    monkeypatch.setattr(result_lines, "decode", orjson.loads)  # of which nothing is usual
+    monkeypatch.setattr(result_lines, "NOT_USUAL", (AttributeError, ValueError))
     assert gather(content) == (lines, tally, apart)
     assert (tally.ok, lines[1], apart) == (3, line.rstrip(), [])
 

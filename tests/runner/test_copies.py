@@ -9,8 +9,8 @@ import pytest
 from batchsim.backends.fake import FakeBackend, Faults, LineFault
 from batchsim.domain.limits import Limits
 from batchsim.errors import JobIncomplete, JournalError, Unavailable
-from batchsim.runner import settle
-from batchsim.runner.entries import Tally
+from batchsim.runner.effects import finish_shard
+from batchsim.runner.journal.job_entries import Tally
 from batchsim.runner.run import run
 
 ANSWERS = {f"id-{n}": f"answer {n}" for n in range(6)}
@@ -195,7 +195,7 @@ def test_an_index_is_not_made_anew_from_results_that_say_other_things(
     run(source, backend, results=build.results, limits=LIMITS)
     build.results.unlink()
     swap(build.job / "shards" / "0001.index")
-    monkeypatch.setattr(settle, "place_again", lambda work, shard: Tally(ok=2, missing=1))
+    monkeypatch.setattr(finish_shard, "place_again", lambda work, shard: Tally(ok=2, missing=1))
     with pytest.raises(JournalError, match="say other things now"):
         run(source, backend, results=build.results, limits=LIMITS)
     assert not build.results.exists()

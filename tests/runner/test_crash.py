@@ -15,10 +15,10 @@ from contextlib import closing
 import pytest
 
 from batchsim.backends.fake import FakeBackend
-from batchsim.backends.fake.pacing import Pacing
+from batchsim.backends.fake.behaviour.pacing import Pacing
 from batchsim.domain.limits import Limits
 from batchsim.errors import JobIncomplete, OutcomeUnknown, RateLimited, Refused, Unavailable
-from batchsim.runner import sorting
+from batchsim.runner.results import match
 from batchsim.runner.run import Policy, run
 
 LIMITS = Limits(requests_per_batch=2)
@@ -399,7 +399,7 @@ def test_a_full_disk_stops_the_job_and_the_same_call_goes_on(build, source, monk
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(sorting.Sorter, "fill_gaps", full)
+        patched.setattr(match.Sorter, "fill_gaps", full)
         with pytest.raises(JobIncomplete, match="No space left"):
             run(source, inner, results=build.results, limits=LIMITS)
     assert run(source, inner, results=build.results, limits=LIMITS).all_ok

@@ -11,8 +11,8 @@ from batchsim.backends.fake import FakeBackend
 from batchsim.clock import ScaledClock
 from batchsim.domain.limits import Limits
 from batchsim.errors import JobIncomplete, OutcomeUnknown, Refused
-from batchsim.runner.crew import ENDS_WITHIN, Crew
-from batchsim.runner.journal import Journal
+from batchsim.runner.engine.workers import ENDS_WITHIN, Crew
+from batchsim.runner.journal.store import Journal
 from batchsim.runner.run import Policy, run
 
 LIMITS = Limits(requests_per_batch=1)

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from batchsim.backends.fake import FakeBackend
 from batchsim.domain.limits import Limits
-from batchsim.runner import content, settle, submit
-from batchsim.runner.custom_ids import LONG, PIECE, CustomIdSpool
-from batchsim.runner.plan import custom_ids_in
+from batchsim.runner.effects import finish_shard, submit
+from batchsim.runner.planning import shard_content
+from batchsim.runner.planning.plan import custom_ids_in
+from batchsim.runner.results.custom_id_spool import LONG, PIECE, CustomIdSpool
 from batchsim.runner.run import run
 
 ids = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
@@ -51,12 +52,12 @@ def test_a_plan_has_the_ids_that_its_shards_hold(build):
     plan = build.plan_of(lines, build.source, limits=Limits(requests_per_batch=3))
     assert len(plan.shards) == 8
     for shard in plan.shards:
-        with content.ShardContent(build.source, shard) as of_shard:
+        with shard_content.ShardContent(build.source, shard) as of_shard:
             expected = list(custom_ids_in(of_shard.buffered()))
         assert list(plan.custom_ids.of_shard(shard.shard)) == expected
 
 
-class _Counted(content.ShardContent):
+class _Counted(shard_content.ShardContent):
     opened = 0
 
     def __init__(self, *args):
@@ -68,7 +69,7 @@ class _Counted(content.ShardContent):
 def test_only_a_process_that_did_not_plan_reads_the_input_to_collect(build, monkeypatch, killed):
     """A run reads the shard to upload it; one that continues, to check it and to collect."""
     monkeypatch.setattr(_Counted, "opened", 0)
-    for module in (settle, submit):
+    for module in (finish_shard, submit):
         monkeypatch.setattr(module, "ShardContent", _Counted)
     build.source.write_bytes(build.jsonl([build.chat(name) for name in "abc"]))
     backend = FakeBackend()

@@ -9,7 +9,7 @@ import pytest
 
 from batchsim.backends.fake import FakeBackend
 from batchsim.errors import JobIncomplete, TransferBroken
-from batchsim.runner import fetch
+from batchsim.runner.effects import download
 from batchsim.runner.run import Policy, run
 
 NAMES = [f"id-{n}" for n in range(8)]
@@ -58,7 +58,7 @@ def test_case_129_a_content_without_end_does_not_fill_the_disk(build, monkeypatc
                 assert self.given < 10_000
                 yield b"x" * 1_000
 
-    monkeypatch.setattr(fetch, "MORE_THAN_SAID", 50_000)
+    monkeypatch.setattr(download, "MORE_THAN_SAID", 50_000)
     backend = Endless(seed=1, pacing="quick")
     source = build.input([build.chat(name) for name in NAMES])
     with pytest.raises(JobIncomplete, match="does not end"):

@@ -1,4 +1,4 @@
-"""Deciding: each numbered case of batchsim.runner.decide, from entries alone, with no backend."""
+"""Deciding: each numbered case of batchsim.runner.schedule.decide, from entries alone, with no backend."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from batchsim.domain.batches import Batch, BatchError, RequestCounts
 from batchsim.domain.lifecycle import Status
 from batchsim.domain.limits import OPENAI, Limits
 from batchsim.errors import JournalError
-from batchsim.runner import actions as d
-from batchsim.runner import entries as e
-from batchsim.runner import shard_entries
-from batchsim.runner.agenda import Agenda
-from batchsim.runner.decide import decide
+from batchsim.runner.job.shard_state import Stage
+from batchsim.runner.job.state import fold
+from batchsim.runner.journal import job_entries as e
+from batchsim.runner.journal import shard_entries
 from batchsim.runner.policy import Policy
-from batchsim.runner.shard_state import Stage
-from batchsim.runner.state import fold
+from batchsim.runner.schedule import actions as d
+from batchsim.runner.schedule.agenda import Agenda
+from batchsim.runner.schedule.decide import decide
 
 POLICY = Policy()
 TALLY = e.Tally(ok=1)

@@ -9,9 +9,9 @@ import pytest
 
 from batchsim.backends import Page
 from batchsim.backends.fake import FakeBackend
-from batchsim.backends.fake.faults import Faults
+from batchsim.backends.fake.behaviour.faults import Faults
 from batchsim.errors import JobIncomplete
-from batchsim.runner.differences import Claim
+from batchsim.runner.journal.anomalies import Claim
 from batchsim.runner.run import Policy, run
 
 ONCE = Policy(retries=0)

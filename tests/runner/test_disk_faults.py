@@ -18,11 +18,11 @@ import pytest
 
 from batchsim import jsonl
 from batchsim.backends.fake import FakeBackend
-from batchsim.cli.failures import INCOMPLETE, exit_code
+from batchsim.cli.terminal.exit_codes import INCOMPLETE, exit_code
 from batchsim.domain.limits import Limits
 from batchsim.errors import JobIncomplete
-from batchsim.runner import fetch
-from batchsim.runner.journal import Journal
+from batchsim.runner.effects import download
+from batchsim.runner.journal.store import Journal
 from batchsim.runner.run import run
 
 LIMITS = Limits(requests_per_batch=1)
@@ -41,7 +41,7 @@ class Disk:
         patch.setattr(os, "fsync", self.failing("fsync", lambda descriptor: None))
         patch.setattr(Path, "replace", self.failing("replace", Path.replace))
         patch.setattr(jsonl, "open", self.opened, raising=False)
-        patch.setattr(fetch, "_opened", self.opened_partial(fetch._opened))
+        patch.setattr(download, "_opened", self.opened_partial(download._opened))
         append = Journal.append
 
         def write(journal, at, *entries, **options):

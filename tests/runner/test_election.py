@@ -9,13 +9,13 @@ from dataclasses import replace
 import pytest
 
 from batchsim.backends.fake import FakeBackend
-from batchsim.backends.fake.faults import Faults
+from batchsim.backends.fake.behaviour.faults import Faults
 from batchsim.errors import JobIncomplete, OutcomeUnknown
-from batchsim.runner.directory import JobDirectory
-from batchsim.runner.journal import Journal
-from batchsim.runner.naming import place_of
+from batchsim.runner.job.directory import JobDirectory
+from batchsim.runner.job.remote_names import place_of
+from batchsim.runner.job.state import fold
+from batchsim.runner.journal.store import Journal
 from batchsim.runner.run import Policy, run
-from batchsim.runner.state import fold
 
 ALONE = Policy(alone=True)
 

@@ -1,6 +1,6 @@
 import pytest
 
-from batchsim.runner.expectation import expect, together
+from batchsim.runner.progress.forecast import expect, together
 
 
 def test_one_batch_takes_minutes_or_an_hour_and_a_day_at_most():

@@ -11,15 +11,15 @@ from decimal import Decimal
 import pytest
 
 from batchsim.backends.fake import FakeBackend
-from batchsim.backends.fake.faults import Faults
-from batchsim.backends.fake.pacing import Pacing
-from batchsim.backends.fake.request_faults import RequestFault
+from batchsim.backends.fake.behaviour.faults import Faults
+from batchsim.backends.fake.behaviour.pacing import Pacing
+from batchsim.backends.fake.behaviour.request_faults import RequestFault
 from batchsim.domain.limits import DAY, HOUR, Limits
 from batchsim.errors import OutcomeUnknown, UsageError
-from batchsim.runner.journal import Journal
+from batchsim.runner.job.state import fold
+from batchsim.runner.journal.store import Journal
 from batchsim.runner.run import Policy, run
-from batchsim.runner.spending import account, most
-from batchsim.runner.state import fold
+from batchsim.runner.schedule.budget import account, most
 
 SLOW = Pacing(running=48 * HOUR, running_per_line=0, spread=0)
 

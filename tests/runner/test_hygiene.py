@@ -9,7 +9,7 @@ import pytest
 from batchsim.backends.fake import FakeBackend
 from batchsim.domain.limits import DAY, HOUR, Limits
 from batchsim.errors import JobIncomplete, OutcomeUnknown, Unavailable
-from batchsim.runner.adopt import Sought, adopt
+from batchsim.runner.adoption.adopt import Sought, adopt
 from batchsim.runner.run import Policy, run
 
 SWEEP = Policy(delete_remote=True)

@@ -10,14 +10,14 @@ from decimal import Decimal
 import pytest
 
 from batchsim.backends.fake import FakeBackend
-from batchsim.backends.fake.faults import Faults
+from batchsim.backends.fake.behaviour.faults import Faults
 from batchsim.domain.batches import Batch, BatchError, RequestCounts, Usage
 from batchsim.domain.lifecycle import Status
 from batchsim.errors import JobIncomplete, JournalError
-from batchsim.runner import entries, shard_entries
-from batchsim.runner.differences import Claim, Difference
-from batchsim.runner.journal import Journal
-from batchsim.runner.payloads import KINDS
+from batchsim.runner.journal import job_entries, shard_entries
+from batchsim.runner.journal.anomalies import Claim, Difference
+from batchsim.runner.journal.codec import KINDS
+from batchsim.runner.journal.store import Journal
 from batchsim.runner.policy import Policy
 from batchsim.runner.run import run
 
@@ -43,13 +43,13 @@ PLANNED = shard_entries.Planned(
     ranges=array("Q", [0, 1, 0, 2**40]),
 )
 EVERY_KIND = [
-    entries.Started(run="ab", service="x", lines=3, bytes=10, metadata={"key": "value"}),
+    job_entries.Started(run="ab", service="x", lines=3, bytes=10, metadata={"key": "value"}),
     PLANNED,
     shard_entries.Weighed(shard=1, tokens=3, most_prompt=9, most_output=None),
     shard_entries.AnswerIntended(shard=1, position=0, reserved=Decimal("0.01")),
     shard_entries.AnswerIntended(shard=1, position=1, reserved=None),
     shard_entries.AnswerSettled(shard=1, position=0, usd=Decimal("0.002"), again=True),
-    entries.AccountChanged(account="b"),
+    job_entries.AccountChanged(account="b"),
     shard_entries.Divided(shard=1),
     shard_entries.Settled(shard=1, usd=Decimal("0.0000012")),
     shard_entries.UploadIntended(shard=1, attempt=1, filename="bs.jsonl"),
@@ -72,21 +72,23 @@ EVERY_KIND = [
         shard=1, source=shard_entries.Source.ERROR, file_id="f", bytes=1, sha256="00"
     ),
     shard_entries.FileGone(shard=1, source=shard_entries.Source.OUTPUT, file_id="f", reason="gone"),
-    shard_entries.Collected(shard=1, tally=entries.Tally(ok=1, missing=1, usage=Usage(1, 2, 3, 4))),
-    entries.Audited(batches=2, strays=("batch_9",)),
-    entries.Elected(place="0123abcd", file_id="file-1"),
+    shard_entries.Collected(
+        shard=1, tally=job_entries.Tally(ok=1, missing=1, usage=Usage(1, 2, 3, 4))
+    ),
+    job_entries.Audited(batches=2, strays=("batch_9",)),
+    job_entries.Elected(place="0123abcd", file_id="file-1"),
     shard_entries.CreateLeft(shard=1),
-    entries.CancelRequested(),
+    job_entries.CancelRequested(),
     shard_entries.CancelAsked(shard=1, batch=BATCH),
-    entries.Finished(bytes=12, tally=entries.Tally(ok=2), late=1),
+    job_entries.Finished(bytes=12, tally=job_entries.Tally(ok=2), late=1),
     shard_entries.DownloadDropped(shard=1, source=shard_entries.Source.OUTPUT, reason="words"),
-    entries.RoundPlanned(round=1),
-    entries.FinishBegun(),
+    job_entries.RoundPlanned(round=1),
+    job_entries.FinishBegun(),
     shard_entries.RemoteDeleted(shard=1, file_id="file-1"),
-    entries.Skipped(lines=2, ranges=array("Q", [0, 2, 0, 0])),
+    job_entries.Skipped(lines=2, ranges=array("Q", [0, 2, 0, 0])),
     shard_entries.Collected(
         shard=1,
-        tally=entries.Tally(invalid=1),
+        tally=job_entries.Tally(invalid=1),
         again=1,
         differences=(Difference(claim=Claim.BLANK, found=2, claimed=3, example="a"),),
     ),

@@ -9,15 +9,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from batchsim.backends.fake import FakeBackend
-from batchsim.backends.fake.faults import Faults
+from batchsim.backends.fake.behaviour.faults import Faults
 from batchsim.domain.limits import Limits
-from batchsim.runner.assemble import assemble
-from batchsim.runner.collect import collect
-from batchsim.runner.directory import JobDirectory
+from batchsim.runner.job.directory import JobDirectory
+from batchsim.runner.job.shard_state import ShardState
+from batchsim.runner.journal.shard_entries import Downloaded, Source
 from batchsim.runner.policy import Policy
+from batchsim.runner.results.assemble import assemble
+from batchsim.runner.results.collect import collect
 from batchsim.runner.run import run
-from batchsim.runner.shard_entries import Downloaded, Source
-from batchsim.runner.shard_state import ShardState
 
 FOLDER = count()
 PLAIN = ["a", "request-1", "a b", "{}", ",", "'"]

@@ -15,9 +15,9 @@ import stat
 import pytest
 
 from batchsim.backends.fake import FakeBackend
-from batchsim.backends.fake.faults import Faults
-from batchsim.backends.fake.pacing import Pacing
-from batchsim.backends.fake.request_faults import RequestFault
+from batchsim.backends.fake.behaviour.faults import Faults
+from batchsim.backends.fake.behaviour.pacing import Pacing
+from batchsim.backends.fake.behaviour.request_faults import RequestFault
 from batchsim.clock import SystemClock
 from batchsim.domain.limits import DAY, Limits
 from batchsim.errors import (
@@ -27,12 +27,12 @@ from batchsim.errors import (
     OutcomeUnknown,
     UnaccountedBatches,
 )
-from batchsim.runner import filesystem
-from batchsim.runner.journal import Journal
-from batchsim.runner.naming import metadata_of
+from batchsim.runner.job import filesystem
+from batchsim.runner.job.remote_names import metadata_of
+from batchsim.runner.job.state import fold
+from batchsim.runner.journal.shard_entries import CreateSettled, CreateUnknown
+from batchsim.runner.journal.store import Journal
 from batchsim.runner.run import Policy, run
-from batchsim.runner.shard_entries import CreateSettled, CreateUnknown
-from batchsim.runner.state import fold
 
 LIMITS = Limits(requests_per_batch=2)
 SHARDS = 3
@@ -234,7 +234,7 @@ def test_p5_batches_that_the_journal_does_not_know_are_told_at_the_end(build, so
         return
 
     def state_at():
-        from batchsim.runner.journal import JournalReader
+        from batchsim.runner.journal.store import JournalReader
 
         with JournalReader(build.job / "journal.db") as journal:
             return fold(journal.news())

@@ -5,7 +5,7 @@ import tracemalloc
 import pytest
 
 from batchsim.errors import JobIncomplete
-from batchsim.runner.members import Member, Members
+from batchsim.runner.adoption.membership import Member, Members
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from itertools import pairwise
 import pytest
 
 from batchsim.backends.fake import FakeBackend
-from batchsim.backends.fake.faults import Faults
-from batchsim.backends.fake.request_faults import RequestFault
-from batchsim.cli.progress import Display
+from batchsim.backends.fake.behaviour.faults import Faults
+from batchsim.backends.fake.behaviour.request_faults import RequestFault
+from batchsim.cli.display.progress import Display
 from batchsim.errors import JobIncomplete
 from batchsim.runner.run import Policy, run
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from batchsim.backends.fake import FakeBackend
-from batchsim.backends.fake.pacing import Pacing
+from batchsim.backends.fake.behaviour.pacing import Pacing
 from batchsim.backends.openai import OpenAIBackend
 from batchsim.domain.limits import DAY
 from batchsim.runner.run import Policy, run

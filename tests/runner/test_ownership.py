@@ -8,11 +8,11 @@ import pytest
 
 from batchsim.domain.batches import Batch, RequestCounts
 from batchsim.domain.lifecycle import Status
-from batchsim.runner import entries as e
-from batchsim.runner import shard_entries
-from batchsim.runner.naming import OUR_METADATA
-from batchsim.runner.ownership import claimed
-from batchsim.runner.state import fold
+from batchsim.runner.effects.ownership import claimed
+from batchsim.runner.job.remote_names import OUR_METADATA
+from batchsim.runner.job.state import fold
+from batchsim.runner.journal import job_entries as e
+from batchsim.runner.journal import shard_entries
 
 URL = "/v1/chat/completions"
 OURS = dict(zip(OUR_METADATA, ("1", "run", "job", "1/1", "0", "0"), strict=True))

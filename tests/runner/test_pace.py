@@ -4,9 +4,9 @@ import pytest
 
 from batchsim.domain.batches import Batch, Usage
 from batchsim.domain.lifecycle import Status
-from batchsim.runner.pace import WINDOW, Forecast, History, Pace
-from batchsim.runner.report import ShardProgress
-from batchsim.runner.shard_state import Stage
+from batchsim.runner.job.shard_state import Stage
+from batchsim.runner.progress.forecast import WINDOW, Forecast, History, Pace
+from batchsim.runner.progress.report import ShardProgress
 
 RUNNING = ShardProgress(
     shard=1,

@@ -14,7 +14,7 @@ from batchsim.errors import (
     RateLimited,
     Refused,
 )
-from batchsim.runner.content import ShardContent
+from batchsim.runner.planning.shard_content import ShardContent
 from batchsim.runner.run import run
 
 

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from batchsim.domain.limits import Limits
 from batchsim.errors import InputError
-from batchsim.runner.content import ShardContent
-from batchsim.runner.grouping import _HASHED_TOGETHER, queue, runs
-from batchsim.runner.plan import InvalidInput, custom_id_of, make_plan
+from batchsim.runner.journal.shard_entries import runs
+from batchsim.runner.planning.plan import InvalidInput, custom_id_of, make_plan
+from batchsim.runner.planning.shard_content import ShardContent
+from batchsim.runner.planning.sharding import _HASHED_TOGETHER, queue
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,12 @@ from dataclasses import replace
 import pytest
 
 from batchsim.backends.fake import FakeBackend
-from batchsim.backends.fake.faults import Faults
-from batchsim.backends.fake.pacing import Pacing
-from batchsim.backends.fake.request_faults import RequestFault
+from batchsim.backends.fake.behaviour.faults import Faults
+from batchsim.backends.fake.behaviour.pacing import Pacing
+from batchsim.backends.fake.behaviour.request_faults import RequestFault
 from batchsim.domain.lifecycle import Status
 from batchsim.errors import JobIncomplete
-from batchsim.runner.journal import Journal
+from batchsim.runner.journal.store import Journal
 from batchsim.runner.run import Policy, run
 from tests.runner import protocol_model
 from tests.runner.protocol_model import PROTOCOLS, Budget, explore, one_history, runner

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from batchsim.backends.fake import FakeBackend
-from batchsim.backends.fake.faults import Faults
-from batchsim.backends.fake.pacing import Pacing
+from batchsim.backends.fake.behaviour.faults import Faults
+from batchsim.backends.fake.behaviour.pacing import Pacing
 from batchsim.domain.batches import Batch
 from batchsim.domain.limits import HOUR, Limits
 from batchsim.domain.lines import RequestLine
 from batchsim.errors import JobIncomplete
 from batchsim.pricing.tokens import estimate_prompt_tokens
-from batchsim.runner.queues import KnownQueues, lines_queued, told_limit
+from batchsim.runner.job.token_queues import KnownQueues, lines_queued, told_limit
 from batchsim.runner.run import Policy, run
 
 TEXT = "word " * 20
@@ -160,8 +160,8 @@ def test_no_more_batches_an_hour_than_the_service_allows(build):
 
 
 def test_killed_while_a_shard_is_divided_it_is_divided_once(build, monkeypatch):
-    from batchsim.runner.journal import Journal
-    from batchsim.runner.shard_entries import Divided
+    from batchsim.runner.journal.shard_entries import Divided
+    from batchsim.runner.journal.store import Journal
 
     append = Journal.append
     for moment in ("before", "after"):

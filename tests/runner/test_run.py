@@ -8,12 +8,12 @@ import json
 import pytest
 
 from batchsim.backends.fake import FakeBackend
-from batchsim.backends.fake.faults import Faults
-from batchsim.backends.fake.pacing import Pacing
+from batchsim.backends.fake.behaviour.faults import Faults
+from batchsim.backends.fake.behaviour.pacing import Pacing
 from batchsim.domain.limits import HOUR, Limits
 from batchsim.errors import InputError, JobIncomplete, JournalError, UsageError
-from batchsim.runner.directory import JobDirectory
-from batchsim.runner.plan import InvalidInput
+from batchsim.runner.job.directory import JobDirectory
+from batchsim.runner.planning.plan import InvalidInput
 from batchsim.runner.run import Policy, run
 
 

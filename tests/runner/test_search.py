@@ -6,7 +6,7 @@ import pytest
 
 from batchsim.backends import Page
 from batchsim.domain.files import File
-from batchsim.runner.search import MOST_PAGES, listed_since
+from batchsim.runner.effects.batch_list import MOST_PAGES, listed_since
 
 
 def file(number, created_at):

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from batchsim.domain.batches import Batch
 from batchsim.domain.lifecycle import Status
-from batchsim.runner import usual_results
-from batchsim.runner.collect import ForeignResults, collect
-from batchsim.runner.directory import JobDirectory
-from batchsim.runner.shard_entries import Downloaded, Source
-from batchsim.runner.shard_state import ShardState
+from batchsim.runner.job.directory import JobDirectory
+from batchsim.runner.job.shard_state import ShardState
+from batchsim.runner.journal.shard_entries import Downloaded, Source
+from batchsim.runner.results import result_lines
+from batchsim.runner.results.collect import ForeignResults, collect
 
 FOLDER = count()
 IDS = ["a", "b", "c", "é", '"', "d" * 70]
@@ -146,6 +146,6 @@ def collected(build, output: bytes, error: bytes | None, status: Status) -> obje
 def test_both_ways_leave_the_same_behind(build, output, error, status):
     by_either = collected(build, output, error, status)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(usual_results, "decode", lambda line: line.no_result_is_usual)
-        patch.setattr(usual_results, "NOT_USUAL", AttributeError)
+        patch.setattr(result_lines, "decode", lambda line: line.no_result_is_usual)
+        patch.setattr(result_lines, "NOT_USUAL", AttributeError)
         assert collected(build, output, error, status) == by_either

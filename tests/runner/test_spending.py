@@ -8,19 +8,19 @@ from decimal import Decimal
 import pytest
 
 from batchsim.backends.fake import FakeBackend
-from batchsim.backends.fake.faults import Faults
-from batchsim.backends.fake.line_faults import LineFault
-from batchsim.backends.fake.pacing import Pacing
-from batchsim.backends.fake.request_faults import RequestFault
+from batchsim.backends.fake.behaviour.faults import Faults
+from batchsim.backends.fake.behaviour.line_faults import LineFault
+from batchsim.backends.fake.behaviour.pacing import Pacing
+from batchsim.backends.fake.behaviour.request_faults import RequestFault
 from batchsim.domain.limits import Limits
 from batchsim.errors import JobIncomplete
 from batchsim.pricing.prices import cost
-from batchsim.runner.journal import Journal
-from batchsim.runner.loop import Loop
+from batchsim.runner.engine.loop import Loop
+from batchsim.runner.job.state import fold
+from batchsim.runner.journal.shard_entries import CreateIntended
+from batchsim.runner.journal.store import Journal
 from batchsim.runner.run import Policy, run
-from batchsim.runner.shard_entries import CreateIntended
-from batchsim.runner.spending import Account, account
-from batchsim.runner.state import fold
+from batchsim.runner.schedule.budget import Account, account
 
 LIMITS = Limits(requests_per_batch=1)
 SLOW = Pacing(running=3_600, running_per_line=0)
@@ -226,7 +226,7 @@ def test_p2_the_reservation_is_written_with_the_intent(build):
 def test_the_transaction_of_the_intent_refuses_what_deciding_let_through(
     build, monkeypatch, tmp_path_factory
 ):
-    from batchsim.runner.room import Room
+    from batchsim.runner.schedule.capacity import Room
 
     cap = reservation(build, tmp_path_factory) * 2
     backend = FakeBackend(pacing=SLOW)

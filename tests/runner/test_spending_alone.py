@@ -7,27 +7,27 @@ from collections import Counter
 from decimal import Decimal
 
 import pytest
+from batchsim.domain.answers import Answer
 
 import batchsim
 from batchsim.backends.fake import FakeBackend
-from batchsim.backends.fake.pacing import Pacing
-from batchsim.cli.outlook import Outlook
+from batchsim.backends.fake.behaviour.pacing import Pacing
+from batchsim.cli.display.job_summary import Outlook
 from batchsim.domain.batches import Usage
 from batchsim.domain.limits import HOUR, Limits
 from batchsim.domain.lines import RequestLine
 from batchsim.errors import JobIncomplete, OutcomeUnknown, Unavailable
 from batchsim.pricing.prices import cost
-from batchsim.responders import Answer
-from batchsim.runner import room, spending
-from batchsim.runner.journal import Journal
-from batchsim.runner.kept_answers import KeptAnswers
-from batchsim.runner.loop import Loop
-from batchsim.runner.report import progress
+from batchsim.runner.engine.loop import Loop
+from batchsim.runner.job.state import fold
+from batchsim.runner.journal.shard_entries import AnswerIntended, AnswerSettled
+from batchsim.runner.journal.store import Journal
+from batchsim.runner.planning.token_bounds import bounds
+from batchsim.runner.progress.report import progress
 from batchsim.runner.run import Policy, run
-from batchsim.runner.shard_entries import AnswerIntended, AnswerSettled
-from batchsim.runner.spending import account, account_of
-from batchsim.runner.state import fold
-from batchsim.runner.weighing import bounds
+from batchsim.runner.schedule import budget, capacity
+from batchsim.runner.schedule.budget import account, account_of
+from batchsim.runner.synchronous.answer_file import KeptAnswers
 
 MODEL = "gpt-4o-mini"
 NEVER = Pacing(running=48 * HOUR, running_per_line=0, spread=0)
@@ -280,7 +280,7 @@ def test_what_a_line_costs_in_work_does_not_grow_with_the_shards(build, monkeypa
         calls["shard"] += 1
         return account_of(shard)
 
-    for module in (spending, room):
+    for module in (budget, capacity):
         monkeypatch.setattr(module, "account_of", counted)
 
     def per_line(count):

@@ -17,19 +17,19 @@ from decimal import Decimal
 import pytest
 
 from batchsim.backends.fake import FakeBackend, Faults, RequestFault
-from batchsim.backends.fake.line_faults import LineFault
-from batchsim.backends.fake.pacing import Pacing
-from batchsim.domain.batch_errors import INPUT_ERRORS
+from batchsim.backends.fake.behaviour.line_faults import LineFault
+from batchsim.backends.fake.behaviour.pacing import Pacing
 from batchsim.domain.limits import HOUR, Limits
 from batchsim.domain.lines import RequestLine
+from batchsim.domain.validation.batch_errors import INPUT_ERRORS
 from batchsim.errors import JournalError
 from batchsim.pricing.tokens import estimate_prompt_tokens
-from batchsim.runner.differences import Claim
-from batchsim.runner.journal import JournalReader
+from batchsim.runner.job.shard_state import Stage
+from batchsim.runner.job.state import fold
+from batchsim.runner.journal.anomalies import Claim
+from batchsim.runner.journal.store import JournalReader
 from batchsim.runner.run import Policy, run
-from batchsim.runner.shard_state import Stage
-from batchsim.runner.spending import account
-from batchsim.runner.state import fold
+from batchsim.runner.schedule.budget import account
 
 TEN = [f"id-{n}" for n in range(10)]
 ONE_EACH = Limits(requests_per_batch=1)
@@ -318,7 +318,7 @@ EVERY_CLASS = {
 def test_point_12_validate_says_line_code_and_reason_for_every_class(code):
     from click.testing import CliRunner
 
-    from batchsim.cli.validate import validate
+    from batchsim.cli.commands.validate import validate
 
     lines, number = EVERY_CLASS[code]
     content = "".join(

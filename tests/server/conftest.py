@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from batchsim.clock import VirtualClock
-from batchsim.server.fakes import Fakes
+from batchsim.server.fakes_by_key import Fakes
 from batchsim.server.serve import running
 from batchsim.wire import App
 

@@ -12,7 +12,7 @@ import pytest
 
 from batchsim.backends.fake import FakeBackend
 from batchsim.errors import TransferBroken
-from batchsim.server.limits import ServerLimits
+from batchsim.server.connection_limits import ServerLimits
 from batchsim.server.serve import running
 from batchsim.wire import App, Response
 

@@ -7,8 +7,8 @@ import pytest
 
 from batchsim.backends.fake import Faults
 from batchsim.clock import ScaledClock, VirtualClock
-from batchsim.server.control import Control
-from batchsim.server.fakes import Fakes
+from batchsim.server.control_api import Control
+from batchsim.server.fakes_by_key import Fakes
 from batchsim.server.serve import running
 from batchsim.wire import App, Request
 

@@ -8,7 +8,7 @@ import pytest
 from batchsim.clock import VIRTUAL_START, ScaledClock, VirtualClock
 from batchsim.errors import UsageError
 from batchsim.server.clock import AdjustableClock
-from batchsim.server.fakes import Fakes
+from batchsim.server.fakes_by_key import Fakes
 
 
 def upload(fakes, key):

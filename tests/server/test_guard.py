@@ -3,8 +3,8 @@
 import pytest
 
 from batchsim.errors import Refused
-from batchsim.server.guard import Guard, Head
-from batchsim.server.limits import ServerLimits
+from batchsim.server.connection_limits import ServerLimits
+from batchsim.server.request_guard import Guard, Head
 
 LOCAL = ("host", "127.0.0.1:8000")
 

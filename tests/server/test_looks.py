@@ -11,12 +11,12 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from batchsim.clock import VirtualClock
-from batchsim.server.control import Control
-from batchsim.server.door import Door
-from batchsim.server.fakes import Fakes
-from batchsim.server.guard import Guard
-from batchsim.server.limits import ServerLimits
-from batchsim.server.protocol import LONGEST_LOOK, MOST_LOOKS, BoundedProtocol
+from batchsim.server.connection_limits import ServerLimits
+from batchsim.server.control_api import Control
+from batchsim.server.fakes_by_key import Fakes
+from batchsim.server.http_protocol import LONGEST_LOOK, MOST_LOOKS, BoundedProtocol
+from batchsim.server.request_guard import Guard
+from batchsim.server.request_handler import Door
 from batchsim.server.serve import running
 from batchsim.wire import App, Response
 

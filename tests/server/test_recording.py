@@ -12,7 +12,7 @@ import pytest
 from batchsim.backends.fake import FakeBackend
 from batchsim.errors import InputError, UsageError
 from batchsim.responders.cassette import REDACTED, Cassette
-from batchsim.server.recording import Recorder
+from batchsim.server.recording_proxy import Recorder
 from batchsim.server.serve import running
 from batchsim.wire import App, Request
 

@@ -10,7 +10,7 @@ import pytest
 from batchsim.backends.fake import FakeBackend
 from batchsim.clock import SystemClock, VirtualClock
 from batchsim.errors import UsageError
-from batchsim.server.webhooks import Courier, post_once
+from batchsim.server.webhook_sender import Courier, post_once
 
 SECRET = "whsec_dGhlIHNlY3JldCBvZiBhbGwgdGVzdHM="
 URL = "http://127.0.0.1:9/hook"

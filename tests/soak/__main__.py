@@ -71,10 +71,11 @@ class Phase:
 
 def work(folder: Path, lines: int, shard_lines: int) -> None:
     """One life of the job's process."""
+    from batchsim.domain.answers import Answer
+
     from batchsim.backends.fake import FakeBackend
     from batchsim.clock import VirtualClock
     from batchsim.domain.limits import Limits
-    from batchsim.responders import Answer
     from batchsim.runner.run import Policy, run
     from batchsim.stores.disk import DiskStore
 

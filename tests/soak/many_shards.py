@@ -21,11 +21,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from batchsim.backends.fake import FakeBackend
-from batchsim.backends.fake.pacing import Pacing
+from batchsim.backends.fake.behaviour.pacing import Pacing
 from batchsim.domain.limits import HOUR
-from batchsim.runner import agenda, loop
-from batchsim.runner.actions import Poll, Survey
+from batchsim.runner.engine import loop
 from batchsim.runner.run import Policy, run
+from batchsim.runner.schedule import agenda
+from batchsim.runner.schedule.actions import Poll, Survey
 
 
 class Watched(FakeBackend):

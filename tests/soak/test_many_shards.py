@@ -14,14 +14,14 @@ import pytest
 from batchsim.domain.batches import Batch
 from batchsim.domain.lifecycle import Status
 from batchsim.domain.limits import DAY, HOUR, Limits
-from batchsim.runner import agenda as agendas
-from batchsim.runner import entries
-from batchsim.runner import shard_entries as of_shard
-from batchsim.runner.actions import Poll, Survey, Wait
-from batchsim.runner.agenda import Agenda
-from batchsim.runner.decide import decide
+from batchsim.runner.job.state import State
+from batchsim.runner.journal import job_entries
+from batchsim.runner.journal import shard_entries as of_shard
 from batchsim.runner.policy import Policy
-from batchsim.runner.state import State
+from batchsim.runner.schedule import agenda as agendas
+from batchsim.runner.schedule.actions import Poll, Survey, Wait
+from batchsim.runner.schedule.agenda import Agenda
+from batchsim.runner.schedule.decide import decide
 from tests.soak.many_shards import job
 
 SHARDS, HOURS, PAGE = 2_000, 10, 100
@@ -59,11 +59,11 @@ class Service:
         self.batches = {number: live(number) for number in range(1, SHARDS + 1)}
         self.looks: list[float] = []
         self.shown = 0
-        self.record(entries.Reconciled())
+        self.record(job_entries.Reconciled())
         for number, batch in self.batches.items():
             self.record(planned(number), of_shard.Created(shard=number, batch=batch))
 
-    def record(self, *happened: entries.Entry) -> None:
+    def record(self, *happened: job_entries.Entry) -> None:
         for entry in happened:
             self.state.apply(self.now, entry)
             self.agenda.note(entry)
@@ -89,7 +89,7 @@ class Service:
         for number in numbers:
             yield of_shard.Looked(shard=number, batch=self.batches[number])
         cursor = str(numbers[-1]) if numbers[-1] < SHARDS else None
-        yield entries.Surveyed(cursor=cursor, others={})
+        yield job_entries.Surveyed(cursor=cursor, others={})
 
 
 def planned(number: int) -> of_shard.Planned:

@@ -8,8 +8,8 @@ import pytest
 from batchsim.clock import SystemClock
 from batchsim.errors import UsageError
 from batchsim.testing.account import Account
-from batchsim.testing.asking import asked
-from batchsim.wire.webhooks import verify
+from batchsim.testing.marker_options import asked
+from batchsim.wire.webhook_events import verify
 
 SECRET = "whsec_c2VjcmV0"
 

@@ -12,9 +12,9 @@ import pytest
 import batchsim
 from batchsim.domain.lines import ResultLine
 from batchsim.errors import UsageError
-from batchsim.testing import examining
-from batchsim.testing.check import PipelineFailed
+from batchsim.testing import run_example
 from batchsim.testing.example import LEGAL, TELLING, Example, Failure, answer_to
+from batchsim.testing.pipeline_check import PipelineFailed
 
 pytestmark = pytest.mark.sdk
 
@@ -188,8 +188,8 @@ def reads_whole(lines):
     ],
 )
 def test_each_kind_of_mistake_is_told(run, kind, words, monkeypatch):
-    monkeypatch.setattr("batchsim.testing.sleeping.MOST_SLEEPS", 500)
-    monkeypatch.setattr("batchsim.testing.examining.MOST_REQUESTS", 100)
+    monkeypatch.setattr("batchsim.testing.virtual_sleep.MOST_SLEEPS", 500)
+    monkeypatch.setattr("batchsim.testing.run_example.MOST_REQUESTS", 100)
     failed = wrong(run, "lines=2")
     assert (failed.kind, failed.replay) == (kind, "lines=2")
     assert words in str(failed)
@@ -285,10 +285,10 @@ def test_what_telling_examples_do_not_show_is_searched_and_made_short(monkeypatc
     def examine(run, example, lines=None, **options):
         run(example.request_lines())
         is_wrong = example.ids == "numbers" and example.lines > 1
-        complaint = examining.Complaint("loses", ("odd",)) if is_wrong else None
-        return examining.Examined(complaint, "", None)
+        complaint = run_example.Complaint("loses", ("odd",)) if is_wrong else None
+        return run_example.Examined(complaint, "", None)
 
-    monkeypatch.setattr("batchsim.testing.check.examine", examine)
+    monkeypatch.setattr("batchsim.testing.pipeline_check.examine", examine)
     with pytest.raises(PipelineFailed) as failed:
         batchsim.check_pipeline(odd, seconds=None, examples=400)
     assert failed.value.replay == "lines=2 ids=numbers"

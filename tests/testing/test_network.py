@@ -13,7 +13,7 @@ import pytest
 
 from batchsim import FakeBackend, intercept
 from batchsim.errors import BatchsimError, NetworkForbidden, UsageError
-from batchsim.testing.network import Allowed, is_loopback
+from batchsim.testing.network_guard import Allowed, is_loopback
 
 OUTSIDE = "192.0.2.1"
 """An address that stands in documents and belongs to nobody."""

@@ -427,7 +427,7 @@ def test_it(batchsim):
 
 
 def test_a_poller_of_what_never_ends_fails(run, monkeypatch):
-    monkeypatch.setattr("batchsim.testing.sleeping.MOST_SLEEPS", 100)
+    monkeypatch.setattr("batchsim.testing.virtual_sleep.MOST_SLEEPS", 100)
     result = run(
         """
 @pytest.mark.batchsim(scenario="stuck_finalizing")

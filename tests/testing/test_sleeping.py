@@ -15,8 +15,8 @@ import pytest
 import trio
 
 from batchsim.clock import SystemClock, VirtualClock
-from batchsim.testing import sleeping
-from batchsim.testing.sleeping import sleeping_on
+from batchsim.testing import virtual_sleep
+from batchsim.testing.virtual_sleep import sleeping_on
 
 MODULES = (time, asyncio, asyncio.tasks, anyio, trio)
 REAL_ASYNC = asyncio.sleep
@@ -99,7 +99,7 @@ def test_what_is_no_duration_is_refused_as_ever(clock, seconds, error):
 
 
 def test_two_threads_that_sleep_at_once_wake_when_they_are_due(monkeypatch, real):
-    monkeypatch.setattr(sleeping, "PATIENCE", math.inf)
+    monkeypatch.setattr(virtual_sleep, "PATIENCE", math.inf)
     clock = VirtualClock(0)
     both_asleep = threading.Barrier(2)
     asked_again = threading.Event()
@@ -270,7 +270,7 @@ def test_who_waits_for_a_process_waits_in_real_time(clock):
 
 
 def test_waiting_for_what_never_comes_fails(clock, monkeypatch):
-    monkeypatch.setattr(sleeping, "MOST_SLEEPS", 50)
+    monkeypatch.setattr(virtual_sleep, "MOST_SLEEPS", 50)
     for _ in range(50):
         time.sleep(10)
     with pytest.raises(pytest.fail.Exception, match="has slept 50 times, and seems to wait"):

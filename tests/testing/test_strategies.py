@@ -14,7 +14,7 @@ from hypothesis.stateful import rule
 from batchsim import FakeBackend, strategies
 from batchsim.domain.lifecycle import Status
 from batchsim.errors import BatchsimError, NotFound
-from batchsim.testing.machine import PipelineMachine
+from batchsim.testing.state_machine import PipelineMachine
 
 few = settings(max_examples=60)
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from batchsim.backends.fake import FakeBackend, Pacing
-from batchsim.backends.fake.scenarios import SCENARIOS
+from batchsim.backends.fake.behaviour.scenarios import SCENARIOS
 from batchsim.domain.lifecycle import Status
 from batchsim.domain.limits import Limits
 from batchsim.errors import OutcomeUnknown, RateLimited, Refused
@@ -268,7 +268,7 @@ def test_lines_are_known_after_their_files_are_deleted(client):
 
 
 def test_lines_that_are_too_many_to_remember_are_not_judged_and_it_is_said(client, monkeypatch):
-    monkeypatch.setattr("batchsim.backends.fake.remembered.ROOM", 100)
+    monkeypatch.setattr("batchsim.backends.fake.store.kept_contents.ROOM", 100)
     someone = client()
     for _ in range(2):
         file = someone.upload("a", "b")
@@ -292,7 +292,7 @@ def test_a_line_that_is_twice_in_one_batch_is_no_line_sent_again(client, others)
 def test_the_lines_of_one_batch_that_runs_are_not_read_for_a_verdict(client, monkeypatch):
     someone = client()
     someone.submit("a")
-    monkeypatch.setattr("batchsim.backends.fake.history.History.request_lines", None)
+    monkeypatch.setattr("batchsim.backends.fake.log.history.History.request_lines", None)
     assert someone.verdict.codes == ("leaves_batches",)
 
 
@@ -381,7 +381,7 @@ def judge_history(fake: FakeBackend):
 
 
 def test_the_journal_is_bounded_and_says_so(client, monkeypatch):
-    monkeypatch.setattr("batchsim.backends.fake.requests.MOST_ENTRIES", 10)
+    monkeypatch.setattr("batchsim.backends.fake.log.request_log.MOST_ENTRIES", 10)
     someone = client()
     for number in range(25):
         someone.fake.list_batches()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from batchsim.errors import Refused
 from batchsim.wire import Request
-from batchsim.wire.form import KEPT_IN_MEMORY, read_upload
+from batchsim.wire.http.form import KEPT_IN_MEMORY, read_upload
 
 HEADERS = (("content-type", "multipart/form-data; boundary=a-boundary"),)
 
@@ -109,7 +109,7 @@ def test_a_form_that_is_wrong_is_refused(door, forms, parts, status, words):
 
 
 def test_a_body_without_end_is_cut_off(forms, monkeypatch):
-    monkeypatch.setattr("batchsim.wire.form.LARGEST_OVERHEAD", 9_000)
+    monkeypatch.setattr("batchsim.wire.http.form.LARGEST_OVERHEAD", 9_000)
     taken = []
 
     def endless():

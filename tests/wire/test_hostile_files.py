@@ -8,7 +8,7 @@ import pytest
 from batchsim.domain.files import UPLOAD_PURPOSES
 from batchsim.errors import Refused
 from batchsim.wire import Request
-from batchsim.wire.form import read_upload
+from batchsim.wire.http.form import read_upload
 
 LINE = b'{"custom_id": "1"}\n'
 
@@ -144,7 +144,7 @@ def test_case_061_very_many_parts_are_refused(send_form, forms):
 
 @pytest.mark.parametrize("where", ["preamble", "epilogue"])
 def test_case_061_what_stands_around_a_form_may_not_go_on_for_ever(forms, monkeypatch, where):
-    monkeypatch.setattr("batchsim.wire.form.LARGEST_OVERHEAD", 100_000)
+    monkeypatch.setattr("batchsim.wire.http.form.LARGEST_OVERHEAD", 100_000)
     taken = []
 
     def endless():

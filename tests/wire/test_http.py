@@ -18,7 +18,8 @@ from batchsim.errors import (
     Unavailable,
     UsageError,
 )
-from batchsim.wire import App, problem
+from batchsim.wire import App
+from batchsim.wire.http import problem
 
 
 @pytest.fixture

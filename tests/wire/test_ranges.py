@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from batchsim.backends.fake import FakeBackend, Faults, RequestFault
 from batchsim.wire import App, Request
-from batchsim.wire.ranges import OutOfRange, Part, wanted
+from batchsim.wire.http.ranges import OutOfRange, Part, wanted
 
 CONTENT = b"".join(b'{"custom_id": "%d"}\n' % n for n in range(10))
 SIZE = len(CONTENT)

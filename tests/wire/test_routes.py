@@ -5,7 +5,7 @@ from urllib.parse import unquote
 import pytest
 
 from batchsim.wire.app import ROUTES
-from batchsim.wire.routes import Table
+from batchsim.wire.endpoints.route import Table
 
 PATHS = [
     *(route.path for route in ROUTES),

@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from batchsim.backends.fake import Faults, RequestFault
-from batchsim.domain.mishaps import Unanswered
+from batchsim.domain.transport_failures import Unanswered
 from batchsim.stores.spool import joined
 
 CONTENT = b'{"custom_id": "1"}\n' * 100
@@ -140,7 +140,7 @@ def test_row_052_an_md5_digest_is_compared(begin, add_part, end):
 
 
 def test_row_053_a_part_of_more_than_64_mib_is_refused(monkeypatch, begin, add_part):
-    from batchsim.wire import uploads
+    from batchsim.wire.endpoints import uploads
 
     assert uploads.LARGEST_PART == 64 * 1024 * 1024
     monkeypatch.setattr(uploads, "LARGEST_PART", 1_000)
@@ -208,7 +208,7 @@ def test_case_077_the_part_is_called_data(begin, add_part):
 
 
 def test_an_upload_has_only_so_many_parts(monkeypatch, begin, add_part):
-    monkeypatch.setattr("batchsim.wire.pending.MOST_PARTS", 2)
+    monkeypatch.setattr("batchsim.wire.endpoints.upload_state.MOST_PARTS", 2)
     upload_id = begin()
     assert [add_part(upload_id, b"x").status for _ in range(3)] == [200, 200, 400]
 

@@ -12,7 +12,7 @@ from batchsim.clock import SystemClock
 from batchsim.domain.batches import Batch
 from batchsim.domain.lifecycle import Status
 from batchsim.errors import UsageError
-from batchsim.wire import webhooks
+from batchsim.wire import webhook_events
 
 KEY = b"a key of any length"
 SECRET = "whsec_" + base64.b64encode(KEY).decode()
@@ -39,7 +39,7 @@ def ended():
 
 @pytest.mark.parametrize("status", ["completed", "failed", "expired", "cancelled"])
 def test_row_143_an_event_names_the_batch_and_how_it_ended(ended, status):
-    event = json.loads(webhooks.event(ended(status)))
+    event = json.loads(webhook_events.event(ended(status)))
     assert event.pop("id").startswith("evt_")
     assert event == {
         "object": "event",
@@ -54,18 +54,18 @@ def test_row_143_nothing_is_told_of_a_batch_that_runs(ended):
         id="batch_1", endpoint="/v1/responses", input_file_id="f", created_at=1, expires_at=2
     )
     with pytest.raises(ValueError, match="has not ended"):
-        webhooks.event(running)
+        webhook_events.event(running)
 
 
 def test_row_145_a_second_delivery_of_an_event_has_the_same_id(ended):
-    assert webhooks.event(ended()) == webhooks.event(ended())
-    other = json.loads(webhooks.event(ended(identifier="batch_2")))
-    assert other["id"] != json.loads(webhooks.event(ended()))["id"]
+    assert webhook_events.event(ended()) == webhook_events.event(ended())
+    other = json.loads(webhook_events.event(ended(identifier="batch_2")))
+    assert other["id"] != json.loads(webhook_events.event(ended()))["id"]
 
 
 def test_row_144_the_signature_is_hmac_sha256_over_id_timestamp_and_body():
     digest = hmac.digest(KEY, b'evt_1.1700000000.{"a": 1}', hashlib.sha256)
-    signature = webhooks.sign(SECRET, "evt_1", 1_700_000_000, b'{"a": 1}')
+    signature = webhook_events.sign(SECRET, "evt_1", 1_700_000_000, b'{"a": 1}')
     assert signature == "v1," + base64.b64encode(digest).decode()
 
 
@@ -74,7 +74,7 @@ def test_row_144_the_signature_is_hmac_sha256_over_id_timestamp_and_body():
 )
 def test_row_144_a_secret_that_is_none_is_refused(secret):
     with pytest.raises(UsageError, match="the webhook secret is none"):
-        webhooks.sign(secret, "evt_1", 1, b"")
+        webhook_events.sign(secret, "evt_1", 1, b"")
 
 
 @pytest.fixture
@@ -88,12 +88,12 @@ def client():
 
 
 def delivery(batch, *, at):
-    body = webhooks.event(batch)
+    body = webhook_events.event(batch)
     identifier = json.loads(body)["id"]
     return body, {
         "webhook-id": identifier,
         "webhook-timestamp": str(at),
-        "webhook-signature": webhooks.sign(SECRET, identifier, at, body),
+        "webhook-signature": webhook_events.sign(SECRET, identifier, at, body),
     }
 
 

@@ -15,29 +15,35 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeVar
 
 from batchsim.backends import Page, Reception
 from batchsim.backends.arguments import check_service
-from batchsim.backends.fake.behaviour import (
+from batchsim.backends.fake.behaviour.faults import NO_FAULTS, Faults
+from batchsim.backends.fake.behaviour.pacing import Pacing, pacing_of
+from batchsim.backends.fake.behaviour.scenarios import Scenario, scenario_of
+from batchsim.backends.fake.clients import Clients
+from batchsim.backends.fake.execution.settings import (
     Behaviour,
     check_faults,
     check_own_scenario,
     own_scenario,
 )
-from batchsim.backends.fake.clients import Clients
-from batchsim.backends.fake.disturbances import Disturbances
-from batchsim.backends.fake.fates import READ_AGAIN, cut_off
-from batchsim.backends.fake.faults import NO_FAULTS, Faults
-from batchsim.backends.fake.history import History
+from batchsim.backends.fake.fault_injection import READ_AGAIN, Disturbances, cut_off
 from batchsim.backends.fake.ids import Draws
-from batchsim.backends.fake.noting import noted, noted_look, noted_reading, noted_receiving, noting
-from batchsim.backends.fake.pacing import Pacing, pacing_of
-from batchsim.backends.fake.requests import RequestJournal
-from batchsim.backends.fake.scenarios import Scenario, scenario_of
-from batchsim.backends.fake.simulator import Simulator
+from batchsim.backends.fake.log.decorators import (
+    noted,
+    noted_look,
+    noted_reading,
+    noted_receiving,
+    noting,
+)
+from batchsim.backends.fake.log.history import History
+from batchsim.backends.fake.log.request_log import RequestJournal
+from batchsim.backends.fake.service.simulator import Simulator
 from batchsim.clock import Clock
+from batchsim.domain.answers import Answer
 from batchsim.domain.batches import Batch
 from batchsim.domain.endpoints import is_openai_model
 from batchsim.domain.files import File
 from batchsim.domain.limits import OPENAI, Limits
-from batchsim.responders import Answer, Responder
+from batchsim.responders import Responder
 from batchsim.responders.simulated import simulated, simulated_together
 from batchsim.stores import Store
 from batchsim.stores.memory import MemoryStore

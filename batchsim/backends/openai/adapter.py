@@ -21,16 +21,16 @@ from batchsim.backends.openai.connection import (
     upload_timeout,
 )
 from batchsim.backends.openai.content import rest_of
-from batchsim.backends.openai.preparing import wait_until_ready
+from batchsim.backends.openai.file_readiness import wait_until_ready
 from batchsim.backends.openai.providers import Provider, provider_of
 from batchsim.backends.openai.sending import Sender
 from batchsim.clock import Clock, SystemClock
+from batchsim.domain.answers import Answer
 from batchsim.domain.batches import Batch
 from batchsim.domain.endpoints import is_openai_model
 from batchsim.domain.files import File, Purpose
 from batchsim.domain.parameters import check_page, check_request
 from batchsim.errors import BatchsimError, Refused, UsageError
-from batchsim.responders import Answer
 
 if TYPE_CHECKING:
     import openai

@@ -3,7 +3,7 @@
 Only services with the shape of this API are here: a file is uploaded, a batch made of it, and its
 result files are read. How answers are spelt needs no profile, since every answer is read with
 patience: statuses in capitals or in other words, "" for null, milliseconds or ISO 8601 for unix
-seconds, an error file without a line (batchsim.domain.absent, batchsim.domain.batches).
+seconds, an error file without a line (batchsim.domain.lenient, batchsim.domain.batches).
 
 The figures are those of the services' own documents as of autumn 2026; where those are silent, they
 are OpenAI's.

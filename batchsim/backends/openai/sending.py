@@ -24,13 +24,13 @@ from batchsim.backends.calls import Call
 from batchsim.backends.openai import answers
 from batchsim.backends.openai.connection import answer_timeout, http_library
 from batchsim.backends.openai.content import Rest
-from batchsim.backends.openai.elsewhere import bring
 from batchsim.backends.openai.errors import redacted, translate
 from batchsim.backends.openai.providers import Provider
+from batchsim.backends.openai.together_upload import bring
 from batchsim.clock import Clock
+from batchsim.domain.answers import Answer
 from batchsim.domain.endpoints import ENDPOINTS
 from batchsim.errors import AuthenticationFailed, BatchsimError, UsageError
-from batchsim.responders import Answer
 
 if TYPE_CHECKING:
     import openai

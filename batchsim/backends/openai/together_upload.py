@@ -1,0 +1,79 @@
+"""Uploads to services that keep files at another place (Together, by its own client 3.1.1).
+
+Three requests: `POST /files` announces a file and is answered 302 with the place that takes its
+content; `PUT` brings it there, without the key; `POST /files/{id}/preprocess` says that it is
+there. Until the last one nothing can be made of the file, and none of them costs anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from batchsim.backends.calls import Call
+from batchsim.backends.openai.content import Rest
+from batchsim.domain.lenient import text
+from batchsim.errors import Refused
+from batchsim.jsonl import BLOCK
+
+
+def bring(
+    client: Any, call: Call, purpose: str | None, filename: str, content: Rest, **sending: Any
+) -> str:
+    """Announce a file and bring its content to where the service wants it; the file's id.
+
+    The service knows contents by their hash: one that it has already is not brought again.
+    Errors of the SDK and of its HTTP library pass through.
+    """
+    digest = hashlib.sha256()
+    for piece in _pieces(content):
+        digest.update(piece)
+    fields = {
+        "purpose": purpose,
+        "file_name": filename,
+        "file_type": "jsonl",
+        "checksum": digest.hexdigest(),
+    }
+    try:
+        answer = client.post("/files", body=fields, **sending)
+    except Exception as error:
+        status = getattr(error, "status_code", None)
+        known = _known(getattr(error, "body", None))
+        if status == 409 and known:
+            return known
+        if status != 302:
+            raise
+        answer = error.response  # type: ignore[attr-defined]
+    place = answer.headers.get("location")
+    file_id = text(answer.headers.get("x-together-file-id"))
+    if not place or file_id is None:
+        raise call.unanswered("the answer does not say where the content goes")
+    _check(place, client)
+    stored = client._client.put(  # noqa: SLF001 - the SDK's own put would carry the key there
+        place,
+        content=_pieces(content),
+        headers={"Content-Length": str(len(content))},
+        follow_redirects=False,
+    )
+    if stored.status_code != 200:
+        raise call.unanswered(f"the place for its content answered {stored.status_code}")
+    return file_id
+
+
+def _check(place: str, client: Any) -> None:
+    """Refuse to send a content over an open line that the service itself is not reached by."""
+    scheme = urlsplit(place).scheme
+    if scheme != "https" and scheme != urlsplit(str(client.base_url)).scheme:
+        raise Refused(f"the service wants the content at {scheme}:..., which is not encrypted")
+
+
+def _known(body: Any) -> str | None:
+    return text(body.get("file_id")) if isinstance(body, dict) else None
+
+
+def _pieces(content: Rest) -> Iterator[bytes]:
+    content.seek(0)
+    while piece := content.read(BLOCK):
+        yield piece

@@ -1,0 +1,156 @@
+"""`batchsim adopt`: batches that others made are finished as a job."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from batchsim.amounts import counted
+from batchsim.cli.options.backend import backend_options, refuse_to_guess
+from batchsim.cli.options.policy import policy_options
+from batchsim.cli.options.webhooks import Webhooks, wake, webhook_options
+from batchsim.cli.running.run_job import carry_out, open_backend
+from batchsim.errors import UsageError
+
+if TYPE_CHECKING:
+    from batchsim.runner.adoption.adopt import Adopted
+    from batchsim.runner.policy import Policy
+
+
+@click.command()
+@backend_options
+@policy_options
+@webhook_options
+@click.argument("batch_ids", metavar="[BATCH_ID]...", nargs=-1)
+@click.option(
+    "-o",
+    "--output",
+    metavar="RESULTS",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Write the results to this file once they are complete.",
+)
+@click.option(
+    "--metadata",
+    "pairs",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Also take over every batch with this metadata; several of these must all match.",
+)
+@click.option(
+    "--input-file-id", metavar="FILE_ID", help="Also take over every batch over this input file."
+)
+@click.option(
+    "--input",
+    "source",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="The input from which the batches were made. The results get its order, and lines that "
+    "no batch holds are sent: this costs money.",
+)
+@click.option(
+    "--job",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Where the job keeps its journal and downloads [default: RESULTS.job].",
+)
+@click.option(
+    "--store",
+    metavar="DIR",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="With --fake: the folder in which a simulator kept the batches.",
+)
+@click.option("--any-model", is_flag=True, help="Accept models that are not OpenAI's.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object about the job.")
+def adopt(
+    *,
+    backend: str | None,
+    batch_ids: tuple[str, ...],
+    output: Path,
+    pairs: tuple[str, ...],
+    input_file_id: str | None,
+    source: Path | None,
+    job: Path | None,
+    store: Path | None,
+    any_model: bool,
+    policy: Policy,
+    webhooks: Webhooks,
+    as_json: bool,
+) -> int:
+    """Take over batches of another tool or a person, and finish them.
+
+    They are found by their ids, by metadata or by their input file. Their input files become the
+    job's input, and the job goes on as one of `batchsim run`: it watches the batches, downloads and
+    puts in order, and sends again what is worth another try (--retries 0: nothing). Lines that have
+    a good result are never sent. A line that is in several batches is one line, and the results of
+    the later batch count as another try.
+
+    Where a batch's input file is gone and no --input is given, its results come in the order of its
+    output, and nothing of it is sent again.
+
+    If this stops for any reason, the same command goes on where it was.
+    """
+    if backend is None:
+        raise refuse_to_guess("adopt")
+    if not (batch_ids or pairs or input_file_id):
+        raise UsageError(
+            "no batch is named", hint="give ids, --metadata KEY=VALUE or --input-file-id FILE_ID"
+        )
+    if backend == "fake" and store is None:
+        raise UsageError(
+            "a new simulator has no batches to adopt", hint="name the folder of one: --store DIR"
+        )
+    from batchsim.runner.adoption.adopt import Sought
+    from batchsim.runner.adoption.adopt import adopt as adopt_batches
+
+    job = job or Path(f"{output}.job")
+    start = partial(
+        adopt_batches,
+        Sought(ids=batch_ids, metadata=_metadata(pairs), input_file_id=input_file_id),
+        results=output,
+        job=job,
+        source=source,
+        supports=(lambda _: True) if any_model else None,
+        policy=policy,
+        tell=_tell,
+    )
+    with webhooks.received() as notices:
+        return carry_out(
+            backend,
+            partial(open_backend, backend, store or job),
+            lambda service, observe: start(
+                wake(service, notices), observe=observe, notices=notices
+            ),
+            job=job,
+            source=source,
+            results=output,
+            as_json=as_json,
+        )
+
+
+def _metadata(pairs: tuple[str, ...]) -> dict[str, str]:
+    split = [pair.partition("=") for pair in pairs]
+    for key, equals, _ in split:
+        if not key or not equals:
+            raise UsageError(f"--metadata {key!r} is no pair", hint="it looks like project=summer")
+    return {key: value for key, _, value in split}
+
+
+def _tell(adopted: Adopted) -> None:
+    batches, lines = len(adopted.batches), adopted.lines - adopted.unsent
+    click.echo(f"took over {counted(batches, 'batch')} with {counted(lines, 'line')}", err=True)
+    if adopted.unsent:
+        one, several = "line of the input is", "lines of the input are"
+        unsent = counted(
+            adopted.unsent, f"{one} in no batch and is", f"{several} in no batch and are"
+        )
+        click.echo(f"{unsent} sent", err=True)
+    for batch in adopted.unknown:
+        click.echo(
+            f"the input of {batch} is gone: its results come in the order of its output, and "
+            "nothing of it is sent again",
+            err=True,
+        )

@@ -1,0 +1,143 @@
+"""`batchsim recover`: a job whose directory is lost, rebuilt from the service's own list."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from batchsim.amounts import counted, instant
+from batchsim.cli.options.backend import chosen_provider, provider_option, real_backend
+from batchsim.cli.terminal.exit_codes import ALL_GOOD
+from batchsim.cli.terminal.output import check_folder
+from batchsim.domain.validation.diagnosis import shown
+from batchsim.errors import UsageError
+from batchsim.jsonl import open_input
+
+if TYPE_CHECKING:
+    from batchsim.backends.openai import OpenAIBackend
+    from batchsim.cli.jobs.job import Begun
+    from batchsim.runner.adoption.recover import Trace
+    from batchsim.runner.planning.plan import Plan
+
+
+@click.command()
+@provider_option
+@click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    metavar="RESULTS",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The results file of the job.",
+)
+@click.option(
+    "--job",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Where the job's journal is made anew [default: RESULTS.job].",
+)
+@click.option("--run", "run_id", metavar="ID", help="Which run of the input, if there are several.")
+@click.option("--skip-invalid", is_flag=True, help="As the job was begun.")
+@click.option("--any-model", is_flag=True, help="As the job was begun.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object about the job.")
+def recover(
+    *,
+    source: Path,
+    output: Path,
+    job: Path | None,
+    run_id: str | None,
+    skip_invalid: bool,
+    any_model: bool,
+    as_json: bool,
+) -> int:
+    """Rebuild a job whose directory is lost, and pay nothing twice.
+
+    The input must be the one that was sent. Its batches are found in the service's list by their
+    metadata; nothing is sent. `batchsim run` then goes on with the job as if nothing had happened. No
+    runner may be at work on the job meanwhile: that its directory is lost is taken for true.
+    """
+    from batchsim.cli.display.job_status import print_job
+    from batchsim.cli.jobs.job import Job
+    from batchsim.cli.jobs.registry import register
+    from batchsim.runner.adoption.recover import write_journal
+    from batchsim.runner.job.directory import JobDirectory
+
+    check_folder(output)
+    place = job or Path(f"{output}.job")
+    if Job(place).exists:
+        raise UsageError(f"{place} has a journal", hint="`batchsim run` goes on with it")
+    with closing(real_backend()) as backend:
+        plan = _plan(source, backend, skip_invalid=skip_invalid, any_model=any_model)
+        trace = _chosen(backend, plan, source, run_id)
+        state = write_journal(backend, trace, plan, JobDirectory(place))
+        now = backend.clock.now()
+    flags = [("--skip-invalid", skip_invalid), ("--any-model", any_model)]
+    begun = _begun(source, output, job, [flag for flag, is_set in flags if is_set])
+    Job(place).write_begun(begun)
+    register(place, now)
+    found = sum(shard.batch is not None for shard in state.shards.values())
+    click.echo(
+        f"found {found:,} of {counted(len(state.shards), 'batch')} of run {shown(trace.run)}, begun "
+        f"{instant(trace.begun)}; `{begun.command}` goes on with the job",
+        err=True,
+    )
+    if as_json:
+        print_job(Job(place))
+    return ALL_GOOD
+
+
+def _plan(source: Path, backend: OpenAIBackend, *, skip_invalid: bool, any_model: bool) -> Plan:
+    from batchsim.runner.planning.plan import make_plan
+
+    with open_input(source) as stream:
+        return make_plan(
+            stream,
+            path=source,
+            limits=backend.limits,
+            supports=(lambda _: True) if any_model else backend.supports,
+            skip_invalid=skip_invalid,
+        )
+
+
+def _chosen(backend: OpenAIBackend, plan: Plan, source: Path, run_id: str | None) -> Trace:
+    """The run to recover. Raises UsageError when there is none, or more than one."""
+    from batchsim.runner.adoption.recover import is_of_input, traces
+
+    found = traces(backend)
+    if run_id is not None:
+        found = [trace for trace in found if trace.run == run_id]
+    matching = [trace for trace in found if is_of_input(backend, trace, plan)]
+    if len(matching) == 1:
+        return matching[0]
+    if not matching:
+        others = f"; it shows {len(found):,} of other inputs" if found else ""
+        raise UsageError(
+            f"no run of {source} is in the list of {backend.service}{others}",
+            hint="the input must be the one that was sent, to the byte, and the key of the same "
+            "project; `batchsim batches list` shows what there is",
+        )
+    told = ", ".join(
+        f"{shown(trace.run)} ({counted(len(trace.batches), 'batch')}, begun {instant(trace.begun)})"
+        for trace in matching
+    )
+    raise UsageError(f"{source} was run several times: {told}", hint="choose one with --run ID")
+
+
+def _begun(source: Path, output: Path, job: Path | None, flags: list[str]) -> Begun:
+    from batchsim.cli.jobs.job import Begun
+
+    place = ["--job", str(job)] if job else []
+    provider = chosen_provider()
+    chosen = ["--provider", provider.name] if provider else []
+    arguments = ["run", "--real", *chosen, str(source), "-o", str(output), *place, *flags]
+    return Begun(
+        input=os.path.realpath(source),
+        results=os.path.realpath(output),
+        folder=os.path.realpath(Path.cwd()),
+        arguments=tuple(arguments),
+    )

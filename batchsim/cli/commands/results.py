@@ -1,0 +1,113 @@
+"""`batchsim results`: the results of a finished job once more."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Generator, Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import click
+
+from batchsim.amounts import counted
+from batchsim.cli.terminal.output import STANDARD_OUTPUT, print_json, refuse_to_overwrite
+from batchsim.errors import JobIncomplete
+from batchsim.jsonl import read_lines, replace_file
+
+if TYPE_CHECKING:
+    from batchsim.cli.jobs.job import Follower
+
+
+@click.command()
+@click.argument("name", metavar="JOB")
+@click.option(
+    "-o",
+    "--output",
+    metavar="PATH",
+    default=STANDARD_OUTPUT,
+    help="Write to this file [default: standard output].",
+)
+@click.option("--failed", is_flag=True, help="Only the lines without a good result.")
+@click.option(
+    "--partial", is_flag=True, help="Of an unfinished job, give what has been collected so far."
+)
+@click.option("--force", is_flag=True, help="Replace the file if it exists.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object about the job instead."
+)
+def results(
+    *, name: str, output: str, failed: bool, partial: bool, force: bool, as_json: bool
+) -> int:
+    """Give the results of a job, in input order.
+
+    JOB is named by its results file or its job directory.
+
+    They are put together again from the job directory when the results file is gone. Nothing is
+    asked of a service. Exits as `batchsim run` does: 1 when a line failed, 75 when the job is not
+    finished.
+    """
+    from batchsim.cli.display.job_status import job_code, job_object
+    from batchsim.cli.jobs.find import find_job
+
+    with find_job(name).reading() as follower:
+        if as_json:
+            print_json(job_object(follower))
+            return job_code(follower)
+        if follower.state.finished is None and not partial:
+            raise _unfinished(follower)
+        with closing(_lines(follower)) as lines:
+            chosen = (line for line in lines if not (failed and _is_good(line)))
+            if output == STANDARD_OUTPUT:
+                _write(chosen, sys.stdout.buffer)
+                sys.stdout.buffer.flush()
+            else:
+                path = Path(output)
+                refuse_to_overwrite(path, force=force)
+                with replace_file(Path(os.path.realpath(path))) as stream:
+                    _write(chosen, stream)
+        return job_code(follower)
+
+
+def _lines(follower: Follower) -> Generator[bytes, None, None]:
+    """The result lines: of the file if it is whole, else put together anew from the shards."""
+    from batchsim.runner.job.directory import JobDirectory
+    from batchsim.runner.results.merge_rounds import Overlay
+
+    state, path = follower.state, follower.job.results
+    finished = state.finished
+    if finished and path.is_file() and path.stat().st_size == finished.bytes:
+        with path.open("rb") as stream:
+            yield from (line.content for line in read_lines(stream))
+        return
+    collected = [shard.plan for shard in state.shards.values() if shard.tally is not None]
+    with Overlay(collected, JobDirectory(follower.job.path)) as overlay:
+        for stretch in overlay.stretches():
+            yield from overlay.contents(stretch.taken)
+
+
+def _write(lines: Iterable[bytes], target: BinaryIO) -> None:
+    for line in lines:
+        target.write(line + b"\n")
+
+
+def _is_good(line: bytes) -> bool:
+    import orjson
+
+    from batchsim.domain.lines import ResultLine
+
+    try:
+        return ResultLine.from_object(orjson.loads(line)).is_ok
+    except ValueError:
+        return False
+
+
+def _unfinished(follower: Follower) -> JobIncomplete:
+    command = follower.job.begun.command
+    go_on = f"`{command}` goes on with it" if command else "the command that began it goes on"
+    progress = follower.progress()
+    return JobIncomplete(
+        f"the job is not finished: {progress.done:,} of {counted(progress.lines, 'line is', 'lines are')} done",
+        hint=f"{go_on}; --partial gives what has been collected",
+    )

@@ -1,0 +1,121 @@
+"""`batchsim run`: an input file in, one result per line in input order out."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from batchsim.cli.options.backend import backend_options, refuse_to_guess
+from batchsim.cli.options.policy import policy_options
+from batchsim.cli.options.webhooks import Webhooks, wake, webhook_options
+from batchsim.cli.running.run_job import carry_out, open_backend
+from batchsim.cli.terminal.exit_codes import ALL_GOOD, SOME_FAILED
+from batchsim.cli.terminal.output import STANDARD_OUTPUT
+from batchsim.cli.terminal.stdin import kept_input, settled
+from batchsim.errors import UsageError
+
+if TYPE_CHECKING:
+    from batchsim.runner.policy import Policy
+
+
+@click.command()
+@backend_options
+@policy_options
+@webhook_options
+@click.argument("requests", metavar="INPUT")
+@click.option(
+    "-o",
+    "--output",
+    metavar="RESULTS",
+    help="Write the results to this file once they are complete (standard output unless given, or for -).",
+)
+@click.option(
+    "--job",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Where the job keeps its journal and downloads [default: RESULTS.job or INPUT.job].",
+)
+@click.option(
+    "--seed", default=0, show_default=True, help="What the simulator's chance depends on."
+)
+@click.option(
+    "--skip-invalid",
+    is_flag=True,
+    help="Leave out invalid lines instead of refusing the input; each gets an error record.",
+)
+@click.option("--any-model", is_flag=True, help="Accept models that are not OpenAI's.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object about the job; needs -o."
+)
+def run(
+    *,
+    backend: str | None,
+    requests: str,
+    output: str | None,
+    job: Path | None,
+    seed: int,
+    any_model: bool,
+    skip_invalid: bool,
+    policy: Policy,
+    webhooks: Webhooks,
+    as_json: bool,
+) -> int:
+    """Run the requests of an input, and restore their order.
+
+    INPUT is a JSONL file, or - for standard input.
+
+    The input is checked first; nothing is sent unless all of it is valid (or --skip-invalid).
+    It is cut into as many batches as the limits ask for. Each line of the results is one line of
+    the API's output or error file, in input order; lines that expired, were cancelled or got lost
+    say so.
+
+    Every step is journalled: if this stops for any reason, the same command goes on where it was.
+    Ctrl-C and SIGTERM let a create under way finish first; a second one stops at once.
+    """
+    if backend is None:
+        raise refuse_to_guess("run")
+    if output == STANDARD_OUTPUT:
+        output = None
+    if as_json and not output:
+        raise UsageError(
+            "--json prints on standard output, where the results would go",
+            hint="name a file for the results: -o RESULTS",
+        )
+    from batchsim.runner.run import run as run_job
+
+    with kept_input(requests) as (kept, name), webhooks.received() as notices:
+        job = job or Path(f"{output or name}.job")
+        results = Path(output) if output else job / "results.jsonl"
+        code = carry_out(
+            backend,
+            partial(open_backend, backend, job / "fake", seed=seed),
+            lambda service, observe: run_job(
+                settled(kept, job),
+                wake(service, notices),
+                results=results,
+                job=job,
+                supports=(lambda _: True) if any_model else None,
+                policy=policy,
+                skip_invalid=skip_invalid,
+                observe=observe,
+                notices=notices,
+            ),
+            job=job,
+            source=kept if isinstance(kept, Path) else None,
+            results=results,
+            as_json=as_json,
+        )
+    if not output and code in (ALL_GOOD, SOME_FAILED):
+        _copy_to_stdout(results)
+    return code
+
+
+def _copy_to_stdout(results: Path) -> None:
+    with results.open("rb") as stream:
+        shutil.copyfileobj(stream, sys.stdout.buffer, 1 << 20)
+    sys.stdout.buffer.flush()

@@ -1,0 +1,132 @@
+"""`batchsim watch`: follow a job that another process runs, or that nobody runs at the moment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from batchsim.cli.options.backend import provider_option
+from batchsim.cli.terminal.exit_codes import INCOMPLETE
+from batchsim.clock import SystemClock
+from batchsim.errors import AuthenticationFailed, RateLimited, Unavailable
+
+if TYPE_CHECKING:
+    from batchsim.backends import Backend
+    from batchsim.cli.display.progress import Display
+    from batchsim.cli.jobs.job import Follower
+    from batchsim.clock import Clock
+    from batchsim.runner.progress.report import Progress
+
+GLANCE_SECONDS = 1.0
+"""How often the journal is read for news."""
+
+LOOK_SECONDS = 20.0
+"""How often the service is asked where nobody else asks it."""
+
+
+@click.command()
+@click.argument("name", metavar="[JOB]", required=False)
+@provider_option
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object at every change.")
+def watch(*, name: str | None, as_json: bool) -> int:
+    """Follow a job to its end.
+
+    JOB is named by its results file or its job directory; the latest one without a name.
+
+    While a runner is at work this reads what the runner notes: no key is needed and nothing is
+    disturbed. When none is, the service is asked (OPENAI_API_KEY) until the batches have ended;
+    collecting them is left to the command that began the job. Exits as `batchsim run` does. Ctrl-C
+    ends the watching, not the job.
+    """
+    from batchsim.cli.display.job_status import how_to_go_on, job_code, own_history, state_in_words
+    from batchsim.cli.display.job_summary import Outlook
+    from batchsim.cli.display.progress import Display
+    from batchsim.cli.jobs.find import find_job
+
+    with find_job(name).reading() as follower:
+        outlook = Outlook(own_history(follower.progress()))
+        with Display(outlook) as display:
+            _follow(follower, _Teller(follower, display, as_json=as_json), SystemClock())
+        code = job_code(follower)
+        click.echo(state_in_words(follower), err=True)
+        if code == INCOMPLETE:
+            how_to_go_on(follower)
+    return code
+
+
+class _Teller:
+    """Tells of every change."""
+
+    def __init__(self, follower: Follower, display: Display, *, as_json: bool) -> None:
+        self._follower = follower
+        self._display = display
+        self._as_json = as_json
+        self._told: object = None
+
+    def tell(self, now: float | None = None) -> None:
+        from batchsim.cli.display.job_status import job_object
+        from batchsim.cli.terminal.output import print_json
+
+        progress = self._follower.progress(now)
+        self._display.show(progress)
+        if self._as_json and _essence(progress) != self._told:
+            self._told = _essence(progress)
+            print_json(job_object(self._follower))
+
+
+def _essence(progress: Progress) -> object:
+    return progress.done, progress.failed, progress.batches, progress.message
+
+
+def _follow(follower: Follower, teller: _Teller, clock: Clock) -> None:
+    """Read the journal again and again; ask the service where nobody is at work."""
+    looker = _Looker(follower, clock)
+    while True:
+        follower.refresh()
+        is_run = follower.job.runner() is not None
+        teller.tell(None if is_run or follower.state.finished else looker.now)
+        if follower.state.finished is not None:
+            return
+        if is_run:
+            clock.sleep(GLANCE_SECONDS)
+        elif not looker.look():
+            return
+
+
+class _Looker:
+    """Asks the service for the batches of a job that nobody runs, and takes the answers for now."""
+
+    def __init__(self, follower: Follower, clock: Clock) -> None:
+        self._follower = follower
+        self._clock = clock
+        self._backend: Backend | None = None
+        self.now: float | None = None
+        """When the service was asked last; None before."""
+
+    def look(self) -> bool:
+        """Look once, unless there is nothing to look at any more; whether there was."""
+        from batchsim.runner.job.shard_state import Stage
+        from batchsim.runner.journal.shard_entries import Observed
+
+        state = self._follower.state
+        live = [(n, s.batch) for n, s in state.shards.items() if s.stage is Stage.LIVE and s.batch]
+        if not live or not self._follower.is_real:
+            return False
+        if self._backend is None:
+            try:
+                self._backend = self._follower.backend()
+            except AuthenticationFailed as error:
+                click.echo(f"nobody runs the job, and the service is not asked: {error}", err=True)
+                return False
+        elif self.now is not None:
+            self._clock.sleep(LOOK_SECONDS)
+        for number, batch in live:
+            try:
+                seen = self._backend.retrieve_batch(batch.id)
+            except (Unavailable, RateLimited) as error:
+                click.echo(f"{error.message}; trying again", err=True)
+                break
+            state.apply(self._clock.now(), Observed(shard=number, batch=seen))
+        self.now = self._clock.now()
+        return True

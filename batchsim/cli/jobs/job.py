@@ -1,0 +1,247 @@
+"""A job as commands other than `run` see it: its directory, read without its lock.
+
+`command.json` in the job directory says how it was begun, for those
+who want to continue it; `counts.json` is what its runner saw last of batches under way, which is
+no part of the journal, because losing it costs nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from batchsim.cli.options.backend import real_backend
+from batchsim.domain.batches import RequestCounts
+from batchsim.errors import JournalError, UsageError
+from batchsim.jsonl import replace_file
+from batchsim.runner.job.directory import JobDirectory
+from batchsim.runner.job.shard_state import Stage
+from batchsim.runner.job.state import Counts, State
+from batchsim.runner.journal.store import JournalReader
+from batchsim.runner.progress.report import Progress, progress
+
+if TYPE_CHECKING:
+    from batchsim.backends import Backend
+
+RESULTS = "results.jsonl"
+"""The results of a job without a results file of its own, in its directory."""
+
+_JOURNAL = "journal.db"
+_COMMAND = "command.json"
+_COUNTS = "counts.json"
+_HOLDER = "holder.json"
+
+
+class Begun(NamedTuple):
+    """How a job was begun: its input and results (absolute paths), and the command in its folder."""
+
+    input: str | None = None
+    results: str | None = None
+    folder: str = ""
+    arguments: tuple[str, ...] = ()
+
+    @property
+    def command(self) -> str | None:
+        """What to give a shell to continue the job; None when that is not known."""
+        if not self.arguments:
+            return None
+        command = shlex.join(("batchsim", *self.arguments))
+        is_here = not self.folder or self.folder == os.path.realpath(Path.cwd())
+        return command if is_here else f"cd {shlex.quote(self.folder)} && {command}"
+
+
+class Runner(NamedTuple):
+    """The process that holds a job, by its own word."""
+
+    pid: int
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job directory that was found."""
+
+    path: Path
+
+    @property
+    def begun(self) -> Begun:
+        """How the job was begun, as far as its directory tells."""
+        return Begun(**_read_begun(self.path / _COMMAND))
+
+    @property
+    def results(self) -> Path:
+        """Where the results are or will be."""
+        told = self.begun.results
+        if told is not None:
+            return Path(told)
+        beside = self.path.name.removesuffix(".job")
+        return self.path.with_name(beside) if beside != self.path.name else self.path / RESULTS
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a job in the directory."""
+        try:
+            return (self.path / _JOURNAL).is_file()
+        except (OSError, ValueError):  # a name that no file can have
+            return False
+
+    @contextmanager
+    def reading(self) -> Iterator[Follower]:
+        """Read the journal while the block runs."""
+        with JournalReader(self.path / _JOURNAL) as reader:
+            follower = Follower(self, reader)
+            follower.refresh()
+            yield follower
+
+    def runner(self) -> Runner | None:
+        """Whoever is at work on the job, by its own word; None when nobody is.
+
+        The lock is not tried, since trying it could turn a runner away that starts just then. A
+        process on another host is believed to be alive.
+        """
+        try:
+            holder = json.loads((self.path / _HOLDER).read_bytes())
+            runner = Runner(int(holder["pid"]), str(holder["host"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        if runner.host == socket.gethostname() and not _is_alive(runner.pid):
+            return None
+        return runner
+
+    def ask_to_cancel(self) -> None:
+        """Leave the wish that the job be cancelled; it outlives this process.
+
+        Raises UsageError when the directory does not take it.
+        """
+        try:
+            with replace_file(JobDirectory(self.path).cancel_request):
+                pass
+        except OSError as error:
+            raise UsageError(
+                f"the wish to cancel cannot be left in {self.path}: {error.strerror}",
+                hint="make room there, or cancel the batches themselves: `batchsim batches cancel`",
+            ) from None
+
+    def write_begun(self, begun: Begun) -> None:
+        """Note how the job was begun or continued."""
+        with replace_file(self.path / _COMMAND) as stream:
+            stream.write(json.dumps(begun._asdict()).encode())
+
+    def write_counts(self, counts: Mapping[str, RequestCounts]) -> None:
+        """Note the counts of batches under way, by their ids, for other commands to see.
+
+        It need not survive anything, so it is not synced, and a full disk is no reason to stop.
+        """
+        temporary = self.path / f".{_COUNTS}.tmp"
+        values = {key: (each.total, each.completed, each.failed) for key, each in counts.items()}
+        try:
+            temporary.write_text(json.dumps(values))
+            temporary.replace(self.path / _COUNTS)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+
+    def read_counts(self) -> dict[str, RequestCounts]:
+        """The counts that the runner noted last."""
+        try:
+            values = json.loads((self.path / _COUNTS).read_bytes())
+            return {str(key): RequestCounts(*map(int, each)) for key, each in values.items()}
+        except (OSError, ValueError, TypeError, AttributeError):
+            return {}
+
+
+class Follower:
+    """The state of a job, brought up to date from its journal again and again."""
+
+    def __init__(self, job: Job, reader: JournalReader) -> None:
+        self.job = job
+        self.state = State()
+        self._reader = reader
+        self.latest = 0.0
+        """When the last entry was written, in unix seconds on the job's own clock."""
+
+    @property
+    def service(self) -> str:
+        """The service on which the job runs."""
+        return self.state.started.service if self.state.started else ""
+
+    @property
+    def is_real(self) -> bool:
+        """Whether the job runs on a service, not on the simulator in its directory."""
+        return "://" in self.service
+
+    def backend(self) -> Backend:
+        """The service on which the job runs, with the key that began it.
+
+        Raises AuthenticationFailed without a key, JournalError with one of another account.
+        """
+        started = self.state.started
+        backend = real_backend(self.service)
+        if started is not None and started.account and backend.account != started.account:
+            raise JournalError(
+                f"the job was begun with another key, organization or project of {self.service}",
+                hint="give the key with which it began, or tie the job to this one: run it again "
+                "with --same-account",
+            )
+        return backend
+
+    def refresh(self) -> None:
+        """Take in what is new. Raises JournalError when the journal cannot be read."""
+        for at, entry in self._reader.news():
+            self.state.apply(at, entry)
+            self.latest = at
+
+    def progress(self, now: float | None = None) -> Progress:
+        """Where the job stands, with the counts that its runner noted last.
+
+        `now` is the time of the last entry unless given.
+        """
+        counts = self.job.read_counts()
+        seen = progress(self.state, self.latest if now is None else now)
+        states = tuple(
+            replace(
+                shard,
+                batch=replace(shard.batch, request_counts=counts[shard.batch.id]),
+                looked=None,
+            )
+            if shard.batch and shard.batch.id in counts and shard.stage is Stage.LIVE
+            else shard
+            for shard in seen.states
+        )
+        return replace(seen, states=states, counts=Counts.of(states))
+
+
+def _is_alive(pid: int) -> bool:
+    if os.name == "nt":
+        return True  # asking costs a signal there
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
+def _read_begun(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_bytes())
+        arguments: Sequence[Any] = value["arguments"]
+        return {
+            "input": _text(value["input"]),
+            "results": _text(value["results"]),
+            "folder": str(value["folder"]),
+            "arguments": tuple(map(str, arguments)),
+        }
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)

@@ -1,0 +1,70 @@
+"""Which jobs were begun on this machine: an index of their directories, for finding them again.
+
+Each job has one small file in the user's state directory, named after a hash of its directory, so
+that two commands that begin jobs at once cannot lose each other's. The index is a convenience: a job
+does not need it, what it says is in the job directory, and an index that cannot be written stops
+nothing. XDG_STATE_HOME says where state is kept (XDG base directory specification).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from batchsim.cli.terminal.paths import state_folder
+from batchsim.jsonl import replace_file
+
+
+class Registered(NamedTuple):
+    """A job that was begun here: the path of its directory, and when it was last begun or continued."""
+
+    path: Path
+    at: float
+    """Unix seconds."""
+
+
+def register(job: Path, at: float) -> None:
+    """Remember that the job in the directory `job` was begun or continued `at` that time."""
+    place = Path(os.path.realpath(job))
+    try:
+        folder = _folder()
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with replace_file(folder / _name(place)) as stream:
+            stream.write(json.dumps({"job": str(place), "at": at}).encode())
+    except (OSError, RuntimeError, TypeError):  # no home, no room, a name that is no text
+        return
+
+
+def registered() -> list[Registered]:
+    """The jobs of the index, the latest first. What is unreadable in it is passed over."""
+    return sorted(_entries(), key=lambda entry: (-entry.at, entry.path))
+
+
+def forget(job: Path) -> None:
+    """Take a job out of the index."""
+    (_folder() / _name(job)).unlink(missing_ok=True)
+
+
+def _folder() -> Path:
+    return state_folder() / "jobs"
+
+
+def _name(job: Path) -> str:
+    return hashlib.blake2b(os.fsencode(job), digest_size=12).hexdigest() + ".json"
+
+
+def _entries() -> Iterator[Registered]:
+    try:
+        paths = list(_folder().glob("*.json"))
+    except (OSError, RuntimeError):
+        return
+    for path in paths:
+        try:
+            value = json.loads(path.read_bytes())
+            yield Registered(Path(value["job"]), float(value["at"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue

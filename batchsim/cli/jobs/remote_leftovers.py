@@ -1,0 +1,157 @@
+"""What earlier jobs left at a service: their files, and whether any of them is still needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from batchsim.amounts import distance, size
+from batchsim.cli.jobs.job import Job
+from batchsim.cli.jobs.registry import registered
+from batchsim.cli.terminal.table import Column
+from batchsim.domain.limits import HOUR
+from batchsim.errors import JournalError
+from batchsim.runner.effects.batch_list import listed_since
+from batchsim.runner.progress.report import unfound
+
+if TYPE_CHECKING:
+    from batchsim.backends import Backend
+    from batchsim.domain.batches import Batch
+    from batchsim.domain.files import File
+
+OUR_PREFIX = "bs-"
+"""How the names of the input files begin that jobs upload."""
+
+_RUN = 12
+"""So many characters of a run's name are shown."""
+
+
+class Need(StrEnum):
+    """Whether a file may go."""
+
+    NONE = "none"
+    """Its job is finished and its results are on this machine, or it belongs to no batch."""
+    RUNNING = "running"
+    """Its batch has not ended."""
+    UNFINISHED = "unfinished"
+    """Its job on this machine has not collected it, or has lost the results."""
+    ELSEWHERE = "elsewhere"
+    """No job on this machine knows it: another machine's may need it."""
+    YOUNG = "young"
+    """It is an input file without a batch, and so new that a runner may be about to use it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """A file of one of our jobs: what it is, its run (None where that is not known), its need."""
+
+    file: File
+    kind: str
+    """input, output or error"""
+    run: str | None
+    need: Need
+
+    def to_object(self, *, deleted: bool) -> dict[str, Any]:
+        """The JSON object of a leftover."""
+        return {
+            "file": self.file.to_object(),
+            "kind": self.kind,
+            "run": self.run,
+            "needed": str(self.need),
+            "deleted": deleted,
+        }
+
+
+LEFTOVER_COLUMNS = (
+    Column("ID"),
+    Column("KIND"),
+    Column("SIZE", is_number=True),
+    Column("CREATED", is_number=True),
+    Column("NEEDED"),
+    Column("RUN"),
+)
+
+
+def leftover_row(leftover: Leftover, now: float) -> tuple[str, ...]:
+    """The cells of a leftover, by LEFTOVER_COLUMNS."""
+    file = leftover.file
+    created = distance(file.created_at, now) if file.created_at else ""
+    run = (leftover.run or "")[:_RUN]
+    return file.id, leftover.kind, size(file.bytes), created, str(leftover.need), run
+
+
+def leftovers(backend: Backend) -> Iterator[Leftover]:
+    """Every file at the service that a job of ours left, the newest first."""
+    batches = _ours(backend)
+    by_file = {}
+    for batch in batches:
+        for kind in ("input", "output", "error"):
+            file_id = getattr(batch, f"{kind}_file_id")
+            if file_id:
+                by_file[file_id] = (kind, batch)
+    lacking = _lacking()
+    unfound_files = set().union(*filter(None, lacking.values()))
+    now = backend.clock.now()
+    for file in listed_since(lambda after: backend.list_files(after=after)):
+        known = by_file.get(file.id)
+        if known is not None:
+            kind, batch = known
+            yield Leftover(file, kind, _run_of(batch), _need(batch, lacking))
+        elif file.purpose == "batch" and file.filename.startswith(OUR_PREFIX):
+            is_young = file.created_at > now - HOUR
+            need = Need.UNFINISHED if file.id in unfound_files else Need.NONE
+            yield Leftover(file, "input", None, Need.YOUNG if is_young else need)
+
+
+def _ours(backend: Backend) -> list[Batch]:
+    pages = listed_since(lambda after: backend.list_batches(limit=100, after=after))
+    return [batch for batch in pages if _run_of(batch) or "bs_doctor" in (batch.metadata or {})]
+
+
+def _run_of(batch: Batch) -> str | None:
+    return (batch.metadata or {}).get("bs_run")
+
+
+def _need(batch: Batch, lacking: Mapping[str, set[str] | None]) -> Need:
+    """Whether a file of the batch may go; `lacking` tells of the runs known on this machine."""
+    run = _run_of(batch)
+    if not batch.status.is_terminal:
+        return Need.RUNNING
+    if run is None:
+        return Need.NONE  # a trial of `doctor`
+    if run not in lacking:
+        return Need.ELSEWHERE
+    files = lacking[run]
+    is_lacking = files is None or batch.input_file_id in files
+    return Need.UNFINISHED if is_lacking else Need.NONE
+
+
+def _lacking() -> dict[str, set[str] | None]:
+    """The runs of this user's jobs, and the input files whose results they lack.
+
+    None stands for all of them, as long as the results of the job do not lie whole on the disk.
+    Then these are the files of batches that the job ended without and that may turn up.
+    """
+    runs: dict[str, set[str] | None] = {}
+    for entry in registered():
+        job = Job(entry.path)
+        if not job.exists:
+            continue
+        try:
+            with job.reading() as follower:
+                state = follower.state
+                started, finished = state.started, state.finished
+        except JournalError:
+            continue
+        if started is not None:
+            path = job.results
+            is_whole = (
+                finished is not None and path.is_file() and path.stat().st_size == finished.bytes
+            )
+            if not is_whole:
+                runs[started.run] = None
+            else:
+                runs.setdefault(started.run, set(unfound(state.shards.values()).values()))
+    return runs

@@ -1,0 +1,88 @@
+"""The options of `run` and `adopt` that have them woken by webhooks, and the port behind them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from batchsim.clock import SystemClock
+from batchsim.errors import UsageError
+
+if TYPE_CHECKING:
+    from batchsim.backends import Backend
+    from batchsim.runner.notices import Notices
+
+SECRET_VARIABLE = "OPENAI_WEBHOOK_SECRET"  # noqa: S105 - the name of a variable, as in the official SDK
+
+
+class Webhooks(NamedTuple):
+    """Where webhooks are received; no port: nowhere."""
+
+    host: str
+    port: int | None
+
+    @contextmanager
+    def received(self) -> Iterator[Notices | None]:
+        """Receive them while the block runs; the value is what they tell, None for nowhere.
+
+        Raises UsageError without a secret, or when the address cannot be listened on.
+        """
+        if self.port is None:
+            yield None
+            return
+        from batchsim.server.required_extra import check_extra
+
+        check_extra()
+        from batchsim.runner.notices import Notices
+        from batchsim.server.webhook_receiver import receiving
+
+        secret = os.environ.get(SECRET_VARIABLE, "")
+        if not secret:
+            raise UsageError(
+                "--webhook-port needs the secret with which webhooks are signed",
+                hint=f"export {SECRET_VARIABLE}=whsec_..., as the service's webhook page shows it",
+            )
+        notices = Notices()
+        now = SystemClock().now
+        with receiving(secret, notices.give, now=now, host=self.host, port=self.port) as address:
+            text = f"webhooks are received on {address}; have the service's events led there"
+            click.echo(text, err=True)
+            yield notices
+
+
+def wake(backend: Backend, notices: Notices | None) -> Backend:
+    """The backend, whose waits end when word comes."""
+    if notices is not None:
+        backend.clock = notices.waking(backend.clock)
+    return backend
+
+
+def webhook_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options to a command that has `backend`; it gets the argument `webhooks`."""
+
+    @wraps(command)
+    def with_webhooks(
+        *, backend: str | None, webhook_host: str, webhook_port: int | None, **options: Any
+    ) -> Any:
+        if webhook_port is not None and backend == "fake":
+            raise UsageError("the simulator in this process sends no webhooks", hint="leave it out")
+        return command(backend=backend, webhooks=Webhooks(webhook_host, webhook_port), **options)
+
+    host = click.option(
+        "--webhook-host",
+        default="127.0.0.1",
+        show_default=True,
+        help="The address to receive webhooks on.",
+    )
+    port = click.option(
+        "--webhook-port",
+        type=click.IntRange(0, 65_535),
+        help="Be woken by the service's webhooks on this port (0: any) instead of waiting for the "
+        f"next look; {SECRET_VARIABLE} verifies them. Looking goes on as the safety net.",
+    )
+    return port(host(with_webhooks))

@@ -1,0 +1,227 @@
+"""What `run` and `adopt` have in common: a job directory, a service, and a job that is told of.
+
+What happens beside a run while it goes on: it is shown, registered, noted for others, and stopped.
+
+What is said when a run was interrupted: what goes on without it, and how to return.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from batchsim.amounts import counted
+from batchsim.cli.display.job_summary import Outlook
+from batchsim.cli.display.progress import Display
+from batchsim.cli.jobs.job import Begun, Job
+from batchsim.cli.jobs.registry import register
+from batchsim.cli.options.backend import real_backend
+from batchsim.cli.running.signals import Stopping
+from batchsim.cli.terminal.exit_codes import ALL_GOOD, INTERRUPTED, SOME_FAILED
+from batchsim.cli.terminal.output import check_folder
+from batchsim.clock import Clock, SystemClock
+from batchsim.domain.validation.diagnosis import shown
+from batchsim.errors import (
+    AuthenticationFailed,
+    BatchsimError,
+    InputError,
+    JobIncomplete,
+    JournalError,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from batchsim.backends import Backend
+    from batchsim.runner.progress.report import Progress, Report
+
+NOTE_SECONDS = 1.0
+"""How often, in real time, the counts of batches under way are noted for other commands."""
+
+
+class Observer:
+    """Takes in every Progress of a run; `latest` is the last one.
+
+    `account`, when given, is asked once for its earlier batches, to tell how long these will take.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        begun: Begun,
+        display: Display,
+        outlook: Outlook,
+        stopping: Stopping,
+        account: Backend | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.latest: Progress | None = None
+        self._job = job
+        self._begun = begun
+        self._display = display
+        self._outlook = outlook
+        self._stopping = stopping
+        self._account = account
+        self._clock = clock or SystemClock()
+        self._noted = float("-inf")
+
+    def observe(self, progress: Progress) -> None:
+        """Take in where the job stands; called when that is on the disk."""
+        if self.latest is None:
+            self._begin()
+        self.latest = progress
+        self._ask_account(progress)
+        self._display.show(progress)
+        self._note(progress)
+        self._stopping.recorded()
+
+    def _begin(self) -> None:
+        self._job.write_begun(self._begun)
+        register(self._job.path, self._clock.now())
+
+    def _ask_account(self, progress: Progress) -> None:
+        """Learn from the account's last batches, once it is known to answer."""
+        if self._account is None or not progress.batches:
+            return
+        account, self._account = self._account, None
+        with suppress(BatchsimError):
+            for batch in account.list_batches(limit=100).data:
+                self._outlook.history.add(batch)
+
+    def _note(self, progress: Progress) -> None:
+        if self._clock.now() - self._noted < NOTE_SECONDS:
+            return
+        self._noted = self._clock.now()
+        batches = (shard.batch for shard in progress.states if shard.tally is None)
+        self._job.write_counts({each.id: each.request_counts for each in batches if each})
+
+
+_NAMED = 5
+"""So many batches are named; of the others it is said how many there are."""
+
+
+def tell_interrupted(backend: str, job: Path, progress: Progress | None) -> None:
+    """Say on stderr what an interrupted run leaves behind."""
+    click.echo("interrupted; everything so far is in the journal", err=True)
+    running = [shard for shard in progress.by_shard if shard.is_running] if progress else []
+    if backend == "real" and running:
+        some = counted(len(running), "batch goes", "batches go")
+        click.echo(f"{some} on at the service and will be paid:", err=True)
+        for shard in running[:_NAMED]:
+            text = f"{shard.batch_id} is {shard.status}, {shard.done:,} of {counted(shard.lines, 'line')}"
+            click.echo(f"  {shown(text)}", err=True)
+        if len(running) > _NAMED:
+            click.echo(f"  and {len(running) - _NAMED:,} more", err=True)
+    click.echo("hint: the same command goes on where this one stopped", err=True)
+    if progress is not None:
+        name = shlex.quote(str(job))
+        text = f"`batchsim status {name}` shows the job, `batchsim cancel {name}` ends it"
+        click.echo(f"hint: {text} and keeps what is done", err=True)
+
+
+Start = Callable[["Backend", Callable[["Progress"], None]], "Report"]
+"""Begins or continues a job at a service, and tells its progress."""
+
+
+def carry_out(
+    backend: str,
+    service: Callable[[], Backend],
+    start: Start,
+    *,
+    job: Path,
+    source: Path | None,
+    results: Path,
+    as_json: bool,
+) -> int:
+    """Run the job and tell of it; the exit code. Raises what ends it before it is finished.
+
+    `backend` is "fake" or "real" and `service` opens it. `source` is the input's path, if it has one.
+    """
+    from batchsim.cli.display.job_status import print_job
+    from batchsim.cli.display.job_summary import Outlook
+    from batchsim.cli.display.progress import Display
+    from batchsim.cli.jobs.job import Begun, Job
+    from batchsim.cli.running.signals import Stopping
+
+    stopping, outlook = Stopping(), Outlook()
+    observer = None
+    begun = Begun(
+        input=os.path.realpath(source) if source else None,
+        results=os.path.realpath(results),
+        folder=os.path.realpath(Path.cwd()),
+        arguments=tuple(sys.argv[1:]),
+    )
+    if results.parent != job:  # which is made, and would make what was mistyped
+        check_folder(results)
+    try:
+        with _job_directory(job), stopping.on_signals(), Display(outlook) as display:
+            opened = service()
+            account = opened if backend == "real" else None
+            observer = Observer(Job(job), begun, display, outlook, stopping, account)
+            report = start(stopping.guarded(opened), observer.observe)
+    except KeyboardInterrupt:
+        tell_interrupted(backend, job, observer.latest if observer else None)
+        code = INTERRUPTED
+    except JobIncomplete:
+        if as_json:
+            print_job(Job(job))
+        raise
+    else:
+        display.conclude(report)
+        code = ALL_GOOD if report.all_ok else SOME_FAILED
+    if as_json and Job(job).exists:
+        print_job(Job(job))
+    return code
+
+
+@contextmanager
+def _job_directory(job: Path) -> Iterator[None]:
+    """Make the directory, and take it away again when the work was refused before it began."""
+    from batchsim.cli.jobs.job import Job
+
+    is_new = True
+    try:
+        job.mkdir(mode=0o700, parents=True)
+    except FileExistsError as error:
+        if not job.is_dir():
+            raise UsageError(
+                f"the job directory {job} is a file", hint="name another: --job DIR"
+            ) from error
+        is_new = False
+    except OSError as error:
+        raise UsageError(
+            f"cannot make the job directory {job}: {error.strerror}", hint="name another: --job DIR"
+        ) from None
+    try:
+        yield
+    except (InputError, UsageError, AuthenticationFailed):
+        if is_new and not Job(job).exists:
+            shutil.rmtree(job, ignore_errors=True)
+        raise
+
+
+def open_backend(backend: str, store: Path, *, seed: int = 0) -> Backend:
+    """The service: the real one, or the simulator that keeps its files in the folder `store`."""
+    if backend == "real":
+        return real_backend()
+    from batchsim.backends.fake import FakeBackend
+    from batchsim.clock import VirtualClock
+    from batchsim.stores.disk import DiskStore
+
+    try:
+        opened = DiskStore(store)
+    except UsageError as error:
+        raise JournalError(
+            f"the simulator of {store.parent} cannot be opened: {error.message}",
+            hint="if another run of this job is at work, wait for it or stop it; "
+            "else name another job: --job DIR",
+        ) from None
+    clock = VirtualClock(opened.latest) if opened.latest else VirtualClock()
+    return FakeBackend(seed=seed, clock=clock, store=opened)

@@ -1,0 +1,91 @@
+"""What a shell, a supervisor or a pipe may do to a process: closed streams, signals, no room left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import click
+
+from batchsim.cli.terminal.exit_codes import INCOMPLETE, UNREAD, exit_code
+from batchsim.errors import BatchsimError
+
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+
+
+def fill_closed_streams() -> None:
+    """Give a closed stdout or stderr the null device, for `>&-` means that nobody listens.
+
+    A file that is opened later would otherwise get its number, and what others print with it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False)
+
+
+@contextmanager
+def interrupted_by_any_signal() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end a command as Ctrl-C does: terminal clean, next step told.
+
+    The first signal counts. Those that follow are ignored, because cleaning up takes a moment and
+    nothing is left to be interrupted. A signal that is ignored, as `nohup` has it, or has a handler
+    already is left alone.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {
+        number: signal.getsignal(number)
+        for number in (getattr(signal, name) for name in SIGNALS if hasattr(signal, name))
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler)
+    }
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)
+        before.clear()
+        raise KeyboardInterrupt
+
+    for number in before:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def discard_output(error: OSError) -> int:
+    """Say why the output cannot be written, if anybody listens; the exit code to end with.
+
+    What is still to be written is dropped: Python would try, and complain, when it exits.
+    """
+    from batchsim.domain.validation.diagnosis import shown
+
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    try:
+        if not isinstance(error, BrokenPipeError):
+            place = f"{error.filename}: " if error.filename else ""
+            click.echo(f"error: {shown(f'{place}{error.strerror or error}')}", err=True)
+            click.echo("hint: mend that, then give the same command again", err=True)
+        sys.stderr.flush()
+    except OSError:
+        os.dup2(null, sys.stderr.fileno())
+    if isinstance(error.__context__, BatchsimError):  # it was just being told
+        return exit_code(error.__context__)
+    return UNREAD if isinstance(error, BrokenPipeError) else INCOMPLETE

@@ -1,0 +1,59 @@
+"""Values from a service or an input as aligned text for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
+from typing import NamedTuple
+
+from batchsim.domain.validation.diagnosis import shown
+
+MEASURED_ROWS = 1_000
+"""How many rows the widths of the columns are taken from."""
+
+LONGEST_CELL = 1_024
+"""Characters. No id that a service gives out is longer, so that each can be copied whole."""
+
+_GAP = "  "
+
+
+class Column(NamedTuple):
+    """A column by its heading; numbers stand to the right."""
+
+    name: str
+    is_number: bool = False
+
+
+def table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """The heading and the rows as lines of text.
+
+    Only the first rows are looked at together; a later cell that is wider than its column
+    shifts the rest of its own row.
+    """
+    texts = (tuple(shown(cell, LONGEST_CELL) for cell in row) for row in rows)
+    first = [tuple(column.name for column in columns), *islice(texts, MEASURED_ROWS)]
+    widths = [max(map(_width, cells)) for cells in zip(*first, strict=True)]
+    for row in chain(first, texts):
+        cells = zip(row, columns, widths, strict=True)
+        yield _GAP.join(_padded(cell, column, width) for cell, column, width in cells).rstrip()
+
+
+def details(pairs: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """Names and values, one pair a line."""
+    width = max(len(name) for name, _ in pairs)
+    for name, value in pairs:
+        yield f"{name:<{width}}{_GAP}{shown(value, LONGEST_CELL)}"
+
+
+def _padded(text: str, column: Column, width: int) -> str:
+    padding = " " * (width - _width(text))
+    return padding + text if column.is_number else text + padding
+
+
+def _width(text: str) -> int:
+    """How many cells of a terminal `text` takes: a Chinese or Japanese character takes two."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)

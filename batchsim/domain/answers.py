@@ -1,0 +1,19 @@
+"""Answer: the HTTP answer to one request line."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from batchsim.domain.batches import Usage
+
+
+class Answer(NamedTuple):
+    """The HTTP answer to one line.
+
+    `body` is the JSON text as the API writes it into result files: ASCII, `", "` and `": "`
+    between the parts. `usage` is what the answer adds to the batch's usage.
+    """
+
+    status_code: int
+    body: str
+    usage: Usage = Usage()

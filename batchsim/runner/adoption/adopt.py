@@ -1,0 +1,186 @@
+"""Taking over batches that another tool or a person made, and finishing them as a job.
+
+Theory of operation. Adopting only prepares: it finds the batches, learns their lines
+(batchsim.runner.adoption.takeover) and writes the journal of a job whose shards have these batches. From
+then on it is a job like any other: the ordinary loop watches the batches, downloads, puts in order and
+sends again what is worth another try. Nothing is sent before the journal is whole, so being killed
+here costs nothing; afterwards the same command, or any that continues a job, goes on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from batchsim.backends import Backend
+from batchsim.domain.batches import Batch
+from batchsim.domain.limits import Limits
+from batchsim.errors import NotFound, UsageError
+from batchsim.jsonl import open_input, replace_file
+from batchsim.runner.adoption.takeover import Takeover
+from batchsim.runner.effects.batch_list import listed_since
+from batchsim.runner.job.directory import JobDirectory
+from batchsim.runner.job.remote_names import job_of, new_run
+from batchsim.runner.journal.job_entries import Started
+from batchsim.runner.journal.shard_entries import Created, Origin
+from batchsim.runner.journal.store import Journal
+from batchsim.runner.policy import Policy
+from batchsim.runner.progress.report import Report
+from batchsim.runner.run import run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sought:
+    """Which batches: those with these ids, and all that have this metadata or this input file."""
+
+    ids: Sequence[str] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    input_file_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """What was taken over: the batches, how many lines they have, and how many are in none.
+
+    `unknown` are the batches whose input is gone: of their lines only those with results are
+    there, in the order of the results, and none of them is sent again.
+    """
+
+    batches: tuple[str, ...]
+    lines: int
+    unsent: int
+    unknown: tuple[str, ...]
+
+
+def adopt(
+    sought: Sought,
+    backend: Backend,
+    *,
+    results: str | os.PathLike[str],
+    job: str | os.PathLike[str] | None = None,
+    source: Path | None = None,
+    limits: Limits | None = None,
+    supports: Callable[[str], bool] | None = None,
+    tell: Callable[[Adopted], object] | None = None,
+    policy: Policy | None = None,
+    **options: Any,
+) -> Report:
+    """Take over batches, and finish them as a job.
+
+    - `source`: the input from which the batches were made. The results are in its order, and lines
+      that no batch holds are sent. Without it the input is put together from the batches' own.
+    - `tell` is called with what was taken over, before anything is sent.
+    - `policy`: with `alone`, batches of a job of our own are taken over as well.
+    - Everything else is as for `batchsim.runner.run.run`. A job that was begun is continued.
+
+    Raises UsageError when there are no such batches, or when they cannot be one job.
+    """
+    directory = JobDirectory(Path(job) if job is not None else Path(f"{results}.job"))
+    if not directory.journal.exists():
+        if Path(results).exists():
+            raise UsageError(
+                f"{results} exists and belongs to no job in {directory.path}",
+                hint="name another file for the results, or move this one away",
+            )
+        batches = find(sought, backend, alone=policy is not None and policy.alone)
+        with (
+            directory.locked(),
+            Takeover(backend, batches, limits or backend.limits) as takeover,
+        ):
+            adopted = _prepare(takeover, backend, directory, source, supports or backend.supports)
+        if tell is not None:
+            tell(adopted)
+    return run(
+        source or directory.requests,
+        backend,
+        results=results,
+        job=directory.path,
+        limits=limits,
+        supports=supports,
+        policy=policy,
+        **options,
+    )
+
+
+def find(sought: Sought, backend: Backend, *, alone: bool = False) -> list[Batch]:
+    """The batches, oldest first; those of one second as they were named, or listed.
+
+    Raises UsageError when one is not there; or is a job's of ours, unless nobody else is at work.
+    """
+    found = {}
+    for identifier in sought.ids:
+        try:
+            batch = backend.retrieve_batch(identifier)
+        except NotFound as error:
+            raise UsageError(
+                error.message, hint="`batchsim batches list` shows those that this key can see"
+            ) from None
+        found[batch.id] = batch
+    if sought.metadata or sought.input_file_id:
+        listed = listed_since(lambda after: backend.list_batches(limit=100, after=after), 0.0)
+        matching = [batch for batch in listed if _matches(batch, sought)]
+        found |= {batch.id: batch for batch in reversed(matching)}
+    if not found:
+        raise UsageError(
+            "there is no such batch", hint="`batchsim batches list` shows those that there are"
+        )
+    for batch in found.values():
+        if "bs_run" in (batch.metadata or {}) and not alone:
+            raise UsageError(
+                f"{batch.id} belongs to a job of batchsim's own, which may be at work on it",
+                hint="continue that job with the command that began it; if it has ended without "
+                "this batch, say so with --alone",
+            )
+    return sorted(found.values(), key=lambda batch: batch.created_at)
+
+
+def _matches(batch: Batch, sought: Sought) -> bool:
+    if sought.input_file_id is not None and batch.input_file_id == sought.input_file_id:
+        return True
+    wanted = sought.metadata.items()
+    return bool(wanted) and wanted <= (batch.metadata or {}).items()
+
+
+def _prepare(
+    takeover: Takeover,
+    backend: Backend,
+    directory: JobDirectory,
+    source: Path | None,
+    supports: Callable[[str], bool],
+) -> Adopted:
+    if source is None:
+        with replace_file(directory.requests) as stream:
+            takeover.read_batches(stream.write)
+    else:
+        takeover.read_batches(None)
+    source = source or directory.requests
+    lines, plans = takeover.plan(source, supports)
+    if not plans:
+        raise UsageError("the batches have no lines that are known", hint="give --input FILE")
+    with open_input(source) as stream:
+        size = stream.seek(0, os.SEEK_END)
+    run_id = new_run()
+    started = Started(
+        run=run_id,
+        job=job_of(run_id, backend.service, backend.account, plans),
+        service=backend.service,
+        account=backend.account,
+        lines=lines,
+        bytes=size,
+    )
+    by_shard = {found.number: found.batch for found in takeover.found}
+    taken = [plan for plan in plans if plan.shard in by_shard]
+    created = [
+        Created(shard=plan.shard, batch=by_shard[plan.shard], adopted=True) for plan in taken
+    ]
+    with Journal(directory.journal) as journal:
+        journal.append(backend.clock.now(), started, *plans, *created)
+    return Adopted(
+        batches=tuple(by_shard[plan.shard].id for plan in taken),
+        lines=lines,
+        unsent=sum(plan.lines for plan in plans if plan.shard not in by_shard),
+        unknown=tuple(found.batch.id for found in takeover.found if found.origin is Origin.UNKNOWN),
+    )

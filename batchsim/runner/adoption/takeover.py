@@ -1,0 +1,242 @@
+"""The lines of batches that others made, as the input of a job.
+
+Theory of operation. First every batch is asked for the custom_ids of its lines, from its input file
+or, when that is gone and the batch has ended, from its result files. Without an input of the user's
+own, the input is written on the way: the lines of all batches, oldest batch first, byte for byte; a
+line that a later batch holds again, to the byte, is there once. Of a batch whose input is gone only
+the custom_ids are known: such lines stand for themselves and are never sent.
+
+Then the input is read once, and each line goes into the shards of the batches that hold it, or, if
+none does (which takes an input of the user's own), into a new shard that is still to be sent. A batch
+that holds a line again is a later round than the one before. Which batch holds which custom_id is
+kept on the disk (batchsim.runner.adoption.membership); memory holds where neighbouring lines begin and end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Self, cast
+
+import orjson
+from msgspec import structs
+
+from batchsim.backends import Backend
+from batchsim.domain.batches import Batch
+from batchsim.domain.limits import Limits
+from batchsim.domain.lines import RequestLine, RequestLines
+from batchsim.domain.validation.batch_errors import duplicate_custom_id, invalid_json_line
+from batchsim.domain.validation.input_file import InputRules
+from batchsim.errors import JobIncomplete, NotFound, UsageError
+from batchsim.jsonl import Line, open_input, read_lines
+from batchsim.runner.adoption.membership import Members
+from batchsim.runner.journal.shard_entries import Origin, Planned
+from batchsim.runner.planning.plan import InvalidInput
+from batchsim.runner.planning.sharding import Builder, GrowingShard
+from batchsim.runner.results.result_lines import read_result
+
+_ONE_BY_ONE = "adopt such batches one by one, each with results of its own (-o)"
+
+
+@dataclass(slots=True)
+class Found:
+    """A batch, where its lines come from, and its round; `digest` is the SHA-256 of its input."""
+
+    batch: Batch
+    number: int
+    origin: Origin = Origin.ADOPTED
+    round: int = 0
+    digest: str = ""
+
+
+class Takeover:
+    """The lines of some batches, oldest first, a context manager. They become the shards 1, 2, ..."""
+
+    def __init__(self, backend: Backend, batches: Sequence[Batch], limits: Limits) -> None:
+        self._backend = backend
+        self._limits = limits
+        self.found = [Found(batch, number) for number, batch in enumerate(batches, start=1)]
+        self._members = Members()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._members.close()
+
+    def read_batches(self, write: Callable[[bytes], object] | None) -> None:
+        """Learn which lines each batch holds; `write` takes the lines of an input, if one is made.
+
+        Raises UsageError when batches contradict each other, JobIncomplete when a batch that
+        has not ended has lost its input.
+        """
+        for found in self.found:
+            for line, custom_id in self._lines(found):
+                self._take(found, line, custom_id, write)
+
+    def plan(self, source: Path, supports: Callable[[str], bool]) -> tuple[int, list[Planned]]:
+        """How many lines the input `source` has, and the shards that it makes.
+
+        Raises InvalidInput when a line that no batch holds is not valid, UsageError when the
+        input lacks a line of a batch.
+        """
+        shards: dict[int, GrowingShard] = {}
+        builder = Builder(self._limits, shards=len(self.found))
+        rules = InputRules(one_batch=False, limits=self._limits, supports=supports)
+        lines = 0
+        with open_input(source) as stream:
+            for line in read_lines(stream, longest=self._limits.line_bytes):
+                if not line.content.strip():
+                    continue
+                lines += 1
+                if line.number != lines:
+                    raise InvalidInput(source, (invalid_json_line(lines),), 1)
+                custom_id = _custom_id(line) or ""
+                members = self._members.of(custom_id)
+                if not members:
+                    self._add_new(builder, rules, line, source)
+                    continue
+                if members[0].is_placed:
+                    twice = duplicate_custom_id(line.number, custom_id)
+                    raise InvalidInput(source, (twice,), 1)
+                self._members.place(custom_id)
+                for member in members:
+                    if member.batch not in shards:
+                        shards[member.batch] = self._open(member.batch, line)
+                    shards[member.batch].add(line.number, line.offset, [line.content])
+        missing, example = self._members.without_place()
+        if missing:
+            raise UsageError(
+                f"{missing:,} lines of the batches are not in {source}, such as that with the "
+                f"custom_id {example!r}",
+                hint="give the input from which the batches were made, or none",
+            )
+        return lines, [self._planned(shards[n]) for n in sorted(shards)] + [*builder.shards()]
+
+    def _open(self, number: int, line: Line) -> GrowingShard:
+        found = self.found[number - 1]
+        body = _object(line.content).get("body")
+        model = body.get("model") if isinstance(body, dict) else found.batch.model
+        named = model if isinstance(model, str) else None
+        return GrowingShard(number, found.round, found.batch.endpoint, named)
+
+    def _planned(self, shard: GrowingShard) -> Planned:
+        found = self.found[shard.number - 1]
+        plan = shard.planned()
+        origin = found.origin
+        if origin is Origin.ADOPTED and plan.fingerprint != found.digest:
+            origin = Origin.REORDERED
+        return structs.replace(plan, origin=origin)
+
+    def _add_new(self, builder: Builder, rules: InputRules, line: Line, source: Path) -> None:
+        found = rules.check(line.number, line.content)
+        if isinstance(found, RequestLine):
+            refused = builder.add(RequestLines.of(line, found))
+            wrong = refused[0].error if refused else None
+        else:
+            wrong = found
+        if wrong is not None:
+            raise InvalidInput(source, (wrong,), 1)
+
+    def _take(
+        self,
+        found: Found,
+        line: bytes,
+        custom_id: str,
+        write: Callable[[bytes], object] | None,
+    ) -> None:
+        digest = hashlib.blake2b(line, digest_size=16).digest()
+        members = self._members.of(custom_id)
+        if not members:
+            if write is not None:
+                write(line + b"\n")
+        elif members[-1].batch == found.number:
+            raise UsageError(f"{found.batch.id} holds the custom_id {custom_id!r} twice")
+        else:
+            first, last = members[0], members[-1]
+            if write is not None and found.origin is Origin.ADOPTED and first.digest != digest:
+                other = self.found[last.batch - 1].batch.id
+                raise UsageError(
+                    f"the batches {other} and {found.batch.id} have different requests with the "
+                    f"custom_id {custom_id!r}",
+                    hint=_ONE_BY_ONE,
+                )
+            before = max(self.found[member.batch - 1].round for member in members)
+            found.round = max(found.round, before + 1)
+        self._members.add(custom_id, found.number, digest)
+
+    def _lines(self, found: Found) -> Iterator[tuple[bytes, str]]:
+        """The lines of a batch, each with its custom_id."""
+        digest = hashlib.sha256()
+        try:
+            with closing(_Pieces(self._backend, found.batch.input_file_id)) as stream:
+                for line in read_lines(cast(BinaryIO, stream), longest=self._limits.line_bytes):
+                    digest.update(line.content + b"\n")
+                    if not line.content.strip():
+                        continue
+                    custom_id = _custom_id(line)
+                    if not custom_id:
+                        raise UsageError(
+                            f"line {line.number} of the input of {found.batch.id} has no custom_id",
+                            hint="nothing can be followed without one: mend the input and run it",
+                        )
+                    yield line.content, custom_id
+            found.digest = digest.hexdigest()
+        except NotFound:
+            yield from self._answered(found)
+
+    def _answered(self, found: Found) -> Iterator[tuple[bytes, str]]:
+        """What stands for the lines of a batch whose input is gone: those that have results."""
+        batch = found.batch
+        if not batch.status.is_terminal:
+            raise JobIncomplete(
+                f"the input of {batch.id} is gone and the batch has not ended, so nobody can say "
+                "what its lines are",
+                hint="give the same command once it has ended",
+            )
+        found.origin = Origin.UNKNOWN
+        for file_id in (batch.output_file_id, batch.error_file_id):
+            if file_id is None:
+                continue
+            with closing(_Pieces(self._backend, file_id)) as stream:
+                for line in read_lines(cast(BinaryIO, stream)):
+                    result = read_result(line.content)
+                    members = self._members.of(result.custom_id) if result else []
+                    if result and not (members and members[-1].batch == found.number):
+                        yield orjson.dumps({"custom_id": result.custom_id}), result.custom_id
+
+
+class _Pieces:
+    """A remote file's content, as what reads lines wants it."""
+
+    def __init__(self, backend: Backend, file_id: str) -> None:
+        self._pieces = backend.read_file(file_id)
+        self._rest = b""
+
+    def read(self, size: int) -> bytes:
+        """At most `size` bytes, none at the end."""
+        piece = self._rest or next(self._pieces, b"")
+        self._rest = piece[size:]
+        return piece[:size]
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        close = getattr(self._pieces, "close", None)
+        if close is not None:
+            close()
+
+
+def _object(content: bytes) -> Mapping[str, object]:
+    try:
+        value = orjson.loads(content)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _custom_id(line: Line) -> str | None:
+    custom_id = _object(line.content).get("custom_id")
+    return custom_id if isinstance(custom_id, str) else None

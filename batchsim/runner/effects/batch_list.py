@@ -1,0 +1,134 @@
+"""Looking at the service's list of batches: at the start, while batches run, and at the end.
+
+Theory of operation. The list is the only witness of what a job made, so it is read before anything
+is made (a journal may be an old copy), page by page while many batches run (one page tells of a
+hundred) or while a second batch of a shard might appear, and once more at the end: the batches
+found there under the job's name are those in the journal, or the job says which are not.
+
+Looking for something in a list of the service, newest first, without reading all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from batchsim.backends import Listed, Page
+from batchsim.domain.batches import Batch
+from batchsim.runner.effects.context import Step, Workplace, batch_of
+from batchsim.runner.effects.ownership import MARGIN, claimed, horizon, owner
+from batchsim.runner.job.remote_names import is_of_run
+from batchsim.runner.job.shard_state import ShardState, Stage
+from batchsim.runner.job.state import State
+from batchsim.runner.job.token_queues import lines_queued
+from batchsim.runner.journal.job_entries import Audited, Entry, Reconciled, Surveyed
+from batchsim.runner.journal.shard_entries import Looked, Observed, TwinSeen
+
+MOST_PAGES = 1_000
+"""How many pages are read at most in one search."""
+
+
+def listed_since(
+    page_after: Callable[[str | None], Page[Listed]], moment: float = 0.0
+) -> Iterator[Listed]:
+    """What a list shows since `moment` (unix seconds), from the newest on.
+
+    With 0 for `moment` the list is read to its end.
+    `page_after` gives the page after an id, and the first page for None. The search ends after a
+    page on which everything is older. An entry that does not say when it was created (0) is never
+    too old, and a page that is not sorted from the newest on ends nothing.
+    """
+    after = None
+    for _ in range(MOST_PAGES):
+        page = page_after(after)
+        yield from (each for each in page.data if not 0 < each.created_at < moment)
+        if not page.data or not page.has_more:
+            return
+        times = [each.created_at for each in page.data]
+        if 0 < times[0] < moment and times == sorted(times, reverse=True):
+            return
+        after = page.data[-1].id
+
+
+def reconcile(work: Workplace) -> Iterator[Step]:
+    """See that this key may read both lists, and take over what the journal lacks.
+
+    A job that begins in this process has nothing yet.
+    """
+    work.backend.list_files(purpose="batch", limit=1)
+    if work.custom_ids is not None:
+        work.backend.list_batches(limit=1)
+    else:
+        yield from claimed(work.state, listed_since(work.batches, horizon(work.state)))
+    yield Reconciled()
+
+
+def survey(work: Workplace, after: str | None) -> Iterator[Step]:
+    """Take in one page of the list: how live batches do, and twins.
+
+    The sweep goes on until a page holds what is older than every batch that ran as it began.
+    """
+    page = work.batches(after)
+    state = work.state
+    if after is None:
+        work.sight.oldest = min((batch.created_at for batch in _unfinished(state)), default=0)
+    yield from claimed(state, page.data)
+    seen = [entry for batch in page.data for entry in _news(state, batch)]
+    times = [batch.created_at for batch in page.data]
+    is_last = not page.has_more or not times or 0 < times[-1] < work.sight.oldest - MARGIN
+    others = lines_queued(page.data, state.known)
+    yield *seen, Surveyed(cursor=None if is_last else page.data[-1].id, others=others)
+
+
+def poll(work: Workplace, number: int, shard: ShardState) -> Entry:
+    """Look at the shard's batch."""
+    return _seen(number, batch_of(shard), work.backend.retrieve_batch(batch_of(shard).id))
+
+
+def audit(work: Workplace) -> Iterator[Step]:
+    """Compare the batches under the job's name with those in the journal."""
+    state = work.state
+    listed = [
+        batch
+        for batch in listed_since(work.batches, horizon(state))
+        if is_of_run(batch, work.started) or owner(state, batch) is not None
+    ]
+    strays = tuple(batch for batch in listed if batch.id not in state.known)
+    twins = tuple(entry for batch in listed for entry in _news(state, batch))
+    yield twins
+    yield from claimed(state, strays)
+    yield Audited(batches=len(listed), strays=tuple(batch.id for batch in strays))
+
+
+def _news(state: State, batch: Batch) -> Iterator[Entry]:
+    """What a listed batch that the journal knows tells that is new."""
+    number = owner(state, batch) if batch.id in state.known else None
+    if number is None:
+        return
+    shard = state.shards[number]
+    if shard.batch is not None and shard.batch.id == batch.id:
+        if shard.stage is Stage.LIVE:
+            yield _seen(number, shard.batch, batch)
+        return
+    for twin in shard.twins:
+        if twin.id == batch.id and twin.status is not batch.status:
+            yield TwinSeen(shard=number, batch=batch)
+
+
+def _seen(number: int, before: Batch, batch: Batch) -> Entry:
+    if _durable_part(batch) == _durable_part(before):
+        return Looked(shard=number, batch=batch)
+    return Observed(shard=number, batch=batch)
+
+
+def _durable_part(batch: Batch) -> tuple[Any, ...]:
+    """What of a batch is worth a journal entry; the counts in between are not."""
+    files = batch.output_file_id, batch.error_file_id
+    return batch.status, batch.unknown_status, files, batch.errors
+
+
+def _unfinished(state: State) -> Iterator[Batch]:
+    for shard in state.shards.values():
+        if shard.stage is Stage.LIVE and shard.batch is not None:
+            yield shard.batch
+        yield from (twin for twin in shard.twins if not twin.status.is_terminal)

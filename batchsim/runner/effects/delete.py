@@ -1,0 +1,38 @@
+"""Deleting what a job has left at the service, if asked.
+
+Only files of the job's own are deleted: input files that it uploaded, and the result files of
+batches over these; a batch that was adopted keeps its files. Nothing of a shard is deleted before the
+copy of its results in the job directory has been read again and has the hash that was noted when
+it came. Each deletion is journalled once it is known; deleting again is harmless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+from batchsim.errors import NotFound
+from batchsim.runner.effects.context import Workplace
+from batchsim.runner.effects.verify_downloads import sha256_of
+from batchsim.runner.job.shard_state import ShardState
+from batchsim.runner.journal.job_entries import Entry
+from batchsim.runner.journal.shard_entries import Blocked, Downloaded, RemoteDeleted
+from batchsim.runner.schedule.remote_cleanup import own_files
+
+
+def delete_remote(work: Workplace, number: int, shard: ShardState) -> Iterator[Entry]:
+    """Delete the shard's files at the service, once its results here are what they were."""
+    for file in shard.files:
+        if isinstance(file, Downloaded):
+            path = work.directory.file(number, file.source)
+            if sha256_of(path) != file.sha256:
+                yield Blocked(
+                    shard=number,
+                    reason=f"{path} is not what was downloaded, so nothing is deleted at the "
+                    f"service, where {file.file_id} still holds it",
+                )
+                return
+    for file_id in own_files(shard):
+        with suppress(NotFound):  # deleted before, or expired
+            work.backend.delete_file(file_id)
+        yield RemoteDeleted(shard=number, file_id=file_id)

@@ -1,0 +1,122 @@
+"""Downloading a result file: whole, hashed, and resumed where it broke.
+
+Theory of operation. The content goes into a partial file beside its place, which is renamed into it
+when it is whole and on the disk. A transfer that breaks leaves the partial file, and the next try in
+this process goes on after its last byte if the backend can read from there; another process cannot
+know what of it reached the disk, and starts over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from batchsim.backends import Resumes
+from batchsim.errors import NotFound, RateLimited, Refused, TransferBroken
+from batchsim.jsonl import BLOCK, sync_folder
+from batchsim.runner.effects.context import Workplace, batch_of, words
+from batchsim.runner.job.shard_state import ShardState
+from batchsim.runner.journal.job_entries import Entry
+from batchsim.runner.journal.shard_entries import Downloaded, FileGone
+from batchsim.runner.schedule.actions import Download
+
+OUT_OF_RANGE = 416
+"""The HTTP status for a part that begins after the end of the content."""
+
+
+MORE_THAN_SAID = 64 << 20
+"""Bytes that may come beyond a file's size: one that the service tells wrong, but not without end."""
+
+LARGEST = 64 << 30
+"""Bytes that may come of a file whose size is not told."""
+
+
+def download(work: Workplace, action: Download, shard: ShardState) -> Entry:
+    """Fetch a result file, or tell that it is gone."""
+    path = work.directory.file(action.shard, action.source)
+    try:
+        size, digest = fetch(work, action.file_id, path)
+    except NotFound as error:
+        work.backend.retrieve_batch(batch_of(shard).id)  # a wrong key knows no batch either
+        if work.backend.clock.now() < shard.since + work.policy.late_files:
+            return work.postponed(action.shard, error)
+        return FileGone(
+            shard=action.shard,
+            source=action.source,
+            file_id=action.file_id,
+            reason=words(error),
+        )
+    return Downloaded(
+        shard=action.shard,
+        source=action.source,
+        file_id=action.file_id,
+        bytes=size,
+        sha256=digest,
+    )
+
+
+def fetch(work: Workplace, file_id: str, path: Path) -> tuple[int, str]:
+    """Bring the content of a result file to `path`; its size, and its SHA-256 in hexadecimal."""
+    expected = work.backend.retrieve_file(file_id).bytes
+    most = expected + MORE_THAN_SAID if expected else LARGEST
+    partial = path.with_name(f".{path.name}.part")
+    digest = hashlib.sha256()
+    may_resume = work.partials.get(partial) == file_id and isinstance(work.backend, Resumes)
+    work.partials[partial] = file_id
+    with _opened(partial, keep=may_resume) as stream:
+        size = _hash_so_far(stream, digest)
+        with closing(_pieces(work, file_id, size)) as pieces:
+            try:
+                for piece in pieces:
+                    if work.stopping.is_set():
+                        raise TransferBroken("the run has ended")
+                    stream.write(piece)
+                    digest.update(piece)
+                    size += len(piece)
+                    if size > most:
+                        del work.partials[partial]
+                        raise TransferBroken(f"{file_id} does not end after {size:,} bytes")
+            except Refused as error:
+                if isinstance(error, RateLimited) or error.status != OUT_OF_RANGE:
+                    raise
+                del work.partials[partial]
+                raise TransferBroken(f"{file_id} is shorter than what came of it") from error
+        if size < expected:
+            raise TransferBroken(f"{file_id} ended after {size:,} of {expected:,} bytes")
+        stream.flush()
+        if work.directory.outlasts_power:
+            os.fsync(stream.fileno())
+    partial.replace(path)
+    if work.directory.outlasts_power:
+        sync_folder(path.parent)
+    del work.partials[partial]
+    work.verified.add(path)
+    return size, digest.hexdigest()
+
+
+def _pieces(work: Workplace, file_id: str, start: int) -> Generator[bytes, None, None]:
+    backend = work.backend
+    pieces: Iterator[bytes]
+    if start and isinstance(backend, Resumes):
+        pieces = backend.read_file_from(file_id, start)
+    else:
+        pieces = backend.read_file(file_id)
+    return cast(Generator[bytes, None, None], pieces)
+
+
+def _opened(path: Path, *, keep: bool) -> BinaryIO:
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+    return os.fdopen(os.open(path, flags | (0 if keep else os.O_TRUNC), 0o600), "r+b")
+
+
+def _hash_so_far(stream: BinaryIO, digest: hashlib._Hash) -> int:
+    """Take in what is there already; how many bytes."""
+    size = 0
+    while block := stream.read(BLOCK):
+        digest.update(block)
+        size += len(block)
+    return size

@@ -1,0 +1,106 @@
+"""Which batches in the service's list are ours, and which of several is the shard's.
+
+Theory of operation. A batch is ours by its input file, which we uploaded for it alone, or by its
+metadata. A shard wants one batch. Where the list shows one that the journal lacks, an answer or a
+journal was lost, or a request arrived twice: the oldest that can still give results is the shard's,
+by `created_at` and then by id, so that every runner that sees the same list picks the same. The
+others are twins, which are cancelled. A batch that ended without having run a line costs nothing
+and yields to any other.
+
+Nothing here asks for anything: a list goes in, entries come out.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from batchsim.domain.batches import Batch
+from batchsim.domain.lifecycle import Status
+from batchsim.domain.limits import DAY, HOUR
+from batchsim.runner.job.remote_names import is_of_run, shard_of
+from batchsim.runner.job.shard_state import ShardState, Stage
+from batchsim.runner.job.state import State
+from batchsim.runner.journal.job_entries import Entry
+from batchsim.runner.journal.shard_entries import Created, TwinSeen
+
+MARGIN = 60
+"""Seconds by which a service's own times may be off from each other."""
+
+_UNMADE = frozenset({Stage.WAITING, Stage.UPLOADING, Stage.UPLOADED, Stage.UNKNOWN})
+
+
+def owner(state: State, batch: Batch) -> int | None:
+    """The number of the shard that the batch belongs to; None when it is none of ours.
+
+    A batch over our file that says it is another's, or that runs another endpoint, is not ours.
+    """
+    started = state.started
+    if started is None:
+        return None
+    names_run = "bs_run" in (batch.metadata or {})
+    if names_run and not is_of_run(batch, started):
+        return None
+    number = state.files.get(batch.input_file_id) or (
+        shard_of(batch.metadata) if names_run else None
+    )
+    shard = state.shards.get(number or 0)
+    if shard is None or batch.endpoint not in ("", shard.plan.endpoint):
+        return None
+    return number
+
+
+def claimed(state: State, listed: Iterable[Batch]) -> Iterator[tuple[Entry, ...]]:
+    """What a list says that the journal lacks: a batch for a shard without one, and twins."""
+    found: dict[int, list[Batch]] = defaultdict(list)
+    for batch in listed:
+        if batch.id not in state.known:
+            number = owner(state, batch)
+            if number is not None:
+                found[number].append(batch)
+    for number, batches in sorted(found.items()):
+        yield tuple(_claim(state.shards[number], sorted(batches, key=_age)))
+
+
+def horizon(state: State) -> float:
+    """The time (unix seconds) before which the service can have nothing of the job.
+
+    By the service's own times where it told any; else by ours, which may be wrong by hours.
+    """
+    ours = [state.started_at - DAY]
+    theirs = [shard.file_created for shard in state.shards.values() if shard.file_created]
+    theirs += [shard.batch.created_at for shard in state.shards.values() if shard.batch]
+    return min(ours + [time - HOUR for time in theirs if time])
+
+
+def since(shard: ShardState) -> float:
+    """The time (unix seconds) before which no batch over the shard's file can have been made."""
+    return shard.file_created - MARGIN if shard.file_created else shard.since - DAY
+
+
+def _claim(shard: ShardState, batches: list[Batch]) -> Iterator[Entry]:
+    number, own = shard.plan.shard, shard.batch
+    best = next((batch for batch in batches if not _is_void(batch)), batches[0])
+    if own is None and shard.stage in _UNMADE:
+        yield Created(shard=number, batch=best, adopted=True)
+    elif own is not None and shard.stage is Stage.LIVE and _age(best) < _age(own):
+        if _is_void(best):
+            yield TwinSeen(shard=number, batch=best)
+        else:
+            yield Created(shard=number, batch=best, adopted=True)
+            yield TwinSeen(shard=number, batch=own)
+    else:
+        yield TwinSeen(shard=number, batch=best)
+    for batch in batches:
+        if batch is not best:
+            yield TwinSeen(shard=number, batch=batch)
+
+
+def _age(batch: Batch) -> tuple[int, str]:
+    return batch.created_at, batch.id
+
+
+def _is_void(batch: Batch) -> bool:
+    """Whether it ended without having run a line: it costs nothing and has nothing."""
+    ended = batch.status in (Status.FAILED, Status.CANCELLED)
+    return ended and not batch.request_counts.completed

@@ -1,0 +1,159 @@
+"""Uploading and creating, one request at a time, each with its intent before it.
+
+Theory of operation. What is paid for is the create, and no service can be asked to do it only once.
+So: an input file is uploaded under a name of its own and meant for a single batch; the list is
+looked into before every create (see _look_first); and when no answer came, the outcome is unknown until the list
+shows the batch (ownership decides which) or has had time to settle without showing it. What may be
+done then is the policy's to say (see OnUnknown).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from batchsim.clock import steady
+from batchsim.errors import JournalError, NotFound, OutcomeUnknown, Refused, Unavailable
+from batchsim.runner.effects.batch_list import listed_since
+from batchsim.runner.effects.context import Step, Workplace, words
+from batchsim.runner.effects.ownership import claimed, since
+from batchsim.runner.job.remote_names import filename_of, metadata_of, request_id_of, upload_id_of
+from batchsim.runner.job.shard_state import ShardState
+from batchsim.runner.journal.job_entries import Entry
+from batchsim.runner.journal.shard_entries import (
+    Created,
+    CreateFenced,
+    CreateIntended,
+    CreateRefused,
+    CreateSettled,
+    CreateUnknown,
+    Looked,
+    UploadDropped,
+    Uploaded,
+    UploadIntended,
+)
+from batchsim.runner.planning.shard_content import ShardContent
+from batchsim.runner.policy import misses_file
+from batchsim.runner.schedule.budget import most
+
+SHARED = 1.0
+"""For how many seconds a look into the list serves the first creates of other shards as well."""
+
+SKEW = 86_400
+"""How far the service's clock may differ from ours, in seconds, when the list of files is read."""
+
+
+def upload(work: Workplace, number: int, shard: ShardState) -> Iterator[Step]:
+    """Send the shard's lines under a name that was never used."""
+    attempt = shard.attempt + 1
+    filename = filename_of(work.started, shard.plan, attempt, work.directory.place)
+    request_id = upload_id_of(work.started, shard.plan, attempt)
+    yield UploadIntended(shard=number, attempt=attempt, filename=filename, request_id=request_id)
+    try:
+        with ShardContent(work.source, shard.plan) as content:
+            file = work.backend.upload_file(
+                content.buffered(), filename=filename, request_id=request_id
+            )
+    except OutcomeUnknown as error:
+        yield work.postponed(number, error)
+    except (Refused, Unavailable, JournalError) as error:
+        yield UploadDropped(shard=number, reason=words(error))
+        yield from work.failed(number, error)
+    else:
+        yield Uploaded(shard=number, file_id=file.id, created_at=file.created_at)
+
+
+def find_upload(work: Workplace, number: int, shard: ShardState) -> Iterator[Step]:
+    """Our name is used once only, so a file of that name and size is ours and whole."""
+    name, size = shard.filename, shard.plan.bytes
+    for file in listed_since(work.files, shard.since - SKEW):
+        if file.filename == name and file.bytes == size:
+            yield Uploaded(shard=number, file_id=file.id, created_at=file.created_at, adopted=True)
+            return
+    yield UploadDropped(shard=number, reason=f"{name} did not arrive")
+
+
+def create(work: Workplace, number: int, shard: ShardState) -> Iterator[Step]:
+    """Ask for a batch, unless the list shows one already."""
+    if shard.file_id is None:
+        raise JournalError(f"shard {number} is uploaded but has no file")
+    yield from _look_first(work, shard)
+    if work.state.shards[number].batch is not None:
+        return
+    request_id = request_id_of(work.started, shard.plan, shard.attempt, shard.sent + 1)
+    yield CreateIntended(
+        shard=number, file_id=shard.file_id, request_id=request_id, reserved=most(shard)
+    )
+    try:
+        batch = work.backend.create_batch(
+            input_file_id=shard.file_id,
+            endpoint=shard.plan.endpoint,
+            metadata=metadata_of(
+                work.started, shard.plan, shard.attempt, work.state.last_shards[shard.plan.round]
+            ),
+            request_id=request_id,
+        )
+    except OutcomeUnknown as error:
+        yield CreateUnknown(shard=number, reason=words(error))
+    except (Refused, Unavailable) as error:
+        yield CreateRefused(shard=number, reason=words(error))
+        yield from work.failed(number, error)
+        was_refused_to_another_process = shard.was_refused and shard.setback is None
+        if was_refused_to_another_process and isinstance(error, Refused) and misses_file(error):
+            yield UploadDropped(shard=number, reason=f"{shard.file_id} is gone")
+    else:
+        if batch.input_file_id in (shard.file_id, ""):
+            yield Created(shard=number, batch=batch)
+        else:
+            reason = f"the answer to the create was about {batch.input_file_id}"
+            yield CreateUnknown(shard=number, reason=reason)
+
+
+def find_batch(work: Workplace, number: int, shard: ShardState) -> Iterator[Step]:
+    """Look for the batch of a create of unknown outcome.
+
+    The list has had time to settle when both the clock of the backend, which people set, and the
+    steady one say so.
+    """
+    yield from _look(work, shard)
+    if work.state.shards[number].batch is not None:
+        return
+    clock, settle = work.backend.clock, work.policy.settle
+    begun = work.seeking.setdefault((number, shard.sent, shard.is_fenced), steady(clock))
+    has_settled = clock.now() >= shard.since + settle and steady(clock) >= begun + settle
+    looked: tuple[Entry, ...] = (Looked(shard=number),)
+    if has_settled and not shard.has_settled:
+        looked = (CreateSettled(shard=number), *looked)
+    yield looked
+
+
+def fence(work: Workplace, number: int, shard: ShardState) -> Iterator[Step]:
+    """Delete the input file, so that a request which arrives from now on finds none."""
+    if shard.file_id is None:
+        raise JournalError(f"shard {number} waits for a batch but has no file")
+    try:
+        work.backend.delete_file(shard.file_id)
+    except NotFound:
+        pass  # deleted before, by this process or another
+    except OutcomeUnknown as error:
+        yield work.postponed(number, error)
+        return
+    yield CreateFenced(shard=number), Looked(shard=number)
+
+
+def _look_first(work: Workplace, shard: ShardState) -> Iterator[Step]:
+    """Look before a create, unless the look before another one serves.
+
+    It does for a shard for which no batch was ever asked: of ours there is nothing to find, and a
+    batch that a runner with a copy of the job directory made is found a second later at most. After
+    any create of the shard, whatever came of it, the list is read anew.
+    """
+    now, moment, sight = work.backend.clock.now(), since(shard), work.sight
+    if shard.sent == 0 and 0 <= now - sight.at < SHARED and sight.since <= moment:
+        return
+    yield from _look(work, shard)
+    sight.at, sight.since = now, moment
+
+
+def _look(work: Workplace, shard: ShardState) -> Iterator[Step]:
+    """Take in what the list shows of ours and the journal lacks, of this shard and of others."""
+    yield from claimed(work.state, listed_since(work.batches, since(shard)))

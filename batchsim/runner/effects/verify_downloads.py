@@ -1,0 +1,96 @@
+"""The files in the job directory: still what came from the service, and what was made of it.
+
+Theory of operation. A download is noted with its hash. What this process wrote it need not doubt;
+what an earlier one left may have changed since, by a failing disk or a person. So before results are
+placed, and before they are written, such files are read again. One that has changed is fetched once
+more: dropped, where its shard has not been collected; in its place where it has, since what comes
+must then have the hash that was noted, and what was made of it stays true. An index that has changed is
+made anew from them, as it was when its shard was collected; that of the invalid lines, from the input.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from batchsim.errors import JournalError
+from batchsim.runner.effects import finish_shard
+from batchsim.runner.effects.context import Workplace
+from batchsim.runner.effects.download import fetch
+from batchsim.runner.job.shard_state import ShardState, Stage
+from batchsim.runner.journal.shard_entries import Downloaded
+from batchsim.runner.planning.skipped_lines import SHARD
+from batchsim.runner.results.shard_index import is_whole
+
+
+def damaged(work: Workplace, shard: ShardState) -> Iterator[Downloaded]:
+    """The shard's downloads whose files are not what they were, each looked at once a process."""
+    for file in shard.files:
+        if isinstance(file, Downloaded):
+            path = work.directory.file(file.shard, file.source)
+            if path in work.verified:
+                continue
+            if sha256_of(path) != file.sha256:
+                yield file
+            else:
+                work.verified.add(path)
+
+
+def mend(work: Workplace) -> None:
+    """Fetch every damaged download of the job again, and make every damaged index anew.
+
+    Raises what fetching raises, and JournalError when the service has other bytes now.
+    """
+    for shard in work.state.shards.values():
+        for file in damaged(work, shard):
+            path = work.directory.file(file.shard, file.source)
+            _, digest = fetch(work, file.file_id, path)
+            if digest != file.sha256:
+                work.verified.discard(path)
+                raise JournalError(
+                    f"{path} was damaged, and {file.file_id} has other bytes now than when it was "
+                    "downloaded",
+                    hint="a result file never changes: see whose service this is",
+                )
+        _mend_index(work, shard)
+    _mend_skipped(work)
+
+
+def _mend_index(work: Workplace, shard: ShardState) -> None:
+    number = shard.plan.shard
+    path = work.directory.index(number)
+    if shard.stage is not Stage.COLLECTED or path in work.verified:
+        return
+    if is_whole(work.directory, number, shard.plan.lines):
+        work.verified.add(path)
+    elif finish_shard.place_again(work, shard) != shard.tally:
+        raise JournalError(
+            f"{path} was damaged, and the results beside it say other things now than when it was made",
+            hint="restore the job directory, or take the job's batches over: batchsim recover",
+        )
+
+
+def _mend_skipped(work: Workplace) -> None:
+    """What is said of invalid lines comes of the input, which is known to be the one that was planned."""
+    skipped, path = work.state.skipped, work.directory.index(SHARD)
+    if skipped is None or path in work.verified:
+        return
+    if not is_whole(work.directory, SHARD, skipped.lines):
+        found = work.plan_again(work.source).skipped
+        if found is None or found.entry() != skipped:
+            raise JournalError(
+                f"{path} was damaged, and other lines of the input are invalid now than when it was made",
+                hint="give the command that began the job, as it was given; else restore the file",
+            )
+        found.write(work.directory)
+    work.verified.add(path)
+
+
+def sha256_of(path: Path) -> str | None:
+    """The SHA-256 of a file in hexadecimal; None when there is none."""
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,243 @@
+"""The loop that carries a job on, from any state, to its results.
+
+Theory of operation. One loop: decide what is due, do it, record what happened, until the results
+are written or nothing more can be done. The job is the fold of its journal, so a job that was
+stopped anywhere, by whatever, is continued by starting the same loop on the same journal.
+
+    entries --fold--> state --decide--> actions --perform--> entries
+
+Only this loop writes the journal and changes the state; only `perform` speaks to the backend; only
+the backend's clock is asked for the time and slept on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from batchsim.amounts import counted
+from batchsim.errors import JobIncomplete
+from batchsim.runner.effects import finish_shard, verify_downloads
+from batchsim.runner.effects.context import Workplace
+from batchsim.runner.effects.leader_election import take_place
+from batchsim.runner.engine.perform import perform
+from batchsim.runner.engine.workers import Crew
+from batchsim.runner.job.remote_names import job_of, new_run
+from batchsim.runner.job.shard_state import Stage
+from batchsim.runner.job.state import State
+from batchsim.runner.journal.job_entries import (
+    AccountChanged,
+    Audited,
+    CancelRequested,
+    Elected,
+    Entry,
+    Placed,
+    Reconciled,
+    Started,
+    Surveyed,
+)
+from batchsim.runner.journal.shard_entries import (
+    AnswerIntended,
+    AnswerSettled,
+    CreateIntended,
+    CreateUnknown,
+    Looked,
+    Noticed,
+)
+from batchsim.runner.journal.store import Journal
+from batchsim.runner.notices import Notices
+from batchsim.runner.planning.plan import Plan
+from batchsim.runner.progress.messages import News, describe, describe_search
+from batchsim.runner.progress.report import Progress, progress
+from batchsim.runner.schedule.actions import Action, Done, Download, Stop, Upload, Wait
+from batchsim.runner.schedule.agenda import Agenda
+from batchsim.runner.schedule.budget import check_reservation
+from batchsim.runner.schedule.decide import decide
+
+_GLANCE = 0.2
+"""Real seconds for which the loop waits for a worker before it decides anew."""
+
+_SILENCE = 60.0
+"""Seconds of looking for a batch after which that is told."""
+
+_QUIET = (
+    Looked
+    | Noticed
+    | Reconciled
+    | Surveyed
+    | Audited
+    | Placed
+    | Elected
+    | AnswerIntended
+    | AnswerSettled
+)
+"""Entries that are no news to people."""
+
+
+class Loop:
+    """Decide, perform, record."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        work: Workplace,
+        agenda: Agenda,
+        observe: Callable[[Progress], None] | None,
+        notices: Notices | None = None,
+    ) -> None:
+        self._journal = journal
+        self._work = work
+        self._state = work.state
+        self._clock = work.backend.clock
+        self._agenda = agenda
+        self._observe = observe
+        self._notices = notices
+        self._news = News("going on with the job" if work.state.started else "")
+        self._searched = 0.0
+
+    def begin(self, plan: Plan, metadata: Mapping[str, str]) -> None:
+        """Record how the job begins: all of it or nothing."""
+        run, backend = new_run(), self._work.backend
+        started = Started(
+            run=run,
+            job=job_of(run, backend.service, backend.account, plan.shards),
+            service=backend.service,
+            account=backend.account,
+            lines=plan.lines,
+            bytes=plan.bytes,
+            metadata=metadata,
+        )
+        if plan.skipped:
+            plan.skipped.write(self._work.directory)
+        skipped = [plan.skipped.entry()] if plan.skipped else []
+        self._record(started, *skipped, *plan.shards)
+
+    def move(self, moved: AccountChanged) -> None:
+        """Record that the job goes on with another key."""
+        self._record(moved)
+
+    def run(self) -> None:
+        """Go on until the results are written. Raises JobIncomplete when that cannot be now."""
+        self._take_over()
+        with Crew(self._work) as crew:
+            while True:
+                self._note_cancel_request()
+                self._note_notices()
+                actions = decide(self._agenda, self._clock.now())
+                free = [action for action in actions if not crew.has(action)]
+                if crew.is_busy and (not free or isinstance(free[0], Done | Stop | Wait)):
+                    crew.take(self._record, _GLANCE)
+                    continue
+                for action in free:
+                    if isinstance(action, Done):
+                        return self._restore_results()
+                    self._do(action, crew)
+
+    def _do(self, action: Action, crew: Crew) -> None:
+        """Do one thing that is due, or have it done."""
+        match action:
+            case Stop():
+                raise _incomplete(action, self._state)
+            case Wait():
+                self._clock.sleep(max(0.0, action.until - self._clock.now()))
+            case Upload() | Download() if crew.wants(action):
+                if not crew.start(action):
+                    crew.take(self._record, _GLANCE)
+                    return
+                is_begun = isinstance(action, Download)
+                while crew.has(action) and not is_begun:  # until the intent is written
+                    crew.take(self._record, _GLANCE)
+                    is_begun = self._state.shards[action.shard].stage is not Stage.WAITING
+            case _:
+                for entries in perform(self._work, action):
+                    self._record(*entries)
+                while crew.is_busy and crew.take(self._record, 0):
+                    pass
+
+    def _note_cancel_request(self) -> None:
+        """Another process may have left the wish that the job be cancelled."""
+        request = self._work.directory.cancel_request
+        if not request.exists():
+            return
+        if self._state.cancelled_at is None and self._state.finished is None:
+            self._record(CancelRequested())
+        request.unlink(missing_ok=True)
+
+    def _note_notices(self) -> None:
+        noticed = self._notices.take() if self._notices is not None else ()
+        for batch in noticed:
+            number = self._state.known.get(batch)
+            shard = self._state.shards.get(number or 0)
+            if shard and shard.stage is Stage.LIVE and shard.batch and shard.batch.id == batch:
+                self._record(Noticed(shard=shard.plan.shard))
+
+    def _take_over(self) -> None:
+        """A request that another process had under way may have been sent, and has no answer.
+
+        Where that process worked in another place, this journal is a copy.
+        """
+        state, policy = self._state, self._work.policy
+        for entry in list(take_place(state, policy, self._work.directory.place)):
+            self._record(entry)
+        reason = "the process ended before an answer came"
+        for number, shard in self._state.shards.items():
+            if shard.stage is Stage.CREATING:
+                self._record(CreateUnknown(shard=number, reason=reason))
+
+    def _record(self, *entries: Entry) -> None:
+        now = self._clock.now()
+        durable = [entry for entry in entries if entry.durable]
+        if durable:
+            self._journal.append(now, *durable, check=self._reservation(durable))
+        for entry in entries:
+            self._state.apply(now, entry)
+            self._agenda.note(entry)
+        told = next((entry for entry in entries if not isinstance(entry, _QUIET)), None)
+        if told is not None:
+            self._news = describe(told, self._state)
+        for entry in entries if told is None else ():
+            if isinstance(entry, Looked):
+                self._tell_search(entry.shard, now)
+        if self._observe is not None:
+            self._observe(progress(self._state, now, self._news))
+
+    def _tell_search(self, number: int, now: float) -> None:
+        """Say once a minute that a batch is looked for: minutes of silence look like a hang."""
+        shard = self._state.shards[number]
+        if shard.stage is Stage.UNKNOWN and now - max(self._searched, shard.since) >= _SILENCE:
+            self._searched = now
+            self._news = describe_search(shard, self._work.policy, now)
+
+    def _reservation(self, entries: list[Entry]) -> Callable[[], None] | None:
+        """What must hold for the entries to be written: what costs is asked for only under the cap."""
+        for entry in entries:
+            if isinstance(entry, CreateIntended | AnswerIntended):
+                held = self._agenda.held()
+                return partial(check_reservation, held, self._work.policy, entry.reserved)
+        return None
+
+    def _restore_results(self) -> None:
+        """Write the results of a finished job again if they are gone or cut short."""
+        finished, path = self._state.finished, self._work.results
+        if finished and not (path.is_file() and path.stat().st_size == finished.bytes):
+            verify_downloads.mend(self._work)
+            finish_shard.write_results(self._work)
+
+
+def _incomplete(stop: Stop, state: State) -> JobIncomplete:
+    unfinished = sum(shard.tally is None for shard in state.shards.values())
+    text = "; ".join(dict.fromkeys(stop.reasons)) or "there is no room for any shard"
+    hint = "the same command looks again and goes on from here"
+    if stop.is_short:
+        hint = "raise --max-cost (max_cost in Python); the same command then goes on from here"
+    is_unknown = any(shard.stage is Stage.UNKNOWN for shard in state.shards.values())
+    if state.stood_back or (is_unknown and not state.may_create):
+        hint += (
+            "; if no other runner is at work on this job, as when its directory was moved or "
+            "restored, add --alone (alone in Python)"
+        )
+    elif is_unknown:
+        then = "creates again" if state.cancelled_at is None else "ends the job"
+        hint += f"; --on-unknown fence deletes the input file, which a late request then lacks, and {then}"
+    shards, verb = counted(len(state.shards), "shard"), "is" if unfinished == 1 else "are"
+    return JobIncomplete(f"{unfinished} of {shards} {verb} not finished. {text}", hint=hint)

@@ -1,0 +1,111 @@
+"""Uploads and downloads side by side, while one thread alone owns the journal and the state.
+
+Theory of operation. A worker performs one action. Each step that the action tells is a message to
+the loop, and the worker goes on once the loop has written it: so intents come before requests as
+ever, and nothing but the loop writes. Creates are not given to workers, so that there is always one
+at most under way. Where the clock is virtual its time passes only when somebody sleeps on it, which
+only one thread can; then there are no workers, and every run is the same.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from typing import NamedTuple, Protocol, Self
+
+from batchsim.clock import SystemClock, VirtualClock
+from batchsim.runner.effects.context import Workplace
+from batchsim.runner.engine.perform import perform
+from batchsim.runner.journal.job_entries import Entry
+from batchsim.runner.schedule.actions import Action, Download, ShardAction, Upload
+
+ENDS_WITHIN = 2.0
+"""Seconds that the workers are given, all together, to end when the loop ends."""
+
+
+class _Record(Protocol):
+    def __call__(self, *entries: Entry) -> None: ...
+
+
+class _Message(NamedTuple):
+    shard: int
+    entries: tuple[Entry, ...]
+    written: threading.Event | None
+    """None in a worker's last message."""
+    error: BaseException | None = None
+
+
+class Crew:
+    """The workers of one loop; a context manager that sends them home."""
+
+    def __init__(self, work: Workplace) -> None:
+        self._work = work
+        is_alone = isinstance(work.backend.clock, VirtualClock) or work.policy.parallel < 2
+        self._size = 0 if is_alone else work.policy.parallel
+        self._busy: dict[int, threading.Thread] = {}
+        self._messages: queue.SimpleQueue[_Message] = queue.SimpleQueue()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._work.stopping.set()
+        clock = SystemClock()  # the threads are real, whatever time the backend lives by
+        until = clock.steady() + ENDS_WITHIN
+        for thread in self._busy.values():
+            thread.join(max(0.0, until - clock.steady()))
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether any worker is at work."""
+        return bool(self._busy)
+
+    def has(self, action: Action) -> bool:
+        """Whether a worker is at work on the action's shard."""
+        return isinstance(action, ShardAction) and action.shard in self._busy
+
+    def wants(self, action: Action) -> bool:
+        """Whether the action is one for workers."""
+        return bool(self._size) and isinstance(action, Upload | Download)
+
+    def start(self, action: ShardAction) -> bool:
+        """Give the action to a worker, if one is free."""
+        if len(self._busy) >= self._size:
+            return False
+        thread = threading.Thread(
+            target=self._perform, args=(action,), name=f"shard {action.shard}", daemon=True
+        )
+        self._busy[action.shard] = thread
+        thread.start()
+        return True
+
+    def take(self, record: _Record, timeout: float) -> bool:
+        """Have `record` write the next step of any worker; whether one came within `timeout`.
+
+        Raises what ended a worker.
+        """
+        try:
+            message = self._messages.get(timeout=timeout)
+        except queue.Empty:
+            return False
+        if message.written is None:
+            del self._busy[message.shard]
+            if message.error is not None:
+                raise message.error
+        else:
+            record(*message.entries)
+            message.written.set()
+        return True
+
+    def _perform(self, action: ShardAction) -> None:
+        error = None
+        try:
+            for entries in perform(self._work, action):
+                written = threading.Event()
+                self._messages.put(_Message(action.shard, entries, written))
+                while not written.wait(0.1):
+                    if self._work.stopping.is_set():
+                        return
+        except BaseException as caught:  # noqa: BLE001 - it is raised again where the loop runs
+            error = caught
+        self._messages.put(_Message(action.shard, (), None, error))

@@ -1,0 +1,107 @@
+"""What a job calls itself remotely: names of input files, metadata of batches, ids of requests.
+
+Everything that a job makes at a service can be told from everything else there, and led back to
+its shard, by these names alone; a job that lost its journal is found again by them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from collections.abc import Iterable, Mapping
+
+from batchsim.domain.batches import Batch
+from batchsim.runner.journal.job_entries import Started
+from batchsim.runner.journal.shard_entries import Planned
+
+NAMING = "1"
+"""The version of these names; it is `bs_v` in the metadata."""
+
+OUR_METADATA = ("bs_v", "bs_run", "bs_job", "bs_shard", "bs_round", "bs_try")
+"""The metadata keys that name a batch as ours; a user has what is left of the pairs."""
+
+_SHARD = re.compile(r"([1-9]\d{0,8})/\d+")
+_FILE = re.compile(
+    r"bs-(?P<job>[0-9a-f]{12})-r\d+-s\d+-t\d+-(?P<content>[0-9a-f]{16})-(?P<place>[0-9a-f]{8})\.jsonl"
+)
+
+
+def new_run() -> str:
+    """The name of a run that was never used before: 128 random bits in hex."""
+    return secrets.token_hex(16)
+
+
+def job_of(run: str, service: str, account: str, plans: Iterable[Planned]) -> str:
+    """The hash of the run, of where it runs and of what it sends."""
+    digest = hashlib.sha256()
+    for text in (run, service, account):
+        digest.update(f"{text}\n".encode())
+    for plan in plans:
+        digest.update(f"{plan.endpoint}\n{plan.fingerprint}\n".encode())
+    return digest.hexdigest()
+
+
+def filename_of(started: Started, plan: Planned, attempt: int, place: str) -> str:
+    """The name of an input file, never used before; attempts count from 1, names from 0.
+
+    `place` is where the runner works (JobDirectory.place).
+    """
+    job, content = _job(started)[:12], plan.fingerprint[:16]
+    return f"bs-{job}-r{plan.round}-s{plan.shard:04}-t{attempt - 1}-{content}-{place}.jsonl"
+
+
+def place_of(filename: str, started: Started) -> str | None:
+    """Where the runner works that uploaded the file; None when it is not of this job."""
+    found = _FILE.fullmatch(filename)
+    return found["place"] if found and found["job"] == _job(started)[:12] else None
+
+
+def holds(filename: str, plan: Planned) -> bool:
+    """Whether the name says that the file holds what was planned."""
+    found = _FILE.fullmatch(filename)
+    return found is not None and plan.fingerprint.startswith(found["content"])
+
+
+def upload_id_of(started: Started, plan: Planned, attempt: int) -> str:
+    """The name of the one request that sends an input file."""
+    return f"bs-{_job(started)[:12]}-r{plan.round}-s{plan.shard:04}-t{attempt - 1}-file"
+
+
+def request_id_of(started: Started, plan: Planned, attempt: int, sent: int) -> str:
+    """The name of one request for a batch; `sent` counts those for the shard from 1."""
+    return f"bs-{_job(started)[:12]}-r{plan.round}-s{plan.shard:04}-t{attempt - 1}-n{sent}"
+
+
+def metadata_of(started: Started, plan: Planned, attempt: int, shards: int) -> dict[str, str]:
+    """The metadata of a shard's batch: the user's own, and the keys that name it as ours."""
+    ours = (
+        NAMING,
+        started.run,
+        _job(started),
+        f"{plan.shard}/{shards}",
+        str(plan.round),
+        str(attempt - 1),
+    )
+    return {**started.metadata, **dict(zip(OUR_METADATA, ours, strict=True))}
+
+
+def is_of_run(batch: Batch, started: Started) -> bool:
+    """Whether the metadata of a batch say that this job made it."""
+    return (batch.metadata or {}).get("bs_run") == started.run
+
+
+def shard_of(metadata: Mapping[str, str] | None) -> int | None:
+    """The number of the shard that metadata of ours name; None when they name none."""
+    found = _SHARD.fullmatch(str((metadata or {}).get("bs_shard", "")))
+    return int(found[1]) if found else None
+
+
+def attempt_of(metadata: Mapping[str, str] | None) -> int:
+    """The attempt, from 1, that metadata of ours name; 0 when they name none."""
+    tries = str((metadata or {}).get("bs_try", ""))
+    return int(tries) + 1 if tries.isdecimal() and len(tries) < 9 else 0
+
+
+def _job(started: Started) -> str:
+    return started.job or started.run

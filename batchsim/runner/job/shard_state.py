@@ -1,0 +1,265 @@
+"""The state of one shard: the fold of its entries, and nothing else.
+
+`ShardState.after` is the only place where it changes; see batchsim.runner.job.state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from batchsim.domain.batches import Batch
+from batchsim.errors import JournalError
+from batchsim.runner.job.remote_names import attempt_of
+from batchsim.runner.journal.anomalies import Difference
+from batchsim.runner.journal.job_entries import Delayed, ShardEntry, Tally
+from batchsim.runner.journal.shard_entries import (
+    AnswerIntended,
+    AnswerSettled,
+    BatchGivenUp,
+    Blocked,
+    CancelAsked,
+    Collected,
+    CreateAbandoned,
+    Created,
+    CreateFenced,
+    CreateIntended,
+    CreateLeft,
+    CreateRefused,
+    CreateSettled,
+    CreateUnknown,
+    DownloadDropped,
+    Downloaded,
+    FileGone,
+    Looked,
+    Noticed,
+    Observed,
+    Planned,
+    Postponed,
+    RemoteDeleted,
+    Settled,
+    Source,
+    TwinSeen,
+    UploadDropped,
+    Uploaded,
+    UploadIntended,
+    Weighed,
+)
+
+
+class Stage(StrEnum):
+    """How far a shard is."""
+
+    WAITING = "waiting"
+    """Nothing of the present attempt exists remotely that matters."""
+    UPLOADING = "uploading"
+    """An upload was intended; what came of it is not recorded."""
+    UPLOADED = "uploaded"
+    CREATING = "creating"
+    """A create was intended and its request is under way."""
+    UNKNOWN = "unknown"
+    """A create was sent, or may have been, and its outcome is not known: a batch may exist."""
+    LIVE = "live"
+    """The batch exists and has not ended."""
+    ENDED = "ended"
+    COLLECTED = "collected"
+
+
+@dataclass(frozen=True, slots=True)
+class Setback:
+    """Requests that failed in a row: how many, since when, the last of them, and when to go on."""
+
+    count: int
+    since: float
+    last: float
+    until: float
+    reason: str
+
+
+def set_back(before: Setback | None, at: float, entry: Postponed | Delayed) -> Setback:
+    """The setback after one more failure."""
+    return Setback(
+        count=before.count + 1 if before else 1,
+        since=before.since if before else at,
+        last=at,
+        until=entry.until,
+        reason=entry.reason,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ShardState:
+    """Everything that is known of one shard."""
+
+    plan: Planned
+    stage: Stage = Stage.WAITING
+    since: float = 0.0
+    """When the stage was entered; for UNKNOWN, when a request was last known to be under way."""
+    attempt: int = 0
+    """How many uploads were intended so far."""
+    filename: str | None = None
+    file_id: str | None = None
+    file_created: int = 0
+    """The service's time of the file; 0 when it is not known."""
+    sent: int = 0
+    """How many creates were intended so far."""
+    was_refused: bool = False
+    """A create with this file was refused before."""
+    is_fenced: bool = False
+    """While the outcome of a create is not known: its input file is deleted."""
+    has_settled: bool = False
+    """While the outcome of a create is not known: it was looked for long enough."""
+    is_left: bool = False
+    """A batch of its lines may exist that was not found, and they are not asked for again."""
+    weight: Weighed | None = None
+    reserved: Decimal | None = None
+    """What the present batch may cost at most, in US dollars; None when that is not known."""
+    at_risk: Decimal = Decimal(0)
+    """What batches of unknown outcome may cost that were given up."""
+    settled: Decimal = Decimal(0)
+    is_settled: bool = False
+    asked: Mapping[int, Decimal | None] = field(default_factory=dict)
+    """The positions of lines that were asked for without a batch, and what each may still cost, in
+    US dollars; None once that is settled."""
+    batch: Batch | None = None
+    twins: tuple[Batch, ...] = ()
+    """Other batches of the shard, as last seen; only one of all is wanted."""
+    given_up: int = 0
+    """How many batches failed in passing."""
+    cancel_asked: bool = False
+    """Whether the service was asked to cancel the batch."""
+    files: tuple[Downloaded | FileGone, ...] = ()
+    uploads: tuple[str, ...] = ()
+    """The ids of all files that were uploaded for the shard."""
+    deleted: tuple[str, ...] = ()
+    """The ids of those files of the shard that are no longer at the service."""
+    tally: Tally | None = None
+    differences: tuple[Difference, ...] = ()
+    looked: float | None = None
+    """When this process last looked at the batch, or for it."""
+    is_noticed: bool = False
+    """Whether word came since then that something happened to the batch."""
+    setback: Setback | None = None
+    blocked: str | None = None
+
+    def file(self, source: Source) -> Downloaded | FileGone | None:
+        """What became of that result file, if anything did yet."""
+        return next((each for each in self.files if each.source is source), None)
+
+    def after(self, at: float, entry: ShardEntry) -> ShardState:  # noqa: C901 - one case per kind of entry
+        """The shard once `entry` has happened `at` that time (unix seconds)."""
+        match entry:
+            case UploadIntended():
+                return self._enter(
+                    Stage.UPLOADING, at, attempt=entry.attempt, filename=entry.filename
+                )
+            case Uploaded():
+                return self._enter(
+                    Stage.UPLOADED,
+                    at,
+                    uploads=(*self.uploads, entry.file_id),
+                    file_id=entry.file_id,
+                    file_created=entry.created_at,
+                    setback=None,
+                )
+            case UploadDropped():
+                return self._start_over(at)
+            case CreateAbandoned() | CreateLeft():
+                risk = self.at_risk + (self.reserved or Decimal(0))
+                is_left = isinstance(entry, CreateLeft)
+                return replace(self._start_over(at), at_risk=risk, is_left=is_left)
+            case BatchGivenUp():
+                return replace(self._start_over(at), given_up=self.given_up + 1)
+            case Weighed():
+                return replace(self, weight=entry)
+            case Settled():
+                return replace(self, settled=entry.usd, is_settled=True)
+            case AnswerIntended():
+                risk = self.at_risk + (self.asked.get(entry.position) or Decimal(0))
+                asked = {**self.asked, entry.position: entry.reserved or Decimal(0)}
+                return replace(self, at_risk=risk, asked=asked)
+            case AnswerSettled():
+                asked = {**self.asked, entry.position: None}
+                if entry.again:
+                    del asked[entry.position]
+                return replace(self, settled=self.settled + entry.usd, asked=asked)
+            case CreateIntended():
+                return self._enter(Stage.CREATING, at, sent=self.sent + 1, reserved=entry.reserved)
+            case CreateUnknown():
+                return self._enter(Stage.UNKNOWN, at, is_fenced=False, has_settled=False)
+            case CreateFenced():
+                return replace(self, since=at, is_fenced=True, has_settled=False, setback=None)
+            case CreateSettled():
+                return replace(self, looked=at, has_settled=True, setback=None)
+            case CreateRefused():
+                return self._enter(Stage.UPLOADED, at, was_refused=True)
+            case Created():
+                stage = Stage.ENDED if entry.batch.status.is_terminal else Stage.LIVE
+                attempt = max(self.attempt, attempt_of(entry.batch.metadata))
+                return self._enter(
+                    stage, at, batch=entry.batch, attempt=attempt, looked=at, setback=None
+                )
+            case TwinSeen():
+                others = tuple(twin for twin in self.twins if twin.id != entry.batch.id)
+                return replace(self, twins=(*others, entry.batch))
+            case Observed():
+                return self._observe(at, entry.batch)
+            case CancelAsked():
+                return replace(self._observe(at, entry.batch), cancel_asked=True)
+            case Downloaded() | FileGone():
+                kept = tuple(each for each in self.files if each.source is not entry.source)
+                return replace(self, files=(*kept, entry), setback=None)
+            case RemoteDeleted():
+                return replace(self, deleted=(*self.deleted, entry.file_id), setback=None)
+            case DownloadDropped():
+                kept = tuple(each for each in self.files if each.source is not entry.source)
+                return replace(self, files=kept)
+            case Collected():
+                return self._enter(
+                    Stage.COLLECTED, at, tally=entry.tally, differences=entry.differences
+                )
+            case Looked():
+                seen = entry.batch or self.batch
+                return replace(self, looked=at, is_noticed=False, batch=seen, setback=None)
+            case Noticed():
+                return replace(self, is_noticed=True)
+            case Postponed():
+                return replace(self, setback=set_back(self.setback, at, entry))
+            case Blocked():
+                return replace(self, blocked=entry.reason)
+        raise JournalError(f"the journal holds an entry that is not known: {entry!r}")
+
+    def _enter(self, stage: Stage, at: float, **changes: Any) -> ShardState:
+        return replace(self, stage=stage, since=at, **{"looked": None, **changes})
+
+    def _start_over(self, at: float) -> ShardState:
+        return self._enter(
+            Stage.WAITING,
+            at,
+            filename=None,
+            file_id=None,
+            file_created=0,
+            was_refused=False,
+            reserved=None,
+            batch=None,
+            cancel_asked=False,
+        )
+
+    def _observe(self, at: float, batch: Batch) -> ShardState:
+        if self.stage is Stage.ENDED:
+            later = batch if batch.status.is_terminal else self.batch
+            return replace(self, batch=later, looked=at, is_noticed=False, setback=None)
+        stage = Stage.ENDED if batch.status.is_terminal else Stage.LIVE
+        since = at if stage is Stage.ENDED else self.since
+        return replace(
+            self,
+            stage=stage,
+            since=since,
+            batch=batch,
+            looked=at,
+            is_noticed=False,
+            setback=None,
+        )

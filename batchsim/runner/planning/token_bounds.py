@@ -1,0 +1,113 @@
+"""What a shard asks for, read from its lines, and its division when that is too much at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+from batchsim.domain.limits import Limits
+from batchsim.domain.lines import RequestLine, RequestLines
+from batchsim.domain.models import alias
+from batchsim.jsonl import Line, open_input, read_lines
+from batchsim.pricing.bounds import most_output_tokens, most_prompt_tokens
+from batchsim.pricing.tokens import estimate_prompt_tokens
+from batchsim.runner.journal.shard_entries import Planned, Weighed, runs
+from batchsim.runner.planning.shard_content import changed_input
+from batchsim.runner.planning.sharding import Builder
+
+_UNSEEN = frozenset({"previous_response_id", "conversation"})
+_SEARCHING = ("-search", "deep-research")
+"""In the names of models that read pages which the request does not hold."""
+_OWN_TOOLS = frozenset({"function", "custom"})
+_ATTACHMENTS = (b'"image_url"', b'"file_id"', b'"file_data"', b'"input_audio"', b'"input_image"')
+
+
+class Bounds(NamedTuple):
+    """The most tokens that a line can be billed for; None where nothing bounds them."""
+
+    prompt: int | None
+    output: int | None
+
+
+def bounds(content: bytes, request: RequestLine) -> Bounds:
+    """The bounds of a line: `content` are its bytes."""
+    is_unseen = _is_unseen(content, request.body)
+    prompt = None if is_unseen else most_prompt_tokens(request, len(content))
+    return Bounds(prompt, most_output_tokens(request))
+
+
+def weigh(source: Path, plan: Planned) -> Weighed:
+    """Estimate and bound the tokens of a shard. Raises JournalError when the input has changed."""
+    tokens = 0
+    most = Bounds(0, 0)
+    for line, request in _requests(source, plan):
+        tokens += estimate_prompt_tokens(request)
+        most = Bounds(*map(_sum, most, bounds(line.content, request)))
+    return Weighed(
+        shard=plan.shard, tokens=tokens, most_prompt=most.prompt, most_output=most.output
+    )
+
+
+def _sum(one: int | None, other: int | None) -> int | None:
+    return None if one is None or other is None else one + other
+
+
+def divide(
+    source: Path, plan: Planned, limits: Limits, tokens: int, *, after: int
+) -> tuple[Planned, ...]:
+    """The shard's lines in shards of at most so many tokens, numbered from `after` + 1.
+
+    A line that alone has more gets a shard of its own.
+    """
+    bounded = replace(limits, enqueued_tokens={alias(plan.model or ""): tokens})
+    builder = Builder(bounded, shards=after, round=plan.round)
+    for line, request in _requests(source, plan):
+        builder.add(RequestLines.of(line, request))
+    return builder.shards()
+
+
+def _requests(source: Path, plan: Planned) -> Iterator[tuple[Line, RequestLine]]:
+    """The shard's lines as they lie in the input, numbered by their place in it."""
+    with open_input(source) as stream:
+        for run in runs(plan.ranges):
+            stream.seek(run.begin)
+            for line in read_lines(stream):
+                if line.number > run.lines:
+                    break
+                placed = Line(run.first + line.number, run.begin + line.offset, line.content)
+                yield placed, read_request(placed, source)
+
+
+def read_request(line: Line, source: Path) -> RequestLine:
+    """The request on a line. Raises JournalError when `source` has none there any more."""
+    try:
+        value = orjson.loads(line.content)
+        body = value["body"]
+        return RequestLine(line.number, value["custom_id"], value["url"], body.get("model"), body)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise changed_input(source, f"line {line.number:,} holds no request") from None
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _is_own(tool: Any) -> bool:
+    """Whether the user runs the tool; what a service's own tools find is billed as prompt."""
+    return isinstance(tool, dict) and tool.get("type", "function") in _OWN_TOOLS
+
+
+def _is_unseen(content: bytes, body: Mapping[str, Any]) -> bool:
+    """Whether the prompt has parts that are not in the line; in doubt it has."""
+    return (
+        any(body.get(name) is not None for name in _UNSEEN)
+        or isinstance(body.get("prompt"), dict)
+        or body.get("web_search_options") is not None
+        or any(name in str(body.get("model")) for name in _SEARCHING)
+        or any(not _is_own(tool) for tool in _listed(body.get("tools")))
+        or any(name in content for name in _ATTACHMENTS)
+    )

@@ -1,0 +1,134 @@
+"""The results of one shard from front to back, read in stretches wherever they lie.
+
+Theory of operation. Results may lie in any order, and each one takes a read of its own when they
+are scattered; that is most of what restoring the order costs. A service often writes them nearly
+in the order of the input, though: then a stretch of them lies close together, and is one read.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from io import FileIO
+from itertools import accumulate, islice
+from operator import add
+from typing import NamedTuple
+
+from batchsim.errors import JournalError
+from batchsim.jsonl import BLOCK, expect_scattered_reads, read_all_at, read_at
+from batchsim.runner.job.directory import JobDirectory
+from batchsim.runner.journal.shard_entries import Planned, Source
+from batchsim.runner.results.custom_id_spool import CustomIdSpool
+from batchsim.runner.results.shard_index import Index, read_index
+
+_LINES = 512
+"""How many lines are a stretch at most; fewer when their results are longer than a BLOCK."""
+
+_SPARSE = 4
+"""A stretch is read at once when what lies between its results makes it at most so many times longer."""
+
+
+class Taken(NamedTuple):
+    """Where a shard has the results of neighbouring lines.
+
+    `custom_ids` are those of the lines; none where this process has not put them aside.
+    """
+
+    shard: int
+    places: Index
+    custom_ids: Sequence[str] = ()
+
+
+class Shelf:
+    """The places of one shard, from front to back. Files are open while lines are taken from it.
+
+    `put_aside` are the custom_ids that planning has put aside, of this shard or of others only.
+    """
+
+    def __init__(
+        self, plan: Planned, directory: JobDirectory, put_aside: CustomIdSpool | None = None
+    ) -> None:
+        self.number = plan.shard
+        self._directory = directory
+        self._put_aside = put_aside
+        self._lines = plan.lines
+        self._next = 0
+        self._index: Index | None = None
+        self._custom_ids: Iterator[str] = iter(())
+        self._streams: dict[Source, FileIO] = {}
+
+    def take(self, most: int) -> Taken:
+        """The places of the next lines: at most so many, and no more than a stretch."""
+        try:
+            if self._index is None:
+                self._index = read_index(self._directory, self.number)
+                if self._put_aside is not None and self._put_aside.holds(self.number):
+                    self._custom_ids = self._put_aside.of_shard(self.number)
+            index = self._index.part(self._next, self._next + min(most, _LINES))
+            if not index or 0 in index.packed:
+                raise ValueError("a line has no place")
+        except (OSError, ValueError) as error:
+            raise self._lacking(error) from error
+        if len(index) > 1:
+            ends = list(accumulate(index.lengths()))
+            if ends[-1] > BLOCK:
+                index = index.part(0, max(1, bisect_right(ends, BLOCK)))
+        self._next += len(index)
+        return Taken(self.number, index, list(islice(self._custom_ids, len(index))))
+
+    def read(self, index: Index) -> list[bytes]:
+        """The results there."""
+        lengths = index.lengths()
+        contents: list[bytes] = []
+        try:
+            streams = {source: self._stream(source) for source in index.sources()}
+            if len(streams) == 1:
+                (stream,) = streams.values()
+                contents = _read(stream, index.offsets, lengths)
+            else:
+                for position in range(len(index)):
+                    place = index.at(position)
+                    contents.append(read_at(streams[place.source], place.offset, place.length))
+        except OSError as error:
+            raise self._lacking(error) from error
+        if list(map(len, contents)) != lengths:
+            raise self._lacking("a result file ends early")
+        return contents
+
+    def _stream(self, source: Source) -> FileIO:
+        stream = self._streams.get(source)
+        if stream is None:
+            path = self._directory.file(self.number, source)
+            stream = self._streams[source] = path.open("rb", buffering=0)
+            expect_scattered_reads(stream)
+        return stream
+
+    def close_at_end(self) -> None:
+        """Close the files and forget the places once the last line was taken."""
+        if self._next == self._lines:
+            self.close()
+
+    def close(self) -> None:
+        """Close the files and forget the places."""
+        for stream in self._streams.values():
+            stream.close()
+        self._streams.clear()
+        self._index = None
+        self._custom_ids = iter(())
+
+    def _lacking(self, reason: object) -> JournalError:
+        return JournalError(
+            f"the job directory lacks results of shard {self.number}: {reason}",
+            hint="the command that began the job mends what it can; else restore the files below "
+            "'shards' in the job directory",
+        )
+
+
+def _read(stream: FileIO, offsets: Sequence[int], lengths: Sequence[int]) -> list[bytes]:
+    begin = min(offsets)
+    size = max(map(add, offsets, lengths)) - begin
+    if size > _SPARSE * sum(lengths):
+        return read_all_at(stream, offsets, lengths)
+    block = read_at(stream, begin, size)
+    starts = [offset - begin for offset in offsets]
+    return [block[at : at + length] for at, length in zip(starts, lengths, strict=True)]

@@ -1,0 +1,209 @@
+"""The cap on what a job may cost: what is reserved, what is settled, and what is still free.
+
+Theory of operation. Before a batch is asked for, the most that it can cost is reserved, in the same
+transaction as the intent; once its results are here, the reservation gives way to what its usage
+costs. Without a cap nothing of this is noted: the list of prices takes longer to load than a small
+job runs. Should the job get a cap later, the usage of its batches still tells what they cost. What is reserved and what is settled never exceed the cap together. The most that a batch can
+cost: its prompts as pricing.bounds has them, counted or every byte a token, and every answer as
+long as its request allows. What nothing bounds, and a model whose price is not known, cannot be reserved
+for; then nothing is uploaded at all. A batch that failed costs nothing; one that may exist keeps its
+reservation, even if it was given up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from http import HTTPStatus
+
+from batchsim.domain.batches import Batch, Usage
+from batchsim.domain.lifecycle import Status
+from batchsim.domain.lines import ResultLine
+from batchsim.domain.usage import usage_of
+from batchsim.errors import JobIncomplete
+from batchsim.pricing.prices import cost
+from batchsim.runner.job.shard_state import ShardState, Stage
+from batchsim.runner.job.state import State
+from batchsim.runner.journal.job_entries import Tally
+from batchsim.runner.journal.shard_entries import Origin, Planned, Weighed
+from batchsim.runner.planning.token_bounds import Bounds
+from batchsim.runner.policy import Policy
+
+_BATCH_EXISTS = frozenset({Stage.CREATING, Stage.UNKNOWN, Stage.LIVE, Stage.ENDED, Stage.COLLECTED})
+_FREE = "/v1/moderations"
+"""The endpoint that costs nothing (API reference)."""
+
+_TOO_LONG = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.GATEWAY_TIMEOUT)
+
+CENT = Decimal("0.01")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """US dollars: spent for good, and reserved for what is not settled."""
+
+    settled: Decimal = Decimal(0)
+    reserved: Decimal = Decimal(0)
+
+    def __add__(self, other: Account) -> Account:
+        return Account(self.settled + other.settled, self.reserved + other.reserved)
+
+    def __sub__(self, other: Account) -> Account:
+        return Account(self.settled - other.settled, self.reserved - other.reserved)
+
+    def left(self, cap: Decimal) -> Decimal:
+        """What may still be reserved under `cap`."""
+        return cap - self.settled - self.reserved
+
+
+def account(state: State) -> Account:
+    """What the job has spent and reserved so far."""
+    return sum((account_of(shard) for shard in state.shards.values()), start=Account())
+
+
+def account_of(shard: ShardState) -> Account:
+    """What one shard has spent and reserved so far."""
+    late = _paid_without_cap(shard)
+    settled = shard.settled + (late or Decimal(0))
+    reserved = shard.at_risk + (_held(shard) if late is None else Decimal(0))
+    for twin in shard.twins:
+        known = _usage_cost(shard.plan, twin.usage) if twin.status.is_terminal else None
+        if known is not None and (twin.usage.total_tokens or _is_void(twin)):
+            settled += known
+        else:
+            reserved += most(shard) or Decimal(0)
+    return Account(settled, reserved)
+
+
+def most(shard: ShardState) -> Decimal | None:
+    """The most that a batch of the shard can cost; None when that is not known."""
+    weight = shard.weight
+    if shard.plan.endpoint == _FREE:
+        return Decimal(0)
+    if weight is None or weight.most_prompt is None or weight.most_output is None:
+        return None
+    usage = Usage(input_tokens=weight.most_prompt, output_tokens=weight.most_output)
+    return _usage_cost(shard.plan, usage)
+
+
+def most_alone(plan: Planned, bounds: Bounds) -> Decimal | None:
+    """The most that a line of the shard can cost without a batch; None when that is not known."""
+    if plan.endpoint == _FREE:
+        return Decimal(0)
+    if bounds.prompt is None or bounds.output is None:
+        return None
+    usage = Usage(input_tokens=bounds.prompt, output_tokens=bounds.output)
+    return _usage_cost(plan, usage)
+
+
+def paid_alone(plan: Planned, answer: ResultLine) -> Decimal | None:
+    """What an answer without a batch cost, by its own usage; None when that is not known.
+
+    A refusal costs nothing, but a request that took too long may have been billed.
+    """
+    if answer.response is None:
+        return None
+    usage = usage_of(answer.response.body)
+    is_told = bool(usage.total_tokens) or plan.endpoint == _FREE
+    if not is_told and (answer.is_ok or answer.response.status_code in _TOO_LONG):
+        return None
+    return _usage_cost(plan, usage) if is_told else Decimal(0)
+
+
+def paid(plan: Planned, batch: Batch | None, tally: Tally) -> Decimal | None:
+    """What a batch cost, by its own usage or that of its results, whichever is more.
+
+    None when its price is not known, or when lines ran well and no usage is told.
+    """
+    told = [tally.usage] + ([batch.usage] if batch else [])
+    if tally.ok and not any(usage.total_tokens for usage in told) and plan.endpoint != _FREE:
+        return None
+    costs = [_usage_cost(plan, usage) for usage in told]
+    return None if None in costs else max(each for each in costs if each is not None)
+
+
+def check_reservation(held: Account, policy: Policy, amount: Decimal | None) -> None:
+    """Raises JobIncomplete when `amount` may not be reserved on top of what is `held`."""
+    cap = policy.max_cost
+    if cap is not None and (amount is None or amount > held.left(cap)):
+        raise JobIncomplete(
+            f"the cap of {dollars(cap)} leaves no room for another batch or request"
+        )
+
+
+def is_unbounded(shard: ShardState) -> bool:
+    """Whether the shard was weighed and nothing bounds what it may cost."""
+    return shard.weight is not None and most(shard) is None
+
+
+def refusals(state: State, policy: Policy) -> Iterator[str]:
+    """Why a job under a cap cannot be sent at all: what bounds no cost."""
+    if policy.max_cost is None:
+        return
+    told = set()
+    for shard in state.shards.values():
+        if shard.weight is None or not is_unbounded(shard):
+            continue
+        reason = _unbounded(shard.plan, shard.weight)
+        if reason not in told:
+            told.add(reason)
+            yield reason
+
+
+def shortage(shard: ShardState, left: Decimal, cap: Decimal) -> str:
+    """Why a shard is not sent under the cap."""
+    return (
+        f"it may cost up to {dollars(most(shard) or Decimal(0))}, and of the cap of {dollars(cap)} "
+        f"{dollars(max(left, Decimal(0)))} is left"
+    )
+
+
+def dollars(amount: Decimal) -> str:
+    """An amount as people write it."""
+    return f"${amount.quantize(CENT)}" if amount >= CENT or not amount else f"${amount:.6f}"
+
+
+def _held(shard: ShardState) -> Decimal:
+    if shard.plan.origin is Origin.SYNCHRONOUS:
+        return sum((each for each in shard.asked.values() if each), Decimal(0))
+    if shard.stage is Stage.COLLECTED and shard.batch is None:
+        return Decimal(0)
+    if shard.is_settled or shard.stage not in _BATCH_EXISTS:
+        return Decimal(0)
+    if shard.batch is not None and _is_void(shard.batch):
+        return Decimal(0)
+    reserved = shard.reserved
+    return (most(shard) or Decimal(0)) if reserved is None else reserved
+
+
+def _paid_without_cap(shard: ShardState) -> Decimal | None:
+    """What a batch cost that was collected while the job had no cap: nothing was settled then.
+
+    None for all other shards, and where it is not known.
+    """
+    if shard.is_settled or shard.tally is None or shard.batch is None:
+        return None
+    return paid(shard.plan, shard.batch, shard.tally)
+
+
+def _is_void(batch: Batch) -> bool:
+    ended = batch.status in (Status.FAILED, Status.CANCELLED)
+    return ended and not batch.request_counts.completed
+
+
+def _usage_cost(plan: Planned, usage: Usage) -> Decimal | None:
+    if plan.endpoint == _FREE:
+        return Decimal(0)
+    return cost(plan.model or "", usage, batch=plan.origin is not Origin.SYNCHRONOUS)
+
+
+def _unbounded(plan: Planned, weight: Weighed) -> str:
+    model = plan.model or "no model"
+    if weight.most_output is None:
+        what = f"lines for {model} set no limit to their output"
+        return f"{what}: give every body max_completion_tokens (or max_tokens, max_output_tokens)"
+    if weight.most_prompt is None:
+        what = f"lines for {model} name images, files, stored prompts or the service's own tools"
+        return f"{what}, whose tokens nothing bounds"
+    return f"the price of {model} is not known"

@@ -1,0 +1,225 @@
+"""What to do next: the job's agenda and the time -> actions. Nothing is done here.
+
+Theory of operation. Every shard has at most one next step, and the step has a moment at which it
+falls due. `decide` returns all steps that are due, or a Wait until the first that will be, or what
+ends the loop. The steps of single shards are worked out in batchsim.runner.schedule.shard_steps and filed in
+the agenda, so that deciding does not walk all shards. The cases of a shard, by its stage:
+
+ 1. WAITING    upload its lines, if there is room.
+ 2. UPLOADING  a request was sent and its outcome is not known: look for the file by its name.
+ 3. UPLOADED   create the batch, if its model's queue has room.
+ 4. UNKNOWN    a create was sent and its outcome is not known. Look for its batch, at once and
+               again and again until the list has had time to settle. Not found by then:
+               a. the shard is stuck, for a person to judge, unless the policy says otherwise;
+               b. `wait` goes on looking until a batch would have ended;
+               c. `fence`, and `wait` after its time, have deleted the input file after the first
+                  look, and looked anew for as long: abandon the create and go back to 1.
+ 5. LIVE       look at the batch, the less often the older it is.
+ 6. ENDED      a. it failed for a passing reason: give it up after a wait, and go back to 1;
+               b. its counts promise files that it does not name yet: look again for a while;
+               c. a result file is not here: download it;
+               d. everything is here: collect.
+ 7. COLLECTED  nothing. When all shards are here: send the lines again that are worth another
+               try, as shards of the next round, while rounds are left; then assemble the results.
+               A finished job is taken up again when the policy allows more rounds than before.
+
+A job that somebody asked to cancel sends nothing more: shards without a batch are collected as they
+are, batches that run are cancelled, and what they have done is collected when they have ended.
+
+A failed request moves the next step into the future (`Setback`). A shard is stuck when requests
+failed for longer than the policy is patient, or when one was refused for a reason that waiting
+does not mend. Stuck shards do not hold up the others, except that after a refused upload or create
+no other is begun: what is refused to one would be refused to all. When nothing but stuck shards is
+left, the job stops with their reasons.
+
+Uploads and creates come one at a time, so that what one teaches is known before the next. So do
+looks, a second apart (see polling).
+
+Before its first create a runner makes sure that no other runner of the job was first (Elect, see
+batchsim.runner.effects.leader_election); one that was not creates nothing.
+
+Before all that, a process reads the lists once: what they show of ours and the journal lacks is
+taken over. At the end it lets twins end and audits the list, and only then writes the results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from batchsim.runner.job.shard_state import Stage
+from batchsim.runner.job.state import State
+from batchsim.runner.policy import Policy
+from batchsim.runner.schedule.actions import (
+    Action,
+    Assemble,
+    Audit,
+    BeginFinish,
+    Done,
+    Elect,
+    PlanRound,
+    Reconcile,
+    ShardAction,
+    Stop,
+    Wait,
+)
+from batchsim.runner.schedule.agenda import Agenda
+from batchsim.runner.schedule.budget import refusals
+from batchsim.runner.schedule.capacity import Room
+from batchsim.runner.schedule.remote_cleanup import sweep_steps
+from batchsim.runner.schedule.shard_steps import (
+    SUBMITTING,
+    WITHOUT_BATCH,
+    is_out_of_patience,
+    stuck,
+)
+
+
+def decide(agenda: Agenda, now: float) -> list[Action]:
+    """What is to be done `now` (unix seconds): never empty, and at most one Upload or Create."""
+    agenda.refresh()
+    state, policy = agenda.state, agenda.policy
+    if agenda.is_collected and state.again and _may_resend(state, policy):
+        return [PlanRound()]
+    if state.finished:
+        return _sweep(agenda, now)
+    if state.halted is not None:
+        return [Stop((state.halted,))]
+    due: list[Action] = []
+    later: list[float] = []
+    for at, action in _all_steps(agenda, now):
+        if at > now:
+            later.append(at)
+        else:
+            due.append(action)
+    if due:
+        return due
+    if later:
+        return [Wait(min(later))]
+    return [_stop(agenda, now)]
+
+
+def _may_resend(state: State, policy: Policy) -> bool:
+    if state.cancelled_at is not None:
+        return False
+    if state.hurried_at is not None:
+        return not state.is_hurried_over
+    return state.round < policy.retries
+
+
+def _hurries_at(agenda: Agenda) -> float | None:
+    """When to stop sending in batches (unix seconds); None while nothing says so."""
+    state, policy = agenda.state, agenda.policy
+    if not policy.finish_sync or state.is_ending:
+        return None
+    if policy.deadline is not None:
+        return state.started_at + policy.deadline - min(policy.sync_lead, policy.deadline / 4)
+    if any(agenda.stages[stage] for stage in WITHOUT_BATCH):
+        return None
+    ends = agenda.expiries.value
+    return ends - policy.sync_lead if ends is not None else None
+
+
+def _sweep(agenda: Agenda, now: float) -> list[Action]:
+    """What is left once the results are written; shards that are stuck stop nothing else."""
+    state, policy = agenda.state, agenda.policy
+    steps = list(sweep_steps(state)) if policy.delete_remote else []
+    steps = [(at, step) for at, step in steps if stuck(state.shards[step.shard], policy) is None]
+    if not steps:
+        stop = _stop(agenda, now)
+        return [stop if policy.delete_remote and stop.reasons else Done()]
+    return [step for at, step in steps if at <= now] or [Wait(min(at for at, _ in steps))]
+
+
+def _all_steps(agenda: Agenda, now: float) -> Iterator[tuple[float, Action]]:
+    state, policy = agenda.state, agenda.policy
+    held = state.setback.until if state.setback else 0.0
+    if state.setback is not None and is_out_of_patience(state.setback, policy):
+        return
+    if not state.reconciled:
+        yield held, Reconcile()
+    elif agenda.is_collected:
+        yield from _last_steps(agenda, held, now)
+    else:
+        hurries = _hurries_at(agenda)
+        steps = []
+        if hurries is None or hurries > now:
+            steps = list(_steps(agenda, now))
+        is_short = policy.max_cost is not None and not steps  # no waiting brings money
+        if hurries is not None and (hurries <= now or not is_short):
+            yield hurries, BeginFinish()
+        yield from steps
+
+
+def _last_steps(agenda: Agenda, held: float, now: float) -> Iterator[tuple[float, Action]]:
+    """When every line has its place: let the twins end, audit, and write the results."""
+    state, policy = agenda.state, agenda.policy
+    ended = max(shard.since for shard in state.shards.values())
+    twins = [twin for shard in state.shards.values() for twin in shard.twins]
+    yield from ((0.0, action) for action in agenda.due(now))
+    yield from ((at, Wait(at)) for at in agenda.later())
+    is_waiting = any(not twin.status.is_terminal for twin in twins)
+    if is_waiting and (state.surveyed or 0.0) < ended + policy.twins_end:
+        yield from _first_due(agenda.looks.steps(state, policy), now)
+    elif not state.is_audited:
+        yield held, Audit()
+    else:
+        yield held, Assemble()
+
+
+def _steps(agenda: Agenda, now: float) -> Iterator[tuple[float, Action]]:
+    """What is due of all shards; of the rest, when the first falls due."""
+    state = agenda.state
+    room = Room(state, agenda.policy, agenda.limits, agenda.taken, now)
+    steps: list[tuple[float, Action]] = [(0.0, action) for action in agenda.due(now)]
+    steps += _submissions(agenda, room, now)
+    steps.sort(key=_number)
+    yield from steps
+    yield from ((at, Wait(at)) for at in agenda.later())
+    yield from _first_due(agenda.looks.steps(state, agenda.policy), now)
+    yield from ((at, Wait(at)) for at in room.opens if at > now)
+
+
+def _submissions(agenda: Agenda, room: Room, now: float) -> Iterator[tuple[float, Action]]:
+    """What there is room for: of several runners of the job only one may create batches.
+
+    Until it is known which, one file is uploaded, with which this one claims to be it.
+    """
+    state = agenda.state
+    is_claiming = agenda.stages[Stage.UPLOADING] or agenda.stages[Stage.UPLOADED]
+    if state.may_create or not (is_claiming or state.stood_back):
+        yield from _first_due(agenda.submissions(room), now)
+    elif state.stood_back is None and agenda.stages[Stage.UPLOADED]:
+        shards = state.shards.values()
+        claimed = min(shard.since for shard in shards if shard.stage is Stage.UPLOADED)
+        held = state.setback.until if state.setback else 0.0
+        yield max(claimed + agenda.policy.claim_wait, held), Elect()
+
+
+def _number(step: tuple[float, Action]) -> int:
+    return step[1].shard if isinstance(step[1], ShardAction) else 0
+
+
+def _first_due(steps: Iterable[tuple[float, Action]], now: float) -> Iterator[tuple[float, Action]]:
+    """The steps up to the first that is due: of these only one is done at a time."""
+    for at, action in steps:
+        yield at, action
+        if at <= now:
+            return
+
+
+def _stop(agenda: Agenda, now: float) -> Stop:
+    """Why nothing more can be done in this process."""
+    state, policy = agenda.state, agenda.policy
+    reasons: list[str] = []
+    if state.setback is not None and is_out_of_patience(state.setback, policy):
+        reasons.append(state.setback.reason)
+    reasons += [state.stood_back] if state.stood_back else []
+    reasons += refusals(state, policy)
+    room = Room(state, policy, agenda.limits, agenda.taken, now)
+    for number, shard in state.shards.items():
+        reason = stuck(shard, policy)
+        if reason is None and shard.stage in SUBMITTING and not room.admits(shard):
+            reason = room.shortages.get(number)
+        if reason is not None:
+            reasons.append(f"shard {number} of {len(state.shards)}: {reason}")
+    return Stop(tuple(reasons), is_short=bool(room.shortages))

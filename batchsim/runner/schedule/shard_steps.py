@@ -1,0 +1,229 @@
+"""What one shard may do next and what it counts for, by itself: a pure function of its state.
+
+The cases by which a shard's step is chosen are numbered in batchsim.runner.schedule.decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from batchsim.domain.batches import Batch
+from batchsim.runner.job.shard_state import Setback, ShardState, Stage
+from batchsim.runner.job.token_queues import told_limit
+from batchsim.runner.journal.shard_entries import Origin, Source
+from batchsim.runner.policy import OnUnknown, Policy, awaits_files, failed_in_passing, is_running
+from batchsim.runner.schedule.actions import (
+    AbandonCreate,
+    AnswerLines,
+    CancelBatch,
+    CancelTwin,
+    Collect,
+    Create,
+    Divide,
+    Download,
+    FenceCreate,
+    FindBatch,
+    FindUpload,
+    GiveUpBatch,
+    LeaveCreate,
+    Poll,
+    ShardAction,
+    Upload,
+    Weigh,
+)
+from batchsim.runner.schedule.budget import is_unbounded
+from batchsim.runner.schedule.capacity import queue_of, tokens_of
+
+SUBMITTING = frozenset({Stage.WAITING, Stage.UPLOADED})
+WITHOUT_BATCH = SUBMITTING | {Stage.UPLOADING}
+
+Timed = tuple[float, ShardAction]
+"""An action and the moment (unix seconds) at which it falls due."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What one shard, by itself, may do next, and what that means for the others."""
+
+    steps: tuple[Timed, ...]
+    """What needs no room."""
+    submission: Timed | None
+    """What is done only when there is room."""
+    is_looked_at: bool
+    """Whether its live batch is to be looked at from time to time."""
+    lacks_weight: bool
+    """Whether nothing is sent of any shard before this one is weighed."""
+    is_refused: bool
+    """Whether no other shard is begun, because it would fare as this one did."""
+
+
+def standing(
+    shard: ShardState,
+    policy: Policy,
+    queues: Mapping[str, int],
+    *,
+    is_ending: bool,
+    is_hurried: bool,
+) -> Standing:
+    """Where the shard stands. `queues` are the tokens that may be queued by model."""
+    lacks_weight = _lacks_weight(shard, policy, queues)
+    steps, submission = list(_steps(shard, policy, queues, is_ending=is_ending)), None
+    if is_hurried and _stays_unknown(shard, policy):
+        steps = [(shard.since, LeaveCreate(shard.plan.shard))]
+    if lacks_weight:
+        steps = [(0.0, Weigh(shard.plan.shard)), *(step for step in steps if _ends(step[1]))]
+    elif steps and isinstance(steps[-1][1], Upload | Create):
+        submission = steps.pop()
+    return Standing(
+        steps=tuple(steps),
+        submission=submission,
+        is_looked_at=shard.stage is Stage.LIVE
+        and stuck(shard, policy) is None
+        and not lacks_weight,
+        lacks_weight=lacks_weight,
+        is_refused=(shard.blocked is not None and shard.stage in SUBMITTING)
+        or (policy.max_cost is not None and is_unbounded(shard)),
+    )
+
+
+def _stays_unknown(shard: ShardState, policy: Policy) -> bool:
+    """Whether a deadline finds a create that may have taken effect and will not be fenced off."""
+    was_looked_for = shard.has_settled and shard.looked is not None
+    may_fence = policy.on_unknown == OnUnknown.FENCE or shard.is_fenced
+    return shard.stage is Stage.UNKNOWN and was_looked_for and not may_fence
+
+
+def _ends(action: ShardAction) -> bool:
+    return isinstance(action, Collect | AnswerLines)
+
+
+def _steps(
+    shard: ShardState, policy: Policy, queues: Mapping[str, int], *, is_ending: bool
+) -> Iterator[Timed]:
+    number = shard.plan.shard
+    if shard.plan.origin is Origin.SYNCHRONOUS:
+        if shard.stage is Stage.WAITING and stuck(shard, policy) is None:
+            yield shard.since, AnswerLines(number)
+        return
+    if is_ending and shard.stage in WITHOUT_BATCH:
+        yield shard.since, Collect(number)
+        return
+    if stuck(shard, policy) is not None:
+        return
+    held = shard.setback.until if shard.setback else 0.0
+    for twin in shard.twins:
+        if is_running(twin):
+            yield held, CancelTwin(number, twin.id)
+    if _is_divisible(shard, queues):
+        yield shard.since, Divide(number, queues[queue_of(shard)])
+        return
+    step = _step(number, shard, policy, is_cancelled=is_ending)
+    if step is not None:
+        yield max(step[0], held), step[1]
+
+
+def _lacks_weight(shard: ShardState, policy: Policy, queues: Mapping[str, int]) -> bool:
+    """Whether the shard must be weighed before anything more is sent."""
+    has_none = shard.plan.origin in (Origin.UNKNOWN, Origin.SYNCHRONOUS)
+    if shard.weight is not None or shard.stage is Stage.COLLECTED or has_none:
+        return False
+    is_limited = queue_of(shard) in queues and not shard.plan.tokens
+    return policy.max_cost is not None or is_limited
+
+
+def _is_divisible(shard: ShardState, queues: Mapping[str, int]) -> bool:
+    """Whether nothing was sent of the shard, and all of it can never be queued together."""
+    limit = queues.get(queue_of(shard))
+    is_too_large = limit is not None and tokens_of(shard) > limit
+    return is_too_large and shard.stage is Stage.WAITING and shard.plan.lines > 1
+
+
+def _step(
+    number: int, shard: ShardState, policy: Policy, *, is_cancelled: bool
+) -> tuple[float, ShardAction] | None:
+    match shard.stage:
+        case Stage.LIVE if is_cancelled and _must_be_cancelled(shard):
+            return shard.since, CancelBatch(number)
+        case Stage.ENDED if is_cancelled and failed_in_passing(_batch(shard)):
+            return shard.since, Collect(number)
+        case Stage.WAITING:  # case 1
+            return shard.since, Upload(number)
+        case Stage.UPLOADING:  # case 2
+            return shard.since, FindUpload(number)
+        case Stage.UPLOADED:  # case 3
+            return shard.since, Create(number)
+        case Stage.UNKNOWN:  # case 4
+            return _unknown_step(number, shard, policy)
+        case Stage.ENDED:  # case 6
+            return _ended_step(number, shard, policy)
+        case Stage.COLLECTED | Stage.LIVE | Stage.CREATING:
+            return None  # cases 7 and 5, which concern all at once, and a request under way
+
+
+def _unknown_step(number: int, shard: ShardState, policy: Policy) -> tuple[float, ShardAction]:
+    looked = shard.looked
+    if looked is None:
+        return shard.since, FindBatch(number)
+    waits = policy.on_unknown == OnUnknown.WAIT and not shard.is_fenced
+    if waits and looked < shard.since + policy.longest_window:  # case 4b
+        pause = policy.poll_interval(looked - shard.since) if shard.has_settled else 0.0
+        return looked + max(policy.look_again, pause), FindBatch(number)
+    if policy.on_unknown != OnUnknown.STOP and not shard.is_fenced:  # case 4c
+        return looked, FenceCreate(number)
+    if shard.has_settled:
+        return looked, AbandonCreate(number)
+    settles = shard.since + policy.settle
+    again = looked + policy.look_again
+    return min(again, settles) if looked < settles else again, FindBatch(number)
+
+
+def _ended_step(number: int, shard: ShardState, policy: Policy) -> tuple[float, ShardAction]:
+    batch, since = _batch(shard), shard.since
+    may_go_again = shard.plan.origin is not Origin.UNKNOWN
+    gives_up = shard.given_up + 1 < policy.batches_per_shard and may_go_again
+    if failed_in_passing(batch) and gives_up:  # case 6a
+        if told_limit(batch) is None:
+            return since + policy.batch_wait(shard.given_up), GiveUpBatch(number)
+        if shard.plan.lines > 1 or tokens_of(shard) <= (told_limit(batch) or 0):
+            return since, GiveUpBatch(number)  # it waits for room, not for time
+    looked = since if shard.looked is None else shard.looked
+    if awaits_files(batch) and looked < since + policy.late_files:  # case 6b
+        return looked + policy.first_poll, Poll(number)
+    for source, file_id in (
+        (Source.OUTPUT, batch.output_file_id),
+        (Source.ERROR, batch.error_file_id),
+    ):
+        if file_id is not None and shard.file(source) is None:  # case 6c
+            return since, Download(number, source, file_id)
+    return since, Collect(number)  # case 6d
+
+
+def _batch(shard: ShardState) -> Batch:
+    assert shard.batch is not None, "a shard that ended has a batch"  # noqa: S101 - for the type checker
+    return shard.batch
+
+
+def _must_be_cancelled(shard: ShardState) -> bool:
+    return shard.batch is not None and is_running(shard.batch) and not shard.cancel_asked
+
+
+def stuck(shard: ShardState, policy: Policy) -> str | None:
+    """Why this process can do no more for the shard; None when it can."""
+    if shard.blocked is not None:
+        return shard.blocked
+    setback = shard.setback
+    if setback is not None and is_out_of_patience(setback, policy):
+        return f"{setback.reason} (for {setback.last - setback.since:.0f} seconds)"
+    was_looked_for = shard.has_settled and shard.looked is not None
+    if shard.stage is Stage.UNKNOWN and was_looked_for and policy.on_unknown == OnUnknown.STOP:
+        return (
+            f"a batch over {shard.file_id} was asked for, no answer came and none is in the list: "
+            "it may not exist, or appear later and cost money"
+        )
+    return None
+
+
+def is_out_of_patience(setback: Setback, policy: Policy) -> bool:
+    """Whether requests have failed in a row for as long as the policy bears."""
+    return setback.last - setback.since >= policy.patience

@@ -1,0 +1,1 @@
+"""FACE batchsim/runner/synchronous."""

@@ -1,0 +1,156 @@
+"""Asks for lines without a batch: so many at once, again while that is safe and may help.
+
+See batchsim.runner.synchronous.finish for when, and for what is written down before and after.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import cast
+
+from batchsim.backends import Answers
+from batchsim.domain.answers import Answer
+from batchsim.errors import (
+    BatchsimError,
+    OutcomeUnknown,
+    RateLimited,
+    Refused,
+    Unavailable,
+)
+from batchsim.runner.effects.context import Workplace
+from batchsim.runner.journal.job_entries import Entry
+from batchsim.runner.journal.shard_entries import AnswerIntended, AnswerSettled
+from batchsim.runner.results.outcomes import is_passing_answer
+from batchsim.runner.results.result_lines import read_result
+from batchsim.runner.schedule.budget import paid_alone
+from batchsim.runner.synchronous.answer_file import KeptAnswers, result_line
+
+_GLANCE = 0.2
+"""Real seconds for which answers are waited for while lines may fall due."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A line to be asked for: the most that its answer can cost (None: not known), and its tries.
+
+    It is not asked for before `due` (unix seconds). `last` is the passing refusal that it met.
+    """
+
+    position: int
+    custom_id: str
+    content: bytes
+    most: Decimal | None
+    attempt: int = 1
+    due: float = 0.0
+    last: Answer | None = None
+
+
+class Asking:
+    """Asks for the lines of one shard.
+
+    This thread alone decides and tells the journal; the workers ask, and keep what they are told.
+    `short` are the lines for which the cap leaves no room.
+    """
+
+    def __init__(
+        self, work: Workplace, number: int, lines: list[Question], answers: KeptAnswers
+    ) -> None:
+        self._work = work
+        self._clock = work.backend.clock
+        self._number = number
+        self._plan = work.state.shards[number].plan
+        self._waiting = deque(lines)
+        self._under_way: dict[Future[Answer | None], Question] = {}
+        self._answers = answers
+        self.short: list[Question] = []
+
+    def go_through(self) -> Iterator[Entry]:
+        """Until every line has its answer, or finds no room."""
+        executor = ThreadPoolExecutor(self._work.policy.sync_parallel)
+        try:
+            while self._waiting or self._under_way:
+                yield from self._begin(executor)
+                yield from self._take()
+        finally:
+            executor.shutdown(cancel_futures=True)
+
+    def _begin(self, executor: ThreadPoolExecutor) -> Iterator[Entry]:
+        now = self._clock.now()
+        for _ in range(len(self._waiting)):
+            if len(self._under_way) >= self._work.policy.sync_parallel:
+                return
+            line = self._waiting.popleft()
+            if line.due > now:
+                self._waiting.append(line)
+            elif self._fits(line):
+                yield AnswerIntended(shard=self._number, position=line.position, reserved=line.most)
+                self._under_way[executor.submit(self._ask, line)] = line
+            elif line.last is not None:
+                self._keep(line, line.last)
+            else:
+                self.short.append(line)
+
+    def _take(self) -> Iterator[Entry]:
+        """Wait for answers, or for lines to fall due."""
+        if not self._under_way:
+            if self._waiting:
+                due = min(line.due for line in self._waiting)
+                self._clock.sleep(max(0.0, due - self._clock.now()))
+            return
+        pause = _GLANCE if self._waiting else None
+        for future in wait(self._under_way, pause, FIRST_COMPLETED).done:
+            line = self._under_way.pop(future)
+            answer = future.result()
+            if answer is not None:  # else it stays reserved, without an answer
+                yield from self._settle(line, answer)
+            self._waiting.extend(self.short)
+            self.short.clear()
+
+    def _settle(self, line: Question, answer: Answer) -> Iterator[Entry]:
+        again = self._goes_again(line, answer)
+        result = read_result(result_line(line.custom_id, answer))
+        usd = paid_alone(self._plan, result) if result is not None else None
+        if usd is not None:
+            yield AnswerSettled(shard=self._number, position=line.position, usd=usd, again=again)
+        if again:
+            due = self._clock.now() + self._work.policy.wait(line.attempt)
+            self._waiting.append(replace(line, attempt=line.attempt + 1, due=due, last=answer))
+
+    def _fits(self, line: Question) -> bool:
+        cap = self._work.policy.max_cost
+        if cap is None:
+            return True
+        return line.most is not None and line.most <= self._work.held().left(cap)
+
+    def _goes_again(self, line: Question, answer: Answer) -> bool:
+        is_passing = is_passing_answer(answer.status_code, answer.body)
+        return is_passing and line.attempt <= self._work.policy.retries
+
+    def _ask(self, line: Question) -> Answer | None:
+        """Ask once, in a thread of its own; None when the request left and no answer came."""
+        request = json.loads(line.content)  # which keeps integers of any length
+        backend = cast(Answers, self._work.backend)
+        try:
+            answer = backend.answer(request["url"], request["body"])
+        except OutcomeUnknown:
+            return None
+        except (Unavailable, RateLimited, Refused) as error:
+            answer = _refused(error)
+        if not self._goes_again(line, answer):
+            self._keep(line, answer)
+        return answer
+
+    def _keep(self, line: Question, answer: Answer) -> None:
+        self._answers.keep(line.custom_id, result_line(line.custom_id, answer))
+
+
+def _refused(error: BatchsimError) -> Answer:
+    status = error.status if isinstance(error, Refused) else 503
+    code = error.code if isinstance(error, Refused) else None
+    body = {"error": {"message": error.message, "type": None, "param": None, "code": code}}
+    return Answer(status, json.dumps(body))

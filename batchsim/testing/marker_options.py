@@ -1,0 +1,68 @@
+"""What a test asks for by its markers: `@pytest.mark.batchsim(...)`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from batchsim.backends.fake.behaviour.scenarios import scenario_of
+from batchsim.domain.limits import OPENAI, Limits
+from batchsim.errors import UsageError
+
+ARGUMENTS = ("seed", "scenario", "responder", "limits", "pacing", "order", "faults", "allow")
+
+PASSED_ON = ("responder", "order", "pacing", "faults")
+"""Those that are arguments of FakeBackend as they are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """How the simulated service shall behave: `options` are further arguments of FakeBackend."""
+
+    seed: int
+    scenario: str
+    limits: Limits
+    allow: tuple[str, ...] | str
+    options: Mapping[str, Any]
+
+
+def merged(markers: Iterable[tuple[tuple[Any, ...], Mapping[str, Any]]]) -> dict[str, Any]:
+    """The arguments of several markers, the nearest first: for each argument the nearest counts.
+
+    A marker is its positional and its named arguments. Raises UsageError for those that there are
+    not.
+    """
+    arguments: dict[str, Any] = {}
+    for positional, named in markers:
+        unknown = [repr(each) for each in positional]
+        unknown += [name for name in named if name not in ARGUMENTS]
+        if unknown:
+            raise UsageError(
+                f"the marker batchsim takes no argument {', '.join(unknown)}",
+                hint=f"it takes {', '.join(f'{name}=' for name in ARGUMENTS)}",
+            )
+        arguments = {**named, **arguments}
+    return arguments
+
+
+def asked(arguments: Mapping[str, Any], *, seed: int) -> Asked:
+    """What the arguments of a marker ask for; `seed` counts when they name none.
+
+    A scenario goes with any pacing and any faults: it changes only what it is about, and faults of
+    one's own go before the scenario's. Raises UsageError for an unknown scenario or pacing.
+    """
+    scenario = scenario_of(arguments.get("scenario", "completed"))
+    limits = arguments.get("limits", OPENAI)
+    allow = arguments.get("allow", ())
+    return Asked(
+        seed=arguments.get("seed", seed),
+        scenario=scenario.name,
+        limits=limits,
+        allow=allow if isinstance(allow, str) else tuple(allow),
+        options={
+            "scenario": scenario,
+            "limits": limits,
+            **{name: arguments[name] for name in PASSED_ON if name in arguments},
+        },
+    )

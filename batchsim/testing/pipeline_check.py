@@ -1,0 +1,256 @@
+"""check_pipeline: search for a legal behaviour of the service under which a pipeline goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from batchsim.amounts import counted
+from batchsim.clock import SystemClock
+from batchsim.errors import MissingExtra, UsageError
+from batchsim.testing.example import Example
+from batchsim.testing.run_example import KINDS, Examined, Pipeline, examine, quick_clients
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+SECONDS = 10.0
+"""How long is searched, unless told otherwise."""
+
+
+MOST_EXAMPLES = 1_000_000
+"""So many are tried when only the seconds are bounded."""
+
+
+class PipelineFailed(AssertionError):
+    """A pipeline went wrong. The message tells the shortest story that was found.
+
+    `kind` is one of batchsim.testing.run_example.KINDS; `replay` the text that shows it again.
+    """
+
+    def __init__(self, message: str, *, kind: str, replay: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.replay = replay
+
+
+def check_pipeline(
+    run: Pipeline,
+    *,
+    lines: Sequence[Mapping[str, Any]] | None = None,
+    seconds: float | None = SECONDS,
+    examples: int | None = None,
+    seed: int = 0,
+    raises: type[BaseException] | tuple[type[BaseException], ...] = (),
+    allow: Collection[str] = (),
+    replay: str | None = None,
+) -> int:
+    """Fail when there is a legal behaviour of the service under which `run` goes wrong.
+
+    `run` takes a list of request lines (dicts) and returns a list with an item for each, in their
+    order. It makes its own OpenAI client, sleeps as it likes, which costs no real time, and may be
+    async. An item is the answer's text; or the result line, as a dict or a ResultLine; or None, or
+    a result line that says so, for a line that the service never answered well. It may raise
+    whatever it likes as long as the service has no good answer for any line, and at any time what
+    `raises` names: exceptions that say "not finished, and nothing is lost".
+
+    It goes wrong when it loses, doubles, misorders or makes up an answer; raises and so loses
+    those that are there; sends a line again that is running or has a good result, and so
+    pays twice; takes results of 5 MB into memory in one piece; or never ends. `allow` names kinds
+    of these that are not looked for (see batchsim.testing.run_example.KINDS).
+
+    - `lines`: take the lines from these (the first one to all of them), instead of some questions.
+    - `seconds`, `examples`: how long is searched, and how many behaviours are tried at most.
+    - `seed`: where the search begins. The same seed tries the same behaviours.
+    - `replay`: try this one behaviour, as the message of a failure names it.
+
+    Returns how many behaviours were tried. Raises PipelineFailed, an AssertionError that tells the
+    shortest story: what was expected, what came, the timeline of the service, and the line that
+    replays it. Needs hypothesis: MissingExtra says how to install it.
+    """
+    __tracebackhide__ = True
+    unknown = sorted(set([allow] if isinstance(allow, str) else allow) - set(KINDS))
+    if unknown:
+        raise UsageError(f"there is no {unknown[0]!r} to allow", hint=f"choose from {KINDS}")
+    said = raises if isinstance(raises, tuple) else (raises,)
+
+    def attempt(example: Example) -> Examined:
+        chosen = None if lines is None else lines[: example.lines]
+        return examine(run, example, chosen, raises=said, allow=allow)
+
+    if replay is not None:
+        example = Example.from_text(replay)
+        with quick_clients():
+            examined = attempt(example)
+        _raise_if_wrong(run, example, examined, f"replayed: {replay}")
+        return 1
+    search = _Search(attempt, seconds, most_lines=None if lines is None else len(lines))
+    with quick_clients():
+        search.go(seed, examples)
+    if search.worst is not None:
+        example, examined = search.worst
+        _raise_if_wrong(
+            run, example, examined, f"tried {counted(search.tried, 'behaviour')} with seed {seed}"
+        )
+    return search.tried
+
+
+class _Wrong(Exception):
+    """The example at hand shows a fault."""
+
+
+class _TimeIsUp(BaseException):
+    """Out of the middle of Hypothesis, which lets this kind of exception pass."""
+
+
+class _Search:
+    """A search by Hypothesis, which keeps the smallest failing example itself: time may run out."""
+
+    def __init__(
+        self,
+        attempt: Callable[[Example], Examined],
+        seconds: float | None,
+        most_lines: int | None,
+    ) -> None:
+        self._attempt = attempt
+        self._clock = SystemClock()
+        self._seconds = seconds
+        self._deadline = None if seconds is None else self._clock.now() + seconds
+        self._most_lines = most_lines
+        self.tried = 0
+        self.worst: tuple[Example, Examined] | None = None
+
+    def go(self, seed: int, examples: int | None) -> None:
+        """Try the telling examples first, since what they show is short, and then any others."""
+        telling = self._telling(seed)[:examples]
+        rest = None if examples is None else examples - len(telling)
+        try:
+            for example in telling:
+                self._try(example)
+            if rest is None or rest > 0:
+                self._search(seed, rest)
+        except _TimeIsUp:
+            return
+        except _Wrong:
+            self._shorten()
+
+    def _telling(self, seed: int) -> list[Example]:
+        from batchsim.testing.example import TELLING
+
+        lines = TELLING[0].lines if self._most_lines is None else self._most_lines
+        begin = seed % len(TELLING)
+        chosen = (*TELLING[begin:], *TELLING[:begin])
+        return [replace(each, lines=min(each.lines, lines)) for each in chosen]
+
+    def _shorten(self) -> None:
+        """Leave out lines as long as it goes wrong all the same."""
+        while self.worst is not None and (lines := self.worst[0].lines) > 1:
+            with suppress(_Wrong, _TimeIsUp):
+                self._try(replace(self.worst[0], lines=lines - 1))
+            if self.worst[0].lines == lines:
+                return
+
+    def _search(self, seed: int, examples: int | None) -> None:
+        hypothesis = _hypothesis()
+        from hypothesis.errors import HypothesisException
+
+        settings = hypothesis.settings(
+            max_examples=examples or MOST_EXAMPLES,
+            database=None,
+            deadline=None,
+            phases=[hypothesis.Phase.generate, hypothesis.Phase.shrink],
+            suppress_health_check=list(hypothesis.HealthCheck),
+            report_multiple_bugs=False,
+            print_blob=False,
+            derandomize=False,
+            verbosity=hypothesis.Verbosity.quiet,
+        )
+        given = hypothesis.given(self._examples())
+        try:
+            hypothesis.seed(seed)(settings(given(self._try)))()
+        except HypothesisException:
+            if self.worst is None:  # else it went wrong once and well another time
+                raise
+
+    def _examples(self) -> SearchStrategy[Example]:
+        from batchsim.testing.strategies import examples
+
+        return examples(most_lines=self._most_lines)
+
+    def _try(self, example: Example) -> None:
+        if self._deadline is not None and self._clock.now() > self._deadline:
+            raise _TimeIsUp
+        self.tried += 1
+        examined = self._attempt(example)
+        if examined.complaint is None:
+            return
+        if self.worst is None:
+            if self._seconds is not None:
+                self._deadline = self._clock.now() + self._seconds  # for shrinking
+            self.worst = example, examined
+        elif _size(example) <= _size(self.worst[0]):
+            self.worst = example, examined
+        raise _Wrong
+
+
+def _size(example: Example) -> tuple[int, int, str]:
+    text = str(example)
+    return example.lines, len(text), text
+
+
+def _raise_if_wrong(run: Pipeline, example: Example, examined: Examined, how: str) -> None:
+    __tracebackhide__ = True
+    complaint = examined.complaint
+    if complaint is None:
+        return
+    name = getattr(run, "__name__", "run")
+    story = [
+        f"{name} {_VERBS[complaint.kind]}",
+        *(f"  {words}" for words in complaint.words),
+        "",
+        *_behaviour(example),
+        examined.timeline or "no request was made",
+        "",
+        f"{how}; again: batchsim.check_pipeline({name}, replay={str(example)!r})",
+    ]
+    raise PipelineFailed("\n".join(story), kind=complaint.kind, replay=str(example))
+
+
+_VERBS = {
+    "raises": "raises, and loses answers that are paid",
+    "never_ends": "never ends",
+    "loses": "loses an answer",
+    "doubles": "returns more answers than there are lines",
+    "misorders": "gives a line the answer of another",
+    "makes_up": "returns what is no answer of the service",
+    "double_pays": "pays twice",
+    "loads_all_in_memory": "takes large results into memory in one piece",
+}
+
+
+def _behaviour(example: Example) -> list[str]:
+    from batchsim.backends.fake.behaviour.scenarios import SCENARIOS
+
+    told = [f"{counted(example.lines, 'line')}; the results are in {example.order} order"]
+    told += [f"{name}: {SCENARIOS[name].description}" for name in example.scenario]
+    told += [
+        f"line {each.place} is answered with {each.status}"
+        + (f", {counted(each.times, 'time')}" if each.times else "")
+        for each in example.answers
+    ]
+    if example.bulky:
+        told.append("an answer has 5 MB")
+    return told
+
+
+def _hypothesis() -> Any:
+    try:
+        import hypothesis
+    except ImportError:
+        raise MissingExtra(
+            "check_pipeline needs hypothesis, which is not installed",
+            hint="pip install 'batchsim[testing]'",
+        ) from None
+    return hypothesis

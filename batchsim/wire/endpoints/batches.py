@@ -1,0 +1,92 @@
+"""The routes of the Batch API.
+
+Values of a body are handed on as they came: whether they are absent, of a wrong type or not
+allowed is the Backend's to say, so that its answer is the same by whatever way it is asked.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from batchsim.domain.batches import Batch
+from batchsim.wire.endpoints.route import Call, Operation, Route, Showing
+from batchsim.wire.http import parse, render
+from batchsim.wire.http.message import Response
+from batchsim.wire.http.render import Profile
+
+REQUIRED = ("input_file_id", "endpoint", "completion_window")
+OPTIONAL = ("metadata", "output_expires_after")
+
+
+def create(call: Call) -> Response:
+    """`POST /v1/batches`."""
+    body = parse.json_object(call.request)
+    parse.only(body, REQUIRED + OPTIONAL)
+    batch = call.ask(
+        call.backend.create_batch,
+        **{name: cast(str, body.get(name)) for name in REQUIRED},
+        metadata=parse.json_object_in(body, "metadata"),
+        output_expires_after=parse.lifetime_in(body, "output_expires_after"),
+    )
+    return render.pretty(render.batch_object(batch, call.profile))
+
+
+def list_(call: Call) -> Response:
+    """`GET /v1/batches`."""
+    query = parse.query(call.request)
+    arguments: dict[str, Any] = {"after": query.get("after")}
+    if "limit" in query:
+        arguments["limit"] = parse.integer("limit", query["limit"])
+    page = call.ask(call.backend.list_batches, **arguments)
+    return render.pretty(render.batch_list(page, call.profile))
+
+
+def retrieve(call: Call) -> Response:
+    """`GET /v1/batches/{id}`."""
+    return _shown(call.ask(call.backend.retrieve_batch, call.identifier), call.profile)
+
+
+def _shown(batch: Batch, profile: Profile) -> Response:
+    return render.pretty(render.batch_object(batch, profile))
+
+
+def cancel(call: Call) -> Response:
+    """`POST /v1/batches/{id}/cancel`."""
+    batch = call.ask(call.backend.cancel_batch, call.identifier)
+    return render.compact(render.batch_object(batch, call.profile))
+
+
+_LIMIT = {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
+
+ROUTES = (
+    Route(
+        "POST",
+        "/v1/batches",
+        create,
+        Operation("createBatch", "Start a batch over a file", "Batch", body="BatchRequest"),
+    ),
+    Route(
+        "GET",
+        "/v1/batches",
+        list_,
+        Operation(
+            "listBatches",
+            "List the batches, newest first",
+            "BatchList",
+            query={"after": {"type": "string"}, "limit": _LIMIT},
+        ),
+    ),
+    Route(
+        "GET",
+        "/v1/batches/{id}",
+        retrieve,
+        Operation("retrieveBatch", "Get a batch", "Batch"),
+        showing=Showing(lambda backend, batch_id: backend.batch_at_once(batch_id), _shown),
+    ),
+    Route(
+        "POST",
+        "/v1/batches/{id}/cancel",
+        cancel,
+        Operation("cancelBatch", "Cancel a batch", "Batch"),
+    ),
+)

@@ -1,0 +1,48 @@
+"""The routes of the Models API."""
+
+from __future__ import annotations
+
+from calendar import timegm
+from typing import Any
+
+from batchsim.backends import Answers
+from batchsim.domain.models import KNOWN, release_date
+from batchsim.errors import NotFound
+from batchsim.wire.endpoints.route import Call, Operation, Route
+from batchsim.wire.http import render
+from batchsim.wire.http.message import Response
+
+UNDATED = 1_672_531_200
+"""The creation time of a model whose name does not tell it: 2023-01-01T00:00:00Z (ours)."""
+
+
+def list_(call: Call) -> Response:
+    """`GET /v1/models`: those known by name. A newer one of a known family exists all the same."""
+    data = [_model(name) for name in KNOWN if _exists(call, name)]
+    return render.pretty({"object": "list", "data": data})
+
+
+def retrieve(call: Call) -> Response:
+    """`GET /v1/models/{id}`."""
+    name = call.identifier
+    if not _exists(call, name):
+        raise NotFound(
+            f"The model '{name}' does not exist", status=404, param="model", code="model_not_found"
+        )
+    return render.pretty(_model(name))
+
+
+def _exists(call: Call, name: str) -> bool:
+    return isinstance(call.backend, Answers) and call.backend.has_model(name)
+
+
+def _model(name: str) -> dict[str, Any]:
+    released = release_date(name)
+    created = UNDATED if released is None else timegm((*released, 0, 0, 0))
+    return {"id": name, "object": "model", "created": created, "owned_by": "system"}
+
+
+ROUTES = (
+    Route("GET", "/v1/models", list_, Operation("listModels", "List the models", "ModelList")),
+    Route("GET", "/v1/models/{id}", retrieve, Operation("retrieveModel", "Get a model", "Model")),
+)

@@ -1,0 +1,81 @@
+"""`GET /openapi.json`: the surface described in OpenAPI 3.1, from the routes themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from batchsim.wire.endpoints.openapi_schemas import SCHEMAS, TEXT, identifier, reference
+from batchsim.wire.endpoints.route import Operation, Route
+from batchsim.wire.http import render
+from batchsim.wire.http.message import Response
+
+
+def answer(routes: tuple[Route, ...]) -> Response:
+    """The description of `routes` as an answer."""
+    return render.pretty(describe(routes))
+
+
+def describe(routes: tuple[Route, ...]) -> dict[str, Any]:
+    """The description of `routes`."""
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "batchsim",
+            "version": "1",
+            "description": "The OpenAI Batch API, its files and uploads, simulated.",
+        },
+        "security": [{"key": []}],
+        "paths": paths,
+        "components": {
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+            "schemas": SCHEMAS,
+            "responses": {"Error": _content("The request failed", "Error")},
+        },
+    }
+
+
+def _operation(route: Route) -> dict[str, Any]:
+    operation = route.operation
+    described: dict[str, Any] = {
+        "operationId": operation.name,
+        "summary": operation.summary,
+        "parameters": list(_parameters(route)),
+        "responses": {
+            "200": _success(operation),
+            "default": {"$ref": "#/components/responses/Error"},
+        },
+    }
+    for kind, schema in (
+        ("application/json", operation.body),
+        ("multipart/form-data", operation.form),
+    ):
+        if schema is not None:
+            content = {kind: {"schema": reference(schema)}}
+            described["requestBody"] = {"required": True, "content": content}
+    return described
+
+
+def _parameters(route: Route) -> Iterable[dict[str, Any]]:
+    if "{id}" in route.path:
+        form = identifier("batch") if route.path.startswith("/v1/batches/") else TEXT
+        yield {"name": "id", "in": "path", "required": True, "schema": form}
+    for name, schema in route.operation.query.items():
+        yield {"name": name, "in": "query", "schema": schema}
+
+
+def _success(operation: Operation) -> dict[str, Any]:
+    if operation.answer is not None:
+        return _content("Success", operation.answer)
+    schema = {"type": "string", "format": "binary"}
+    return {"description": "The bytes", "content": {"application/octet-stream": {"schema": schema}}}
+
+
+def _content(description: str, schema: str) -> dict[str, Any]:
+    return {
+        "description": description,
+        "content": {"application/json": {"schema": reference(schema)}},
+    }
