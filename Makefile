@@ -48,7 +48,7 @@ counts: $(READY) ## Agree to the work that each line costs now, which tests comp
 	$(BIN)/python -m batchsim.bench.counting tests/bench/counts.json
 
 fuzz: $(READY) ## Search for longer: the property tests with many more examples
-	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -q -n 2 tests/stateful tests/domain tests/runner -m "not sdk"
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -q -n 2 tests/backends/fake tests/domain tests/runner tests/faults -m "not sdk"
 
 format: $(READY) ## Format the code and mend what the linter can
 	$(BIN)/ruff check --quiet --fix-only .

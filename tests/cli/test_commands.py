@@ -39,7 +39,8 @@ def test_every_module_of_a_command_is_in_the_list():
         home.name
         for home in homes
         if isinstance(
-            getattr(import_module(f"batchsim.cli.commands.{home.name}"), home.name, None), click.Command
+            getattr(import_module(f"batchsim.cli.commands.{home.name}"), home.name, None),
+            click.Command,
         )
     }
     assert names == {*SUMMARIES}

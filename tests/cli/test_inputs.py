@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-DEMO = Path(__file__).parents[2] / "fixtures" / "demo" / "input.jsonl"
+from tests.repository import DEMO_INPUT
+
 COMMANDS = {"validate": ["validate"], "run": ["run", "--fake"], "estimate": ["estimate"]}
 
 
@@ -88,7 +89,7 @@ NAMES = [
 @pytest.mark.parametrize(("name", "shown"), NAMES, ids=["newline", "escape", "bidi", "odd", "long"])
 def test_row_027_a_file_may_have_any_name_and_is_shown_escaped(name, shown, read):
     path = os.fsdecode(name)
-    Path(path).write_bytes(DEMO.read_bytes() + b"{\n")
+    Path(path).write_bytes(DEMO_INPUT.read_bytes() + b"{\n")
     outcome = read(path)
     assert outcome.code == 2
     told = outcome.stdout + outcome.stderr
@@ -99,7 +100,7 @@ def test_row_027_a_file_may_have_any_name_and_is_shown_escaped(name, shown, read
 @pytest.mark.parametrize(("name", "shown"), NAMES, ids=["newline", "escape", "bidi", "odd", "long"])
 def test_row_027_results_may_have_any_name_and_it_is_shown_escaped(name, shown, batchsim):
     path = os.fsdecode(name)
-    outcome = batchsim("run", "--fake", str(DEMO), "-o", path)
+    outcome = batchsim("run", "--fake", str(DEMO_INPUT), "-o", path)
     assert outcome.code == 0
     assert Path(path).stat().st_size
     assert outcome.stderr.endswith(f"results in {shown}\n")

@@ -3,7 +3,6 @@
 import json
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -11,8 +10,8 @@ from batchsim.backends.fake import FakeBackend
 from batchsim.backends.fake.ids import derived_seed
 from batchsim.clock import VirtualClock
 from batchsim.wire import App, Tenants
+from tests.repository import FIXTURES
 
-FIXTURES = Path(__file__).parents[2] / "fixtures"
 SECONDS_PER_REQUEST = 1.0
 MOST_POLLS = 50
 

@@ -15,11 +15,12 @@ import pytest
 from batchsim.backends.fake import FakeBackend
 from batchsim.clock import SystemClock
 from batchsim.wire import webhook_events
+from tests.repository import ROOT
 
 pytestmark = pytest.mark.node
 
 PROGRAMS = Path(__file__).parent / "node"
-CLIENTS = Path(__file__).parents[2] / ".node"
+CLIENTS = ROOT / ".node"
 RELEASES = ("4.36.0", "latest")
 SECONDS = 60
 NPM_OPTIONS = ("--prefix", ".", "--ignore-scripts", "--fetch-timeout=30000", "--fetch-retries=2")

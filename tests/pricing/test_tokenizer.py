@@ -1,15 +1,12 @@
 """Counting with vocabularies; and how far from it the estimate is, on text, Japanese and code."""
 
-from pathlib import Path
-
 import pytest
 
 from batchsim.domain.lines import RequestLine
 from batchsim.pricing import tokenizer
 from batchsim.pricing.tokenizer import counter_for, vocabulary_of
 from batchsim.pricing.tokens import estimate_prompt_tokens, estimate_tokens
-
-ROOT = Path(__file__).parents[2]
+from tests.repository import ROOT
 
 # The messages of the OpenAI cookbook's "How to count tokens with tiktoken", for which it shows the
 # usage that the API reported: 129 prompt tokens for gpt-3.5-turbo and gpt-4, 124 for gpt-4o.

@@ -1,11 +1,10 @@
-from pathlib import Path
-
 import pytest
 
 from batchsim.domain.lines import RequestLine
 from batchsim.pricing.tokens import ATTACHMENT_TOKENS, estimate_prompt_tokens, estimate_tokens
+from tests.repository import ROOT
 
-LICENSE = Path(__file__).parents[2] / "LICENSE"
+LICENSE = ROOT / "LICENSE"
 
 
 def prompt_tokens(**body):

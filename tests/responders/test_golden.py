@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import importlib
 import json
-from pathlib import Path
 
 import pytest
 
 from batchsim.domain.endpoints import ENDPOINTS
 from batchsim.domain.usage import usage_of
 from batchsim.responders.simulated import RESPONDERS, simulated
+from tests.repository import FIXTURES
 
 GOLDEN = [
     json.loads(line)
-    for line in (Path(__file__).parents[2] / "fixtures" / "golden" / "answers.jsonl")
-    .read_text("utf-8")
-    .splitlines()
+    for line in (FIXTURES / "golden" / "answers.jsonl").read_text("utf-8").splitlines()
 ]
 
 TYPES = {

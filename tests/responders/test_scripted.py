@@ -4,8 +4,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from batchsim.domain.answers import Answer
 
+from batchsim.domain.answers import Answer
 from batchsim.domain.batches import Usage
 from batchsim.errors import InputError, UsageError
 from batchsim.responders.error_answers import failed_responder

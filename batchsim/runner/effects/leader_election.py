@@ -12,7 +12,7 @@ goes on; the other stands back: it creates nothing, and takes over what the list
 The claim is on the job, once, so only the first batch waits. It ends when its runner deletes the
 file (see `fence` in batchsim.runner.effects.submit). What it cannot see is a file that the list shows later
 than that. Who moved a directory, restored or lost it has to say that no other runner is at work
-(`Policy.alone`). The figures are in tests/runner/protocol_model.py.
+(`Policy.alone`). The figures are in tests/faults/protocol_model.py.
 """
 
 from __future__ import annotations

@@ -1,0 +1,145 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from batchsim.backends.fake import FakeBackend
+from tests.repository import DEMO_INPUT
+
+RUN = ("run", "--real", "input.jsonl", "-o", "results.jsonl")
+RECOVER = ("recover", "input.jsonl", "-o", "results.jsonl")
+
+
+@pytest.fixture
+def lost(batchsim, desk, real, monkeypatch) -> None:
+    """Two batches of a job whose directory is gone."""
+    first, second, third = DEMO_INPUT.read_text("utf-8").splitlines()
+    text = "\n".join([first, second.replace("gpt-3.5-turbo", "gpt-4o-mini"), third])
+    (desk / "input.jsonl").write_text(text, "utf-8")
+    lose(batchsim, desk, monkeypatch)
+
+
+def lose(batchsim, desk, monkeypatch, *, at: str = "retrieve_batch") -> None:
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FakeBackend, at, interrupted)
+        assert batchsim(*RUN).code == 130
+    shutil.rmtree(desk / "results.jsonl.job")
+
+
+def ids(real: FakeBackend) -> list[str]:
+    return [batch.id for batch in real.list_batches().data]
+
+
+def test_a_lost_job_is_found_and_goes_on_without_paying_again(batchsim, desk, real, lost) -> None:
+    before = ids(real)
+    outcome = batchsim(*RECOVER)
+    assert outcome.code == 0
+    assert "found 2 of 2 batches of run " in outcome.stderr
+    assert "`batchsim run --real input.jsonl -o results.jsonl` goes on" in outcome.stderr
+    assert batchsim(*RUN).code == 0
+    assert ids(real) == before
+    results = [json.loads(line) for line in (desk / "results.jsonl").read_text().splitlines()]
+    assert [each["custom_id"] for each in results] == ["request-1", "request-2", "request-3"]
+
+
+def test_a_batch_that_was_not_made_yet_is_made_by_the_run(
+    batchsim, desk, real, lost, monkeypatch
+) -> None:
+    real.cancel_batch(ids(real)[0])  # any other run of the account does not matter
+    shutil.copy(DEMO_INPUT, desk / "input.jsonl")
+    with (desk / "input.jsonl").open("ab") as stream:
+        stream.write(DEMO_INPUT.read_bytes().splitlines()[0].replace(b"request-1", b"more"))
+    lose(batchsim, desk, monkeypatch)
+    assert "found 1 of 1 batch of" in batchsim(*RECOVER).stderr
+    count = len(ids(real))
+    assert batchsim(*RUN).code == 0
+    assert len(ids(real)) == count
+
+
+def test_what_the_lost_runner_uploaded_first_does_not_stop_the_recovered_one(
+    batchsim, desk, real, monkeypatch
+) -> None:
+    first, second, _ = DEMO_INPUT.read_text("utf-8").splitlines()
+    text = "\n".join([first, second.replace("gpt-3.5-turbo", "gpt-4o-mini")])
+    (desk / "input.jsonl").write_text(text, "utf-8")
+    create, asked = FakeBackend.create_batch, []
+
+    def once(self, **options):
+        asked.append(options)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return create(self, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FakeBackend, "create_batch", once)
+        assert batchsim(*RUN).code == 130
+    (desk / "results.jsonl.job").rename(desk / "lost.job")  # a new one has other numbers
+    assert "found 1 of 2 batches of" in batchsim(*RECOVER).stderr
+    assert batchsim(*RUN).code == 0
+    assert len(ids(real)) == 2
+
+
+def test_the_json_tells_the_job(batchsim, lost) -> None:
+    value = json.loads(batchsim(*RECOVER, "--json").stdout)
+    assert value["state"] == "stopped"
+    assert value["batches"] == {"validating": 2}
+    assert json.loads(batchsim("jobs", "--json").stdout)["run"] == value["run"]
+
+
+def test_another_input_is_not_taken_for_this_one(batchsim, desk, lost) -> None:
+    shutil.copy(DEMO_INPUT, desk / "input.jsonl")
+    outcome = batchsim(*RECOVER)
+    assert outcome.code == 2
+    assert "no run of input.jsonl is in the list" in outcome.stderr
+    assert "it shows 1 of other inputs" in outcome.stderr
+    assert not (desk / "results.jsonl.job").exists()
+
+
+def test_several_runs_are_named_and_one_is_chosen(batchsim, desk, real, lost, monkeypatch) -> None:
+    real.clock.advance(60)
+    lose(batchsim, desk, monkeypatch)
+    outcome = batchsim(*RECOVER)
+    assert outcome.code == 2
+    assert "was run several times" in outcome.stderr
+    assert "--run ID" in outcome.stderr
+    runs = {batch.metadata["bs_run"] for batch in real.list_batches().data}
+    assert len(runs) == 2
+    assert all(run in outcome.stderr for run in runs)
+    chosen = min(runs)
+    assert batchsim(*RECOVER, "--run", chosen, "--json").code == 0
+    assert json.loads(batchsim("jobs", "--json").stdout)["run"] == chosen
+
+
+def test_with_another_key_the_names_of_the_files_tell(batchsim, lost, real, monkeypatch) -> None:
+    """The hash in the metadata holds the account; the file names hold the content alone."""
+    from batchsim.cli.jobs import job
+
+    monkeypatch.setattr(job.real_backend(), "account", "another")
+    assert "found 2 of 2 batches" in batchsim(*RECOVER).stderr
+
+
+def test_a_job_that_is_not_lost_is_left_alone(batchsim, lost) -> None:
+    assert batchsim(*RECOVER).code == 0
+    again = batchsim(*RECOVER)
+    assert again.code == 2
+    assert "results.jsonl.job has a journal" in again.stderr
+
+
+def test_users_own_metadata_come_back(batchsim, desk, real) -> None:
+    from batchsim.runner.run import run
+
+    (desk / "input.jsonl").write_bytes(DEMO_INPUT.read_bytes())
+    from batchsim.cli.jobs import job
+
+    backend = job.real_backend()
+    run("input.jsonl", backend, results="results.jsonl", metadata={"night": "17"})
+    shutil.rmtree("results.jsonl.job")
+    (desk / "results.jsonl").unlink()
+    assert batchsim(*RECOVER).code == 0
+    with job.Job(Path("results.jsonl.job")).reading() as follower:
+        assert follower.state.started.metadata == {"night": "17"}
+    assert batchsim(*RUN).code == 0

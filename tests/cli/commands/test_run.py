@@ -1,0 +1,342 @@
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from batchsim.backends.fake import FakeBackend
+from tests.repository import DEMO_INPUT
+
+
+def chat_line(custom_id: str, **body) -> dict:
+    body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}], **body}
+    return {"custom_id": custom_id, "method": "POST", "url": "/v1/chat/completions", "body": body}
+
+
+def write_lines(path: Path, *lines: dict) -> Path:
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    return path
+
+
+def custom_ids(results: str) -> list[str]:
+    return [json.loads(line)["custom_id"] for line in results.splitlines()]
+
+
+def test_nobody_spends_money_by_default(batchsim, desk) -> None:
+    outcome = batchsim("run", str(DEMO_INPUT))
+    assert outcome.code == 2
+    assert outcome.stdout == ""
+    assert "neither --fake nor --real" in outcome.stderr
+    assert "hint: rehearse with `batchsim run --fake" in outcome.stderr
+    assert [path.name for path in desk.iterdir()] == [".stdin"]
+
+
+def test_fake_and_real_together_are_refused(batchsim, desk) -> None:
+    outcome = batchsim("run", "--fake", "--real", str(DEMO_INPUT))
+    assert outcome.code == 2
+    assert "exclude each other" in outcome.stderr
+
+
+def test_results_come_in_input_order(batchsim, desk) -> None:
+    write_lines(desk / "input.jsonl", *(chat_line(f"line-{n}") for n in range(200)))
+    outcome = batchsim("run", "--fake", "input.jsonl", "-o", "results.jsonl")
+    assert outcome.code == 0
+    assert outcome.stdout == ""
+    results = (desk / "results.jsonl").read_text("utf-8")
+    assert custom_ids(results) == [f"line-{n}" for n in range(200)]
+    assert "200 lines: 200 ok; 1 batch" in outcome.stderr
+
+
+def test_without_an_output_the_results_go_to_stdout(batchsim, desk) -> None:
+    write_lines(desk / "input.jsonl", chat_line("b"), chat_line("a"))
+    outcome = batchsim("run", "--fake", "input.jsonl")
+    assert custom_ids(outcome.stdout) == ["b", "a"]
+    assert (desk / "input.jsonl.job" / "results.jsonl").read_text("utf-8") == outcome.stdout
+
+
+def test_the_input_may_be_standard_input(batchsim, desk) -> None:
+    outcome = batchsim("run", "--fake", "-", stdin=DEMO_INPUT.read_bytes())
+    assert outcome.code == 0
+    assert custom_ids(outcome.stdout) == ["request-1", "request-2", "request-3"]
+
+
+def test_a_line_that_fails_makes_the_exit_code_1(batchsim, desk) -> None:
+    write_lines(desk / "input.jsonl", chat_line("good"), chat_line("bad", temperature=999))
+    outcome = batchsim("run", "--fake", "input.jsonl")
+    good, bad = (json.loads(line) for line in outcome.stdout.splitlines())
+    assert outcome.code == 1
+    assert good["response"]["status_code"] == 200
+    assert bad["response"]["status_code"] == 400
+    assert "2 lines: 1 ok, 1 failed" in outcome.stderr
+
+
+def test_several_models_and_endpoints_make_several_batches(batchsim, desk) -> None:
+    embedding = {
+        "custom_id": "e",
+        "method": "POST",
+        "url": "/v1/embeddings",
+        "body": {"model": "text-embedding-3-small", "input": "Hi"},
+    }
+    write_lines(
+        desk / "input.jsonl",
+        chat_line("a"),
+        embedding,
+        chat_line("b", model="gpt-4o"),
+        chat_line("c"),
+    )
+    outcome = batchsim("run", "--fake", "input.jsonl")
+    assert outcome.code == 0
+    assert custom_ids(outcome.stdout) == ["a", "e", "b", "c"]
+    assert "4 lines: 4 ok; 3 batches" in outcome.stderr
+
+
+def test_bad_input_is_refused_before_anything_is_sent(batchsim, desk) -> None:
+    write_lines(desk / "input.jsonl", chat_line("a"), chat_line("a"))
+    outcome = batchsim("run", "--fake", "input.jsonl")
+    assert outcome.code == 2
+    assert "input.jsonl:2" in outcome.stderr
+    assert "duplicate" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+    assert sorted(path.name for path in desk.iterdir()) == [".stdin", "input.jsonl"]
+
+
+def test_the_same_command_again_sends_nothing_and_gives_the_same_results(
+    batchsim, desk, monkeypatch
+) -> None:
+    first = batchsim("run", "--fake", str(DEMO_INPUT), "-o", "results.jsonl")
+    before = (desk / "results.jsonl").read_bytes()
+    monkeypatch.setattr(FakeBackend, "create_batch", lambda *_, **__: pytest.fail("paid again"))
+    monkeypatch.setattr(FakeBackend, "upload_file", lambda *_, **__: pytest.fail("sent again"))
+    again = batchsim("run", "--fake", str(DEMO_INPUT), "-o", "results.jsonl")
+    assert (first.code, again.code) == (0, 0)
+    assert (desk / "results.jsonl").read_bytes() == before
+
+
+def test_without_a_key_the_real_service_is_not_asked(batchsim, desk) -> None:
+    outcome = batchsim("run", "--real", str(DEMO_INPUT), "-o", "results.jsonl")
+    assert outcome.code == 2
+    assert "OPENAI_API_KEY" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+
+
+@pytest.mark.parametrize("call", ["upload_file", "create_batch", "retrieve_batch", "read_file"])
+def test_ctrl_c_leaves_a_job_that_the_same_command_finishes(
+    batchsim, desk, monkeypatch, call
+) -> None:
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FakeBackend, call, interrupted)
+        outcome = batchsim("run", "--fake", str(DEMO_INPUT), "-o", "results.jsonl")
+    assert outcome.code == 130
+    assert "the same command goes on where this one stopped" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+    assert not (desk / "results.jsonl").exists()
+    assert batchsim("run", "--fake", str(DEMO_INPUT), "-o", "results.jsonl").code == 0
+    assert len(custom_ids((desk / "results.jsonl").read_text("utf-8"))) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", range(1, 8))
+def test_a_killed_run_goes_on_where_it_was(batchsim, desk, process, line) -> None:
+    write_lines(desk / "input.jsonl", *(chat_line(f"line-{n}") for n in range(3_000)))
+    running = process("run", "--fake", "input.jsonl", "-o", "results.jsonl")
+    for _ in range(line):
+        running.stderr.readline()
+    running.kill()
+    running.communicate()
+    outcome = batchsim("run", "--fake", "input.jsonl", "-o", "results.jsonl")
+    assert outcome.code == 0
+    results = (desk / "results.jsonl").read_text("utf-8")
+    assert custom_ids(results) == [f"line-{n}" for n in range(3_000)]
+    assert "; 1 batch," in outcome.stderr
+
+
+def test_a_reader_that_goes_away_is_no_traceback(desk, process) -> None:
+    write_lines(desk / "input.jsonl", *(chat_line(f"line-{n}") for n in range(2_000)))
+    running = process("run", "--fake", "input.jsonl")
+    running.stdout.close()
+    running.stdout = None
+    _, err = running.communicate()
+    assert b"Traceback" not in err
+    assert running.returncode == 141
+
+
+def test_results_over_the_input_are_refused(batchsim, desk) -> None:
+    path = write_lines(desk / "input.jsonl", chat_line("a"))
+    before = path.read_bytes()
+    assert batchsim("run", "--fake", "input.jsonl", "--job", "job").code == 0
+    (desk / "link.jsonl").symlink_to(path)
+    (desk / "hard.jsonl").hardlink_to(path)
+    for output in ("./input.jsonl", "link.jsonl", "hard.jsonl"):
+        for job in ("job", "another"):
+            outcome = batchsim("run", "--fake", "input.jsonl", "-o", output, "--job", job)
+            assert outcome.code == 2
+            assert "is the input itself" in outcome.stderr
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["journal.db", "lock", "holder.json", "shards/0001.index"])
+def test_results_over_a_file_of_the_job_are_refused(batchsim, desk, name) -> None:
+    (desk / "job" / "shards").mkdir(parents=True)
+    outcome = batchsim("run", "--fake", str(DEMO_INPUT), "-o", f"job/{name}", "--job", "job")
+    assert outcome.code == 2
+    assert "the job's own file" in outcome.stderr
+
+
+def test_results_over_what_is_no_file_are_refused(batchsim, desk) -> None:
+    os.mkfifo(desk / "pipe")
+    outcome = batchsim("run", "--fake", str(DEMO_INPUT), "-o", "pipe")
+    assert outcome.code == 2
+    assert "is not an ordinary file" in outcome.stderr
+    assert (desk / "pipe").is_fifo()
+    assert not (desk / "pipe.job").exists()
+
+
+def test_results_through_a_link_leave_the_link_and_replace_its_target(batchsim, desk) -> None:
+    (desk / "elsewhere").mkdir()
+    (desk / "results.jsonl").symlink_to("elsewhere/results.jsonl")
+    assert batchsim("run", "--fake", str(DEMO_INPUT), "-o", "results.jsonl").code == 0
+    assert (desk / "results.jsonl").is_symlink()
+    assert len((desk / "elsewhere" / "results.jsonl").read_bytes().splitlines()) == 3
+
+
+def test_a_folder_that_takes_no_results_is_told_before_anything_is_sent(
+    batchsim, desk, monkeypatch
+) -> None:
+    monkeypatch.setattr(FakeBackend, "upload_file", lambda *_, **__: pytest.fail("sent"))
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    outcome = batchsim("run", "--fake", str(DEMO_INPUT), "-o", "results.jsonl", "--job", "job")
+    assert outcome.code == 2
+    assert "nothing may be written into" in outcome.stderr
+
+
+def test_a_job_folder_that_may_not_be_looked_at_is_told(batchsim, desk, monkeypatch) -> None:
+    def denied(self, *_, **__):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "mkdir", denied)
+        outcome = batchsim("run", "--fake", str(DEMO_INPUT), "--job", "closed/job")
+    assert outcome.code == 2
+    assert "cannot make the job directory" in outcome.stderr
+    assert "hint: name another" in outcome.stderr
+
+
+def test_a_job_folder_that_is_a_file_is_told(batchsim, desk) -> None:
+    (desk / "job").write_bytes(b"mine")
+    outcome = batchsim("run", "--fake", str(DEMO_INPUT), "--job", "job")
+    assert outcome.code == 2
+    assert "the job directory job is a file" in outcome.stderr
+    assert (desk / "job").read_bytes() == b"mine"
+
+
+def test_a_second_run_of_a_job_is_told_of_the_first_and_leaves_it_alone(batchsim, desk) -> None:
+    from batchsim.stores.disk import DiskStore
+
+    store = DiskStore(desk / "job" / "fake")
+    outcome = batchsim("run", "--fake", str(DEMO_INPUT), "--job", "job")
+    assert outcome.code == 2
+    assert "if another run of this job is at work, wait for it" in outcome.stderr
+    assert (desk / "job" / "fake").is_dir()
+    store.close()
+
+
+def test_a_dash_as_the_output_is_standard_output(batchsim, desk) -> None:
+    outcome = batchsim("run", "--fake", str(DEMO_INPUT), "-o", "-", "--job", "job")
+    assert custom_ids(outcome.stdout) == ["request-1", "request-2", "request-3"]
+    assert not (desk / "-").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"{not json\n"])
+def test_bad_standard_input_is_named_and_leaves_no_trace(batchsim, desk, content) -> None:
+    outcome = batchsim("run", "--fake", "-", stdin=content)
+    assert outcome.code == 2
+    assert "error: standard input:" in outcome.stderr
+    assert [path.name for path in desk.iterdir()] == [".stdin"]
+
+
+def test_a_results_path_that_is_a_folder_is_refused(batchsim, desk) -> None:
+    write_lines(desk / "input.jsonl", chat_line("a"))
+    (desk / "results").mkdir()
+    outcome = batchsim("run", "--fake", "input.jsonl", "-o", "results")
+    assert outcome.code == 2
+    assert "is a directory" in outcome.stderr
+
+
+def test_a_job_of_the_simulator_is_not_continued_for_money(batchsim, desk, monkeypatch) -> None:
+    assert batchsim("run", "--fake", str(DEMO_INPUT), "-o", "results.jsonl").code == 0
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    outcome = batchsim("run", "--real", str(DEMO_INPUT), "-o", "results.jsonl")
+    assert outcome.code == 2
+    assert "was begun on" in outcome.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals differ on Windows")
+@pytest.mark.slow
+def test_an_interrupt_of_the_whole_process_ends_it_with_130(desk, process) -> None:
+    write_lines(desk / "input.jsonl", *(chat_line(f"line-{n}") for n in range(40_000)))
+    running = process("run", "--fake", "input.jsonl", "-o", "results.jsonl")
+    running.stderr.readline()
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate()
+    assert running.returncode == 130
+    assert b"Traceback" not in err
+
+
+@pytest.mark.parametrize("amount", ["1e309", "nan", "-5", "$5", "5,00", "", "0", "inf", "٣"])
+def test_row_106_a_cap_that_is_no_amount_is_refused(batchsim, desk, amount):
+    ended = batchsim("run", "--fake", "input.jsonl", f"--max-cost={amount}")
+    assert ended.code == 2
+    assert "--max-cost" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "limit", ["gpt-4o", "gpt-4o=", "=5", "gpt-4o=-1", "gpt-4o=0", "gpt-4o=1e5"]
+)
+def test_a_queue_limit_that_is_none_is_refused(batchsim, desk, limit):
+    ended = batchsim("run", "--fake", "input.jsonl", "--queue-limit", limit)
+    assert ended.code == 2
+    assert "MODEL=TOKENS" in ended.stderr
+
+
+def test_a_queue_limit_cuts_the_input_to_fit(batchsim, desk):
+    lines = [chat_line(f"id-{n}") for n in range(4)]
+    source = write_lines(desk / "four.jsonl", *lines)
+    ended = batchsim(
+        "run", "--fake", str(source), "-o", "r.jsonl", "--queue-limit", "gpt-4o-mini=20"
+    )
+    assert ended.code == 0, ended.stderr
+    assert "1 batch," not in ended.stderr
+
+
+def test_batches_that_the_job_did_not_make_are_told_with_exit_code_3(
+    batchsim, desk, monkeypatch
+) -> None:
+    """Another runner with a copy of the job makes one while the results are fetched."""
+    made = []
+    read_file = FakeBackend.read_file
+
+    def make_another(self, file_id):
+        if not made:
+            (batch,) = self.undisturbed.list_batches().data
+            made.append(
+                self.undisturbed.create_batch(
+                    input_file_id=batch.input_file_id,
+                    endpoint=batch.endpoint,
+                    metadata=batch.metadata,
+                ).id
+            )
+        return read_file(self, file_id)
+
+    monkeypatch.setattr(FakeBackend, "read_file", make_another)
+    write_lines(desk / "input.jsonl", chat_line("a"))
+    outcome = batchsim("run", "--fake", "input.jsonl", "-o", "results.jsonl")
+    assert outcome.code == 3
+    assert made[0] in outcome.stderr
+    assert "hint: another runner with a copy of the job directory" in outcome.stderr
+    assert custom_ids((desk / "results.jsonl").read_text("utf-8")) == ["a"]
+    again = batchsim("run", "--fake", "input.jsonl", "-o", "results.jsonl")
+    assert again.code == 3, "the code stays as long as the job does"
