@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 
 HOUR = 3_600
@@ -46,7 +46,10 @@ LARGEST_FILE = 512_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What the service allows. The defaults are OpenAI's, documented unless marked otherwise."""
+    """What the service allows. The defaults are OpenAI's, documented unless marked otherwise.
+
+    Raises UsageError for a value that no limit can have.
+    """
 
     requests_per_batch: int = 50_000
     input_file_bytes: int = 200_000_000
@@ -76,6 +79,16 @@ class Limits:
     enqueued_tokens: Mapping[str, int] = field(default_factory=dict)
     """Prompt tokens that may be queued per model at once, by the model's name without its date.
     Empty: no limit. The real figures depend on the account; ENQUEUED_TOKENS holds tier 1's."""
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if value is each.default or value == {}:
+                continue  # so OPENAI is made without the 7 ms that importing msgspec takes
+            from batchsim.domain.constraints import CountByName, Positive, check
+
+            kind = CountByName if each.name == "enqueued_tokens" else Positive
+            check(f"the limit {each.name}", value, kind)
 
 
 OPENAI = Limits()
