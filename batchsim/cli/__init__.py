@@ -30,6 +30,7 @@ SUMMARIES = {
     "doctor": "Check the key, the way to the service, and what runs stand on.",
     "estimate": "Tell what an input would take and cost, sending nothing.",
     "files": "Look at the files of a service, download and delete them.",
+    "guide": "Read the guide: its chapters, or one of them.",
     "jobs": "List the jobs begun on this machine, the latest first.",
     "recover": "Rebuild a job whose directory is lost, and pay nothing twice.",
     "record": "Pass requests on to a real service, and record its answers.",
