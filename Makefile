@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check sdk pythons clients parity bench counts fuzz format clean
+.PHONY: help demo test quick check outputs sdk pythons clients parity bench counts fuzz format clean
 
 help: ## Show the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -21,13 +21,16 @@ test: check ## Run everything that CI runs: the checks, all tests, every support
 quick: $(READY) ## Run the fast tests: the inner loop
 	$(BIN)/pytest -q -n 2 -m "not slow and not node" --ignore=tests/docs
 
-check: $(READY) ## Check format, lint, types, import layers, dead code, and run the README
+check: $(READY) ## Check format, lint, types, import layers, dead code, and run the README and the guide
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/vulture
-	$(BIN)/pytest -q tests/docs
+	$(BIN)/pytest -q -n 2 tests/docs
+
+outputs: $(READY) ## Write the present outputs of the commands into the README and the guide
+	$(BIN)/python tests/docs/update_outputs.py
 
 sdk: $(READY) ## Run the SDK-facing tests on the oldest and newest openai 1.x, 2.x and 3.x
 	$(BIN)/tox run-parallel --parallel 2 --parallel-no-spinner

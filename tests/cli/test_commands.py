@@ -88,7 +88,10 @@ def every_command():
     return dict(walk((), command_line))
 
 
-WITHOUT_JSON = {"files download": "it writes the content of a file, which is what it is"}
+WITHOUT_JSON = {
+    "files download": "it writes the content of a file, which is what it is",
+    "guide": "it prints texts for people, as Markdown where there is no terminal",
+}
 
 
 def test_every_command_has_json_or_a_reason_why_not():

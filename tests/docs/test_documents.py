@@ -14,10 +14,10 @@ import click
 import pytest
 import yaml
 
-from batchsim.cli import commands
-from batchsim.cli.guide import CHAPTERS
+from batchsim.cli import command_line
+from batchsim.cli.commands.guide import CHAPTERS
 from batchsim.domain.lifecycle import diagram
-from batchsim.testing.check import KINDS
+from batchsim.testing.run_example import KINDS
 from tests.docs.documents import BLOCK, DOCUMENTS, GUIDE, HEADING, ROOT, Desk, File, sections
 from tests.docs.picture import PICTURE, shown
 
@@ -136,7 +136,7 @@ def test_commands_that_are_only_named_exist_with_their_options(document) -> None
 
 
 def _check_command(words: list[str], line: str) -> None:
-    command: click.Command = commands
+    command: click.Command = command_line
     for word in words:
         if isinstance(command, click.Group) and re.fullmatch("[a-z]+", word):
             found = command.get_command(click.Context(command), word)

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from batchsim.cli.commands.guide import CHAPTERS
+from tests.docs.documents import GUIDE
+
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 GIVEN = {"pyproject.toml", ".gitignore"}
@@ -20,6 +23,13 @@ def test_an_archive_of_the_source_holds_all_of_it() -> None:
     )
     top = {Path(line).parts[0] for line in tracked.stdout.splitlines()}
     assert top == {*PROJECT["tool"]["hatch"]["build"]["targets"]["sdist"]["include"], *GIVEN}
+
+
+def test_the_guide_is_in_the_wheel() -> None:
+    wheel = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert wheel == {"packages": ["batchsim"]}  # all that is in the folder, of whatever kind
+    assert GUIDE.is_relative_to(ROOT / "batchsim")
+    assert {path.stem for path in GUIDE.iterdir()} == set(CHAPTERS)
 
 
 def test_the_pythons_that_are_promised_are_those_that_are_classified() -> None:

@@ -8,8 +8,8 @@ from importlib.resources import files
 
 import click
 
-from batchsim.cli.failures import ALL_GOOD
-from batchsim.cli.table import Column, table
+from batchsim.cli.terminal.exit_codes import ALL_GOOD
+from batchsim.cli.terminal.table import Column, table
 from batchsim.errors import UsageError
 
 CHAPTERS = (
