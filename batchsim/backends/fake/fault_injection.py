@@ -24,7 +24,7 @@ from typing import NamedTuple, TypeVar
 
 from batchsim.amounts import counted
 from batchsim.backends.calls import CALLS, Call, retry_after
-from batchsim.backends.fake.behaviour.checks import label_of, places_of
+from batchsim.backends.fake.behaviour.checks import is_at, label_of
 from batchsim.backends.fake.behaviour.faults import Faults
 from batchsim.backends.fake.behaviour.request_faults import RequestFault
 from batchsim.backends.fake.behaviour.scenarios import scenario_of
@@ -83,7 +83,7 @@ class Fates:
 
     def _counts(self, place: int, fault: RequestFault) -> bool:
         self._met[place] += 1
-        return fault.nth is None or self._met[place] in places_of(fault.nth)
+        return is_at(fault.nth, self._met[place])
 
     def _falls(self, fault: RequestFault, about: str, times: int) -> bool:
         purpose = f"request fault\0{label_of(fault)}\0{about}"

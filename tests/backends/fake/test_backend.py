@@ -16,12 +16,12 @@ from batchsim.errors import UsageError
         (lambda: FakeBackend(pacing="slow"), "no pacing called 'slow'"),
         (lambda: FakeBackend(order="sorted"), "results cannot be in 'sorted' order"),
         (lambda: FakeBackend(responder=7), "a responder cannot be an int"),
-        (lambda: Pacing(validating=-1), "a pacing's validating cannot be -1"),
-        (lambda: Pacing(running=math.nan), "a pacing's running cannot be nan"),
-        (lambda: Pacing(spread=1.1), "a pacing's spread cannot be 1.1"),
-        (lambda: Pacing(finalizing="1"), "a pacing's finalizing cannot be '1'"),
-        (lambda: Faults(incident=2), "the share of incident cannot be 2"),
-        (lambda: Faults(incident="0.5"), "the share of incident cannot be '0.5'"),
+        (lambda: Pacing(validating=-1), "Pacing.validating cannot be -1"),
+        (lambda: Pacing(running=math.nan), "Pacing.running cannot be nan"),
+        (lambda: Pacing(spread=1.1), "Pacing.spread cannot be 1.1"),
+        (lambda: Pacing(finalizing="1"), "Pacing.finalizing cannot be '1'"),
+        (lambda: Faults(incident=2), "Faults.incident cannot be 2"),
+        (lambda: Faults(incident="0.5"), "Faults.incident cannot be '0.5'"),
         (lambda: FakeBackend(pacing=[]), r"no pacing called \[\]"),
         (lambda: FakeBackend(seed="1"), "the seed must be an int, not a str"),
         (lambda: FakeBackend(clock=1), "the clock must be a Clock, not an int"),
@@ -39,9 +39,9 @@ from batchsim.errors import UsageError
         (lambda: Faults(clock_ahead_by=math.nan), "clock_ahead_by cannot be nan"),
         (lambda: RequestFault("delayed", seconds=math.nan), "seconds cannot be nan"),
         (lambda: RequestFault("reset", since="now"), "since cannot be 'now'"),
-        (lambda: RequestFault("reset", share="1"), "the share cannot be '1'"),
+        (lambda: RequestFault("reset", share="1"), "RequestFault.share cannot be '1'"),
         (lambda: RequestFault("reset", nth="1"), "nth cannot be '1'"),
-        (lambda: RequestFault("error", status="500"), "the status cannot be '500'"),
+        (lambda: RequestFault("error", status="500"), "RequestFault.status cannot be '500'"),
         (lambda: RequestFault("truncated", at_byte=math.nan), "at_byte cannot be nan"),
     ],
 )
@@ -65,7 +65,7 @@ def test_wrong_arguments_are_named(wrong, words):
 )
 @pytest.mark.parametrize("seconds", [-1, math.nan, "60", True, [60]], ids=str)
 def test_a_delay_that_is_none_is_named(field, seconds):
-    with pytest.raises(UsageError, match=f"^{field} cannot be "):
+    with pytest.raises(UsageError, match=f"^Faults.{field} cannot be "):
         Faults(**{field: seconds})
 
 

@@ -56,7 +56,7 @@ def test_the_demo_with_a_plan(batchsim, desk):
         (["--scenario", "sunshine"], ["there is no scenario called 'sunshine'", "choose one of"]),
         (["--scenario", "slow,"], ["there is no scenario called ''"]),
         (["--faults", "none.toml"], ["none.toml: cannot be read: No such file or directory"]),
-        (["--faults", "plan.toml"], ["plan.toml: 'requests[0].nth' is a list of whole numbers"]),
+        (["--faults", "plan.toml"], ["plan.toml: 'requests[0].nth' must be a whole number"]),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_happens(batchsim, desk, command, arguments, words):

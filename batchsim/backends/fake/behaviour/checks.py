@@ -1,32 +1,60 @@
-"""What the faults of requests, lines and batches have in common: what is checked, and their label."""
+"""The types of the fields of faults and pacings, and the checks of their values.
+
+A field's type holds its constraints and their words, and msgspec checks a value against it. True
+and false are no numbers, and a text is never read as one.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Iterable
+import sys
+from collections.abc import Collection, Hashable, Iterable
 from dataclasses import fields
-from typing import Any, TypeGuard
+from functools import cache
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta
 
 from batchsim.errors import UsageError
 
-Places = int | tuple[int, ...] | None
-"""One place, several, or all of them (None); counted from 1."""
+_LARGEST = sys.float_info.max
+
+Share = Annotated[float, Meta(ge=0, le=1, description="a number from 0 to 1")]
+Seconds = Annotated[float, Meta(ge=0, description="a number of seconds, at least 0")]
+FiniteSeconds = Annotated[
+    float, Meta(ge=0, le=_LARGEST, description="a finite number of seconds, at least 0")
+]
+TimeDifference = Annotated[
+    float, Meta(ge=-_LARGEST, le=_LARGEST, description="a finite number of seconds")
+]
+Amount = Annotated[int, Meta(ge=0, description="a whole number, at least 0")]
+ErrorStatus = Annotated[int, Meta(ge=400, le=599, description="a whole number from 400 to 599")]
+HeaderText = Annotated[str, Meta(pattern=r"^[ -~]*\Z", description="a text of printable ASCII")]
+Position = Annotated[int, Meta(ge=1, description="a whole number from 1 on")]
+Positions = (
+    Position | Annotated[tuple[Position, ...], Meta(min_length=1, description="a list of these")]
+)
+"""One position or several, counted from 1."""
+
+_IN_WORDS = {bool: "true or false", str: "a text", float: "a number"}
 
 
 def unknown(what: str, name: object, known: Iterable[str]) -> UsageError:
-    """The error for a name that there is not."""
+    """The error for a name that does not exist."""
     return UsageError(
         f"there is no {what} called {name!r}", hint=f"choose one of {', '.join(known)}"
     )
 
 
-def places_of(places: Places) -> tuple[int, ...]:
-    """One place or several as several."""
-    return places if isinstance(places, tuple) else () if places is None else (places,)
+def is_at(positions: int | tuple[int, ...] | None, number: int) -> bool:
+    """Whether `number` is among `positions`; None stands for all."""
+    return positions is None or number in (
+        positions if isinstance(positions, tuple) else (positions,)
+    )
 
 
 def label_of(fault: Any) -> str:
-    """What tells a fault from others in a draw, wherever in a plan it stands."""
+    """The key of a fault's draws. It does not depend on the fault's position in a plan."""
     return " ".join(
         f"{each.name}={getattr(fault, each.name)!r}"
         for each in fields(fault)
@@ -34,8 +62,37 @@ def label_of(fault: Any) -> str:
     )
 
 
+def convert_field(kind: Any, name: str, value: Any) -> Any:
+    """Return `value` as the field's type has it. Raises msgspec.ValidationError."""
+    return msgspec.convert(value, _types(kind)[name])
+
+
+def in_words(kind: Any, name: str) -> str:
+    """Describe the values that a field takes."""
+    return _described(_types(kind)[name])
+
+
+def check_fields(value: Any, *, leave_out: Collection[str] = ()) -> None:
+    """Raise UsageError for a field whose value is not of its type, or outside its range."""
+    kind = type(value)
+    for each in fields(value):
+        given = getattr(value, each.name)
+        if given is each.default or each.name in leave_out:
+            continue
+        try:
+            if not isinstance(given, list):  # several positions are a tuple, which is hashable
+                convert_field(kind, each.name, given)
+                continue
+        except msgspec.ValidationError:
+            pass
+        raise UsageError(
+            f"{kind.__name__}.{each.name} cannot be {given!r}",
+            hint=f"it must be {in_words(kind, each.name)}",
+        )
+
+
 def check_parameters(fault: Any, every: Iterable[str], own: Collection[str]) -> None:
-    """Refuse a parameter that belongs to other faults."""
+    """Raise UsageError for a parameter that belongs to other faults."""
     for name in every:
         given = getattr(fault, name)
         if name not in own and given is not None and given is not False:
@@ -43,40 +100,13 @@ def check_parameters(fault: Any, every: Iterable[str], own: Collection[str]) -> 
             raise UsageError(f"{fault.fault!r} has no {name!r}", hint=hint)
 
 
-def is_number(value: object) -> TypeGuard[float]:
-    """Whether it is an int or a float; true and false are no numbers here."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+@cache
+def _types(kind: Hashable) -> dict[str, Any]:
+    return get_type_hints(kind, include_extras=True)
 
 
-def check_seconds(name: str, seconds: object, most: float = math.inf) -> None:
-    """Refuse what is no duration, or one above `most` (infinity is allowed unless that says no)."""
-    if not (is_number(seconds) and 0 <= seconds <= most):
-        hint = "it is a number of seconds, at least 0"
-        raise UsageError(f"{name} cannot be {seconds!r}", hint=hint)
-
-
-def check_amount(name: str, amount: object) -> None:
-    """Refuse what is no whole number from 0 on."""
-    if type(amount) is not int or amount < 0:
-        raise UsageError(f"{name} cannot be {amount!r}", hint="it is a whole number, at least 0")
-
-
-def check_share(share: float) -> None:
-    """Refuse a share that is none."""
-    if not (is_number(share) and 0 <= share <= 1):
-        raise UsageError(f"the share cannot be {share!r}: it is between 0 and 1")
-
-
-def check_status(status: int | None) -> None:
-    """Refuse a status that is no error."""
-    if status is not None and not (type(status) is int and 400 <= status <= 599):
-        raise UsageError(f"the status cannot be {status!r}: it is between 400 and 599")
-
-
-def check_places(name: str, places: Places) -> None:
-    """Refuse places that nothing has."""
-    if places is None:
-        return
-    told = places_of(places)
-    if not told or any(type(each) is not int or each < 1 for each in told):
-        raise UsageError(f"{name} cannot be {places!r}: it counts from 1")
+def _described(wanted: Any) -> str:
+    if get_origin(wanted) is Annotated:
+        return str(wanted.__metadata__[0].description)
+    options = [each for each in get_args(wanted) if each is not type(None)]
+    return " or ".join(map(_described, options)) or _IN_WORDS[wanted]

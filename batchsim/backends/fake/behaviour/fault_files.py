@@ -1,6 +1,6 @@
 """Plans of faults as text: TOML files and JSON objects <-> Faults.
 
-The keys are the fields of Faults; `requests`, `lines` and `batches` are lists of tables whose keys
+The keys are the fields of Faults. `requests`, `lines` and `batches` are lists of tables whose keys
 are the fields of RequestFault, LineFault and BatchFault:
 
     stale_list_for = 60
@@ -10,7 +10,7 @@ are the fields of RequestFault, LineFault and BatchFault:
     call = "create_batch"
     nth = 1
 
-Nothing in a plan is evaluated, and whatever is wrong with one is told with its file and its key.
+Nothing in a plan is evaluated. Every error names the file and the key.
 """
 
 from __future__ import annotations
@@ -22,19 +22,23 @@ from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any
 
-from batchsim.backends.fake.behaviour.checks import is_number
+import msgspec
+
+from batchsim.backends.fake.behaviour.checks import convert_field, in_words
 from batchsim.backends.fake.behaviour.faults import RULES, Faults
 from batchsim.backends.fake.behaviour.scenarios import scenario_of
 from batchsim.errors import UsageError
 
-LONGEST_PLAN = 1 << 20
+LARGEST_PLAN = 1 << 20
 """Bytes of a file."""
 
 MOST_RULES = 1_000
 """Faults of one list."""
 
-MOST_PLACES = 10_000
-"""Places of one fault, as in `nth = [1, 2]`."""
+MOST_POSITIONS = 10_000
+"""Positions of one fault, as in `nth = [1, 2]`."""
+
+_HINT = "`batchsim scenarios --faults` shows what a plan can hold"
 
 
 class PlanError(UsageError):
@@ -45,47 +49,32 @@ class PlanError(UsageError):
         self.key = key
 
 
-_HOW = "`batchsim scenarios --faults` shows what a plan can hold"
-
-
 def read_plan(path: Path) -> Faults:
-    """The faults in a TOML file. Raises UsageError, with the file and the key, for what is wrong."""
+    """Read the faults in a TOML file. Raises UsageError, which names the file and the key."""
     try:
         with path.open("rb") as stream:
-            content = stream.read(LONGEST_PLAN + 1)
+            content = stream.read(LARGEST_PLAN + 1)
     except OSError as error:
         raise UsageError(
             f"{path}: cannot be read: {error.strerror}", hint="name an existing TOML file"
         ) from None
-    if len(content) > LONGEST_PLAN:
-        raise UsageError(f"{path}: a plan has at most {LONGEST_PLAN:,} bytes")
+    if len(content) > LARGEST_PLAN:
+        raise UsageError(f"{path}: a plan has at most {LARGEST_PLAN:,} bytes")
     try:
         value = tomllib.loads(content.decode("utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise UsageError(f"{path}: this is not TOML: {error}", hint=_HOW) from None
+        raise UsageError(f"{path}: this is not TOML: {error}", hint=_HINT) from None
     try:
         return plan_of(value)
     except PlanError as error:
-        raise UsageError(f"{path}: {error.message}", hint=error.hint) from None
+        raise UsageError(f"{path}: {error.message}", hint=error.hint or _HINT) from None
 
 
 def plan_of(value: Mapping[str, Any]) -> Faults:
-    """The faults in an object of plain JSON types. Raises PlanError."""
-    options = _checked(Faults, {**value, **dict.fromkeys(RULES, ())}, "")
-    for name, kind in RULES.items():
-        entries = value.get(name)
-        if entries is None:
-            continue
-        if not isinstance(entries, list):
-            raise PlanError(f"'{name}' is a list of tables", key=name)
-        if len(entries) > MOST_RULES:
-            raise PlanError(f"'{name}' has at most {MOST_RULES:,} entries", key=name)
-        options[name] = tuple(
-            _rule(kind, entry, f"{name}[{place}]") for place, entry in enumerate(entries)
-        )
-    faults: Faults = _made(Faults, options, "")
-    for place, each in enumerate(faults.batches):
-        key = f"batches[{place}].scenario"
+    """Read the faults in an object of plain JSON types. Raises PlanError."""
+    faults: Faults = _table(Faults, value, "")
+    for index, each in enumerate(faults.batches):
+        key = f"batches[{index}].scenario"
         try:
             scenario_of(each.scenario)
         except UsageError as error:
@@ -94,7 +83,7 @@ def plan_of(value: Mapping[str, Any]) -> Faults:
 
 
 def plan_object(faults: Faults) -> dict[str, Any]:
-    """The plan as plain JSON types, as `plan_of` reads it; of single faults only what is said."""
+    """Write a plan as plain JSON types for `plan_of`. Single faults leave out their defaults."""
     value = asdict(faults)
     for name in RULES:
         value[name] = [
@@ -108,66 +97,53 @@ def plan_object(faults: Faults) -> dict[str, Any]:
     return value
 
 
-def _rule(kind: type[Any], value: object, key: str) -> Any:
+def _table(kind: type[Any], value: object, key: str) -> Any:
+    """The `kind` whose fields a table holds. A null counts as absent."""
     if not isinstance(value, Mapping):
-        raise PlanError(f"'{key}' is a table", key=key)
-    options = _checked(kind, value, f"{key}.")
-    for each in fields(kind):
-        if each.default is MISSING and each.name not in options:
-            raise PlanError(f"'{key}.{each.name}' is missing", key=f"{key}.{each.name}")
-    return _made(kind, options, key)
-
-
-def _made(kind: type[Any], options: dict[str, Any], key: str) -> Any:
+        raise PlanError(f"'{key}' must be a table, not {value!r:.80}", key=key)
+    defaults = {each.name: each.default for each in fields(kind)}
+    options = {}
+    for name, given in value.items():
+        where = f"{key}.{name}" if key else name
+        if name not in defaults:
+            hint = f"the keys here are {', '.join(defaults)}"
+            raise PlanError(f"there is no '{where[:200]}'", key=where, hint=hint)
+        if given is not None:
+            read = _rules if kind is Faults and name in RULES else _field
+            options[name] = read(kind, name, given, where)
+    for name, default in defaults.items():
+        if default is MISSING and name not in options:
+            raise PlanError(f"'{key}.{name}' is missing", key=f"{key}.{name}")
     try:
         return kind(**options)
     except UsageError as error:
-        where = f"{key}: " if key else ""
-        raise PlanError(f"{where}{error.message}", key=key, hint=error.hint) from None
+        prefix = f"{key}: " if key else ""
+        raise PlanError(f"{prefix}{error.message}", key=key, hint=error.hint) from None
 
 
-def _checked(kind: type[Any], value: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """The values that are not null, each of the type of its field."""
-    types = {each.name: str(each.type) for each in fields(kind)}
-    options = {}
-    for name, given in value.items():
-        key = f"{prefix}{name}"
-        if name not in types:
-            hint = f"there are {', '.join(types)}"
-            raise PlanError(f"there is no '{key[:200]}'", key=key, hint=hint)
-        if given is not None:
-            options[name] = _typed(given, types[name], key)
-    return options
+def _rules(_: type[Any], name: str, entries: object, key: str) -> tuple[Any, ...]:
+    if not isinstance(entries, list):
+        raise PlanError(f"'{key}' must be a list of tables, not {entries!r:.80}", key=key)
+    if len(entries) > MOST_RULES:
+        raise PlanError(f"'{key}' has at most {MOST_RULES:,} entries", key=key)
+    return tuple(_table(RULES[name], each, f"{key}[{n}]") for n, each in enumerate(entries))
 
 
-def _typed(value: Any, wanted: str, key: str) -> Any:
-    """`value` if it is of the type `wanted`, as the field is annotated."""
-    if value == () or (isinstance(value, bool) and wanted == "bool"):
-        return value
-    if isinstance(value, str) and "str" in wanted:
-        return value
-    if (_is_number(value) and value >= 0) or (key == "clock_ahead_by" and _is_number(value)):
-        if "float" in wanted:
-            return float(value)
-        if "int" in wanted and value == int(value):
-            return int(value)
-    if isinstance(value, list) and "tuple[int" in wanted and 0 < len(value) <= MOST_PLACES:
-        return tuple(_typed(each, "int", f"{key}[{n}]") for n, each in enumerate(value))
-    raise PlanError(f"'{key}' is {_in_words(wanted)}", key=key)
+def _field(kind: type[Any], name: str, given: Any, key: str) -> Any:
+    if isinstance(given, list) and len(given) > MOST_POSITIONS:
+        raise PlanError(f"'{key}' has at most {MOST_POSITIONS:,} entries", key=key)
+    if isinstance(given, float) and math.isinf(given):
+        raise PlanError(f"'{key}' must be finite", key=key)
+    try:
+        return convert_field(kind, name, _whole(given))
+    except msgspec.ValidationError as error:
+        key += str(error).partition("at `$")[2].rstrip("`")  # such as [1], an entry of a list
+        words = f"'{key}' must be {in_words(kind, name)}, not {given!r:.80}"
+        raise PlanError(words, key=key) from None
 
 
-def _is_number(value: object) -> bool:
-    return is_number(value) and math.isfinite(value)
-
-
-def _in_words(wanted: str) -> str:
-    names = {
-        "bool": "true or false",
-        "str": "a text",
-        "tuple[int": "a list of whole numbers",
-        "float": "a number of at least 0",
-    }
-    words = [words for name, words in names.items() if name in wanted]
-    if "int" in wanted.replace("tuple[int", ""):
-        words.append("a whole number of at least 0")
-    return " or ".join(words)
+def _whole(value: Any) -> Any:
+    """`value`, but 2.0 as 2: JSON does not tell them apart."""
+    if isinstance(value, list):
+        return [_whole(each) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -1,15 +1,13 @@
-"""How long things take: validating, running, finalizing, cancelling, and moving bytes."""
+"""Pacing: how long validating, running, finalizing, cancelling and moving bytes take."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from types import MappingProxyType
 
-from batchsim.backends.fake.behaviour.checks import is_number
+from batchsim.backends.fake.behaviour.checks import Seconds, Share, check_fields, unknown
 from batchsim.domain.lifecycle import Status
-from batchsim.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,34 +16,30 @@ class Pacing:
 
     A phase lasts its own time plus its time per line. Within `running`, lines finish one after
     another at even intervals, in an order drawn by key. `spread` is the share by which a duration
-    may be longer or shorter, drawn by key for each batch and phase; cancelling keeps to its time,
+    may be longer or shorter, drawn by key for each batch and phase. Cancelling keeps to its time,
     as it does in the service (observed: 605 to 606 s in every sample).
 
     Raises UsageError for a negative duration, or a spread above 1.
     """
 
-    validating: float = 62.0
-    running: float = 60.0
-    running_per_line: float = 0.2
-    finalizing: float = 1.0
-    finalizing_per_line: float = 0.075
-    cancelling: float = 605.0
-    spread: float = 0.02
-    expiry_delay: float = 0.0
+    validating: Seconds = 62.0
+    running: Seconds = 60.0
+    running_per_line: Seconds = 0.2
+    finalizing: Seconds = 1.0
+    finalizing_per_line: Seconds = 0.075
+    cancelling: Seconds = 605.0
+    spread: Share = 0.02
+    expiry_delay: Seconds = 0.0
     """How long after `expires_at` the window really closes (half an hour was observed)."""
-    upload: float = 0.0
-    """How long an upload keeps its caller waiting."""
-    download: float = 0.0
-    """How long a download keeps its caller waiting before the first byte."""
-    download_per_line: float = 0.0
-    """The same per line of a result file; the sum is cut to whole seconds."""
+    upload: Seconds = 0.0
+    """How long an upload takes."""
+    download: Seconds = 0.0
+    """How long a download takes before the first byte."""
+    download_per_line: Seconds = 0.0
+    """The same per line of a result file. The sum is cut to whole seconds."""
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            most = 1 if field.name == "spread" else math.inf
-            if not (is_number(value) and 0 <= value <= most):
-                raise UsageError(f"a pacing's {field.name} cannot be {value!r}")
+        check_fields(self)
 
     def seconds(self, status: Status, lines: int, chance: float) -> float:
         """How long a batch of `lines` lines stays in `status`; `chance` is in [0, 1)."""
@@ -59,6 +53,14 @@ class Pacing:
             typical = self.finalizing + self.finalizing_per_line * lines
         return typical * (1.0 + self.spread * (2.0 * chance - 1.0))
 
+
+_NO_TIME = dict.fromkeys(
+    (
+        *("validating", "running", "running_per_line", "finalizing", "finalizing_per_line"),
+        *("cancelling", "spread"),
+    ),
+    0.0,
+)
 
 PACINGS: Mapping[str, Pacing] = MappingProxyType(
     {
@@ -81,24 +83,10 @@ PACINGS: Mapping[str, Pacing] = MappingProxyType(
         ),
         # For watching every status go by within seconds.
         "quick": Pacing(
-            validating=1.0,
-            running=3.0,
-            running_per_line=0.0,
-            finalizing=1.0,
-            finalizing_per_line=0.0,
-            cancelling=2.0,
-            spread=0.0,
+            **{**_NO_TIME, "validating": 1.0, "running": 3.0, "finalizing": 1.0, "cancelling": 2.0}
         ),
         # Everything is due at once: `create_batch` says validating, the next call says completed.
-        "instant": Pacing(
-            validating=0.0,
-            running=0.0,
-            running_per_line=0.0,
-            finalizing=0.0,
-            finalizing_per_line=0.0,
-            cancelling=0.0,
-            spread=0.0,
-        ),
+        "instant": Pacing(**_NO_TIME),
     }
 )
 """Pacings by name; FakeBackend takes the name too."""
@@ -111,7 +99,4 @@ def pacing_of(choice: Pacing | str | None) -> Pacing:
     try:
         return PACINGS["today" if choice is None else choice]
     except (KeyError, TypeError):
-        names = ", ".join(PACINGS)
-        raise UsageError(
-            f"there is no pacing called {choice!r}", hint=f"choose one of {names}"
-        ) from None
+        raise unknown("pacing", choice, PACINGS) from None

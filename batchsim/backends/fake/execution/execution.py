@@ -31,9 +31,9 @@ import orjson
 
 from batchsim.backends.fake.behaviour.line_faults import (
     LineFault,
-    breaking_off,
-    declining,
-    failing_answer,
+    declined_answer,
+    failed_answer,
+    incomplete_answer,
 )
 from batchsim.backends.fake.execution.settings import Behaviour
 from batchsim.backends.fake.ids import request_ids
@@ -145,7 +145,7 @@ class Execution:
         self._respond = behaviour.respond
         self._draws = draws
         self._quota = faults.quota_after
-        self._line_faults = faults.of_running()
+        self._line_faults = faults.running_lines
         self._together = behaviour.together
         if self._line_faults or self._quota is not None:
             self._together = None
@@ -278,11 +278,11 @@ class Execution:
             return QUOTA_EXCEEDED
         fault = self._fault(line) if self._line_faults else None
         if fault is not None and fault.fault in ("error", "timed_out"):
-            return failing_answer(fault) if fault.fault == "error" else TIMED_OUT
+            return failed_answer(fault) if fault.fault == "error" else TIMED_OUT
         answer = self._respond(line, occasion)
         if fault is None or answer.status_code != 200:
             return answer
-        return declining(answer) if fault.fault == "refusal" else breaking_off(answer)
+        return declined_answer(answer) if fault.fault == "refusal" else incomplete_answer(answer)
 
     def _fault(self, line: RequestLine) -> LineFault | None:
         number, draws = self.work.number, self._draws

@@ -116,7 +116,7 @@ class Results:
         self._begin = begin
         self._pace = (end - begin) / max(1, len(sequence))
         self._draws = draws
-        self._faults = faults.of_results()
+        self._faults = faults.result_lines
 
     def write(self, store: Contents, output_key: str, error_key: str) -> tuple[Written, Written]:
         """Keep both files in `store` under their keys; one without lines is not kept."""

@@ -68,15 +68,15 @@ def test_a_plan_comes_back_from_its_json():
     ("toml", "message"),
     [
         ("incidents = 1", "there is no 'incidents'"),
-        ("incident = 2", "the share of incident cannot be 2"),
-        ('incident = "all"', "'incident' is a number of at least 0"),
-        ("incident = true", "'incident' is a number"),
-        ("incident = nan", "'incident' is a number"),
-        ("stale_list_for = -1", "'stale_list_for' is a number of at least 0"),
-        ("unsorted_list = 1", "'unsorted_list' is true or false"),
-        ("quota_after = 1.5", "'quota_after' is a whole number"),
-        ("requests = 5", "'requests' is a list of tables"),
-        ("requests = [5]", r"'requests\[0\]' is a table"),
+        ("incident = 2", "'incident' must be a number from 0 to 1, not 2"),
+        ('incident = "all"', "'incident' must be a number from 0 to 1, not 'all'"),
+        ("incident = true", "'incident' must be a number from 0 to 1"),
+        ("incident = nan", "'incident' must be a number from 0 to 1"),
+        ("stale_list_for = -1", "'stale_list_for' must be a number of seconds, at least 0"),
+        ("unsorted_list = 1", "'unsorted_list' must be true or false"),
+        ("quota_after = 1.5", "'quota_after' must be a whole number"),
+        ("requests = 5", "'requests' must be a list of tables"),
+        ("requests = [5]", r"'requests\[0\]' must be a table"),
         ("[[requests]]", r"'requests\[0\].fault' is missing"),
         (
             '[[requests]]\nfault = "thunder"',
@@ -85,22 +85,26 @@ def test_a_plan_comes_back_from_its_json():
         ('[[requests]]\nfault = "reset"\nstatus = 500', r"requests\[0\]: 'reset' has no 'status'"),
         (
             '[[requests]]\nfault = "reset"\nnth = "1"',
-            r"'requests\[0\].nth' is a list of whole numbers",
+            r"'requests\[0\].nth' must be a whole number from 1 on or a list of these, not '1'",
         ),
         (
             '[[requests]]\nfault = "reset"\nnth = [1, "2"]',
-            r"'requests\[0\].nth\[1\]' is a whole number",
+            r"'requests\[0\].nth\[1\]' must be a whole number",
         ),
-        ('[[requests]]\nfault = "reset"\nnth = []', r"'requests\[0\].nth' is a list"),
+        (
+            '[[requests]]\nfault = "reset"\nnth = []',
+            r"'requests\[0\].nth' must be a whole number from 1 on or a list",
+        ),
         (
             '[[requests]]\nfault = "reset"\nwhen = "__import__(\'os\')"',
             r"there is no 'requests\[0\].when'",
         ),
-        ('[[lines]]\nfault = "error"\ncustom_id = 7', r"'lines\[0\].custom_id' is a text"),
+        ('[[lines]]\nfault = "error"\ncustom_id = 7', r"'lines\[0\].custom_id' must be a text"),
         (
             '[[batches]]\nscenario = "sunshine"',
             r"batches\[0\].scenario: there is no scenario called 'sunshine'",
         ),
+        ("stale_list_for = inf", "'stale_list_for' must be finite"),
         ("[[requests", "this is not TOML"),
         ("a = " + "[" * 5_000, "this is not TOML"),
         ("\ufeffincident = 1", "this is not TOML"),
@@ -137,3 +141,8 @@ def test_an_error_knows_its_key():
     with pytest.raises(PlanError) as refused:
         plan_of({"requests": [{"fault": "reset"}, {"fault": "reset", "share": "1"}]})
     assert refused.value.key == "requests[1].share"
+
+
+def test_a_whole_number_may_have_a_point():
+    plan = plan_of({"quota_after": 2.0, "requests": [{"fault": "reset", "nth": [1.0, 3]}]})
+    assert plan == Faults(quota_after=2, requests=(RequestFault("reset", nth=(1, 3)),))

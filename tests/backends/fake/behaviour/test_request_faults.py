@@ -273,7 +273,7 @@ def test_scenarios_and_faults_add_up(user, chats):
         (lambda: RequestFault("error", status=200), "status cannot be 200"),
         (lambda: RequestFault("delayed", seconds=-1), "seconds cannot be -1"),
         (lambda: RequestFault("truncated", at_byte=-1), "at_byte cannot be -1"),
-        (lambda: RequestFault("error", retry_after="1\r\nx: y"), "no header can"),
+        (lambda: RequestFault("error", retry_after="1\r\nx: y"), "retry_after cannot be"),
     ],
 )
 def test_what_does_not_go_together_is_said(make, message):
