@@ -1,7 +1,6 @@
 """The types of the fields of faults and pacings, and the checks of their values.
 
-A field's type holds its constraints and their words, and msgspec checks a value against it. True
-and false are no numbers, and a text is never read as one.
+More of these types are in batchsim.domain.constraints.
 """
 
 from __future__ import annotations
@@ -15,24 +14,20 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Meta
 
+from batchsim.domain.constraints import Positive
 from batchsim.errors import UsageError
 
 _LARGEST = sys.float_info.max
 
-Share = Annotated[float, Meta(ge=0, le=1, description="a number from 0 to 1")]
-Seconds = Annotated[float, Meta(ge=0, description="a number of seconds, at least 0")]
 FiniteSeconds = Annotated[
     float, Meta(ge=0, le=_LARGEST, description="a finite number of seconds, at least 0")
 ]
 TimeDifference = Annotated[
     float, Meta(ge=-_LARGEST, le=_LARGEST, description="a finite number of seconds")
 ]
-Amount = Annotated[int, Meta(ge=0, description="a whole number, at least 0")]
-ErrorStatus = Annotated[int, Meta(ge=400, le=599, description="a whole number from 400 to 599")]
 HeaderText = Annotated[str, Meta(pattern=r"^[ -~]*\Z", description="a text of printable ASCII")]
-Position = Annotated[int, Meta(ge=1, description="a whole number from 1 on")]
 Positions = (
-    Position | Annotated[tuple[Position, ...], Meta(min_length=1, description="a list of these")]
+    Positive | Annotated[tuple[Positive, ...], Meta(min_length=1, description="a list of these")]
 )
 """One position or several, counted from 1."""
 
@@ -109,4 +104,4 @@ def _described(wanted: Any) -> str:
     if get_origin(wanted) is Annotated:
         return str(wanted.__metadata__[0].description)
     options = [each for each in get_args(wanted) if each is not type(None)]
-    return " or ".join(map(_described, options)) or _IN_WORDS[wanted]
+    return ", or ".join(map(_described, options)) or _IN_WORDS[wanted]

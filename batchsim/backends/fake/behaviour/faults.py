@@ -10,11 +10,8 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from batchsim.backends.fake.behaviour.checks import (
-    Amount,
     FiniteSeconds,
     Positions,
-    Seconds,
-    Share,
     TimeDifference,
     check_fields,
     is_at,
@@ -23,6 +20,7 @@ from batchsim.backends.fake.behaviour.checks import (
 from batchsim.backends.fake.behaviour.line_faults import LineFault
 from batchsim.backends.fake.behaviour.request_faults import RequestFault
 from batchsim.backends.fake.ids import Draws
+from batchsim.domain.constraints import Count, Seconds, Share
 from batchsim.errors import UsageError
 
 
@@ -121,9 +119,9 @@ class Faults:
     forgotten_after: FiniteSeconds | None = None
     incident: Share = 0.0
     failed_validation: Share = 0.0
-    full_queue_batches: Amount = 0
+    full_queue_batches: Count = 0
     tokens_held_for: Seconds = 0.0
-    quota_after: Amount | None = None
+    quota_after: Count | None = None
     cancelled_midway: Share = 0.0
     result_ids_late_by: Seconds = 0.0
     lost_lines: Share = 0.0

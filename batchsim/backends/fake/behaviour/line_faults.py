@@ -15,10 +15,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from batchsim.backends.fake.behaviour.checks import (
-    ErrorStatus,
-    Position,
     Positions,
-    Share,
     check_fields,
     check_parameters,
     is_at,
@@ -27,6 +24,7 @@ from batchsim.backends.fake.behaviour.checks import (
 )
 from batchsim.backends.fake.ids import Draws
 from batchsim.domain.answers import Answer
+from batchsim.domain.constraints import ErrorStatus, Positive, Share
 from batchsim.responders.error_answers import (
     error_answer,
     insufficient_quota,
@@ -80,7 +78,7 @@ class LineFault:
 
     fault: str
     custom_id: str | None = None
-    line: Position | None = None
+    line: Positive | None = None
     batch: Positions | None = None
     share: Share = 1.0
     status: ErrorStatus | None = None

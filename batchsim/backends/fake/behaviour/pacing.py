@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from batchsim.backends.fake.behaviour.checks import Seconds, Share, check_fields, unknown
+from batchsim.backends.fake.behaviour.checks import check_fields, unknown
+from batchsim.domain.constraints import Seconds, Share
 from batchsim.domain.lifecycle import Status
 
 

@@ -18,17 +18,14 @@ from typing import NamedTuple
 
 from batchsim.backends.calls import CALLS, Effect
 from batchsim.backends.fake.behaviour.checks import (
-    Amount,
-    ErrorStatus,
     FiniteSeconds,
     HeaderText,
     Positions,
-    Seconds,
-    Share,
     check_fields,
     check_parameters,
     unknown,
 )
+from batchsim.domain.constraints import Count, ErrorStatus, Seconds, Share
 from batchsim.errors import UsageError
 
 ANY, READ, WRITE = "any", "read", "write"
@@ -107,7 +104,7 @@ class RequestFault:
     html: bool = False
     retry_after: float | HeaderText | None = None
     seconds: FiniteSeconds | None = None
-    at_byte: Amount | None = None
+    at_byte: Count | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -85,7 +85,7 @@ def test_a_plan_comes_back_from_its_json():
         ('[[requests]]\nfault = "reset"\nstatus = 500', r"requests\[0\]: 'reset' has no 'status'"),
         (
             '[[requests]]\nfault = "reset"\nnth = "1"',
-            r"'requests\[0\].nth' must be a whole number from 1 on or a list of these, not '1'",
+            r"'requests\[0\].nth' must be a whole number, at least 1, or a list of these, not '1'",
         ),
         (
             '[[requests]]\nfault = "reset"\nnth = [1, "2"]',
@@ -93,7 +93,7 @@ def test_a_plan_comes_back_from_its_json():
         ),
         (
             '[[requests]]\nfault = "reset"\nnth = []',
-            r"'requests\[0\].nth' must be a whole number from 1 on or a list",
+            r"'requests\[0\].nth' must be a whole number, at least 1, or a list",
         ),
         (
             '[[requests]]\nfault = "reset"\nwhen = "__import__(\'os\')"',
