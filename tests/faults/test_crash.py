@@ -44,7 +44,7 @@ SLOW = Pacing(running=300, running_per_line=0)
 """So that batches are asked for one by one."""
 
 
-def answers(results):
+def answers_by_id(results):
     records = [json.loads(line) for line in results.read_bytes().splitlines()]
     return {
         record["custom_id"]: record["response"]["body"]["choices"][0]["message"]["content"]
@@ -54,7 +54,7 @@ def answers(results):
 
 def is_complete(results):
     """Every line is there once, in input order, with the answer to its own request."""
-    return list(answers(results).items()) == list(ANSWERS.items())
+    return list(answers_by_id(results).items()) == list(ANSWERS.items())
 
 
 class Undisturbed:

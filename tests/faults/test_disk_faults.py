@@ -101,7 +101,7 @@ def failing_once(request):
     return f"answer {request.custom_id}"
 
 
-def written(backend):
+def service_lines(backend):
     lines = {}
     for file in backend.undisturbed.list_files(purpose="batch_output").data:
         for line in b"".join(backend.undisturbed.read_file(file.id)).splitlines(keepends=True):
@@ -138,10 +138,10 @@ def test_every_write_fails_once_and_the_next_run_goes_on(build, monkeypatch):
         assert not list(build.folder.rglob("*.tmp")), place
         assert source.read_bytes() == before
         if results.exists():
-            assert results.read_bytes() == written(backend), place
+            assert results.read_bytes() == service_lines(backend), place
         disk.reset(None)
         assert run(source, backend, results=results, limits=LIMITS).all_ok, place
-        assert results.read_bytes() == written(backend), place
+        assert results.read_bytes() == service_lines(backend), place
         assert len(build.batches_of(backend)) == 2, place
     assert hit == {"fsync", "replace", "write", "journal"}
     assert n > 30

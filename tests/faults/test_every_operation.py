@@ -84,8 +84,10 @@ def test_stopped_before_every_operation_of_five_shards(build, monkeypatch):
         content = results.read_bytes()
         assert report.all_ok, f"killed before operation {n}, {operations.seen[n - 1]}"
         assert paid_by_shard(backend) == every_shard
-        assert answers(content) == ANSWERS
-        assert content == written_by(backend), "the service's own bytes, in the order of the input"
+        assert answers_by_id(content) == ANSWERS
+        assert content == service_lines(backend), (
+            "the service's own bytes, in the order of the input"
+        )
         assert build.masked(content) == build.masked(undisturbed), "but for ids and times"
         different += content != undisturbed
         if n % 10 == 1:
@@ -107,7 +109,7 @@ def undisturbed_results(build, source):
     return results.read_bytes()
 
 
-def written_by(backend):
+def service_lines(backend):
     """The result lines as the service wrote them, put in order here without the runner."""
     import orjson
 
@@ -119,7 +121,7 @@ def written_by(backend):
     return b"".join(lines[custom_id] for custom_id in ANSWERS)
 
 
-def answers(content):
+def answers_by_id(content):
     import orjson
 
     records = [orjson.loads(line) for line in content.splitlines()]

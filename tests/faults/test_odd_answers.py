@@ -20,7 +20,7 @@ NAMES = ["id-0", "id-1", "id-2"]
 SLOW = Pacing(validating=60, running=600, running_per_line=0, spread=0)
 
 
-class Odd(App):
+class OddService(App):
     """The API, with every batch object in its answers changed by `change`, given how often before."""
 
     def __init__(self, backend, change):
@@ -39,52 +39,56 @@ class Odd(App):
         return Response(answer.status, answer.headers, (body,))
 
 
-def put(**fields):
+def always_with(**fields):
     return lambda batch, looks: batch.update(fields)
 
 
-def at_first(**fields):
+def at_first_with(**fields):
     return lambda batch, looks: batch.update(fields) if looks < 3 else None
 
 
-def late_expiry(batch, looks):
+def expires_before_creation(batch, looks):
     batch["expires_at"] = batch["created_at"] - DAY
 
 
-def ahead(batch, looks):
+def created_in_the_future(batch, looks):
     batch["created_at"] += 30 * DAY
 
 
-def backwards(batch, looks):
+def status_goes_backwards(batch, looks):
     if looks % 2 and batch["status"] == "in_progress":
         batch["status"] = "validating"
 
 
-def shrinking(batch, looks):
+def counts_shrink(batch, looks):
     if batch["status"] == "in_progress":
         batch["request_counts"]["completed"] = max(0, 2 - looks)
 
 
-def bare(batch, looks):
+def optional_fields_missing(batch, looks):
     for key in ("request_counts", "errors", "model", "usage", "completion_window", "expires_at"):
         batch.pop(key, None)
 
 
 ODD = {
-    "123 status unknown": at_first(status="pondering"),
-    "123 status backwards": backwards,
-    "124 unknown fields": put(novel={"a": [1]}, x=None, **{"y z": 1}),
-    "124 objects that are null": put(request_counts=None, errors=None, usage=None),
-    "124 fields absent": bare,
-    "124 counts negative": put(request_counts={"total": -3, "completed": -1, "failed": -2}),
-    "124 counts huge": put(request_counts={"total": 10**30, "completed": 0, "failed": 0}),
-    "124 counts as text": put(request_counts={"total": "3", "completed": None, "failed": []}),
-    "124 counts shrink": shrinking,
-    "125 created in the future": ahead,
-    "125 expired and in progress": late_expiry,
-    "131 another model": put(model="gpt-7-unheard-of"),
-    "131 model and usage odd": put(model=7, usage={"input_tokens": -5, "output_tokens": "many"}),
-    "131 usage a list": put(usage=[1, 2]),
+    "123 status unknown": at_first_with(status="pondering"),
+    "123 status backwards": status_goes_backwards,
+    "124 unknown fields": always_with(novel={"a": [1]}, x=None, **{"y z": 1}),
+    "124 objects that are null": always_with(request_counts=None, errors=None, usage=None),
+    "124 fields absent": optional_fields_missing,
+    "124 counts negative": always_with(request_counts={"total": -3, "completed": -1, "failed": -2}),
+    "124 counts huge": always_with(request_counts={"total": 10**30, "completed": 0, "failed": 0}),
+    "124 counts as text": always_with(
+        request_counts={"total": "3", "completed": None, "failed": []}
+    ),
+    "124 counts shrink": counts_shrink,
+    "125 created in the future": created_in_the_future,
+    "125 expired and in progress": expires_before_creation,
+    "131 another model": always_with(model="gpt-7-unheard-of"),
+    "131 model and usage odd": always_with(
+        model=7, usage={"input_tokens": -5, "output_tokens": "many"}
+    ),
+    "131 usage a list": always_with(usage=[1, 2]),
 }
 
 
@@ -92,7 +96,7 @@ ODD = {
 def test_a_job_goes_well_whatever_is_odd_about_its_batch(build, change):
     fake = FakeBackend(seed=1, pacing=SLOW)
     source = build.input([build.chat(name) for name in NAMES])
-    with openai_client(Odd(fake, change)) as client:
+    with openai_client(OddService(fake, change)) as client:
         backend = OpenAIBackend(client, clock=fake.clock)
         report = run(source, backend, results=build.results, policy=Policy(late_files=60))
     assert report.all_ok
@@ -102,11 +106,11 @@ def test_a_job_goes_well_whatever_is_odd_about_its_batch(build, change):
 
 UNUSABLE = {
     "no id": lambda batch, looks: batch.pop("id"),
-    "id a number": put(id=7),
-    "id null": put(id=None),
-    "status null": put(status=None),
+    "id a number": always_with(id=7),
+    "id null": always_with(id=None),
+    "status null": always_with(status=None),
     "status absent": lambda batch, looks: batch.pop("status"),
-    "another object": put(object="file"),
+    "another object": always_with(object="file"),
 }
 
 
@@ -120,7 +124,7 @@ def test_case_123_an_answer_to_a_create_that_is_no_batch_leaves_one_batch(build,
 
     fake, spoilt = FakeBackend(seed=1, pacing="quick"), []
     source = build.input([build.chat(name) for name in NAMES])
-    with openai_client(Odd(fake, first)) as client:
+    with openai_client(OddService(fake, first)) as client:
         backend = OpenAIBackend(client, clock=fake.clock)
         assert run(source, backend, results=build.results).all_ok
     assert spoilt
@@ -131,7 +135,7 @@ def test_case_123_an_id_with_slashes_is_never_a_path(build):
     """Neither here, where no file is named after it, nor at the service."""
     asked = []
 
-    class Renaming(Odd):
+    class Renaming(OddService):
         def handle(self, request):
             asked.append(request.path)
             back = request.path.replace("..%2F..%2F", "")

@@ -68,7 +68,7 @@ LAGS = (0, 30, 900)
 PACING = Pacing(validating=60, running=120, running_per_line=0, finalizing=5, spread=0)
 
 
-def paid(backend):
+def paid_batches(backend):
     """The batches that cost money: all but those that ended before a line ran."""
     void = (Status.FAILED, Status.CANCELLED)
     batches = backend.undisturbed.list_batches(limit=100).data
@@ -122,13 +122,13 @@ class History:
         return False
 
 
-def histories(build, monkeypatch, fate, lag, on_unknown):
+def kills_paid_twice(build, monkeypatch, fate, lag, on_unknown):
     """How often the code paid more than once, over every kill; the number of kills."""
     twice = []
     for number in itertools.count(1):
         history = History(build, monkeypatch, fate, lag, on_unknown)
         killed = history.play(number)
-        count = len(paid(history.backend))
+        count = len(paid_batches(history.backend))
         if not history.asked:
             assert count >= 1
         if count > 1:
@@ -142,7 +142,7 @@ def histories(build, monkeypatch, fate, lag, on_unknown):
 @pytest.mark.parametrize("lag", LAGS)
 @pytest.mark.parametrize("fate", FATES)
 def test_stop_never_pays_twice_whatever_happens_to_the_create(build, monkeypatch, fate, lag):
-    twice, kills = histories(build, monkeypatch, fate, lag, "stop")
+    twice, kills = kills_paid_twice(build, monkeypatch, fate, lag, "stop")
     assert kills > 6
     if fate == "delivered twice" and lag == 900:
         assert twice, "a twin that the list does not show cannot be cancelled in time"
@@ -157,7 +157,7 @@ def test_stop_never_pays_twice_whatever_happens_to_the_create(build, monkeypatch
 def test_fence_and_wait_pay_once_while_the_list_settles_in_time(
     build, monkeypatch, fate, lag, on_unknown
 ):
-    twice, _ = histories(build, monkeypatch, fate, lag, on_unknown)
+    twice, _ = kills_paid_twice(build, monkeypatch, fate, lag, on_unknown)
     assert not twice
 
 
@@ -175,7 +175,7 @@ def test_a_fence_is_beaten_by_a_list_that_is_later_than_the_window(build, monkey
     assert len(batches) == 2
     first = batches[-1]
     assert first.status is Status.FAILED, "it was still validating when its file was deleted"
-    assert len(paid(history.backend)) == 1
+    assert len(paid_batches(history.backend)) == 1
 
 
 def test_one_history_of_the_model_replays():

@@ -39,34 +39,34 @@ CAP_FOR_TWO = Decimal("0.00009")
 
 
 @pytest.fixture
-def ten(build):
+def ten_lines(build):
     return build.input([build.chat(name) for name in TEN])
 
 
-def creates(backend):
+def count_creates(backend):
     """How many creates the service saw."""
     return sum(each.times for each in backend.requests.entries() if each.call == "create_batch")
 
 
-def resent(build, backend):
+def times_resent(build, backend):
     """How often each line was sent beyond its first time, by its custom_id."""
     sent = Counter()
     for batch in build.batches_of(backend.undisturbed):
         content = b"".join(backend.undisturbed.read_file(batch.input_file_id))
-        sent.update(json.loads(line)["custom_id"] for line in content.splitlines())
+        sent.update(json.loads(line_of)["custom_id"] for line_of in content.splitlines())
     return sent - Counter(TEN)
 
 
-def written(backend, names):
+def service_lines(backend, names):
     """The results as the service wrote them, in the order of the input."""
     lines = {}
     for file in backend.undisturbed.list_files(purpose="batch_output").data:
-        for line in b"".join(backend.undisturbed.read_file(file.id)).splitlines(keepends=True):
-            lines[json.loads(line)["custom_id"]] = line
+        for line_of in b"".join(backend.undisturbed.read_file(file.id)).splitlines(keepends=True):
+            lines[json.loads(line_of)["custom_id"]] = line_of
     return b"".join(lines[name] for name in names)
 
 
-def fails_once(*names):
+def fail_once(*names):
     left = set(names)
 
     def answer(request):
@@ -91,57 +91,59 @@ def test_point_01_killed_after_every_request_there_is_one_batch_per_shard(build)
         except build.Killed:
             assert run(source, backend, results=results, limits=PAIRS).all_ok
         assert set(build.batches_by_shard(backend).values()) == {1}
-        assert len(build.batches_of(backend)) == creates(backend) == 2
-        assert results.read_bytes() == written(backend, names)
+        assert len(build.batches_of(backend)) == count_creates(backend) == 2
+        assert results.read_bytes() == service_lines(backend, names)
     assert n > 8
 
 
-def test_point_02_a_create_whose_answer_is_lost_makes_one_batch_without_a_person(build, ten):
+def test_point_02_a_create_whose_answer_is_lost_makes_one_batch_without_a_person(build, ten_lines):
     """Fault table, "answer to create lost": 1, automatic."""
     lost = RequestFault("reply_lost", call="create_batch", nth=1)
     backend = FakeBackend(pacing="quick", faults=Faults(requests=(lost,)))
-    assert run(ten, backend, results=build.results).all_ok
-    assert (creates(backend), len(build.batches_of(backend))) == (1, 1)
+    assert run(ten_lines, backend, results=build.results).all_ok
+    assert (count_creates(backend), len(build.batches_of(backend))) == (1, 1)
 
 
-def test_points_01_and_02_killed_inside_the_create_the_next_run_finds_its_batch(build, ten):
+def test_points_01_and_02_killed_inside_the_create_the_next_run_finds_its_batch(build, ten_lines):
     """Fault table, "kill -9 inside create, then rerun": 1, automatic."""
     backend = FakeBackend(pacing="quick")
     kill = lambda number, name: ("after", build.Killed()) if name == "create_batch" else None  # noqa: E731
     with pytest.raises(build.Killed):
-        run(ten, build.Interrupting(backend, kill), results=build.results)
-    assert run(ten, backend, results=build.results).all_ok
-    assert (creates(backend), len(build.batches_of(backend))) == (1, 1)
+        run(ten_lines, build.Interrupting(backend, kill), results=build.results)
+    assert run(ten_lines, backend, results=build.results).all_ok
+    assert (count_creates(backend), len(build.batches_of(backend))) == (1, 1)
     assert build.ids() == TEN
 
 
-def test_point_03_an_expired_batch_keeps_its_half_and_the_rest_is_sent_again(build, ten):
+def test_point_03_an_expired_batch_keeps_its_half_and_the_rest_is_sent_again(build, ten_lines):
     """Fault table, "batch expires, half done": 10/10, resending 5."""
     backend = FakeBackend(pacing=Pacing(running=0, running_per_line=4.5 * HOUR, spread=0))
-    report = run(ten, backend, results=build.results)
+    report = run(ten_lines, backend, results=build.results)
     assert (report.ok, report.lines) == (10, 10)
-    assert sorted(resent(build, backend).values()) == [1] * 5
+    assert sorted(times_resent(build, backend).values()) == [1] * 5
     assert report.resent == 5
 
 
-def test_point_04_of_ten_lines_of_which_two_fail_two_are_sent_again(build, ten):
+def test_point_04_of_ten_lines_of_which_two_fail_two_are_sent_again(build, ten_lines):
     """Fault table, "1 row in 5 fails (500)": 10/10, resending 2."""
-    backend = FakeBackend(pacing="quick", responder=fails_once("id-3", "id-8"))
-    report = run(ten, backend, results=build.results)
+    backend = FakeBackend(pacing="quick", responder=fail_once("id-3", "id-8"))
+    report = run(ten_lines, backend, results=build.results)
     assert (report.ok, report.resent) == (10, 2)
-    assert resent(build, backend) == Counter({"id-3": 1, "id-8": 1})
+    assert times_resent(build, backend) == Counter({"id-3": 1, "id-8": 1})
 
 
 @pytest.mark.parametrize("times", [0, 1, 3])
-def test_point_04_a_line_that_always_fails_is_sent_again_so_often_and_no_more(build, ten, times):
+def test_point_04_a_line_that_always_fails_is_sent_again_so_often_and_no_more(
+    build, ten_lines, times
+):
     error = {"error": {"message": "The server had an error", "code": "server_error"}}
     backend = FakeBackend(
         pacing="quick",
         responder=lambda request: (500, error) if request.custom_id == "id-3" else "a",
     )
-    report = run(ten, backend, results=build.results, policy=Policy(retries=times))
+    report = run(ten_lines, backend, results=build.results, policy=Policy(retries=times))
     assert (report.ok, report.failed) == (9, 1)
-    assert resent(build, backend) == Counter({"id-3": times})
+    assert times_resent(build, backend) == Counter({"id-3": times})
 
 
 def test_point_05_under_a_limit_of_four_requests_ten_take_fewer_than_14_creates(build):
@@ -155,7 +157,7 @@ def test_point_05_under_a_limit_of_four_requests_ten_take_fewer_than_14_creates(
     backend = FakeBackend(pacing="quick", limits=limits)
     report = run(build.input(lines), backend, results=build.results, limits=Limits())
     assert (report.ok, report.lines) == (10, 10)
-    assert creates(backend) == 4
+    assert count_creates(backend) == 4
     assert build.ids() == TEN
 
 
@@ -180,48 +182,48 @@ def test_point_06_one_line_per_line_in_order_also_where_a_line_fails_for_good(bu
         ("in_both", {Claim.DOUBLED}),
     ],
 )
-def test_point_07_what_the_files_hold_and_should_not_is_named(build, ten, fault, claims):
+def test_point_07_what_the_files_hold_and_should_not_is_named(build, ten_lines, fault, claims):
     faults = Faults(lines=(LineFault(fault, custom_id="id-4"),))
     backend = FakeBackend(pacing="quick", faults=faults)
-    report = run(ten, backend, results=build.results, policy=Policy(retries=0))
+    report = run(ten_lines, backend, results=build.results, policy=Policy(retries=0))
     found = {each.claim for each in report.differences[1]}
     assert claims <= found
     assert build.ids() == TEN
-    ledger = [json.loads(line) for line in report.ledger.read_bytes().splitlines()]
+    ledger = [json.loads(line_of) for line_of in report.ledger.read_bytes().splitlines()]
     assert [each["custom_id"] for each in ledger] == TEN
     counts = report.ok, report.failed, report.expired, report.cancelled, report.missing
     assert sum(counts) == 10
 
 
-def test_point_08_a_changed_input_is_refused_and_nothing_is_sent(build, ten):
+def test_point_08_a_changed_input_is_refused_and_nothing_is_sent(build, ten_lines):
     backend = FakeBackend(pacing="quick")
     kill = lambda number, name: ("after", build.Killed()) if name == "create_batch" else None  # noqa: E731
     with pytest.raises(build.Killed):
-        run(ten, build.Interrupting(backend, kill), results=build.results)
-    before = ten.read_bytes()
-    ten.write_bytes(before.replace(b"hello", b"Hello", 1))
+        run(ten_lines, build.Interrupting(backend, kill), results=build.results)
+    before = ten_lines.read_bytes()
+    ten_lines.write_bytes(before.replace(b"hello", b"Hello", 1))
     requests = backend.requests.count
     with pytest.raises(JournalError):
-        run(ten, backend, results=build.results)
+        run(ten_lines, backend, results=build.results)
     assert backend.requests.count == requests
-    ten.write_bytes(before)
-    assert run(ten, backend, results=build.results).all_ok
+    ten_lines.write_bytes(before)
+    assert run(ten_lines, backend, results=build.results).all_ok
 
 
-def test_point_09_of_two_runners_of_one_job_the_second_is_refused(build, ten):
+def test_point_09_of_two_runners_of_one_job_the_second_is_refused(build, ten_lines):
     backend, refused = FakeBackend(pacing="quick"), []
 
     def start_another(_):
         with pytest.raises(JournalError, match="another runner is at work") as raised:
-            run(ten, backend, results=build.results)
+            run(ten_lines, backend, results=build.results)
         refused.append(raised)
 
-    assert run(ten, backend, results=build.results, observe=start_another).all_ok
+    assert run(ten_lines, backend, results=build.results, observe=start_another).all_ok
     assert len(refused) > 5
-    assert creates(backend) == 1
+    assert count_creates(backend) == 1
 
 
-def held(build, lines, folder):
+def peak_memory_of_runner(build, lines, folder):
     """The most bytes that the runner itself held while it ran so many lines, 250 a shard."""
     source = build.folder / f"{lines}.jsonl"
     source.write_bytes(build.jsonl([build.chat(f"id-{n:06}") for n in range(lines)]))
@@ -246,8 +248,11 @@ def held(build, lines, folder):
 
 @pytest.mark.slow
 def test_point_10_memory_does_not_grow_with_the_lines(build, tmp_path):
-    held(build, 250, tmp_path)  # what is imported and cached once
-    few, many = held(build, 500, tmp_path), held(build, 2_000, tmp_path)
+    peak_memory_of_runner(build, 250, tmp_path)  # what is imported and cached once
+    few, many = (
+        peak_memory_of_runner(build, 500, tmp_path),
+        peak_memory_of_runner(build, 2_000, tmp_path),
+    )
     assert (many - few) / 1_500 < 24, "bytes for each line more"
 
 
@@ -265,8 +270,8 @@ def test_point_11_the_budget_is_never_crossed_also_over_restarts(build):
             return
         with JournalReader(build.job / "journal.db") as journal:
             state = fold(journal.news())
-        held = account(state)
-        seen.append(held.settled + held.reserved)
+        peak_memory_of_runner = account(state)
+        seen.append(peak_memory_of_runner.settled + peak_memory_of_runner.reserved)
         live.append(sum(shard.stage is Stage.LIVE for shard in state.shards.values()))
         if len(seen) % 2:
             raise build.Killed
@@ -287,30 +292,30 @@ def test_point_11_the_budget_is_never_crossed_also_over_restarts(build):
     assert report.all_ok
     assert CAP_FOR_TWO / 2 < max(seen) <= CAP_FOR_TWO
     assert max(live) == 2
-    assert (creates(backend), len(build.batches_of(backend))) == (4, 4)
+    assert (count_creates(backend), len(build.batches_of(backend))) == (4, 4)
 
 
-def line(custom_id, *, url="/v1/chat/completions", **body):
+def line_of(custom_id, *, url="/v1/chat/completions", **body):
     body = {"model": "gpt-4o-mini", "messages": [], **body}
     return {"custom_id": custom_id, "method": "POST", "url": url, "body": body}
 
 
-FIRST = line("a")
+FIRST = line_of("a")
 EVERY_CLASS = {
     "duplicate_custom_id": ([FIRST, FIRST], 2),
     "empty_file": ([], None),
     "invalid_json_line": ([FIRST, "{"], 2),
-    "invalid_method": ([FIRST, {**line("b"), "method": "GET"}], 2),
-    "invalid_type": ([FIRST, {**line("b"), "body": "x"}], 2),
-    "invalid_url": ([FIRST, line("b", url="/v1/other")], 2),
-    "mismatched_model": ([FIRST, line("b", model="gpt-4o")], 2),
+    "invalid_method": ([FIRST, {**line_of("b"), "method": "GET"}], 2),
+    "invalid_type": ([FIRST, {**line_of("b"), "body": "x"}], 2),
+    "invalid_url": ([FIRST, line_of("b", url="/v1/other")], 2),
+    "mismatched_model": ([FIRST, line_of("b", model="gpt-4o")], 2),
     "missing_required_parameter": ([FIRST, {"custom_id": "b"}], 2),
-    "streaming_unsupported": ([FIRST, line("b", stream=True)], 2),
+    "streaming_unsupported": ([FIRST, line_of("b", stream=True)], 2),
     "too_many_inputs": (
-        [line("a", url="/v1/embeddings", model="text-embedding-3-small", input=["x"] * 50_001)],
+        [line_of("a", url="/v1/embeddings", model="text-embedding-3-small", input=["x"] * 50_001)],
         None,
     ),
-    "too_many_tasks": ([line(f"id-{n}") for n in range(50_001)], None),
+    "too_many_tasks": ([line_of(f"id-{n}") for n in range(50_001)], None),
 }
 
 

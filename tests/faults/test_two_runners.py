@@ -22,7 +22,7 @@ from batchsim.backends.fake.behaviour.faults import Faults
 from batchsim.errors import BatchsimError, JobIncomplete, UnaccountedBatches
 from batchsim.runner.journal.store import Journal
 from batchsim.runner.run import Policy, run
-from tests.faults.test_protocol import FATES, PACING, paid
+from tests.faults.test_protocol import FATES, PACING, paid_batches
 
 BEGUN = 2
 """The first write that can be the moment of a copy: by then the journal says how the job began."""
@@ -118,24 +118,24 @@ class Duel:
             self.turns["second"].acquire()
 
 
-def is_asked(said):
+def is_question(said):
     return isinstance(said, JobIncomplete)
 
 
-def histories(build, patch, faults, moments, **options):
+def moments_paid_twice(build, patch, faults_of_create, moments, **options):
     """The moments at which more than one batch was paid for, and how many histories there were."""
     twice, count = [], 0
     for moment in moments:
-        backend = FakeBackend(seed=1, pacing=PACING, faults=faults)
+        backend = FakeBackend(seed=1, pacing=PACING, faults=faults_of_create)
         duel = Duel(build, patch, backend, **moment, **options)
         said = duel.fight()
         count += 1
         backend.clock.sleep(3_600)
-        assert paid(backend) or any(map(is_asked, said.values())), moment
+        assert paid_batches(backend) or any(map(is_question, said.values())), moment
         for name in duel.places:
             with suppress(JobIncomplete, UnaccountedBatches):  # it asks, or tells
                 duel.again(name)
-        if len(paid(backend)) > 1:
+        if len(paid_batches(backend)) > 1:
             twice.append(moment)
     return twice, count
 
@@ -153,7 +153,7 @@ def some_moments():
             yield {"copied": copied, "paused": paused, "dies": dies}
 
 
-def faults(fate, lag, file_lag=0):
+def faults_of_create(fate, lag, file_lag=0):
     requests = (FATES[fate],) if FATES[fate] else ()
     return Faults(requests=requests, stale_list_for=lag, file_unseen_for=file_lag)
 
@@ -163,39 +163,49 @@ def test_two_runners_pay_once_wherever_the_directory_is_copied_and_whoever_waits
     build, monkeypatch
 ):
     """Though no batch is in the list for a quarter of an hour: who came later does not create."""
-    twice, count = histories(build, monkeypatch, faults("answered", 900), every_moment())
+    twice, count = moments_paid_twice(
+        build, monkeypatch, faults_of_create("answered", 900), every_moment()
+    )
     assert (twice, count) == ([], 105)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fate", [f for f in FATES if f not in ("answered", "delivered twice")])
 def test_two_runners_pay_once_whatever_happens_to_the_create(build, monkeypatch, fate):
-    twice, count = histories(build, monkeypatch, faults(fate, 900, 30), some_moments())
+    twice, count = moments_paid_twice(
+        build, monkeypatch, faults_of_create(fate, 900, 30), some_moments()
+    )
     assert (twice, count) == ([], 22)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("on_unknown", ["fence", "wait"])
 def test_a_copy_neither_fences_nor_waits_for_what_it_did_not_send(build, monkeypatch, on_unknown):
-    happens, moments = faults("reply lost", 30, 30), some_moments()
-    twice, _ = histories(build, monkeypatch, happens, moments, on_unknown=on_unknown)
+    happens, moments = faults_of_create("reply lost", 30, 30), some_moments()
+    twice, _ = moments_paid_twice(build, monkeypatch, happens, moments, on_unknown=on_unknown)
     assert not twice
 
 
 def test_a_request_that_arrives_twice_is_found_while_that_costs_nothing(build, monkeypatch):
-    twice, _ = histories(build, monkeypatch, faults("delivered twice", 0), some_moments())
+    twice, _ = moments_paid_twice(
+        build, monkeypatch, faults_of_create("delivered twice", 0), some_moments()
+    )
     assert not twice
 
 
 def test_a_file_list_that_is_late_for_both_alike_only_delays_them(build, monkeypatch):
     """A runner whose own file is not in the list does not believe what it does not see."""
     moments = [{"copied": 2, "paused": paused} for paused in range(BEGUN, CREATED)]
-    twice, _ = histories(build, monkeypatch, faults("answered", 900, 900), moments)
+    twice, _ = moments_paid_twice(
+        build, monkeypatch, faults_of_create("answered", 900, 900), moments
+    )
     assert not twice
 
 
 def test_without_the_election_they_pay_twice(build, monkeypatch):
     """That the histories above can fail: the same with runners who were told to be alone."""
     moments = [{"copied": 2, "paused": paused} for paused in (3, CREATED)]
-    twice, _ = histories(build, monkeypatch, faults("answered", 900), moments, alone=True)
+    twice, _ = moments_paid_twice(
+        build, monkeypatch, faults_of_create("answered", 900), moments, alone=True
+    )
     assert twice == moments

@@ -10,7 +10,7 @@ from batchsim.pricing.bounds import most_output_tokens
 CHAT, TEXT, RESPONSES = "/v1/chat/completions", "/v1/completions", "/v1/responses"
 
 
-def bound(url, **body):
+def output_bound(url, **body):
     return most_output_tokens(RequestLine(1, "a", url, "gpt-4o-mini", body))
 
 
@@ -48,7 +48,7 @@ def bound(url, **body):
     ids=str,
 )
 def test_output_is_bounded_by_what_the_body_says(url, body, most):
-    assert bound(url, **body) == most
+    assert output_bound(url, **body) == most
 
 
 LONG_TEXT = "word " * 200
@@ -70,4 +70,4 @@ def test_the_simulated_answer_uses_up_the_bound_and_no_more(url, body):
     with closing(FakeBackend(seed=1, clock=VirtualClock())) as fake:
         answer = fake.answer(url, {"model": "gpt-4o-mini", **body})
     assert answer.status_code == 200
-    assert answer.usage.output_tokens == bound(url, **body)
+    assert answer.usage.output_tokens == output_bound(url, **body)

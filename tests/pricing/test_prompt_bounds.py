@@ -17,7 +17,7 @@ TEXTS = {"English": ENGLISH, "Japanese": JAPANESE, "code": code()[:20_000]}
 VOCABULARIES = {"gpt-4o": "o200k_base", "gpt-5-nano": "o200k_base", "gpt-4": "cl100k_base"}
 
 
-def most(body, url=CHAT):
+def bound_and_size(body, url=CHAT):
     line = {"custom_id": "a", "method": "POST", "url": url, "body": body}
     size = len(
         json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
@@ -34,7 +34,7 @@ def billed(model, messages):
     return tokens
 
 
-def pieces(text):
+def pieces_of(text):
     """Beginnings and parts of a text, short and long, cut wherever that falls."""
     for length in (1, 2, 3, 5, 8, 13, 89, 610, len(text)):
         for begin in range(0, len(text), max(1, len(text) // 7)):
@@ -44,10 +44,10 @@ def pieces(text):
 @pytest.mark.parametrize("model", VOCABULARIES)
 @pytest.mark.parametrize("language", TEXTS)
 def test_a_chat_is_never_billed_for_more_than_is_reserved(language, model):
-    for piece in pieces(TEXTS[language]):
+    for piece in pieces_of(TEXTS[language]):
         for count in (1, 2, 20):
             messages = [{"role": "user", "content": piece, "name": "Ann"}] * count
-            reserved, size = most({"model": model, "messages": messages, "max_tokens": 9})
+            reserved, size = bound_and_size({"model": model, "messages": messages, "max_tokens": 9})
             exact = billed(model, messages)
             assert exact <= reserved <= size
             assert reserved <= exact + REQUEST_MARGIN + MESSAGE_MARGIN * count, "and near it"
@@ -55,7 +55,7 @@ def test_a_chat_is_never_billed_for_more_than_is_reserved(language, model):
 
 @pytest.mark.parametrize(("model", "reported"), [("gpt-4", 129), ("gpt-4o", 124)])
 def test_what_the_api_reported_is_reserved(model, reported):
-    reserved, size = most({"model": model, "messages": chat(MESSAGES)})
+    reserved, size = bound_and_size({"model": model, "messages": chat(MESSAGES)})
     assert billed(model, chat(MESSAGES)) == reported < reserved < size / 5
 
 
@@ -67,10 +67,10 @@ def test_other_texts_are_never_billed_for_more(language):
         ("/v1/responses", "input", "gpt-4o", "o200k_base"),
     ):
         count = _encoding(vocabulary).count
-        for piece in pieces(TEXTS[language]):
+        for piece in pieces_of(TEXTS[language]):
             for value in (piece, [piece, piece]):
                 exact = sum(map(count, [value] if isinstance(value, str) else value))
-                reserved, size = most({"model": model, name: value}, url)
+                reserved, size = bound_and_size({"model": model, name: value}, url)
                 assert exact <= reserved <= size
 
 
@@ -96,16 +96,18 @@ HELLO = [{"role": "user", "content": "hello"}]
     ids=lambda body: " ".join(body) or "nothing",
 )
 def test_what_would_be_an_estimate_counts_by_its_bytes(body):
-    reserved, size = most({"model": "gpt-4o", **body})
+    reserved, size = bound_and_size({"model": "gpt-4o", **body})
     assert reserved == size
 
 
 def test_the_marks_of_a_vocabulary_count_as_the_text_that_they_are():
-    reserved, _ = most({"model": "gpt-4o", "messages": [{"role": "user", "content": MARKS * 9}]})
+    reserved, _ = bound_and_size(
+        {"model": "gpt-4o", "messages": [{"role": "user", "content": MARKS * 9}]}
+    )
     assert reserved > 9 * 10
 
 
 def test_without_the_vocabularies_every_byte_counts(monkeypatch):
     monkeypatch.setattr(tokenizer, "has_vocabularies", lambda: False)
-    reserved, size = most({"model": "gpt-4o", "messages": HELLO})
+    reserved, size = bound_and_size({"model": "gpt-4o", "messages": HELLO})
     assert reserved == size

@@ -106,7 +106,7 @@ def read_all(raw):
 
 
 @pytest.fixture(scope="session")
-def shared():
+def shared_address():
     """The address of a server that many tests use, each with a key of its own."""
     fakes = Fakes(seed=1, clock=VirtualClock(), pacing="instant")
     with running(App(fakes.tenants)) as address:
@@ -115,8 +115,10 @@ def shared():
 
 
 @pytest.fixture
-def client(shared, request):
-    return Client(shared, key=f"sk-{request.node.name}"[:60].encode("ascii", "replace").decode())
+def client(shared_address, request):
+    return Client(
+        shared_address, key=f"sk-{request.node.name}"[:60].encode("ascii", "replace").decode()
+    )
 
 
 @pytest.fixture

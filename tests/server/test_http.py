@@ -304,8 +304,8 @@ def test_case_102_a_download_is_an_attachment_that_no_browser_renders(client):
     assert headers["x-content-type-options"] == "nosniff"
 
 
-def test_keys_do_not_meet(shared, client_of, chat_line):
-    one, other = client_of(shared, "sk-one"), client_of(shared, "sk-other")
+def test_keys_do_not_meet(shared_address, client_of, chat_line):
+    one, other = client_of(shared_address, "sk-one"), client_of(shared_address, "sk-other")
     file = one.upload(chat_line()).json["id"]
     assert other.send("GET", f"/v1/files/{file}").status == 404
     assert one.send("GET", f"/v1/files/{file}").status == 200

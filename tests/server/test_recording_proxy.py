@@ -81,7 +81,7 @@ def run_batch(client, *lines):
     return client.batches.retrieve(batch.id)
 
 
-def recorded(cassette):
+def recorded_lines(cassette):
     return [json.loads(each) for each in cassette.read_bytes().splitlines()]
 
 
@@ -91,7 +91,7 @@ def test_a_batch_is_recorded_line_by_line_and_answers_other_batches(proxy, casse
     whole = client.files.content(batch.output_file_id).content
     client.files.content(batch.error_file_id)
     assert json.loads(whole)["response"]["body"]["choices"][0]["message"]["content"] == "four"
-    first, second = recorded(cassette)
+    first, second = recorded_lines(cassette)
     assert (first["custom_id"], first["url"], first["body"]) == (
         "a",
         CHAT,
@@ -115,7 +115,7 @@ def test_what_is_answered_at_once_is_recorded_and_replayed(proxy, cassette):
         client.chat.completions.create(**{**ask, "model": "nobody"})
     with pytest.raises(openai.NotFoundError):
         client.batches.retrieve("batch_none")
-    assert [each["response"]["status_code"] for each in recorded(cassette)] == [200, 404]
+    assert [each["response"]["status_code"] for each in recorded_lines(cassette)] == [200, 404]
     fake = FakeBackend(responder=str(cassette))
     assert fake.openai_client().chat.completions.create(**ask).choices[0].message.content == said
 
@@ -131,7 +131,7 @@ def test_no_secret_is_written_or_logged(proxy, cassette, service, caplog):
     client.chat.completions.create(**line("", secret)["body"])
     written = cassette.read_text()
     assert REDACTED in written
-    assert len(recorded(cassette)) == 3
+    assert len(recorded_lines(cassette)) == 3
     ours = "".join(r.getMessage() for r in caplog.records if r.name.startswith("batchsim"))
     for canary in (*CANARIES.values(), UPSTREAM_KEY, "abc.def.ghi"):
         assert canary not in written
@@ -156,7 +156,7 @@ def test_results_whose_input_is_gone_are_told_by_their_custom_id(proxy, cassette
     batch = run_batch(client, line("a"))
     client.files.delete(batch.input_file_id)
     client.files.content(batch.output_file_id)
-    (only,) = recorded(cassette)
+    (only,) = recorded_lines(cassette)
     assert (only["custom_id"], "body" in only) == ("a", False)
     fake = FakeBackend(pacing="instant", responder=cassette)
     assert run_batch(fake.openai_client(), line("a", "Anything?")).request_counts.completed == 1
@@ -215,7 +215,7 @@ def test_what_cannot_be_an_upstream_is_refused(cassette, upstream, words):
     assert not cassette.exists()
 
 
-def of_azure(kind, client):
+def azure_client(kind, client):
     """Azure's own clients of that proxy: one for its older paths, one for `/openai/v1/`."""
     endpoint = str(client.base_url).removesuffix("/v1/")
     if kind == "deployments":
@@ -233,12 +233,12 @@ AZURE_KEY = {"api_key": "azure-canary-0123456789"}
 
 @pytest.mark.parametrize("kind", ["deployments", "v1"])
 def test_azures_paths_are_recorded_and_answer_others(proxy, cassette, service, kind):
-    azure = of_azure(kind, proxy(api_key=UPSTREAM_KEY))
+    azure = azure_client(kind, proxy(api_key=UPSTREAM_KEY))
     batch = run_batch(azure, line("a", "2 + 2?"), line("b", "No?"))
     azure.files.content(batch.output_file_id)
     ask = line("", "Now?")["body"]
     said = azure.chat.completions.create(**ask).choices[0].message.content
-    first, second = recorded(cassette)
+    first, second = recorded_lines(cassette)
     assert (first["custom_id"], first["body"]) == ("a", line("a", "2 + 2?")["body"])
     assert (second["url"], second["body"]) == (CHAT, ask)
     assert {each.header("api-key") for each in service.asked} == {UPSTREAM_KEY}
@@ -246,7 +246,7 @@ def test_azures_paths_are_recorded_and_answer_others(proxy, cassette, service, k
     if kind == "deployments":
         assert all("api-version=2025" in each.query for each in service.asked)
     fake = FakeBackend(responder=cassette)
-    for replayed in (fake.openai_client(), of_azure(kind, proxy())):
+    for replayed in (fake.openai_client(), azure_client(kind, proxy())):
         assert replayed.chat.completions.create(**ask).choices[0].message.content == said
 
 
@@ -256,7 +256,7 @@ def test_a_deployment_stands_for_the_model_of_its_request(proxy, cassette):
     body = {"model": "whatever", "messages": line("", "Hi")["body"]["messages"]}
     url = str(client.base_url).removesuffix("/v1/") + path
     client.post(url, body=body, cast_to=object)
-    assert recorded(cassette)[0]["body"] == line("", "Hi")["body"]
+    assert recorded_lines(cassette)[0]["body"] == line("", "Hi")["body"]
 
 
 def test_azures_paths_go_to_the_upstreams_own_host(cassette):
@@ -304,7 +304,7 @@ class Proxy(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def between(monkeypatch):
+def environment_proxy(monkeypatch):
     """A proxy that the environment names, with a password; its address."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
@@ -320,24 +320,26 @@ def between(monkeypatch):
         thread.join()
 
 
-def listing():
+def models_request():
     return Request(method="GET", path="/v1/models", query="a=b", headers=(), body=())
 
 
-def test_the_upstream_is_reached_by_the_proxy_that_the_environment_names(between, cassette):
+def test_the_upstream_is_reached_by_the_proxy_that_the_environment_names(
+    environment_proxy, cassette
+):
     recorder = Recorder("http://upstream.invalid/v1", cassette)
-    response = recorder.handle(listing())
+    response = recorder.handle(models_request())
     assert (response.status, b"".join(response.body)) == (200, b"{}")
     response.close()
     assert Proxy.asked == ["http://upstream.invalid/v1/models?a=b"]
-    assert recorder.proxy == between
+    assert recorder.proxy == environment_proxy
     recorder.close()
 
 
-def test_this_machine_is_never_reached_by_a_proxy(between, service, cassette):
+def test_this_machine_is_never_reached_by_a_proxy(environment_proxy, service, cassette):
     with running(service) as address:
         recorder = Recorder(f"{address}/v1", cassette)
-        response = recorder.handle(listing())
+        response = recorder.handle(models_request())
         assert (response.status, len(service.asked)) == (401, 1)
         response.close()
         assert (Proxy.asked, recorder.proxy) == ([], None)

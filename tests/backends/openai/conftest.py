@@ -24,8 +24,8 @@ def library(request):
 
 
 @pytest.fixture
-def answering(library):
-    """`answering(handler)` -> a backend whose requests `handler` answers, and their paths counted.
+def backend_answering(library):
+    """`backend_answering(handler)` -> a backend whose requests `handler` answers, and their paths counted.
 
     httpx is answered by respx, httpx2 by its own MockTransport: respx does not know it.
     """
@@ -63,8 +63,8 @@ def answering(library):
 
 
 @pytest.fixture
-def serving():
-    """`with serving(bytes) as (base_url, requests)`: a real port that answers those bytes to all.
+def serving_bytes():
+    """`with serving_bytes(bytes) as (base_url, requests)`: a real port that answers those bytes to all.
 
     After the bytes the connection is closed, or reset when `reset` is true.
     """
@@ -87,8 +87,8 @@ def serving():
 
 
 @pytest.fixture
-def listening():
-    """`with listening(serve) as port`: `serve` is given each connection, in another thread."""
+def listening_port():
+    """`with listening_port(serve) as port`: `serve` is given each connection, in another thread."""
     return _listening
 
 

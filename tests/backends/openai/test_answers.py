@@ -26,13 +26,17 @@ BATCHES = {
 
 
 @pytest.mark.parametrize(("answer", "status"), BATCHES.values(), ids=BATCHES)
-def test_row_150_batches_of_compatible_services_are_read(answering, library, answer, status):
-    backend, _ = answering(lambda _: library.Response(200, json=answer))
+def test_row_150_batches_of_compatible_services_are_read(
+    backend_answering, library, answer, status
+):
+    backend, _ = backend_answering(lambda _: library.Response(200, json=answer))
     batch = backend.retrieve_batch("b")
     assert (batch.id, batch.status) == ("b", status)
 
 
-def test_row_016_headers_of_the_proxy_in_front_of_the_service_do_no_harm(answering, library):
+def test_row_016_headers_of_the_proxy_in_front_of_the_service_do_no_harm(
+    backend_answering, library
+):
     headers = [
         ("set-cookie", "__cf_bm=a.b-c; path=/; domain=.api.openai.com; HttpOnly; Secure"),
         ("set-cookie", "_cfuvid=; SameSite=None"),
@@ -43,12 +47,14 @@ def test_row_016_headers_of_the_proxy_in_front_of_the_service_do_no_harm(answeri
         ("strict-transport-security", "max-age=31536000; includeSubDomains; preload"),
     ]
     answer = {"id": "b", "status": "validating"}
-    backend, paths = answering(lambda _: library.Response(200, headers=headers, json=answer))
+    backend, paths = backend_answering(
+        lambda _: library.Response(200, headers=headers, json=answer)
+    )
     assert [backend.retrieve_batch("b").id for _ in range(2)] == ["b", "b"]
     assert paths == {"GET /v1/batches/b": 2}
 
 
-def test_row_150_empty_ids_and_other_times_are_read(answering, library):
+def test_row_150_empty_ids_and_other_times_are_read(backend_answering, library):
     answer = {
         "id": "b",
         "status": "completed",
@@ -57,7 +63,7 @@ def test_row_150_empty_ids_and_other_times_are_read(answering, library):
         "created_at": 1_767_225_600_123,
         "completed_at": "2026-01-01T00:00:10Z",
     }
-    backend, _ = answering(lambda _: library.Response(200, json=answer))
+    backend, _ = backend_answering(lambda _: library.Response(200, json=answer))
     batch = backend.retrieve_batch("b")
     assert (batch.output_file_id, batch.error_file_id) == ("out", None)
     assert (batch.created_at, batch.completed_at) == (1_767_225_600, 1_767_225_610)
@@ -68,8 +74,8 @@ def test_row_150_empty_ids_and_other_times_are_read(answering, library):
     [{"id": "f", "bytes": 3}, {"data": {"id": "f", "bytes": 3}, "code": 0}],
     ids=["bare", "in data"],
 )
-def test_row_150_files_of_compatible_services_are_read(answering, library, answer):
-    backend, _ = answering(lambda _: library.Response(200, json=answer))
+def test_row_150_files_of_compatible_services_are_read(backend_answering, library, answer):
+    backend, _ = backend_answering(lambda _: library.Response(200, json=answer))
     file = backend.upload_file(io.BytesIO(b"{}\n"), filename="a.jsonl")
     assert (file.id, file.bytes) == ("f", 3)
 
@@ -84,31 +90,33 @@ LISTS = {
 
 
 @pytest.mark.parametrize(("answer", "ids", "more"), LISTS.values(), ids=LISTS)
-def test_row_105_lists_end_when_nothing_more_is_promised(answering, library, answer, ids, more):
-    backend, _ = answering(lambda _: library.Response(200, json=answer))
+def test_row_105_lists_end_when_nothing_more_is_promised(
+    backend_answering, library, answer, ids, more
+):
+    backend, _ = backend_answering(lambda _: library.Response(200, json=answer))
     page = backend.list_files()
     assert ([file.id for file in page.data], page.has_more) == (ids, more)
 
 
 @pytest.mark.parametrize("answer", [{"deleted": True}, {}, {"id": "f", "object": "file"}])
-def test_a_deletion_may_be_confirmed_in_few_words(answering, library, answer):
-    backend, paths = answering(lambda _: library.Response(200, json=answer))
+def test_a_deletion_may_be_confirmed_in_few_words(backend_answering, library, answer):
+    backend, paths = backend_answering(lambda _: library.Response(200, json=answer))
     backend.delete_file("f")
     assert paths == {"DELETE /v1/files/f": 1}
 
 
-def remembering(answering, library, answer):
+def remembering(backend_answering, library, answer):
     requests = []
 
     def remember(request):
         requests.append(request)
         return library.Response(200, json=answer)
 
-    return answering(remember)[0], requests
+    return backend_answering(remember)[0], requests
 
 
-def test_a_creation_says_what_was_given_and_nothing_else(answering, library):
-    backend, requests = remembering(answering, library, {"id": "b", "status": "validating"})
+def test_a_creation_says_what_was_given_and_nothing_else(backend_answering, library):
+    backend, requests = remembering(backend_answering, library, {"id": "b", "status": "validating"})
     backend.create_batch(input_file_id="f", endpoint="/v1/x")
     backend.create_batch(
         input_file_id="f",
@@ -128,8 +136,8 @@ def test_a_creation_says_what_was_given_and_nothing_else(answering, library):
     assert {request.headers["content-type"] for request in requests} == {"application/json"}
 
 
-def test_an_upload_is_a_form_of_known_length(answering, library):
-    backend, requests = remembering(answering, library, {"id": "f"})
+def test_an_upload_is_a_form_of_known_length(backend_answering, library):
+    backend, requests = remembering(backend_answering, library, {"id": "f"})
     stream = io.BytesIO(b"skipped{}\n")
     stream.seek(7)
     backend.upload_file(stream, filename='é "a".jsonl', expires_after=3_600)
@@ -147,8 +155,8 @@ def test_an_upload_is_a_form_of_known_length(answering, library):
     assert b"skipped" not in request.content
 
 
-def test_queries_leave_out_what_was_not_given(answering, library):
-    backend, requests = remembering(answering, library, {"data": []})
+def test_queries_leave_out_what_was_not_given(backend_answering, library):
+    backend, requests = remembering(backend_answering, library, {"data": []})
     backend.list_batches()
     backend.list_files(purpose="batch", limit=2, after="f/1", order="asc")
     assert dict(requests[0].url.params) == {"limit": "20"}
@@ -167,15 +175,17 @@ def test_queries_leave_out_what_was_not_given(answering, library):
         ("x\r\nhost: evil", "x%0D%0Ahost%3A%20evil"),
     ],
 )
-def test_row_123_an_id_is_never_more_than_a_segment(answering, library, identifier, segment):
-    backend, requests = remembering(answering, library, {"id": "f"})
+def test_row_123_an_id_is_never_more_than_a_segment(
+    backend_answering, library, identifier, segment
+):
+    backend, requests = remembering(backend_answering, library, {"id": "f"})
     backend.retrieve_file(identifier)
     assert requests[0].url.raw_path.decode() == f"/v1/files/{segment}"
 
 
 @pytest.mark.parametrize("identifier", ["", ".", "..", "x" * 1_025])
-def test_an_id_that_cannot_be_one_is_not_asked_for(answering, library, identifier):
-    backend, requests = remembering(answering, library, {})
+def test_an_id_that_cannot_be_one_is_not_asked_for(backend_answering, library, identifier):
+    backend, requests = remembering(backend_answering, library, {})
     for refused in (
         lambda: backend.retrieve_file(identifier),
         lambda: backend.delete_file(identifier),
@@ -188,29 +198,29 @@ def test_an_id_that_cannot_be_one_is_not_asked_for(answering, library, identifie
     assert requests == []
 
 
-def test_a_content_that_cannot_be_read_is_no_fault_of_the_service(answering, library):
+def test_a_content_that_cannot_be_read_is_no_fault_of_the_service(backend_answering, library):
     class Broken(io.BytesIO):
         def read(self, size=-1):
             raise OSError("the disk is broken")
 
-    backend, _ = remembering(answering, library, {"id": "f"})
+    backend, _ = remembering(backend_answering, library, {"id": "f"})
     with pytest.raises(OSError, match="the disk is broken"):
         backend.upload_file(Broken(b"{}\n"), filename="a.jsonl")
 
 
-def test_nothing_is_sent_before_the_first_piece_is_asked_for(answering, library):
-    backend, requests = remembering(answering, library, {})
+def test_nothing_is_sent_before_the_first_piece_is_asked_for(backend_answering, library):
+    backend, requests = remembering(backend_answering, library, {})
     pieces = backend.read_file("f")
     assert requests == []
     assert next(pieces) == b"{}"
     pieces.close()
 
 
-def test_an_address_that_stopped_being_one_is_a_usage_error(answering, library):
+def test_an_address_that_stopped_being_one_is_a_usage_error(backend_answering, library):
     def fail(request):
         raise library.UnsupportedProtocol("no such protocol", request=request)
 
-    backend, _ = answering(fail)
+    backend, _ = backend_answering(fail)
     with pytest.raises(UsageError, match="base URL"):
         backend.list_batches()
 

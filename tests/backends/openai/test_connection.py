@@ -36,7 +36,7 @@ MORE_CALLS = {
 }
 
 
-def answer(body, *, status="200 OK", length=None, extra=""):
+def http_answer(body, *, status="200 OK", length=None, extra=""):
     length = len(body) if length is None else length
     head = f"HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n{extra}\r\n"
     return head.encode() + body
@@ -48,10 +48,10 @@ BATCH = b'{"id": "batch_1", "object": "batch", "status": "validating"}'
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
 @pytest.mark.parametrize(
-    "sent", [b"", b"HTTP/1.1 20", answer(BATCH, length=1_000)], ids=["silence", "head", "body"]
+    "sent", [b"", b"HTTP/1.1 20", http_answer(BATCH, length=1_000)], ids=["silence", "head", "body"]
 )
-def test_a_connection_that_breaks_is_not_tried_again(serving, name, sent, reset):
-    with serving(sent, reset=reset) as (base_url, requests):
+def test_a_connection_that_breaks_is_not_tried_again(serving_bytes, name, sent, reset):
+    with serving_bytes(sent, reset=reset) as (base_url, requests):
         backend = OpenAIBackend(base_url=base_url, api_key=KEY)
         with pytest.raises(Unavailable if name == "list_batches" else OutcomeUnknown):
             CALLS[name](backend)
@@ -60,9 +60,9 @@ def test_a_connection_that_breaks_is_not_tried_again(serving, name, sent, reset)
 
 
 @pytest.mark.parametrize("status", ["409 Conflict", "429 Too Many", "500 Error", "408 Timeout"])
-def test_rows_017_to_019_nothing_makes_the_sdk_send_twice(serving, status):
+def test_rows_017_to_019_nothing_makes_the_sdk_send_twice(serving_bytes, status):
     extra = "x-should-retry: true\r\nretry-after: 0\r\n"
-    with serving(answer(b"{}", status=status, extra=extra)) as (base_url, requests):
+    with serving_bytes(http_answer(b"{}", status=status, extra=extra)) as (base_url, requests):
         backend = OpenAIBackend(base_url=base_url, api_key=KEY)
         with pytest.raises((OutcomeUnknown, Refused)):
             CALLS["create_batch"](backend)
@@ -72,11 +72,14 @@ def test_rows_017_to_019_nothing_makes_the_sdk_send_twice(serving, status):
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("name", [*CALLS, "read_file", "answer"])
-def test_a_redirect_never_reaches_the_other_host(serving, name, status):
+def test_a_redirect_never_reaches_the_other_host(serving_bytes, name, status):
     """Neither the request nor the key: a 303 says that the request was taken, the others not."""
-    with serving(answer(BATCH)) as (elsewhere, strayed):
+    with serving_bytes(http_answer(BATCH)) as (elsewhere, strayed):
         extra = f"Location: {elsewhere}/batches\r\n"
-        with serving(answer(b"", status=f"{status} Moved", extra=extra)) as (base_url, requests):
+        with serving_bytes(http_answer(b"", status=f"{status} Moved", extra=extra)) as (
+            base_url,
+            requests,
+        ):
             backend = OpenAIBackend(base_url=base_url, api_key=KEY)
             writes = name not in ("list_batches", "read_file")
             taken = OutcomeUnknown if writes else Unavailable
@@ -105,9 +108,12 @@ ENCODED = {
 
 
 @pytest.mark.parametrize("encoding", ENCODED)
-def test_row_128_a_file_in_an_encoding_nobody_asked_for_is_whole_or_broken(serving, encoding):
+def test_row_128_a_file_in_an_encoding_nobody_asked_for_is_whole_or_broken(serving_bytes, encoding):
     name, content, is_whole = ENCODED[encoding]
-    with serving(answer(content, extra=f"Content-Encoding: {name}\r\n")) as (base_url, _):
+    with serving_bytes(http_answer(content, extra=f"Content-Encoding: {name}\r\n")) as (
+        base_url,
+        _,
+    ):
         backend = OpenAIBackend(base_url=base_url, api_key=KEY)
         if is_whole:
             members = content.count(PACKED) if name == "gzip" else 1
@@ -124,10 +130,13 @@ UNREADABLE = ("gzip, a wrong checksum", "gzip that is none", "br", "zstd")
 @pytest.mark.parametrize("encoding", UNREADABLE)
 @pytest.mark.parametrize("name", CALLS)
 def test_row_128_an_answer_that_cannot_be_decompressed_leaves_the_outcome_open(
-    serving, name, encoding
+    serving_bytes, name, encoding
 ):
     word, content, _ = ENCODED[encoding]
-    with serving(answer(content, extra=f"Content-Encoding: {word}\r\n")) as (base_url, requests):
+    with serving_bytes(http_answer(content, extra=f"Content-Encoding: {word}\r\n")) as (
+        base_url,
+        requests,
+    ):
         backend = OpenAIBackend(base_url=base_url, api_key=KEY)
         with pytest.raises(Unavailable if name == "list_batches" else OutcomeUnknown):
             CALLS[name](backend)
@@ -144,8 +153,8 @@ def test_row_128_a_bomb_is_taken_in_small_pieces():
     assert max(sizes) <= 1 << 20
 
 
-def test_a_short_content_is_noticed(serving):
-    with serving(answer(b"x" * 10, length=11)) as (base_url, _):
+def test_a_short_content_is_noticed(serving_bytes):
+    with serving_bytes(http_answer(b"x" * 10, length=11)) as (base_url, _):
         backend = OpenAIBackend(base_url=base_url, api_key=KEY)
         with pytest.raises(TransferBroken, match="10"):
             list(backend.read_file("file-1"))
@@ -163,8 +172,8 @@ def test_a_closed_port_means_that_nothing_was_sent(name):
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_a_service_without_tls_is_refused_unsent(serving, name):
-    with serving(b"HTTP/1.1 400 Bad Request\r\n\r\n") as (base_url, _):
+def test_a_service_without_tls_is_refused_unsent(serving_bytes, name):
+    with serving_bytes(b"HTTP/1.1 400 Bad Request\r\n\r\n") as (base_url, _):
         pass
     backend = OpenAIBackend(base_url=base_url.replace("http:", "https:"), api_key=KEY)
     with pytest.raises(Unavailable, match="nothing was sent"):
@@ -172,9 +181,9 @@ def test_a_service_without_tls_is_refused_unsent(serving, name):
     backend._client.close()
 
 
-def test_the_key_may_come_from_the_environment_with_a_newline(serving, monkeypatch):
+def test_the_key_may_come_from_the_environment_with_a_newline(serving_bytes, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", f" {KEY}\n")
-    with serving(answer(BATCH)) as (base_url, requests):
+    with serving_bytes(http_answer(BATCH)) as (base_url, requests):
         monkeypatch.setenv("OPENAI_BASE_URL", base_url)
         backend = OpenAIBackend()
         assert CALLS["create_batch"](backend).id == "batch_1"
@@ -290,27 +299,27 @@ def no_proxies(monkeypatch):
     return monkeypatch
 
 
-def through(address: str, user: str = "") -> str:
+def proxy_at(address: str, user: str = "") -> str:
     """A proxy at the address of what is serving."""
     return address.removesuffix("/v1").replace("//", f"//{user}")
 
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
-def test_row_113_a_proxy_is_heeded(serving, no_proxies, variable):
-    with serving(answer(BATCH)) as (address, requests):
-        no_proxies.setenv(variable, through(address, "user:secret@"))
+def test_row_113_a_proxy_is_heeded(serving_bytes, no_proxies, variable):
+    with serving_bytes(http_answer(BATCH)) as (address, requests):
+        no_proxies.setenv(variable, proxy_at(address, "user:secret@"))
         backend = OpenAIBackend(base_url=ELSEWHERE, api_key=KEY)
         assert CALLS["create_batch"](backend).id == "batch_1"
         assert requests[0].startswith(b"POST http://service.invalid/v1/batches HTTP/1.1")
         assert b"proxy-authorization: basic" in requests[0].lower()
-        assert backend.proxy == through(address)
+        assert backend.proxy == proxy_at(address)
         backend.close()
 
 
-def test_row_113_a_proxy_that_opens_no_way_got_neither_request_nor_key(serving, no_proxies):
-    refusal = answer(b"no", status="403 Forbidden")
-    with serving(refusal) as (address, requests):
-        no_proxies.setenv("HTTPS_PROXY", through(address, "user:secret@"))
+def test_row_113_a_proxy_that_opens_no_way_got_neither_request_nor_key(serving_bytes, no_proxies):
+    refusal = http_answer(b"no", status="403 Forbidden")
+    with serving_bytes(refusal) as (address, requests):
+        no_proxies.setenv("HTTPS_PROXY", proxy_at(address, "user:secret@"))
         backend = OpenAIBackend(base_url=ELSEWHERE.replace("http:", "https:"), api_key=KEY)
         with pytest.raises(Unavailable, match="403 Forbidden; nothing was sent") as told:
             CALLS["create_batch"](backend)
@@ -323,9 +332,9 @@ def test_row_113_a_proxy_that_opens_no_way_got_neither_request_nor_key(serving, 
 @pytest.mark.parametrize(
     "exempt", ["service.invalid", ".invalid", "*", "a.example, service.invalid"]
 )
-def test_row_113_no_proxy_is_heeded(serving, no_proxies, exempt):
-    with serving(answer(BATCH)) as (address, requests):
-        no_proxies.setenv("HTTP_PROXY", through(address))
+def test_row_113_no_proxy_is_heeded(serving_bytes, no_proxies, exempt):
+    with serving_bytes(http_answer(BATCH)) as (address, requests):
+        no_proxies.setenv("HTTP_PROXY", proxy_at(address))
         no_proxies.setenv("NO_PROXY", exempt)
         backend = OpenAIBackend(base_url=ELSEWHERE, api_key=KEY)
         with pytest.raises(Unavailable, match="nothing was sent"):
@@ -335,9 +344,12 @@ def test_row_113_no_proxy_is_heeded(serving, no_proxies, exempt):
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_row_113_this_machine_is_never_reached_through_a_proxy(serving, no_proxies, host):
-    with serving(answer(b"no")) as (proxy, strayed), serving(answer(BATCH)) as (address, requests):
-        no_proxies.setenv("ALL_PROXY", through(proxy))
+def test_row_113_this_machine_is_never_reached_through_a_proxy(serving_bytes, no_proxies, host):
+    with (
+        serving_bytes(http_answer(b"no")) as (proxy, strayed),
+        serving_bytes(http_answer(BATCH)) as (address, requests),
+    ):
+        no_proxies.setenv("ALL_PROXY", proxy_at(proxy))
         no_proxies.setenv("HTTP_PROXY", "socks5://proxy.invalid:1080")
         backend = OpenAIBackend(base_url=address.replace("127.0.0.1", host), api_key=KEY)
         assert CALLS["create_batch"](backend).id == "batch_1"

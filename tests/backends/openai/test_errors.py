@@ -54,8 +54,8 @@ def test_row_007_retry_after_is_between_0_and_an_hour_or_unknown(headers, second
 
 
 @pytest.mark.parametrize(("headers", "seconds"), WAITS.values(), ids=WAITS)
-def test_a_429_carries_its_wait(answering, library, headers, seconds):
-    backend, _ = answering(lambda _: library.Response(429, json={}, headers=headers))
+def test_a_429_carries_its_wait(backend_answering, library, headers, seconds):
+    backend, _ = backend_answering(lambda _: library.Response(429, json={}, headers=headers))
     backend.clock.advance_to(NOON)
     with pytest.raises(RateLimited) as raised:
         backend.list_batches()
@@ -79,19 +79,23 @@ ENVELOPES = {
 
 
 @pytest.mark.parametrize(("body", "message", "code"), ENVELOPES.values(), ids=ENVELOPES)
-def test_row_013_odd_envelopes_are_read_as_far_as_they_go(answering, library, body, message, code):
-    backend, _ = answering(lambda _: library.Response(400, content=json.dumps(body).encode()))
+def test_row_013_odd_envelopes_are_read_as_far_as_they_go(
+    backend_answering, library, body, message, code
+):
+    backend, _ = backend_answering(
+        lambda _: library.Response(400, content=json.dumps(body).encode())
+    )
     with pytest.raises(Refused) as raised:
         backend.create_batch(input_file_id="file-1", endpoint="/v1/responses")
     assert raised.value.message == message
     assert raised.value.code == code
 
 
-def test_row_015_a_proxy_s_413_page_becomes_a_short_message(answering, library):
+def test_row_015_a_proxy_s_413_page_becomes_a_short_message(backend_answering, library):
     page = b"<html><head><style>b{}</style><title>413 Request Entity Too Large</title></head>" + (
         b"<body>" + b"blah " * 500 + b"</body></html>"
     )
-    backend, _ = answering(lambda _: library.Response(413, content=page))
+    backend, _ = backend_answering(lambda _: library.Response(413, content=page))
     with pytest.raises(Refused) as raised:
         backend.create_batch(input_file_id="file-1", endpoint="/v1/responses")
     assert raised.value.status == 413
@@ -100,22 +104,22 @@ def test_row_015_a_proxy_s_413_page_becomes_a_short_message(answering, library):
     assert len(raised.value.message) < 600
 
 
-def test_a_hostile_error_page_is_not_read_to_its_end(answering, library):
-    backend, _ = answering(lambda _: library.Response(502, content=b"<script " * 500_000))
+def test_a_hostile_error_page_is_not_read_to_its_end(backend_answering, library):
+    backend, _ = backend_answering(lambda _: library.Response(502, content=b"<script " * 500_000))
     with pytest.raises(OutcomeUnknown) as raised:
         backend.create_batch(input_file_id="file-1", endpoint="/v1/responses")
     assert len(raised.value.message) < 600
 
 
 @pytest.mark.parametrize("status", [400, 401, 429, 500])
-def test_an_echoed_key_is_not_passed_on(answering, library, status):
+def test_an_echoed_key_is_not_passed_on(backend_answering, library, status):
     import traceback
 
     def echo(request):
         told = f"You sent {request.headers['authorization']} and sk-another-0123456789"
         return library.Response(status, json={"error": {"message": told}})
 
-    backend, _ = answering(echo)
+    backend, _ = backend_answering(echo)
     with pytest.raises(BatchsimError) as raised:
         backend.create_batch(input_file_id="file-1", endpoint="/v1/responses")
     shown = "".join(traceback.format_exception(raised.value)) + str(vars(raised.value))

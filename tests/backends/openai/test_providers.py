@@ -22,8 +22,8 @@ KEY = "key-for-one-service-only"
 
 
 @pytest.fixture(params=["httpx", "httpx2"])
-def served(request):
-    """`served(name, fake)` -> an OpenAIBackend in front of the fake in that shape, and the shape."""
+def served_in_shape(request):
+    """`served_in_shape(name, fake)` -> an OpenAIBackend in front of the fake in that shape, and the shape."""
     library = pytest.importorskip(request.param)
     clients = []
 
@@ -47,36 +47,36 @@ def chat(n):
     return Request.chat(f"question {n}", model="llama-or-a-deployment", custom_id=f"q-{n}")
 
 
-def run_there(backend, tmp_path, **options):
+def run_twelve_lines(backend, tmp_path, **options):
     lines = [chat(n).to_line() for n in range(12)]
     return run(lines, backend, results=tmp_path / "r.jsonl", **options)
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_a_job_goes_well_in_every_shape(served, tmp_path, name):
-    backend, _ = served(name)
-    report = run_there(backend, tmp_path, supports=lambda _: True)
+def test_a_job_goes_well_in_every_shape(served_in_shape, tmp_path, name):
+    backend, _ = served_in_shape(name)
+    report = run_twelve_lines(backend, tmp_path, supports=lambda _: True)
     assert (report.lines, report.ok) == (12, 12)
     assert report.quarantined == 0
     assert not report.differences
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_a_job_with_failures_is_told_in_every_shape(served, tmp_path, name):
+def test_a_job_with_failures_is_told_in_every_shape(served_in_shape, tmp_path, name):
     answers = {
         "q-3": (400, {"error": {"message": "no"}}),
         "q-5": (500, {"error": {"message": "?"}}),
     }
     fake = FakeBackend(seed=1, supports=lambda _: True, responder=answers)
-    backend, _ = served(name, fake)
-    report = run_there(backend, tmp_path, supports=lambda _: True, policy=Policy(retries=0))
+    backend, _ = served_in_shape(name, fake)
+    report = run_twelve_lines(backend, tmp_path, supports=lambda _: True, policy=Policy(retries=0))
     assert (report.ok, report.failed) == (10, 2)
     assert not report.differences
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_all_statuses_are_understood_in_every_shape(served, name):
-    backend, _ = served(name)
+def test_all_statuses_are_understood_in_every_shape(served_in_shape, name):
+    backend, _ = served_in_shape(name)
     fake = FakeBackend(seed=1)
     file = backend.upload_file(open_lines(), filename="a.jsonl")
     batch = backend.create_batch(input_file_id=file.id, endpoint="/v1/chat/completions")
@@ -104,8 +104,8 @@ def open_lines():
     return io.BytesIO(b"".join(chat(n).to_line() for n in range(3)))
 
 
-def test_azures_files_are_waited_for(served):
-    backend, shape = served("azure")
+def test_azures_files_are_waited_for(served_in_shape):
+    backend, shape = served_in_shape("azure")
     file = backend.upload_file(open_lines(), filename="a.jsonl")
     assert file.status == "pending"
     began = backend.clock.now()
@@ -117,24 +117,24 @@ def test_azures_files_are_waited_for(served):
     assert len(creations) == 1
 
 
-def test_a_file_that_stays_pending_makes_no_batch(served, monkeypatch):
+def test_a_file_that_stays_pending_makes_no_batch(served_in_shape, monkeypatch):
     monkeypatch.setattr(Azure, "LOOKS", 10_000)
-    backend, shape = served("azure")
+    backend, shape = served_in_shape("azure")
     file = backend.upload_file(open_lines(), filename="a.jsonl")
     with pytest.raises(Unavailable, match="still pending; no batch was made"):
         backend.create_batch(input_file_id=file.id, endpoint="/v1/chat/completions")
     assert not [each for each, _ in shape.asked if each.method == "POST" and "batches" in each.path]
 
 
-def test_a_file_that_cannot_be_used_makes_no_batch(served, monkeypatch):
+def test_a_file_that_cannot_be_used_makes_no_batch(served_in_shape, monkeypatch):
     monkeypatch.setattr(Azure, "file", lambda _, file: {**file, "status": "error"})
-    backend, _ = served("azure")
+    backend, _ = served_in_shape("azure")
     file = backend.upload_file(open_lines(), filename="a.jsonl")
     with pytest.raises(Refused, match="could not use the file"):
         backend.create_batch(input_file_id=file.id, endpoint="/v1/chat/completions")
 
 
-def answering(shape, method, part, answer):
+def backend_answering(shape, method, part, answer):
     """Let the shape answer requests of that method, with `part` in their path, by `answer`."""
     usual = shape.answer
 
@@ -146,8 +146,8 @@ def answering(shape, method, part, answer):
     shape.answer = respond
 
 
-def test_togethers_content_comes_back_whole(served):
-    backend, _ = served("together")
+def test_togethers_content_comes_back_whole(served_in_shape):
+    backend, _ = served_in_shape("together")
     content = open_lines().getvalue()
     stream = io.BytesIO(b"skipped" + content)
     stream.seek(7)
@@ -156,10 +156,10 @@ def test_togethers_content_comes_back_whole(served):
     assert (file.filename, file.bytes) == ("a.jsonl", len(content))
 
 
-def test_a_content_that_together_has_is_not_brought_again(served):
-    backend, shape = served("together")
+def test_a_content_that_together_has_is_not_brought_again(served_in_shape):
+    backend, shape = served_in_shape("together")
     first = backend.upload_file(open_lines(), filename="a.jsonl")
-    answering(shape, "POST", "/v1/files", reply({"file_id": first.id}, status=409))
+    backend_answering(shape, "POST", "/v1/files", reply({"file_id": first.id}, status=409))
     usual = shape.answer
     shape.answer = lambda request, body: (
         reply(backend.retrieve_file(first.id).to_object())
@@ -182,43 +182,45 @@ def test_a_content_that_together_has_is_not_brought_again(served):
     ],
     ids=["no place", "no announcement", "no storage", "another place", "no preparing"],
 )
-def test_an_upload_that_breaks_off_is_of_unknown_outcome(served, method, part, answer):
-    backend, shape = served("together")
-    answering(shape, method, part, answer)
+def test_an_upload_that_breaks_off_is_of_unknown_outcome(served_in_shape, method, part, answer):
+    backend, shape = served_in_shape("together")
+    backend_answering(shape, method, part, answer)
     with pytest.raises(OutcomeUnknown):
         backend.upload_file(open_lines(), filename="a.jsonl")
 
 
-def test_a_content_does_not_leave_an_encrypted_service_in_the_open(served):
-    backend, shape = served("together", base_url="https://batchsim.invalid/v1")
+def test_a_content_does_not_leave_an_encrypted_service_in_the_open(served_in_shape):
+    backend, shape = served_in_shape("together", base_url="https://batchsim.invalid/v1")
     with pytest.raises(Refused, match="which is not encrypted"):
         backend.upload_file(open_lines(), filename="a.jsonl")
     assert not [each for each, _ in shape.asked if each.method == "PUT"]
 
 
-def test_a_key_that_together_refuses_is_told(served):
-    backend, shape = served("together")
-    answering(shape, "POST", "/v1/files", reply({"error": {"message": "no"}}, status=401))
+def test_a_key_that_together_refuses_is_told(served_in_shape):
+    backend, shape = served_in_shape("together")
+    backend_answering(shape, "POST", "/v1/files", reply({"error": {"message": "no"}}, status=401))
     with pytest.raises(AuthenticationFailed, match="no"):
         backend.upload_file(open_lines(), filename="a.jsonl")
 
 
-def test_an_endpoint_that_a_service_does_not_run_is_refused_unsent(served):
-    backend, shape = served("groq")
+def test_an_endpoint_that_a_service_does_not_run_is_refused_unsent(served_in_shape):
+    backend, shape = served_in_shape("groq")
     with pytest.raises(Refused, match="Groq runs no batches at /v1/embeddings") as caught:
         backend.create_batch(input_file_id="file-a", endpoint="/v1/embeddings")
     assert "/v1/chat/completions" in caught.value.hint
     assert not shape.asked
 
 
-def test_a_job_keeps_to_the_limits_and_models_of_its_service(served, tmp_path):
+def test_a_job_keeps_to_the_limits_and_models_of_its_service(served_in_shape, tmp_path):
     few = dataclasses.replace(
         PROVIDERS["groq"],
         limits=dataclasses.replace(PROVIDERS["groq"].limits, requests_per_batch=5),
     )
-    backend, _ = served("groq")
+    backend, _ = served_in_shape("groq")
     backend = OpenAIBackend(backend._client, clock=backend.clock, provider=few)
-    report = run_there(backend, tmp_path)  # any model goes, since a service has its own names
+    report = run_twelve_lines(
+        backend, tmp_path
+    )  # any model goes, since a service has its own names
     assert report.shards == 3
     assert report.all_ok
 
@@ -291,8 +293,8 @@ def test_profiles_are_frozen_values():
         own.purpose = "x"
 
 
-def test_the_hint_of_a_refused_key_names_the_right_variable(served):
-    backend, shape = served("azure")
+def test_the_hint_of_a_refused_key_names_the_right_variable(served_in_shape):
+    backend, shape = served_in_shape("azure")
     shape.answer = lambda request, body: reply({"error": {"message": "bad key"}}, status=401)
     with pytest.raises(AuthenticationFailed) as caught:
         backend.list_batches()

@@ -79,9 +79,9 @@ def unanswered(name):
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("status", REFUSED)
-def test_a_4xx_answer_is_a_refusal_with_its_envelope(answering, library, method, status):
+def test_a_4xx_answer_is_a_refusal_with_its_envelope(backend_answering, library, method, status):
     envelope = {"message": "No.", "type": "a_type", "param": "p", "code": "c"}
-    backend, paths = answering(lambda _: library.Response(status, json={"error": envelope}))
+    backend, paths = backend_answering(lambda _: library.Response(status, json={"error": envelope}))
     with pytest.raises(Refused) as raised:
         METHODS[method](backend)
     assert type(raised.value) is REFUSED[status]
@@ -92,8 +92,12 @@ def test_a_4xx_answer_is_a_refusal_with_its_envelope(answering, library, method,
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_409_is_a_conflict_only_where_an_object_s_state_is_changed(answering, library, method):
-    backend, paths = answering(lambda _: library.Response(409, json={"error": {"message": "No."}}))
+def test_a_409_is_a_conflict_only_where_an_object_s_state_is_changed(
+    backend_answering, library, method
+):
+    backend, paths = backend_answering(
+        lambda _: library.Response(409, json={"error": {"message": "No."}})
+    )
     expected = Conflict if method in STATE_CHANGES else unanswered(method)
     with pytest.raises(expected):
         METHODS[method](backend)
@@ -102,10 +106,12 @@ def test_a_409_is_a_conflict_only_where_an_object_s_state_is_changed(answering, 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("status", OPEN)
-def test_row_015_a_5xx_answer_leaves_a_write_open(answering, library, method, status):
+def test_row_015_a_5xx_answer_leaves_a_write_open(backend_answering, library, method, status):
     page = b"<html><head><title>502</title></head><body>Bad <b>Gateway</b></body></html>"
     headers = {"content-type": "text/html"}
-    backend, paths = answering(lambda _: library.Response(status, content=page, headers=headers))
+    backend, paths = backend_answering(
+        lambda _: library.Response(status, content=page, headers=headers)
+    )
     with pytest.raises(unanswered(method), match="502 Bad Gateway") as raised:
         METHODS[method](backend)
     assert raised.value.hint
@@ -114,13 +120,13 @@ def test_row_015_a_5xx_answer_leaves_a_write_open(answering, library, method, st
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("status", REDIRECTS)
-def test_a_redirect_is_refused_and_not_followed(answering, library, method, status):
+def test_a_redirect_is_refused_and_not_followed(backend_answering, library, method, status):
     import openai
 
     if "follow_redirects" not in openai._models.FinalRequestOptions.model_fields:
         pytest.skip("this release of openai leaves redirects to the client that it was given")
     headers = {"location": "https://elsewhere.invalid/v1"}
-    backend, paths = answering(lambda _: library.Response(status, headers=headers))
+    backend, paths = backend_answering(lambda _: library.Response(status, headers=headers))
     with pytest.raises(Refused, match="elsewhere") as raised:
         METHODS[method](backend)
     assert "base URL" in raised.value.hint
@@ -129,11 +135,11 @@ def test_a_redirect_is_refused_and_not_followed(answering, library, method, stat
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("error", UNSENT)
-def test_a_request_that_was_never_sent_changed_nothing(answering, library, method, error):
+def test_a_request_that_was_never_sent_changed_nothing(backend_answering, library, method, error):
     def fail(request):
         raise getattr(library, error)("no way there", request=request)
 
-    backend, paths = answering(fail)
+    backend, paths = backend_answering(fail)
     with pytest.raises(Unavailable, match="nothing was sent"):
         METHODS[method](backend)
     assert paths.total() == 1
@@ -141,11 +147,11 @@ def test_a_request_that_was_never_sent_changed_nothing(answering, library, metho
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("error", UNANSWERED)
-def test_silence_leaves_a_write_open(answering, library, method, error):
+def test_silence_leaves_a_write_open(backend_answering, library, method, error):
     def fail(request):
         raise getattr(library, error)("silence", request=request)
 
-    backend, paths = answering(fail)
+    backend, paths = backend_answering(fail)
     with pytest.raises(unanswered(method)):
         METHODS[method](backend)
     assert paths.total() == 1
@@ -153,8 +159,10 @@ def test_silence_leaves_a_write_open(answering, library, method, error):
 
 @pytest.mark.parametrize("method", METHODS.keys() - {"read_file"})
 @pytest.mark.parametrize("answer", UNREADABLE.values(), ids=UNREADABLE)
-def test_an_answer_that_cannot_be_read_leaves_a_write_open(answering, library, method, answer):
-    backend, paths = answering(lambda _: library.Response(200, content=answer))
+def test_an_answer_that_cannot_be_read_leaves_a_write_open(
+    backend_answering, library, method, answer
+):
+    backend, paths = backend_answering(lambda _: library.Response(200, content=answer))
     with pytest.raises(unanswered(method)):
         METHODS[method](backend)
     assert paths.total() == 1
@@ -162,67 +170,75 @@ def test_an_answer_that_cannot_be_read_leaves_a_write_open(answering, library, m
 
 @pytest.mark.parametrize("method", METHODS.keys() - {"read_file", "delete_file"})
 @pytest.mark.parametrize("answer", WRONG.values(), ids=WRONG)
-def test_an_answer_about_something_else_leaves_a_write_open(answering, library, method, answer):
-    backend, paths = answering(lambda _: library.Response(200, json=answer))
+def test_an_answer_about_something_else_leaves_a_write_open(
+    backend_answering, library, method, answer
+):
+    backend, paths = backend_answering(lambda _: library.Response(200, json=answer))
     with pytest.raises(unanswered(method)):
         METHODS[method](backend)
     assert paths.total() == 1
 
 
-def test_a_deletion_that_is_denied_in_a_200_is_open(answering, library):
-    backend, _ = answering(lambda _: library.Response(200, json={"id": "file-1", "deleted": False}))
+def test_a_deletion_that_is_denied_in_a_200_is_open(backend_answering, library):
+    backend, _ = backend_answering(
+        lambda _: library.Response(200, json={"id": "file-1", "deleted": False})
+    )
     with pytest.raises(OutcomeUnknown):
         backend.delete_file("file-1")
 
 
 @pytest.mark.parametrize("method", METHODS.keys() - {"read_file"})
-def test_a_json_answer_cut_at_any_byte_is_never_taken_for_the_whole(answering, library, method):
+def test_a_json_answer_cut_at_any_byte_is_never_taken_for_the_whole(
+    backend_answering, library, method
+):
     whole = json.dumps({"id": "batch_1", "object": "batch", "status": "validating"}).encode()
     for length in range(len(whole)):
         cut = whole[:length]
-        backend, _ = answering(lambda _, cut=cut: library.Response(200, content=cut))
+        backend, _ = backend_answering(lambda _, cut=cut: library.Response(200, content=cut))
         with pytest.raises(unanswered(method)):
             METHODS[method](backend)
 
 
 @pytest.mark.parametrize("method", METHODS.keys() - {"read_file"})
-def test_an_answer_without_end_is_given_up(answering, library, method, monkeypatch):
+def test_an_answer_without_end_is_given_up(backend_answering, library, method, monkeypatch):
     from batchsim.backends.openai import answers
 
     monkeypatch.setattr(answers, "LONGEST_ANSWER", 1_000)
-    backend, _ = answering(lambda _: library.Response(200, content=b"[" * 1_001))
+    backend, _ = backend_answering(lambda _: library.Response(200, content=b"[" * 1_001))
     with pytest.raises(unanswered(method)):
         METHODS[method](backend)
 
 
-def test_a_web_page_is_not_a_file(answering, library):
+def test_a_web_page_is_not_a_file(backend_answering, library):
     headers = {"content-type": "text/html; charset=utf-8"}
-    backend, _ = answering(lambda _: library.Response(200, content=b"<html>", headers=headers))
+    backend, _ = backend_answering(
+        lambda _: library.Response(200, content=b"<html>", headers=headers)
+    )
     with pytest.raises(Unavailable, match="web page"):
         next(backend.read_file("file-1"))
 
 
 @pytest.mark.parametrize("sent", [0, 1, 999, 1_001])
-def test_a_content_of_another_length_than_announced_is_broken(answering, library, sent):
+def test_a_content_of_another_length_than_announced_is_broken(backend_answering, library, sent):
     headers = {"content-length": "1000"}
     stream = iter([b"x" * sent])
-    backend, _ = answering(lambda _: library.Response(200, content=stream, headers=headers))
+    backend, _ = backend_answering(lambda _: library.Response(200, content=stream, headers=headers))
     with pytest.raises(TransferBroken, match="of 1,000 bytes"):
         list(backend.read_file("file-1"))
 
 
-def test_a_content_that_breaks_off_is_broken(answering, library):
+def test_a_content_that_breaks_off_is_broken(backend_answering, library):
     def broken():
         yield b"x" * 10
         raise library.ReadError("reset by peer")
 
-    backend, _ = answering(lambda _: library.Response(200, content=broken()))
+    backend, _ = backend_answering(lambda _: library.Response(200, content=broken()))
     pieces = backend.read_file("file-1")
     with pytest.raises(TransferBroken, match="reset by peer"):
         list(pieces)
 
 
-def test_content_is_asked_for_uncompressed_and_taken_as_it_comes(answering, library):
+def test_content_is_asked_for_uncompressed_and_taken_as_it_comes(backend_answering, library):
     packed = gzip.compress(b"x" * 5_000, mtime=0)
     headers = {"content-encoding": "gzip", "content-length": str(len(packed))}
 
@@ -230,5 +246,5 @@ def test_content_is_asked_for_uncompressed_and_taken_as_it_comes(answering, libr
         assert request.headers["accept-encoding"] == "identity"
         return library.Response(200, content=iter([packed]), headers=headers)
 
-    backend, _ = answering(answer)
+    backend, _ = backend_answering(answer)
     assert b"".join(backend.read_file("file-1")) == b"x" * 5_000

@@ -23,7 +23,7 @@ BATCH = {
 
 
 @pytest.fixture
-def service(answering, library):
+def service(backend_answering, library):
     """A backend, and the two headers of each request that writes, by its path."""
     sent = {}
 
@@ -35,7 +35,7 @@ def service(answering, library):
         told = {**FILE, "purpose": "batch"} if is_file else BATCH
         return library.Response(200 if is_file else 400, json=told)
 
-    return answering(handler)[0], sent
+    return backend_answering(handler)[0], sent
 
 
 def test_both_headers_go_out_with_an_upload_and_with_a_create(service):

@@ -15,54 +15,58 @@ CONTENT = bytes(range(256)) * 20
 START = 1_000
 
 
-def rest(backend, start=START):
+def rest_of_file(backend, start=START):
     return b"".join(backend.read_file_from("file-1", start))
 
 
-def test_the_rest_is_asked_for_uncompressed_and_taken_as_it_comes(answering, library):
+def test_the_rest_is_asked_for_uncompressed_and_taken_as_it_comes(backend_answering, library):
     def answer(request):
         assert request.headers["range"] == f"bytes={START}-"
         assert request.headers["accept-encoding"] == "identity"
         place = {"content-range": f"bytes {START}-{len(CONTENT) - 1}/{len(CONTENT)}"}
         return library.Response(206, content=iter([CONTENT[START:]]), headers=place)
 
-    backend, paths = answering(answer)
+    backend, paths = backend_answering(answer)
     assert isinstance(backend, Resumes)
-    assert rest(backend) == CONTENT[START:]
+    assert rest_of_file(backend) == CONTENT[START:]
     assert paths == {"GET /v1/files/file-1/content": 1}
 
 
 @pytest.mark.parametrize("at_once", [1, 999, 1_000, 1_001, 10_000])
-def test_where_all_of_it_comes_again_the_beginning_is_skipped(answering, library, at_once):
+def test_where_all_of_it_comes_again_the_beginning_is_skipped(backend_answering, library, at_once):
     pieces = [CONTENT[at : at + at_once] for at in range(0, len(CONTENT), at_once)]
-    backend, _ = answering(lambda _: library.Response(200, content=iter(pieces)))
-    assert rest(backend) == CONTENT[START:]
+    backend, _ = backend_answering(lambda _: library.Response(200, content=iter(pieces)))
+    assert rest_of_file(backend) == CONTENT[START:]
 
 
 @pytest.mark.parametrize(
     "place",
     [None, "bytes 0-99/5120", "bytes 10000-10099/5120", "items 1000-5119/5120", "junk", ""],
 )
-def test_another_part_than_was_asked_for_is_no_content(answering, library, place):
+def test_another_part_than_was_asked_for_is_no_content(backend_answering, library, place):
     headers = {} if place is None else {"content-range": place}
-    backend, _ = answering(lambda _: library.Response(206, content=CONTENT, headers=headers))
+    backend, _ = backend_answering(
+        lambda _: library.Response(206, content=CONTENT, headers=headers)
+    )
     with pytest.raises(TransferBroken, match="another part"):
-        rest(backend)
+        rest_of_file(backend)
 
 
-def test_a_rest_that_breaks_off_is_broken(answering, library):
+def test_a_rest_that_breaks_off_is_broken(backend_answering, library):
     headers = {"content-range": "bytes 1000-5119/5120", "content-length": "4120"}
     stream = iter([CONTENT[START:2_000]])
-    backend, _ = answering(lambda _: library.Response(206, content=stream, headers=headers))
+    backend, _ = backend_answering(lambda _: library.Response(206, content=stream, headers=headers))
     with pytest.raises(TransferBroken, match="1,000 of 4,120 bytes"):
-        rest(backend)
+        rest_of_file(backend)
 
 
 @pytest.mark.parametrize(("status", "error"), [(416, Refused), (404, NotFound)])
-def test_a_refusal_keeps_its_status(answering, library, status, error):
-    backend, _ = answering(lambda _: library.Response(status, json={"error": {"message": "No."}}))
+def test_a_refusal_keeps_its_status(backend_answering, library, status, error):
+    backend, _ = backend_answering(
+        lambda _: library.Response(status, json={"error": {"message": "No."}})
+    )
     with pytest.raises(error) as raised:
-        rest(backend)
+        rest_of_file(backend)
     assert raised.value.status == status
 
 

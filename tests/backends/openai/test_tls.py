@@ -31,7 +31,7 @@ def authority(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def serving(listening):
+def serving_bytes(listening_port):
     """A port with a certificate; the requests that came through, and failed handshakes."""
 
     @contextmanager
@@ -43,7 +43,7 @@ def serving(listening):
                 context.minimum_version = context.maximum_version = newest
         certificate.configure_cert(context)
         told = []
-        with listening(lambda connection: told.append(_answer(context, connection))) as port:
+        with listening_port(lambda connection: told.append(_answer(context, connection))) as port:
             yield f"https://127.0.0.1:{port}/v1", told
 
     return secured
@@ -84,10 +84,10 @@ def create(backend):
 @pytest.mark.parametrize("case", REFUSED)
 @pytest.mark.parametrize("ask", [create, OpenAIBackend.list_batches])
 def test_row_130_a_certificate_that_does_not_hold_is_told_and_nothing_is_sent(
-    serving, authority, case, ask
+    serving_bytes, authority, case, ask
 ):
     make, words = REFUSED[case]
-    with serving(make(authority)) as (address, requests):
+    with serving_bytes(make(authority)) as (address, requests):
         backend = OpenAIBackend(base_url=address, api_key=KEY)
         with pytest.raises(Unavailable, match="certificate does not hold") as told:
             ask(backend)
@@ -98,9 +98,9 @@ def test_row_130_a_certificate_that_does_not_hold_is_told_and_nothing_is_sent(
     assert requests == [b""]
 
 
-def test_row_130_an_old_protocol_is_refused(serving, authority):
+def test_row_130_an_old_protocol_is_refused(serving_bytes, authority):
     certificate = authority.issue_cert("127.0.0.1")
-    with serving(certificate, newest=ssl.TLSVersion.TLSv1_1) as (address, requests):
+    with serving_bytes(certificate, newest=ssl.TLSVersion.TLSv1_1) as (address, requests):
         backend = OpenAIBackend(base_url=address, api_key=KEY)
         with pytest.raises(Unavailable, match="nothing was sent"):
             backend.list_batches()
@@ -109,10 +109,10 @@ def test_row_130_an_old_protocol_is_refused(serving, authority):
 
 
 def test_row_130_a_job_asks_for_an_hour_and_ends_where_the_same_command_goes_on(
-    serving, authority, tmp_path
+    serving_bytes, authority, tmp_path
 ):
     """A certificate may be mended, and a network that asks for a log-in may let one through."""
-    with serving(expired(authority)) as (address, requests):
+    with serving_bytes(expired(authority)) as (address, requests):
         backend = OpenAIBackend(base_url=address, api_key=KEY, clock=VirtualClock())
         start = backend.clock.now()
         with pytest.raises(JobIncomplete, match="certificate has expired"):
@@ -133,8 +133,8 @@ def test_row_130_a_job_asks_for_an_hour_and_ends_where_the_same_command_goes_on(
     assert set(requests) == {b""}
 
 
-def test_row_130_a_command_ends_with_one_message(serving, authority, monkeypatch, capsys):
-    with serving(expired(authority)) as (address, requests):
+def test_row_130_a_command_ends_with_one_message(serving_bytes, authority, monkeypatch, capsys):
+    with serving_bytes(expired(authority)) as (address, requests):
         monkeypatch.setenv("OPENAI_API_KEY", KEY)
         monkeypatch.setattr("sys.argv", ["batchsim", "batches", "list", "--base-url", address])
         with pytest.raises(SystemExit) as ended:
@@ -145,8 +145,8 @@ def test_row_130_a_command_ends_with_one_message(serving, authority, monkeypatch
     assert requests == [b""]
 
 
-def test_a_certificate_that_holds_is_taken(serving, authority):
-    with serving(authority.issue_cert("127.0.0.1")) as (address, requests):
+def test_a_certificate_that_holds_is_taken(serving_bytes, authority):
+    with serving_bytes(authority.issue_cert("127.0.0.1")) as (address, requests):
         backend = OpenAIBackend(base_url=address, api_key=KEY)
         assert backend.list_batches().data == ()
         backend.close()

@@ -16,7 +16,7 @@ CHAT = "/v1/chat/completions"
 
 
 @pytest.fixture
-def theirs(tmp_path, monkeypatch):
+def batches_of_another_tool(tmp_path, monkeypatch):
     """The batches of another tool, in a simulator that keeps them in a folder."""
     monkeypatch.chdir(tmp_path)
     backend = FakeBackend(pacing="quick", store=DiskStore(tmp_path / "store"))
@@ -37,7 +37,7 @@ def theirs(tmp_path, monkeypatch):
     return ids
 
 
-def adopt(*arguments):
+def adopt_command(*arguments):
     return command_line.main(
         ["adopt", "--fake", "--store", "store", *arguments], standalone_mode=False
     )
@@ -54,17 +54,21 @@ def ids_in(path):
         (["--metadata", "project=summer", "--metadata", "part=b"], ["b-0", "b-1", "b-2"]),
     ],
 )
-def test_batches_are_found_and_finished(theirs, tmp_path, capsys, arguments, expected):
-    assert adopt(*arguments, "-o", "results.jsonl") == 0
+def test_batches_are_found_and_finished(
+    batches_of_another_tool, tmp_path, capsys, arguments, expected
+):
+    assert adopt_command(*arguments, "-o", "results.jsonl") == 0
     assert ids_in(tmp_path / "results.jsonl") == expected
     told = capsys.readouterr()
     assert "took over" in told.err
     assert f"{len(expected)} ok" in told.err
-    assert adopt(*arguments, "-o", "results.jsonl") == 0, "a finished job is left as it is"
+    assert adopt_command(*arguments, "-o", "results.jsonl") == 0, "a finished job is left as it is"
 
 
-def test_a_batch_is_named_by_its_id_and_the_job_is_told_as_json(theirs, tmp_path, capsys):
-    assert adopt(theirs[1], "-o", "results.jsonl", "--json") == 0
+def test_a_batch_is_named_by_its_id_and_the_job_is_told_as_json(
+    batches_of_another_tool, tmp_path, capsys
+):
+    assert adopt_command(batches_of_another_tool[1], "-o", "results.jsonl", "--json") == 0
     assert ids_in(tmp_path / "results.jsonl") == ["b-0", "b-1", "b-2"]
     told = json.loads(capsys.readouterr().out)
     assert isinstance(told, dict)
@@ -79,9 +83,11 @@ def test_a_batch_is_named_by_its_id_and_the_job_is_told_as_json(theirs, tmp_path
         (["batch_absent"], "batch_absent"),
     ],
 )
-def test_what_names_no_batch_is_refused_and_leaves_no_trace(theirs, tmp_path, arguments, words):
+def test_what_names_no_batch_is_refused_and_leaves_no_trace(
+    batches_of_another_tool, tmp_path, arguments, words
+):
     with pytest.raises(UsageError, match=words):
-        adopt(*arguments, "-o", "results.jsonl")
+        adopt_command(*arguments, "-o", "results.jsonl")
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
 
 

@@ -14,8 +14,8 @@ def chat_line(custom_id: str, **body) -> str:
 
 
 @pytest.fixture
-def create(service):
-    """`create(line, ...)` -> a batch over these lines, a minute after the one before it."""
+def create_batches(service):
+    """`create_batches(line, ...)` -> a batch over these lines, a minute after the one before it."""
 
     def start(*lines, endpoint=CHAT, **options):
         content = "\n".join(lines or [chat_line("a")]).encode()
@@ -27,14 +27,16 @@ def create(service):
     return start
 
 
-def ids(stdout: str) -> list[str]:
+def batch_ids(stdout: str) -> list[str]:
     return [json.loads(line)["id"] for line in stdout.splitlines()]
 
 
-def test_batches_are_listed_newest_first_with_counts_and_age(batchsim, create, service) -> None:
-    done = create(chat_line("a"), chat_line("b", temperature=999), chat_line("c"))
+def test_batches_are_listed_newest_first_with_counts_and_age(
+    batchsim, create_batches, service
+) -> None:
+    done = create_batches(chat_line("a"), chat_line("b", temperature=999), chat_line("c"))
     service.clock.advance(86_400 * 3)
-    new = create()
+    new = create_batches()
     outcome = batchsim("batches", "list")
     assert (outcome.code, outcome.stderr) == (0, "")
     assert [line.split() for line in outcome.stdout.splitlines()] == [
@@ -44,16 +46,16 @@ def test_batches_are_listed_newest_first_with_counts_and_age(batchsim, create, s
     ]
 
 
-def test_columns_are_aligned(batchsim, create) -> None:
-    create()
+def test_columns_are_aligned(batchsim, create_batches) -> None:
+    create_batches()
     heading, row = batchsim("batches", "list").stdout.splitlines()
     assert heading.index("STATUS") == row.index("validating")
     assert heading.index("LINES") + len("LINES") == row.index(" 0 ") + 2
     assert len(heading) == len(row)
 
 
-def test_the_json_of_a_list_is_the_apis_own_objects(batchsim, create, service) -> None:
-    batch = create(metadata={"night": "1"})
+def test_the_json_of_a_list_is_the_apis_own_objects(batchsim, create_batches, service) -> None:
+    batch = create_batches(metadata={"night": "1"})
     outcome = batchsim("batches", "list", "--json")
     assert json.loads(outcome.stdout) == service.retrieve_batch(batch.id).to_object()
 
@@ -64,14 +66,16 @@ def test_no_batches_are_an_empty_table(batchsim, service) -> None:
     assert batchsim("batches", "list", "--json").stdout == ""
 
 
-def test_a_list_goes_on_over_pages_of_a_hundred(batchsim, create) -> None:
-    created = [create().id for _ in range(205)][::-1]
+def test_a_list_goes_on_over_pages_of_a_hundred(batchsim, create_batches) -> None:
+    created = [create_batches().id for _ in range(205)][::-1]
     first = batchsim("batches", "list", "--json")
-    assert ids(first.stdout) == created[:20]
+    assert batch_ids(first.stdout) == created[:20]
     assert "there are more; --all" in first.stderr
-    assert ids(batchsim("batches", "list", "--json", "--limit", "150").stdout) == created[:150]
+    assert (
+        batch_ids(batchsim("batches", "list", "--json", "--limit", "150").stdout) == created[:150]
+    )
     whole = batchsim("batches", "list", "--json", "--all")
-    assert ids(whole.stdout) == created
+    assert batch_ids(whole.stdout) == created
     assert whole.stderr == ""
 
 
@@ -81,8 +85,10 @@ def test_a_limit_is_a_positive_number(batchsim, service, limit) -> None:
     assert (outcome.code, outcome.stdout) == (2, "")
 
 
-def test_a_batch_is_shown_with_times_files_usage_and_cost(batchsim, create, service) -> None:
-    batch = create(chat_line("a"), chat_line("b"), metadata={"night": "17"})
+def test_a_batch_is_shown_with_times_files_usage_and_cost(
+    batchsim, create_batches, service
+) -> None:
+    batch = create_batches(chat_line("a"), chat_line("b"), metadata={"night": "17"})
     service.clock.advance(86_400)
     batch = service.retrieve_batch(batch.id)
     outcome = batchsim("batches", "show", batch.id)
@@ -102,44 +108,48 @@ def test_a_batch_is_shown_with_times_files_usage_and_cost(batchsim, create, serv
     assert "failed_at" not in shown
 
 
-def test_a_cost_at_an_unknown_price_is_unknown(batchsim, service, create, monkeypatch) -> None:
+def test_a_cost_at_an_unknown_price_is_unknown(
+    batchsim, service, create_batches, monkeypatch
+) -> None:
     from dataclasses import replace
 
-    batch = create()
+    batch = create_batches()
     service.clock.advance(86_400)
     ended = replace(service.retrieve_batch(batch.id), model="gpt-never-heard-of")
     monkeypatch.setattr(service, "retrieve_batch", lambda _: ended)
     assert "cost            unknown: " in batchsim("batches", "show", batch.id).stdout
 
 
-def test_a_failed_batch_says_why_and_what_to_do(batchsim, create, service) -> None:
-    batch = create(chat_line("a"), chat_line("a"))
+def test_a_failed_batch_says_why_and_what_to_do(batchsim, create_batches, service) -> None:
+    batch = create_batches(chat_line("a"), chat_line("a"))
     service.clock.advance(3_600)
     outcome = batchsim("batches", "show", batch.id)
     assert "error: line 2: duplicate_custom_id: The custom_id 'a'" in outcome.stdout
     assert "    hint: give every line a custom_id of its own\n" in outcome.stdout
 
 
-def test_the_json_of_show_is_one_object_per_batch(batchsim, create) -> None:
-    first, second = create().id, create().id
+def test_the_json_of_show_is_one_object_per_batch(batchsim, create_batches) -> None:
+    first, second = create_batches().id, create_batches().id
     outcome = batchsim("batches", "show", "--json", second, first)
-    assert ids(outcome.stdout) == [second, first]
+    assert batch_ids(outcome.stdout) == [second, first]
 
 
-def test_a_batch_is_cancelled(batchsim, create, service) -> None:
-    batch = create()
+def test_a_batch_is_cancelled(batchsim, create_batches, service) -> None:
+    batch = create_batches()
     outcome = batchsim("batches", "cancel", batch.id)
     assert (outcome.code, outcome.stdout) == (0, f"{batch.id} is cancelling\n")
     assert service.retrieve_batch(batch.id).status == "cancelling"
 
 
-def test_what_cannot_be_cancelled_is_told_and_the_others_are(batchsim, create, service) -> None:
-    ended = create()
+def test_what_cannot_be_cancelled_is_told_and_the_others_are(
+    batchsim, create_batches, service
+) -> None:
+    ended = create_batches()
     service.clock.advance(86_400)
-    live = create()
+    live = create_batches()
     outcome = batchsim("batches", "cancel", "--json", ended.id, "batch_none", live.id)
     assert outcome.code == 1
-    assert ids(outcome.stdout) == [live.id]
+    assert batch_ids(outcome.stdout) == [live.id]
     assert outcome.stderr.count("error: ") == 2
     assert "batch_none" in outcome.stderr
 
@@ -150,9 +160,9 @@ def test_what_cannot_be_cancelled_is_told_and_the_others_are(batchsim, create, s
     ids=["unavailable", "rate limited"],
 )
 def test_trouble_with_the_service_stops_at_once(
-    batchsim, create, service, monkeypatch, error, text
+    batchsim, create_batches, service, monkeypatch, error, text
 ) -> None:
-    batch = create()
+    batch = create_batches()
 
     def fail(_batch_id):
         raise error
@@ -199,7 +209,7 @@ def test_a_served_simulator_is_looked_at_over_its_port(batchsim, desk, monkeypat
     batch = fake.create_batch(input_file_id=file.id, endpoint=CHAT)
     with running(App(fake)) as address:
         monkeypatch.setenv("OPENAI_BASE_URL", f"{address}/v1")
-        assert ids(batchsim("batches", "list", "--json").stdout) == [batch.id]
+        assert batch_ids(batchsim("batches", "list", "--json").stdout) == [batch.id]
         assert batchsim("files", "download", file.id, "-o", "copy.jsonl").code == 0
         assert batchsim("files", "delete", file.id, "--yes").code == 0
         assert batchsim("batches", "show", "batch_none").code == 1

@@ -16,7 +16,7 @@ RUN = ("run", "--real", "input.jsonl", "-o", "results.jsonl")
 
 
 @pytest.fixture
-def lines(desk) -> None:
+def input_of_two_batches(desk) -> None:
     """An input of two batches."""
     first, second, third = DEMO_INPUT.read_text("utf-8").splitlines()
     text = "\n".join([first, second.replace("gpt-3.5-turbo", "gpt-4o-mini"), third])
@@ -24,7 +24,7 @@ def lines(desk) -> None:
 
 
 @pytest.fixture
-def stop_at(batchsim, lines, real, monkeypatch) -> Callable[..., None]:
+def stop_at(batchsim, input_of_two_batches, real, monkeypatch) -> Callable[..., None]:
     """Begin the job on the service and interrupt it at the n-th call of a method."""
 
     def run_until(method: str, number: int = 1) -> None:
@@ -43,16 +43,18 @@ def stop_at(batchsim, lines, real, monkeypatch) -> Callable[..., None]:
     return run_until
 
 
-def outcomes(desk: Path) -> list[str]:
+def result_codes(desk: Path) -> list[str]:
     results = [json.loads(line) for line in (desk / "results.jsonl").read_text().splitlines()]
     return [each["error"]["code"] if each["error"] else "ok" for each in results]
 
 
-def statuses(real: FakeBackend) -> list[str]:
+def batch_statuses(real: FakeBackend) -> list[str]:
     return [str(batch.status) for batch in real.list_batches().data]
 
 
-def test_an_interrupted_run_names_what_goes_on(batchsim, lines, real, monkeypatch) -> None:
+def test_an_interrupted_run_names_what_goes_on(
+    batchsim, input_of_two_batches, real, monkeypatch
+) -> None:
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
@@ -78,7 +80,7 @@ def test_a_cancelled_job_keeps_what_is_done_and_sends_nothing_more(
         outcome.stderr
     )
     assert batchsim(*RUN).code == 1
-    assert outcomes(desk) == ["ok", "batch_cancelled", "ok"]
+    assert result_codes(desk) == ["ok", "batch_cancelled", "ok"]
     assert len(real.list_batches().data) == 1
 
 
@@ -88,17 +90,19 @@ def test_batches_that_run_are_cancelled_at_once(batchsim, desk, real, stop_at) -
     assert outcome.code == 0
     assert outcome.stderr.count("is cancelling") == 2
     assert json.loads(outcome.stdout)["state"] == "stopped"
-    assert statuses(real) == ["cancelling", "cancelling"]
+    assert batch_statuses(real) == ["cancelling", "cancelling"]
     ended = batchsim(*RUN)
     assert ended.code == 1
-    assert statuses(real) == ["cancelled", "cancelled"]
-    assert outcomes(desk) == ["batch_cancelled"] * 3
+    assert batch_statuses(real) == ["cancelled", "cancelled"]
+    assert result_codes(desk) == ["batch_cancelled"] * 3
     again = batchsim("cancel", "results.jsonl")
     assert again.code == 0
     assert "there is nothing to cancel" in again.stderr
 
 
-def test_a_runner_at_work_takes_up_the_wish(batchsim, desk, real, lines, monkeypatch) -> None:
+def test_a_runner_at_work_takes_up_the_wish(
+    batchsim, desk, real, input_of_two_batches, monkeypatch
+) -> None:
     """The wish comes while the runner waits for its first look; it cancels by itself."""
     whole, looks = FakeBackend.retrieve_batch, []
 
@@ -112,7 +116,7 @@ def test_a_runner_at_work_takes_up_the_wish(batchsim, desk, real, lines, monkeyp
     outcome = batchsim(*RUN)
     assert outcome.code == 1
     assert "the job is cancelled: nothing more is sent" in outcome.stderr
-    assert set(statuses(real)) == {"cancelled"}
+    assert set(batch_statuses(real)) == {"cancelled"}
     assert not (desk / "results.jsonl.job" / "cancel").exists()
     assert batchsim(*RUN).code == 1  # a finished job stays as it is
     assert len(real.list_batches().data) == 2
@@ -133,9 +137,9 @@ def test_without_a_key_the_wish_is_kept(batchsim, desk, real, stop_at, monkeypat
             beside = batchsim("cancel", "results.jsonl")
         assert beside.code == 0
         assert "left to the runner at work" in beside.stderr
-    assert set(statuses(real)) == {"validating"}
+    assert set(batch_statuses(real)) == {"validating"}
     assert batchsim(*RUN).code == 1
-    assert set(statuses(real)) == {"cancelled"}
+    assert set(batch_statuses(real)) == {"cancelled"}
 
 
 def test_what_cannot_be_cancelled_is_told_and_the_others_are(
@@ -155,9 +159,9 @@ def test_what_cannot_be_cancelled_is_told_and_the_others_are(
         outcome = batchsim("cancel", "results.jsonl")
     assert outcome.code == 1
     assert outcome.stderr.count("error: ") == 1
-    assert sorted(statuses(real)) == ["cancelling", "validating"]
+    assert sorted(batch_statuses(real)) == ["cancelling", "validating"]
     assert batchsim(*RUN).code == 1
-    assert set(statuses(real)) == {"cancelled"}
+    assert set(batch_statuses(real)) == {"cancelled"}
 
 
 def test_a_job_on_the_simulator_is_cancelled_by_its_next_run(batchsim, desk, monkeypatch) -> None:
@@ -170,11 +174,11 @@ def test_a_job_on_the_simulator_is_cancelled_by_its_next_run(batchsim, desk, mon
         batchsim(*command)
     assert batchsim("cancel", "results.jsonl").code == 0
     assert batchsim(*command).code == 1
-    assert outcomes(desk) == ["batch_cancelled"] * 3
+    assert result_codes(desk) == ["batch_cancelled"] * 3
 
 
 @pytest.fixture
-def clock(real, monkeypatch):
+def watch_clock(real, monkeypatch):
     """The clock of `watch` is the service's own; `on_sleep` may be set to what happens meanwhile."""
 
     class Clock:
@@ -190,7 +194,9 @@ def clock(real, monkeypatch):
     return made
 
 
-def test_watching_a_job_that_nobody_runs_asks_the_service(batchsim, real, stop_at, clock) -> None:
+def test_watching_a_job_that_nobody_runs_asks_the_service(
+    batchsim, real, stop_at, watch_clock
+) -> None:
     stop_at("retrieve_batch")
     outcome = batchsim("watch", "results.jsonl")
     assert outcome.code == 75
@@ -204,7 +210,7 @@ def test_watching_a_job_that_nobody_runs_asks_the_service(batchsim, real, stop_a
     assert (again.code, again.stderr.splitlines()[-1]) == (0, "finished")
 
 
-def test_watching_tells_every_change_as_json(batchsim, real, stop_at, clock) -> None:
+def test_watching_tells_every_change_as_json(batchsim, real, stop_at, watch_clock) -> None:
     stop_at("retrieve_batch")
     told = [json.loads(line) for line in batchsim("watch", "--json").stdout.splitlines()]
     assert told[0]["batches"] == {"validating": 2}
@@ -212,7 +218,7 @@ def test_watching_tells_every_change_as_json(batchsim, real, stop_at, clock) -> 
     assert [each["done"] for each in told] == sorted(each["done"] for each in told)
 
 
-def test_watching_goes_on_over_an_outage(batchsim, real, stop_at, clock, monkeypatch) -> None:
+def test_watching_goes_on_over_an_outage(batchsim, real, stop_at, watch_clock, monkeypatch) -> None:
     stop_at("retrieve_batch")
     whole, calls = FakeBackend.retrieve_batch, []
 
@@ -241,7 +247,7 @@ def test_watching_without_a_key_says_so(batchsim, real, stop_at, monkeypatch) ->
 
 
 def test_watching_a_runner_at_work_reads_what_it_notes(
-    batchsim, desk, real, stop_at, clock, monkeypatch
+    batchsim, desk, real, stop_at, watch_clock, monkeypatch
 ) -> None:
     """The runner of this test is the lock, and a journal that grows while the watcher sleeps."""
     stop_at("retrieve_batch")
@@ -264,7 +270,7 @@ def test_watching_a_runner_at_work_reads_what_it_notes(
             holder.__exit__(None, None, None)
             monkeypatch.setattr("batchsim.cli.jobs.job.Follower.is_real", False)
 
-    clock.on_sleep = meanwhile
+    watch_clock.on_sleep = meanwhile
     holder.__enter__()
     outcome = batchsim("watch", "results.jsonl")
     assert (outcome.code, len(sleeps), asked) == (75, 4, [])
@@ -296,6 +302,6 @@ def test_a_cancelled_job_whose_batch_may_exist_is_ended_by_a_fence(batchsim, des
     ended = batchsim(*RUN, "--alone", "--on-unknown", "fence")
     assert ended.code == 1
     assert "the input is no longer there for a late one" in ended.stderr
-    assert outcomes(desk) == ["batch_cancelled"] * 3
+    assert result_codes(desk) == ["batch_cancelled"] * 3
     real.clock.sleep(3 * DAY)
-    assert len(statuses(real)) == 1, "no other batch was created"
+    assert len(batch_statuses(real)) == 1, "no other batch was created"

@@ -10,14 +10,14 @@ from batchsim.errors import AuthenticationFailed, NotFound, Refused
 from batchsim.runner.service_checks import Trials, Verdict, line, most_cost
 
 
-def rows(stdout: str) -> dict[str, list[str]]:
+def table_rows(stdout: str) -> dict[str, list[str]]:
     checks = [json.loads(each) for each in stdout.splitlines()]
     return {each["check"]: [each["result"], each["seen"]] for each in checks}
 
 
 def test_a_healthy_place_is_told(batchsim, real) -> None:
     outcome = batchsim("doctor", "--json")
-    told = rows(outcome.stdout)
+    told = table_rows(outcome.stdout)
     assert outcome.code == 0
     assert {"python", "openai", "sqlite", "state directory", "key", "batches", "files"} <= set(told)
     assert all(result in ("ok", "note") for result, _ in told.values())
@@ -45,7 +45,7 @@ def test_the_proxy_is_named_without_its_password(batchsim, monkeypatch) -> None:
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
     outcome = batchsim("doctor", "--base-url", "https://service.invalid/v1", "--json")
-    told = rows(outcome.stdout)
+    told = table_rows(outcome.stdout)
     assert outcome.code == 1
     assert told["proxy"][0] == "note"
     assert told["proxy"][1].endswith(f"is reached through http://127.0.0.1:{port}")
@@ -71,8 +71,8 @@ def test_an_address_that_gives_the_key_away_is_not_asked(
     monkeypatch.setattr(FakeBackend, "list_batches", lambda *_, **__: pytest.fail("asked"))
     outcome = batchsim("doctor", "--base-url", address, "--json")
     assert outcome.code == 1
-    assert rows(outcome.stdout)["base URL"][0] == "failed"
-    assert seen in rows(outcome.stdout)["base URL"][1]
+    assert table_rows(outcome.stdout)["base URL"][0] == "failed"
+    assert seen in table_rows(outcome.stdout)["base URL"][1]
     assert "pass@" not in outcome.stdout
 
 
@@ -83,14 +83,14 @@ def test_a_key_that_is_refused_is_a_failed_check(batchsim, real, monkeypatch) ->
     monkeypatch.setattr(FakeBackend, "list_batches", refused)
     outcome = batchsim("doctor", "--live", "--json")
     assert outcome.code == 1
-    assert rows(outcome.stdout)["batches"][0] == "failed"
+    assert table_rows(outcome.stdout)["batches"][0] == "failed"
     assert "A1" not in outcome.stdout
     assert real.list_files().data == ()
 
 
 def test_the_live_trials_tell_what_holds_and_clean_up(batchsim, real) -> None:
     outcome = batchsim("doctor", "--live", "--json")
-    told = {name[:2]: result for name, (result, _) in rows(outcome.stdout).items()}
+    told = {name[:2]: result for name, (result, _) in table_rows(outcome.stdout).items()}
     assert outcome.code == 0
     assert {name: told[name] for name in ("A1", "A2", "A3", "A4", "A5", "A6")} == dict.fromkeys(
         ("A1", "A2", "A3", "A4", "A5", "A6"), "holds"

@@ -8,7 +8,7 @@ from tests.repository import DEMO_INPUT, FIXTURES
 MISTAKES = FIXTURES / "inputs" / "mistakes.jsonl"
 
 
-def line(custom_id: str, url: str = "/v1/chat/completions", **body) -> str:
+def chat_line(custom_id: str, url: str = "/v1/chat/completions", **body) -> str:
     if url == "/v1/chat/completions":
         messages = [{"role": "user", "content": "x" * 44}]  # 3 + 3 + 10 tokens
         body = {"model": "gpt-4o-mini", "messages": messages, **body}
@@ -16,7 +16,7 @@ def line(custom_id: str, url: str = "/v1/chat/completions", **body) -> str:
 
 
 def embedding(custom_id: str) -> str:
-    return line(custom_id, "/v1/embeddings", model="text-embedding-3-small", input="x" * 44)
+    return chat_line(custom_id, "/v1/embeddings", model="text-embedding-3-small", input="x" * 44)
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +45,9 @@ def estimate(batchsim, desk):
 
 
 def test_the_table_tells_work_and_money(batchsim, desk) -> None:
-    content = line("a", max_tokens=100) + line("b", max_completion_tokens=900) + embedding("c")
+    content = (
+        chat_line("a", max_tokens=100) + chat_line("b", max_completion_tokens=900) + embedding("c")
+    )
     (desk / "input.jsonl").write_text(content)
     outcome = batchsim("estimate", "input.jsonl")
     assert outcome.code == 0
@@ -69,7 +71,7 @@ def test_the_table_tells_work_and_money(batchsim, desk) -> None:
 
 
 def test_one_object_has_the_sums_and_the_groups(estimate) -> None:
-    told = estimate(line("a", max_tokens=1_000_000), embedding("b"))
+    told = estimate(chat_line("a", max_tokens=1_000_000), embedding("b"))
     chat, embeddings = told.pop("groups")
     assert told == {
         "lines": 2,
@@ -89,7 +91,7 @@ def test_one_object_has_the_sums_and_the_groups(estimate) -> None:
         "endpoint": "/v1/chat/completions",
         "lines": 1,
         "batches": 1,
-        "upload_bytes": len(line("a", max_tokens=1_000_000)),
+        "upload_bytes": len(chat_line("a", max_tokens=1_000_000)),
         "prompt_tokens": 16,
         "most_output_tokens": 1_000_000,
         "unbounded_lines": 0,
@@ -107,7 +109,7 @@ def test_one_object_has_the_sums_and_the_groups(estimate) -> None:
 
 
 def test_batches_and_upload_are_those_of_a_run(batchsim, desk, estimate) -> None:
-    lines = [line(f"line-{n}") for n in range(50_001)] + [line("o", model="gpt-4o")]
+    lines = [chat_line(f"line-{n}") for n in range(50_001)] + [chat_line("o", model="gpt-4o")]
     told = estimate(*lines)
     assert [group["batches"] for group in told["groups"]] == [2, 1]
     assert told["batches"] == 3
@@ -116,7 +118,7 @@ def test_batches_and_upload_are_those_of_a_run(batchsim, desk, estimate) -> None
 
 
 def test_one_line_without_a_limit_leaves_the_output_unbounded(batchsim, desk, estimate) -> None:
-    told = estimate(line("a", max_tokens=9), line("b"))
+    told = estimate(chat_line("a", max_tokens=9), chat_line("b"))
     assert (told["most_output_tokens"], told["unbounded_lines"]) == (None, 1)
     assert told["batch_usd"]["most_output"] is None
     outcome = batchsim("estimate", "input.jsonl")
@@ -127,7 +129,7 @@ def test_one_line_without_a_limit_leaves_the_output_unbounded(batchsim, desk, es
 
 @pytest.mark.parametrize("limit", [{}, {"max_tokens": 5}], ids=["unbounded", "bounded"])
 def test_an_unknown_price_is_said_and_never_nothing(batchsim, desk, estimate, limit) -> None:
-    told = estimate(line("a", model="gpt-9-unheard-of", **limit), line("b", max_tokens=1))
+    told = estimate(chat_line("a", model="gpt-9-unheard-of", **limit), chat_line("b", max_tokens=1))
     unknown = {"input": None, "most_output": None}
     assert told["batch_usd"] == told["ordinary_usd"] == unknown
     assert [group["price_known"] for group in told["groups"]] == [False, True]
@@ -140,8 +142,8 @@ def test_an_unknown_price_is_said_and_never_nothing(batchsim, desk, estimate, li
 def test_prompts_that_lie_elsewhere_are_told(batchsim, desk, estimate) -> None:
     body = {"model": "gpt-4o-mini", "input": "Hi"}
     told = estimate(
-        line("a", "/v1/responses", **body, previous_response_id="resp_1"),
-        line("b", "/v1/responses", **body),
+        chat_line("a", "/v1/responses", **body, previous_response_id="resp_1"),
+        chat_line("b", "/v1/responses", **body),
     )
     assert told["unseen_prompt_lines"] == 1
     outcome = batchsim("estimate", "input.jsonl")
@@ -149,7 +151,7 @@ def test_prompts_that_lie_elsewhere_are_told(batchsim, desk, estimate) -> None:
 
 
 def test_a_line_without_a_model_has_no_known_price(estimate) -> None:
-    told = estimate(line("a", "/v1/moderations", input="x" * 44))
+    told = estimate(chat_line("a", "/v1/moderations", input="x" * 44))
     assert told["groups"][0]["model"] is None
     assert told["batch_usd"]["input"] is None
     assert told["prompt_tokens"] == 10
@@ -179,7 +181,7 @@ def test_nothing_to_read_is_refused(batchsim, source, reason) -> None:
 
 
 def test_other_models_are_let_in_when_asked(batchsim, desk, estimate) -> None:
-    mistral = line("a", model="mistral-small", max_tokens=5)
+    mistral = chat_line("a", model="mistral-small", max_tokens=5)
     assert estimate(mistral, options=["--any-model"])["lines"] == 1
     outcome = batchsim("estimate", "input.jsonl")
     assert outcome.code == 2
@@ -187,7 +189,7 @@ def test_other_models_are_let_in_when_asked(batchsim, desk, estimate) -> None:
 
 
 def test_hostile_model_names_cannot_write_to_the_terminal(batchsim, desk) -> None:
-    (desk / "input.jsonl").write_text(line("a", model="gpt-\x1b[2J\u202e"))
+    (desk / "input.jsonl").write_text(chat_line("a", model="gpt-\x1b[2J\u202e"))
     outcome = batchsim("estimate", "input.jsonl", "--any-model")
     assert outcome.code == 0
     assert not {"\x1b", "\u202e"} & set(outcome.stdout + outcome.stderr)
@@ -197,7 +199,7 @@ def test_memory_does_not_grow_with_the_bodies(batchsim, desk) -> None:
     def peak(words: int) -> int:
         messages = [{"role": "user", "content": "x" * words}]
         with (desk / "input.jsonl").open("w") as stream:
-            stream.writelines(line(f"line-{n}", messages=messages) for n in range(2_000))
+            stream.writelines(chat_line(f"line-{n}", messages=messages) for n in range(2_000))
         tracemalloc.start()
         try:
             assert batchsim("estimate", "input.jsonl").code == 0
@@ -212,7 +214,7 @@ def test_memory_does_not_grow_with_the_bodies(batchsim, desk) -> None:
 
 @pytest.mark.usefixtures("with_vocabularies")
 def test_prompts_are_counted_where_the_vocabulary_is_installed(batchsim, desk):
-    content = line("a", max_tokens=1) + line("b", model="gpt-6-luna", max_tokens=1)
+    content = chat_line("a", max_tokens=1) + chat_line("b", model="gpt-6-luna", max_tokens=1)
     (desk / "input.jsonl").write_text(content)
     told = json.loads(batchsim("estimate", "input.jsonl", "--json").stdout)
     assert [each["counted_with"] for each in told["groups"]] == ["o200k_base", None]
@@ -226,7 +228,10 @@ def test_prompts_are_counted_where_the_vocabulary_is_installed(batchsim, desk):
 
 def test_more_than_the_queue_takes_waits_for_its_turn(batchsim, desk, estimate):
     told = estimate(
-        *(line(f"{n}", messages=[{"role": "user", "content": "x" * 44_000}]) for n in range(201))
+        *(
+            chat_line(f"{n}", messages=[{"role": "user", "content": "x" * 44_000}])
+            for n in range(201)
+        )
     )
     assert told["queue_turns"] == 2  # of 2,000,000 tokens for gpt-4o-mini
     assert told["expected_seconds"]["longest"] == 2 * 86_400
@@ -234,7 +239,7 @@ def test_more_than_the_queue_takes_waits_for_its_turn(batchsim, desk, estimate):
 
 
 def test_the_limits_and_models_may_be_those_of_another_service(batchsim, desk):
-    lines = [line(f"{n}", model="Qwen/Qwen3-32B", max_tokens=1) for n in range(5_001)]
+    lines = [chat_line(f"{n}", model="Qwen/Qwen3-32B", max_tokens=1) for n in range(5_001)]
     (desk / "input.jsonl").write_text("".join(lines))
     outcome = batchsim("estimate", "input.jsonl", "--json", "--provider", "siliconflow")
     told = json.loads(outcome.stdout)

@@ -12,15 +12,15 @@ RECOVER = ("recover", "input.jsonl", "-o", "results.jsonl")
 
 
 @pytest.fixture
-def lost(batchsim, desk, real, monkeypatch) -> None:
+def lost_job(batchsim, desk, real, monkeypatch) -> None:
     """Two batches of a job whose directory is gone."""
     first, second, third = DEMO_INPUT.read_text("utf-8").splitlines()
     text = "\n".join([first, second.replace("gpt-3.5-turbo", "gpt-4o-mini"), third])
     (desk / "input.jsonl").write_text(text, "utf-8")
-    lose(batchsim, desk, monkeypatch)
+    lose_directory(batchsim, desk, monkeypatch)
 
 
-def lose(batchsim, desk, monkeypatch, *, at: str = "retrieve_batch") -> None:
+def lose_directory(batchsim, desk, monkeypatch, *, at: str = "retrieve_batch") -> None:
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
@@ -30,34 +30,36 @@ def lose(batchsim, desk, monkeypatch, *, at: str = "retrieve_batch") -> None:
     shutil.rmtree(desk / "results.jsonl.job")
 
 
-def ids(real: FakeBackend) -> list[str]:
+def batch_ids(real: FakeBackend) -> list[str]:
     return [batch.id for batch in real.list_batches().data]
 
 
-def test_a_lost_job_is_found_and_goes_on_without_paying_again(batchsim, desk, real, lost) -> None:
-    before = ids(real)
+def test_a_lost_job_is_found_and_goes_on_without_paying_again(
+    batchsim, desk, real, lost_job
+) -> None:
+    before = batch_ids(real)
     outcome = batchsim(*RECOVER)
     assert outcome.code == 0
     assert "found 2 of 2 batches of run " in outcome.stderr
     assert "`batchsim run --real input.jsonl -o results.jsonl` goes on" in outcome.stderr
     assert batchsim(*RUN).code == 0
-    assert ids(real) == before
+    assert batch_ids(real) == before
     results = [json.loads(line) for line in (desk / "results.jsonl").read_text().splitlines()]
     assert [each["custom_id"] for each in results] == ["request-1", "request-2", "request-3"]
 
 
 def test_a_batch_that_was_not_made_yet_is_made_by_the_run(
-    batchsim, desk, real, lost, monkeypatch
+    batchsim, desk, real, lost_job, monkeypatch
 ) -> None:
-    real.cancel_batch(ids(real)[0])  # any other run of the account does not matter
+    real.cancel_batch(batch_ids(real)[0])  # any other run of the account does not matter
     shutil.copy(DEMO_INPUT, desk / "input.jsonl")
     with (desk / "input.jsonl").open("ab") as stream:
         stream.write(DEMO_INPUT.read_bytes().splitlines()[0].replace(b"request-1", b"more"))
-    lose(batchsim, desk, monkeypatch)
+    lose_directory(batchsim, desk, monkeypatch)
     assert "found 1 of 1 batch of" in batchsim(*RECOVER).stderr
-    count = len(ids(real))
+    count = len(batch_ids(real))
     assert batchsim(*RUN).code == 0
-    assert len(ids(real)) == count
+    assert len(batch_ids(real)) == count
 
 
 def test_what_the_lost_runner_uploaded_first_does_not_stop_the_recovered_one(
@@ -80,17 +82,17 @@ def test_what_the_lost_runner_uploaded_first_does_not_stop_the_recovered_one(
     (desk / "results.jsonl.job").rename(desk / "lost.job")  # a new one has other numbers
     assert "found 1 of 2 batches of" in batchsim(*RECOVER).stderr
     assert batchsim(*RUN).code == 0
-    assert len(ids(real)) == 2
+    assert len(batch_ids(real)) == 2
 
 
-def test_the_json_tells_the_job(batchsim, lost) -> None:
+def test_the_json_tells_the_job(batchsim, lost_job) -> None:
     value = json.loads(batchsim(*RECOVER, "--json").stdout)
     assert value["state"] == "stopped"
     assert value["batches"] == {"validating": 2}
     assert json.loads(batchsim("jobs", "--json").stdout)["run"] == value["run"]
 
 
-def test_another_input_is_not_taken_for_this_one(batchsim, desk, lost) -> None:
+def test_another_input_is_not_taken_for_this_one(batchsim, desk, lost_job) -> None:
     shutil.copy(DEMO_INPUT, desk / "input.jsonl")
     outcome = batchsim(*RECOVER)
     assert outcome.code == 2
@@ -99,9 +101,11 @@ def test_another_input_is_not_taken_for_this_one(batchsim, desk, lost) -> None:
     assert not (desk / "results.jsonl.job").exists()
 
 
-def test_several_runs_are_named_and_one_is_chosen(batchsim, desk, real, lost, monkeypatch) -> None:
+def test_several_runs_are_named_and_one_is_chosen(
+    batchsim, desk, real, lost_job, monkeypatch
+) -> None:
     real.clock.advance(60)
-    lose(batchsim, desk, monkeypatch)
+    lose_directory(batchsim, desk, monkeypatch)
     outcome = batchsim(*RECOVER)
     assert outcome.code == 2
     assert "was run several times" in outcome.stderr
@@ -114,7 +118,9 @@ def test_several_runs_are_named_and_one_is_chosen(batchsim, desk, real, lost, mo
     assert json.loads(batchsim("jobs", "--json").stdout)["run"] == chosen
 
 
-def test_with_another_key_the_names_of_the_files_tell(batchsim, lost, real, monkeypatch) -> None:
+def test_with_another_key_the_names_of_the_files_tell(
+    batchsim, lost_job, real, monkeypatch
+) -> None:
     """The hash in the metadata holds the account; the file names hold the content alone."""
     from batchsim.cli.jobs import job
 
@@ -122,7 +128,7 @@ def test_with_another_key_the_names_of_the_files_tell(batchsim, lost, real, monk
     assert "found 2 of 2 batches" in batchsim(*RECOVER).stderr
 
 
-def test_a_job_that_is_not_lost_is_left_alone(batchsim, lost) -> None:
+def test_a_job_that_is_not_lost_is_left_alone(batchsim, lost_job) -> None:
     assert batchsim(*RECOVER).code == 0
     again = batchsim(*RECOVER)
     assert again.code == 2

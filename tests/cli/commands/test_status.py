@@ -25,12 +25,12 @@ SHARD_KEYS = {
 
 
 @pytest.fixture
-def finished(batchsim) -> None:
+def finished_job(batchsim) -> None:
     assert batchsim("run", "--fake", str(DEMO_INPUT), "-o", "results.jsonl").code == 0
 
 
 @pytest.fixture
-def stopped(batchsim, monkeypatch) -> None:
+def stopped_job(batchsim, monkeypatch) -> None:
     """A job that was interrupted before its results were downloaded."""
 
     def interrupted(*_, **__):
@@ -41,14 +41,14 @@ def stopped(batchsim, monkeypatch) -> None:
         assert batchsim("run", "--fake", str(DEMO_INPUT), "-o", "results.jsonl").code == 130
 
 
-def facts(stdout: str) -> dict[str, str]:
+def facts_shown(stdout: str) -> dict[str, str]:
     lines = stdout.split("\n\n", maxsplit=1)[0].splitlines()
     return {line[:9].strip(): line[11:] for line in lines}
 
 
-def test_a_finished_job_is_told_in_words(batchsim, desk, finished) -> None:
+def test_a_finished_job_is_told_in_words(batchsim, desk, finished_job) -> None:
     outcome = batchsim("status", "results.jsonl")
-    told = facts(outcome.stdout)
+    told = facts_shown(outcome.stdout)
     assert (outcome.code, outcome.stderr) == (0, "")
     assert told["state"] == "finished"
     assert told["service"] == "the simulator"
@@ -60,27 +60,27 @@ def test_a_finished_job_is_told_in_words(batchsim, desk, finished) -> None:
     assert len(outcome.stdout.split("\n\n")[1].splitlines()) == 2
 
 
-def test_a_stopped_job_says_what_goes_on_with_it(batchsim, stopped) -> None:
+def test_a_stopped_job_says_what_goes_on_with_it(batchsim, stopped_job) -> None:
     outcome = batchsim("status", "results.jsonl")
     assert outcome.code == 0
-    assert facts(outcome.stdout)["state"] == "stopped"
+    assert facts_shown(outcome.stdout)["state"] == "stopped"
     command = f"batchsim run --fake {DEMO_INPUT} -o results.jsonl"
     assert f"hint: `{command}` goes on with it" in outcome.stderr
 
 
 def test_the_command_is_told_with_its_folder_when_that_is_another(
-    batchsim, desk, stopped, monkeypatch
+    batchsim, desk, stopped_job, monkeypatch
 ) -> None:
     (desk / "sub").mkdir()
     monkeypatch.chdir(desk / "sub")
     outcome = batchsim("status", "../results.jsonl")
     assert f"`cd {desk} && batchsim run" in outcome.stderr
-    assert facts(outcome.stdout)["job"] == "../results.jsonl.job"
+    assert facts_shown(outcome.stdout)["job"] == "../results.jsonl.job"
 
 
 @pytest.mark.parametrize("name", ["results.jsonl", "results.jsonl.job", "./results.jsonl.job/"])
-def test_a_job_is_named_by_its_results_or_its_directory(batchsim, finished, name) -> None:
-    assert facts(batchsim("status", name).stdout)["state"] == "finished"
+def test_a_job_is_named_by_its_results_or_its_directory(batchsim, finished_job, name) -> None:
+    assert facts_shown(batchsim("status", name).stdout)["state"] == "finished"
 
 
 def test_a_job_elsewhere_is_found_by_its_results_or_its_input(batchsim, desk) -> None:
@@ -88,7 +88,7 @@ def test_a_job_elsewhere_is_found_by_its_results_or_its_input(batchsim, desk) ->
     options = ("-o", "results.jsonl", "--job", "elsewhere")
     assert batchsim("run", "--fake", "input.jsonl", *options).code == 0
     for name in ("results.jsonl", "input.jsonl"):
-        assert facts(batchsim("status", name).stdout)["job"] == "elsewhere"
+        assert facts_shown(batchsim("status", name).stdout)["job"] == "elsewhere"
 
 
 def test_a_name_that_stands_for_two_jobs_is_refused(batchsim, desk) -> None:
@@ -100,8 +100,8 @@ def test_a_name_that_stands_for_two_jobs_is_refused(batchsim, desk) -> None:
     assert "several jobs belong to input.jsonl" in outcome.stderr
 
 
-def test_without_a_name_the_latest_job_is_told(batchsim, desk, finished) -> None:
-    assert facts(batchsim("status").stdout)["job"] == "results.jsonl.job"
+def test_without_a_name_the_latest_job_is_told(batchsim, desk, finished_job) -> None:
+    assert facts_shown(batchsim("status").stdout)["job"] == "results.jsonl.job"
 
 
 @pytest.mark.parametrize("name", [None, "nothing.jsonl", "", "a\0b", "x" * 300, "input.jsonl"])
@@ -159,13 +159,13 @@ def test_an_interrupted_run_prints_where_it_stands(batchsim, desk, monkeypatch) 
     assert json.loads(outcome.stdout)["state"] == "stopped"
 
 
-def test_looking_needs_no_lock_and_changes_nothing(batchsim, desk, stopped) -> None:
+def test_looking_needs_no_lock_and_changes_nothing(batchsim, desk, stopped_job) -> None:
     from batchsim.runner.job.directory import JobDirectory
 
     job = desk / "results.jsonl.job"
     before = (job / "journal.db").read_bytes()
     with JobDirectory(job).locked():
-        told = facts(batchsim("status", "results.jsonl").stdout)
+        told = facts_shown(batchsim("status", "results.jsonl").stdout)
         listed = batchsim("jobs", "--json")
     assert told["state"] == f"running: process {os.getpid()} on {socket.gethostname()} is at work"
     assert json.loads(listed.stdout)["state"] == "running"
@@ -173,28 +173,28 @@ def test_looking_needs_no_lock_and_changes_nothing(batchsim, desk, stopped) -> N
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")
-def test_a_job_that_may_not_be_written_can_be_looked_at(batchsim, desk, finished) -> None:
+def test_a_job_that_may_not_be_written_can_be_looked_at(batchsim, desk, finished_job) -> None:
     job = desk / "results.jsonl.job"
     job.chmod(0o500)
     try:
-        assert facts(batchsim("status", "results.jsonl").stdout)["state"] == "finished"
+        assert facts_shown(batchsim("status", "results.jsonl").stdout)["state"] == "finished"
     finally:
         job.chmod(0o700)
 
 
-def test_a_runner_that_was_killed_is_not_at_work(batchsim, desk, stopped) -> None:
+def test_a_runner_that_was_killed_is_not_at_work(batchsim, desk, stopped_job) -> None:
     holder = desk / "results.jsonl.job" / "holder.json"
     host = socket.gethostname()
     holder.write_text(json.dumps({"pid": 2**22 + 1, "host": host}))
-    assert facts(batchsim("status", "results.jsonl").stdout)["state"] == "stopped"
+    assert facts_shown(batchsim("status", "results.jsonl").stdout)["state"] == "stopped"
     holder.write_text(json.dumps({"pid": 1, "host": "another-machine"}))
     assert "process 1 on another-machine" in batchsim("status", "results.jsonl").stdout
     holder.write_text("junk")
-    assert facts(batchsim("status", "results.jsonl").stdout)["state"] == "stopped"
+    assert facts_shown(batchsim("status", "results.jsonl").stdout)["state"] == "stopped"
 
 
 def test_a_job_that_may_not_be_read_is_not_called_missing(
-    batchsim, desk, finished, monkeypatch
+    batchsim, desk, finished_job, monkeypatch
 ) -> None:
     monkeypatch.setattr(Job, "exists", False)
     monkeypatch.setattr(os, "access", lambda path, mode: False)
@@ -224,19 +224,19 @@ def test_the_counts_that_the_runner_noted_are_shown(batchsim, desk, monkeypatch)
     from batchsim.domain.batches import RequestCounts
 
     Job(desk / "results.jsonl.job").write_counts({looks[0]: RequestCounts(3, 1, 1)})
-    assert facts(batchsim("status").stdout)["lines"] == "2 of 3 done, 1 failed"
+    assert facts_shown(batchsim("status").stdout)["lines"] == "2 of 3 done, 1 failed"
 
 
-def test_counts_noted_before_a_batch_ended_are_no_longer_told(batchsim, desk, stopped) -> None:
+def test_counts_noted_before_a_batch_ended_are_no_longer_told(batchsim, desk, stopped_job) -> None:
     """The runner notes them once a second, so that they may be older than the journal."""
     from batchsim.domain.batches import RequestCounts
 
     (shard,) = json.loads(batchsim("status", "--json").stdout)["by_shard"]
     Job(desk / "results.jsonl.job").write_counts({shard["batch_id"]: RequestCounts(3, 1, 0)})
-    assert facts(batchsim("status").stdout)["lines"] == "3 of 3 done, 0 failed"
+    assert facts_shown(batchsim("status").stdout)["lines"] == "3 of 3 done, 0 failed"
 
 
-def test_a_damaged_journal_is_told(batchsim, desk, finished) -> None:
+def test_a_damaged_journal_is_told(batchsim, desk, finished_job) -> None:
     journal = desk / "results.jsonl.job" / "journal.db"
     for content in (b"", b"no database" * 1_000, journal.read_bytes()[:5_000]):
         journal.write_bytes(content)
@@ -246,7 +246,7 @@ def test_a_damaged_journal_is_told(batchsim, desk, finished) -> None:
         assert "Traceback" not in outcome.stderr
 
 
-def test_notes_that_are_junk_are_passed_over(batchsim, desk, finished) -> None:
+def test_notes_that_are_junk_are_passed_over(batchsim, desk, finished_job) -> None:
     for name in ("command.json", "counts.json", "holder.json"):
         for junk in ("[]", "null", '{"arguments": 3}', "\xff", '{"pid": []}', '{"x": [1]}'):
             (desk / "results.jsonl.job" / name).write_text(junk, "latin-1")
@@ -266,7 +266,7 @@ def test_many_shards_are_summed_up_unless_all_are_asked_for(batchsim, desk) -> N
     assert len(batchsim("status", "--all").stdout.splitlines()) == len(short.splitlines()) + 4
 
 
-def test_the_jobs_are_listed_the_latest_first(batchsim, desk, finished) -> None:
+def test_the_jobs_are_listed_the_latest_first(batchsim, desk, finished_job) -> None:
     assert batchsim("run", "--fake", str(DEMO_INPUT), "-o", "second.jsonl").code == 0
     outcome = batchsim("jobs")
     rows = [line.split() for line in outcome.stdout.splitlines()]
@@ -278,13 +278,13 @@ def test_the_jobs_are_listed_the_latest_first(batchsim, desk, finished) -> None:
     assert rows[1][:5] == ["finished", "3", "3", "0", "1"]
 
 
-def test_the_json_of_the_list_is_one_object_per_job(batchsim, finished) -> None:
+def test_the_json_of_the_list_is_one_object_per_job(batchsim, finished_job) -> None:
     value = json.loads(batchsim("jobs", "--json").stdout)
     assert set(value) == KEYS | {"continued_at"}
 
 
 def test_jobs_that_are_gone_or_damaged_are_told_and_gone_ones_forgotten(
-    batchsim, desk, finished
+    batchsim, desk, finished_job
 ) -> None:
     batchsim("run", "--fake", str(DEMO_INPUT), "-o", "second.jsonl")
     shutil.rmtree(desk / "results.jsonl.job")
@@ -319,7 +319,7 @@ def test_state_is_kept_at_home_unless_told_otherwise(monkeypatch, desk) -> None:
         assert state_folder() == desk / ".local" / "state" / "batchsim"
 
 
-def test_results_are_given_again(batchsim, desk, finished) -> None:
+def test_results_are_given_again(batchsim, desk, finished_job) -> None:
     whole = (desk / "results.jsonl").read_text("utf-8")
     outcome = batchsim("results", "results.jsonl")
     assert (outcome.code, outcome.stdout, outcome.stderr) == (0, whole, "")
@@ -328,7 +328,7 @@ def test_results_are_given_again(batchsim, desk, finished) -> None:
 
 
 @pytest.mark.parametrize("loss", ["gone", "cut short"])
-def test_results_that_were_lost_are_put_together_again(batchsim, desk, finished, loss) -> None:
+def test_results_that_were_lost_are_put_together_again(batchsim, desk, finished_job, loss) -> None:
     path = desk / "results.jsonl"
     whole = path.read_text("utf-8")
     if loss == "gone":
@@ -348,7 +348,7 @@ def test_only_the_failed_lines(batchsim, desk) -> None:
     assert [json.loads(line)["custom_id"] for line in outcome.stdout.splitlines()] == ["request-2"]
 
 
-def test_results_of_an_unfinished_job_are_not_there_yet(batchsim, stopped) -> None:
+def test_results_of_an_unfinished_job_are_not_there_yet(batchsim, stopped_job) -> None:
     outcome = batchsim("results", "results.jsonl")
     assert (outcome.code, outcome.stdout) == (75, "")
     assert "the job is not finished: 3 of 3 lines are done" in outcome.stderr
@@ -357,7 +357,7 @@ def test_results_of_an_unfinished_job_are_not_there_yet(batchsim, stopped) -> No
     assert value["state"] == "stopped"
 
 
-def test_results_do_not_overwrite_unless_told(batchsim, desk, finished) -> None:
+def test_results_do_not_overwrite_unless_told(batchsim, desk, finished_job) -> None:
     (desk / "copy.jsonl").write_text("mine")
     outcome = batchsim("results", "results.jsonl", "-o", "copy.jsonl")
     assert outcome.code == 2
@@ -396,7 +396,7 @@ def test_what_a_batch_under_way_may_cost_is_reserved(batchsim, desk, monkeypatch
     with monkeypatch.context() as patch:
         patch.setattr(FakeBackend, "retrieve_batch", interrupted)
         assert batchsim(*command).code == 130
-    told = facts(batchsim("status", "results.jsonl").stdout)["money"]
+    told = facts_shown(batchsim("status", "results.jsonl").stdout)["money"]
     assert told.startswith("$0 spent, at most $0.00")
     value = json.loads(batchsim("status", "results.jsonl", "--json").stdout)
     assert 0 < value["reserved_usd"] < 1

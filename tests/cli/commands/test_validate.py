@@ -16,14 +16,14 @@ from tests.repository import FIXTURES
 INPUTS = FIXTURES / "inputs"
 
 
-def line(custom_id: str, url: str = "/v1/chat/completions", **body) -> bytes:
+def chat_line(custom_id: str, url: str = "/v1/chat/completions", **body) -> bytes:
     body = {"model": "gpt-4o-mini", "messages": [], **body}
     value = {"custom_id": custom_id, "method": "POST", "url": url, "body": body}
     return json.dumps(value).encode() + b"\n"
 
 
 def test_a_valid_input_is_silent_on_stdout(batchsim, desk):
-    (desk / "in.jsonl").write_bytes(line("a") + line("b"))
+    (desk / "in.jsonl").write_bytes(chat_line("a") + chat_line("b"))
     outcome = batchsim("validate", "in.jsonl")
     assert (outcome.code, outcome.stdout) == (0, "")
     assert outcome.stderr == "in.jsonl is valid: 2 lines, /v1/chat/completions, gpt-4o-mini\n"
@@ -38,7 +38,7 @@ def test_an_error_has_its_place_its_code_and_a_hint(batchsim):
 
 
 def test_all_errors_are_counted_and_the_first_20_printed(batchsim):
-    content = line("a") + b"{\n" * 25
+    content = chat_line("a") + b"{\n" * 25
     outcome = batchsim("validate", "-", stdin=content)
     assert outcome.stdout.count("invalid_json_line") == 20
     assert outcome.stderr.splitlines() == [
@@ -51,7 +51,9 @@ def test_all_errors_are_counted_and_the_first_20_printed(batchsim):
 
 
 def test_json_has_one_object_for_each_finding(batchsim):
-    outcome = batchsim("validate", "-", "--json", stdin=line("a") + line("a", priority=1) + b"{\n")
+    outcome = batchsim(
+        "validate", "-", "--json", stdin=chat_line("a") + chat_line("a", priority=1) + b"{\n"
+    )
     first, second = map(json.loads, outcome.stdout.splitlines())
     assert set(first) == {"file", *Finding._fields}
     assert (first["line"], first["code"], first["param"]) == (2, "duplicate_custom_id", "custom_id")
@@ -59,7 +61,7 @@ def test_json_has_one_object_for_each_finding(batchsim):
 
 
 def test_the_endpoint_is_that_of_the_first_valid_line_unless_given(batchsim):
-    content = b"{\n" + line("a") + line("b", "/v1/responses", input="x")
+    content = b"{\n" + chat_line("a") + chat_line("b", "/v1/responses", input="x")
     found = batchsim("validate", "-", "--json", stdin=content).stdout.splitlines()
     assert [json.loads(each)["line"] for each in found] == [1, 3]
     given = batchsim("validate", "-", "--json", "--endpoint", "/v1/responses", stdin=content)
@@ -73,7 +75,7 @@ def test_an_endpoint_that_does_not_exist_is_wrong_usage(batchsim):
 
 
 def test_other_services_models_are_accepted_on_demand(batchsim):
-    content = line("a", model="mistral-large")
+    content = chat_line("a", model="mistral-large")
     assert batchsim("validate", "-", stdin=content).code == 2
     assert batchsim("validate", "-", "--any-model", stdin=content).code == 0
 
@@ -81,10 +83,10 @@ def test_other_services_models_are_accepted_on_demand(batchsim):
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (line("a") + line("b", model="o3"), True),
-        (line("a") + line("b", "/v1/responses", input="x"), True),
-        (line("a") + line("b", "/v1/respond"), False),
-        (line("a") + line("b", model="o3") + line("a"), False),
+        (chat_line("a") + chat_line("b", model="o3"), True),
+        (chat_line("a") + chat_line("b", "/v1/responses", input="x"), True),
+        (chat_line("a") + chat_line("b", "/v1/respond"), False),
+        (chat_line("a") + chat_line("b", model="o3") + chat_line("a"), False),
     ],
 )
 def test_it_says_when_run_would_take_what_one_batch_would_not(content, expected, batchsim):
@@ -94,7 +96,7 @@ def test_it_says_when_run_would_take_what_one_batch_would_not(content, expected,
 
 
 def test_warnings_leave_an_input_valid(batchsim):
-    outcome = batchsim("validate", "-", stdin=line("a") + line("A") + b"\n")
+    outcome = batchsim("validate", "-", stdin=chat_line("a") + chat_line("A") + b"\n")
     assert outcome.code == 0
     assert outcome.stdout.splitlines() == [
         "standard input:2: warning: this custom_id differs from another only in case or accents",
@@ -103,7 +105,7 @@ def test_warnings_leave_an_input_valid(batchsim):
 
 
 def test_row_017_one_byte_more_than_an_input_file_may_have():
-    content = line("a") + line("b")
+    content = chat_line("a") + chat_line("b")
     for limit, expected in ((len(content), []), (len(content) - 1, ["file_too_large"])):
         found = findings(io.BytesIO(content), InputRules(), limits=Limits(input_file_bytes=limit))
         assert [each.code for each in found] == expected
@@ -113,7 +115,9 @@ def test_row_018_a_line_that_is_too_long_is_named(batchsim, desk):
     with pytest.raises(InputError, match="line 2 is longer than 150 bytes"):
         list(
             findings(
-                io.BytesIO(line("a") + line("b" * 150)), InputRules(), limits=Limits(line_bytes=150)
+                io.BytesIO(chat_line("a") + chat_line("b" * 150)),
+                InputRules(),
+                limits=Limits(line_bytes=150),
             )
         )
 
@@ -127,11 +131,11 @@ def test_row_033_deep_and_twisted_lines_cost_no_time(content):
 
 def test_row_025_a_file_that_changes_under_way_is_refused(batchsim, desk, monkeypatch):
     path = desk / "in.jsonl"
-    path.write_bytes(line("a"))
+    path.write_bytes(chat_line("a"))
 
     def findings_while_somebody_writes(*arguments, **options):
         yield from findings(*arguments, **options)
-        path.write_bytes(line("a") + line("b"))
+        path.write_bytes(chat_line("a") + chat_line("b"))
 
     monkeypatch.setitem(validate.callback.__globals__, "findings", findings_while_somebody_writes)
     outcome = batchsim("validate", "in.jsonl")
@@ -146,7 +150,7 @@ def test_a_closed_standard_input_is_one_error(monkeypatch):
 
 
 def test_a_reader_that_goes_away_is_no_error_of_the_input(process, desk):
-    (desk / "in.jsonl").write_bytes(line("a") + b"{\n" * 50_000)
+    (desk / "in.jsonl").write_bytes(chat_line("a") + b"{\n" * 50_000)
     running = process("validate", "--all", "in.jsonl")
     running.stdout.readline()
     running.stdout.close()
@@ -156,13 +160,13 @@ def test_a_reader_that_goes_away_is_no_error_of_the_input(process, desk):
 
 
 def test_only_so_many_duplicates_are_searched_for():
-    content = line("a") * (SEARCHES + 2)
+    content = chat_line("a") * (SEARCHES + 2)
     found = list(findings(io.BytesIO(content), InputRules()))
     assert sum("line 1 has the same one" in each.hint for each in found) == SEARCHES
 
 
 def test_the_first_of_two_ids_is_found_however_it_is_written():
-    escaped = line("é")
+    escaped = chat_line("é")
     assert b"\\u00e9" in escaped
     unescaped = escaped.replace(b"\\u00e9", "é".encode())
     (found,) = findings(io.BytesIO(escaped + unescaped), InputRules())

@@ -16,7 +16,7 @@ from batchsim.domain.limits import Limits
 from batchsim.runner.run import run
 
 
-def line(number: int) -> dict:
+def chat_line(number: int) -> dict:
     body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]}
     return {
         "custom_id": str(number),
@@ -27,18 +27,18 @@ def line(number: int) -> dict:
 
 
 @pytest.fixture
-def seen(tmp_path):
+def progress_of_job(tmp_path):
     """Every Progress of a job of 30 shards."""
     told = []
     fake = FakeBackend()
-    lines = [line(n) for n in range(300)]
+    lines = [chat_line(n) for n in range(300)]
     limits = Limits(requests_per_batch=10)
     run(lines, fake, results=tmp_path / "results", limits=limits, observe=told.append)
     fake.close()
     return told
 
 
-def drawn(progress, rows: int = 40, width: int = 120, outlook: Outlook | None = None) -> str:
+def draw(progress, rows: int = 40, width: int = 120, outlook: Outlook | None = None) -> str:
     console = Console(file=io.StringIO(), width=width, no_color=True)
     outlook = outlook or Outlook()
     outlook.look(progress)
@@ -46,9 +46,11 @@ def drawn(progress, rows: int = 40, width: int = 120, outlook: Outlook | None = 
     return console.file.getvalue()
 
 
-def test_each_shard_has_its_row(seen) -> None:
-    progress = next(each for each in seen if each.batches.get("in_progress") and each.done > 20)
-    text = drawn(progress)
+def test_each_shard_has_its_row(progress_of_job) -> None:
+    progress = next(
+        each for each in progress_of_job if each.batches.get("in_progress") and each.done > 20
+    )
+    text = draw(progress)
     rows = [each for each in text.splitlines() if " batch_" in each]
     assert len([each for each in rows if "gpt-4o-mini" in each]) == 30
     assert "in_progress" in text
@@ -56,42 +58,42 @@ def test_each_shard_has_its_row(seen) -> None:
     assert progress.message in text
 
 
-def test_what_does_not_fit_is_summed_up_and_never_wraps(seen) -> None:
-    text = drawn(seen[-1], rows=5)
+def test_what_does_not_fit_is_summed_up_and_never_wraps(progress_of_job) -> None:
+    text = draw(progress_of_job[-1], rows=5)
     assert len([each for each in text.splitlines() if "batch_" in each]) == 5
     assert "and 25 more: 25 completed" in text
-    narrow = drawn(seen[-1], rows=5, width=60)
+    narrow = draw(progress_of_job[-1], rows=5, width=60)
     assert len([each for each in narrow.splitlines() if "completed" in each]) == 6
 
 
-def test_pace_and_time_left_are_shown(seen) -> None:
+def test_pace_and_time_left_are_shown(progress_of_job) -> None:
     outlook = Outlook()
-    halves = [each for each in seen if each.batches.get("in_progress")]
+    halves = [each for each in progress_of_job if each.batches.get("in_progress")]
     for progress in halves:
         outlook.look(progress)
-    text = drawn(halves[-1], outlook=outlook)
+    text = draw(halves[-1], outlook=outlook)
     assert "lines/s" in text or "lines/min" in text
     assert " left" in text
 
 
-def test_money_is_spent_or_unknown(seen) -> None:
-    assert " $0.00" in drawn(seen[-1])
-    last = seen[-1]
+def test_money_is_spent_or_unknown(progress_of_job) -> None:
+    assert " $0.00" in draw(progress_of_job[-1])
+    last = progress_of_job[-1]
     plan = structs.replace(last.states[0].plan, model="gpt-never-heard-of")
     states = (replace(last.states[0], plan=plan), *last.states[1:])
-    assert "spent: unknown" in drawn(replace(last, states=states))
+    assert "spent: unknown" in draw(replace(last, states=states))
 
 
-def test_shards_at_work_come_first_and_in_their_order(seen) -> None:
-    begun = next(each for each in seen if each.batches.get("in_progress") == 30)
-    states = (*seen[0].states[:5], *seen[-1].states[5:20], *begun.states[20:])
+def test_shards_at_work_come_first_and_in_their_order(progress_of_job) -> None:
+    begun = next(each for each in progress_of_job if each.batches.get("in_progress") == 30)
+    states = (*progress_of_job[0].states[:5], *progress_of_job[-1].states[5:20], *begun.states[20:])
     shards = replace(begun, states=states).by_shard
     assert [each.shard for each in most_telling(shards, 10)] == [*range(21, 31)]
     assert [each.shard for each in most_telling(shards, 15)] == [*range(1, 6), *range(21, 31)]
     assert len(most_telling(shards, 99)) == 30
 
 
-def test_a_live_display_looks_only_now_and_then(seen) -> None:
+def test_a_live_display_looks_only_now_and_then(progress_of_job) -> None:
     clock = VirtualClock()
     outlook = Outlook()
     looks = []
@@ -99,23 +101,23 @@ def test_a_live_display_looks_only_now_and_then(seen) -> None:
     outlook.look = lambda progress: (looks.append(progress), look(progress))
     console = Console(file=io.StringIO(), force_terminal=True, width=120, height=40)
     with LiveDisplay(outlook, console, clock) as display:
-        for progress in seen:
+        for progress in progress_of_job:
             display.show(progress)
     assert len(looks) == 2  # the first, and the last when it is taken down
-    assert looks[-1] is seen[-1]
+    assert looks[-1] is progress_of_job[-1]
     assert "300 of 300 lines done" in console.file.getvalue()
 
 
-def test_a_look_works_out_only_the_shards_that_changed(seen, monkeypatch) -> None:
+def test_a_look_works_out_only_the_shards_that_changed(progress_of_job, monkeypatch) -> None:
     worked_out = []
     real = outlooks._seen
     monkeypatch.setattr(
         outlooks, "_seen", lambda state: (worked_out.append(state.plan.shard), real(state))[1]
     )
     outlook, before = Outlook(), ()
-    for progress in seen:
+    for progress in progress_of_job:
         worked_out.clear()
-        drawn(progress, outlook=outlook)
+        draw(progress, outlook=outlook)
         changed = [now.plan.shard for now in progress.states if now not in before]
         assert worked_out == changed
         before = progress.states
@@ -123,10 +125,10 @@ def test_a_look_works_out_only_the_shards_that_changed(seen, monkeypatch) -> Non
     assert not worked_out, "the last step is no shard's"
 
 
-def test_an_outlook_kept_up_tells_what_one_made_anew_would(seen) -> None:
+def test_an_outlook_kept_up_tells_what_one_made_anew_would(progress_of_job) -> None:
     kept = Outlook()
-    divided = replace(seen[-1], states=seen[-1].states[:-1])
-    for progress in (*seen, divided):
+    divided = replace(progress_of_job[-1], states=progress_of_job[-1].states[:-1])
+    for progress in (*progress_of_job, divided):
         anew = Outlook()
         for outlook in (kept, anew):
             outlook.look(progress)

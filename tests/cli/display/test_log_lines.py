@@ -26,7 +26,7 @@ CREATED = News("created batch_6955b9", 1, is_routine=True)
 FULL = News("429: try again in 0.35 s; trying again", 1)
 
 
-def progress(now=0.0, news=STARTED, done=0, shards=1, batches=(), created=0, collected=0):
+def progress_at(now=0.0, news=STARTED, done=0, shards=1, batches=(), created=0, collected=0):
     counts = Counts(
         sent=100, done=done, created=created, collected=collected, batches=Counter(dict(batches))
     )
@@ -41,7 +41,7 @@ def progress(now=0.0, news=STARTED, done=0, shards=1, batches=(), created=0, col
     )
 
 
-def log(*seen):
+def log_lines(*seen):
     """What is told of these, in their order; None for nothing."""
     told, texts = Told(), []
     for each in seen:
@@ -51,8 +51,8 @@ def log(*seen):
 
 
 def test_what_happened_is_told_once():
-    first = progress()
-    assert log(first, progress(1), progress(2, CREATED), progress(60, CREATED)) == [
+    first = progress_at()
+    assert log_lines(first, progress_at(1), progress_at(2, CREATED), progress_at(60, CREATED)) == [
         STARTED.text,
         None,
         CREATED.text,
@@ -61,21 +61,23 @@ def test_what_happened_is_told_once():
 
 
 def test_counts_are_told_at_every_twentieth_and_not_in_between():
-    seen = [progress(60.0 * n, done=n, batches=RUNNING) for n in range(101)]
-    texts = log(progress(batches=RUNNING), *seen)
+    seen = [progress_at(60.0 * n, done=n, batches=RUNNING) for n in range(101)]
+    texts = log_lines(progress_at(batches=RUNNING), *seen)
     assert [n for n, text in enumerate(texts[1:]) if text] == [*range(5, 101, 5)]
     assert set(texts) == {STARTED.text, "1 in_progress", None}
 
 
 def test_counts_are_told_once_a_minute_at_most():
-    seen = [progress(n, done=n, batches=RUNNING) for n in range(1, 101)]
-    texts = log(progress(batches=RUNNING), *seen)
+    seen = [progress_at(n, done=n, batches=RUNNING) for n in range(1, 101)]
+    texts = log_lines(progress_at(batches=RUNNING), *seen)
     assert [n for n, text in enumerate(texts) if text] == [0, 60]
 
 
 def test_a_status_that_changed_is_told():
-    finalizing = progress(5, batches={"finalizing": 1})
-    assert log(progress(batches=RUNNING), progress(4, batches=RUNNING), finalizing, finalizing) == [
+    finalizing = progress_at(5, batches={"finalizing": 1})
+    assert log_lines(
+        progress_at(batches=RUNNING), progress_at(4, batches=RUNNING), finalizing, finalizing
+    ) == [
         STARTED.text,
         None,
         "1 finalizing",
@@ -84,32 +86,35 @@ def test_a_status_that_changed_is_told():
 
 
 def test_a_night_in_which_nothing_changes_is_a_line_an_hour():
-    seen = [progress(60.0 * minute, batches=RUNNING) for minute in range(10 * 60 + 1)]
-    texts = log(*seen)
+    seen = [progress_at(60.0 * minute, batches=RUNNING) for minute in range(10 * 60 + 1)]
+    texts = log_lines(*seen)
     assert [minute for minute, text in enumerate(texts) if text] == [*range(0, 601, 60)]
 
 
 def test_what_is_tried_again_and_again_is_one_line_an_hour():
     def tried(now, seconds):
         again = News(f"429: try again in {seconds} s; trying again", 1)
-        return [progress(now, News("creating a batch", 1, is_routine=True)), progress(now, again)]
+        return [
+            progress_at(now, News("creating a batch", 1, is_routine=True)),
+            progress_at(now, again),
+        ]
 
     seen = [each for now in range(0, 7_200, 300) for each in tried(now, now / 7)]
-    texts = log(*seen)
+    texts = log_lines(*seen)
     assert [seen[n].now for n, text in enumerate(texts) if text] == [0, 0, 3_600, 3_600]
 
 
 def test_another_shard_with_the_same_trouble_is_told_only_while_they_are_few():
     other = News(FULL.text, 2)
-    few = log(progress(0, FULL, shards=2), progress(1, other, shards=2))
+    few = log_lines(progress_at(0, FULL, shards=2), progress_at(1, other, shards=2))
     assert few == [f"shard 1 of 2: {FULL.text}", f"shard 2 of 2: {FULL.text}"]
-    many = log(progress(0, FULL, shards=MANY + 1), progress(1, other, shards=MANY + 1))
+    many = log_lines(progress_at(0, FULL, shards=MANY + 1), progress_at(1, other, shards=MANY + 1))
     assert many == [f"shard 1 of {MANY + 1}: {FULL.text}", None]
 
 
 def test_of_many_shards_the_steps_of_each_are_told_as_counts():
     seen = [
-        progress(
+        progress_at(
             2.0 * n,
             News(f"created batch_{n}", n, is_routine=True),
             shards=1_000,
@@ -118,15 +123,15 @@ def test_of_many_shards_the_steps_of_each_are_told_as_counts():
         )
         for n in range(1, 1_001)
     ]
-    texts = [text for text in log(progress(shards=1_000), *seen) if text]
+    texts = [text for text in log_lines(progress_at(shards=1_000), *seen) if text]
     assert texts == [STARTED.text, *(f"{n:,} validating" for n in range(50, 1_001, 50))]
     collected = [
-        progress(
+        progress_at(
             2.0 * n, STARTED, shards=1_000, done=100, collected=n, batches={"completed": 1_000}
         )
         for n in range(1_001)
     ]
-    texts = [text for text in log(*collected) if text]
+    texts = [text for text in log_lines(*collected) if text]
     assert len(texts) == 21
     assert texts[-1] == "1,000 completed, 1,000 of 1,000 collected"
 
@@ -143,12 +148,12 @@ LINES = [
 
 
 @pytest.fixture
-def logged(tmp_path, capsys, monkeypatch):
+def log_of_a_job(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("os.fsync", lambda descriptor: None)
-    return partial(log_of_a_job, tmp_path, capsys)
+    return partial(run_and_read_log, tmp_path, capsys)
 
 
-def log_of_a_job(tmp_path, capsys, per_batch, **service):
+def run_and_read_log(tmp_path, capsys, per_batch, **service):
     """The log of a job whose batches run for ten hours."""
     fake = FakeBackend(pacing=Pacing(running=10 * HOUR, running_per_line=0), **service)
     limits = Limits(requests_per_batch=per_batch)
@@ -165,8 +170,8 @@ def log_of_a_job(tmp_path, capsys, per_batch, **service):
 
 
 @pytest.mark.parametrize(("per_batch", "most"), [(30, 45), (1, 80)])
-def test_a_night_is_a_log_that_is_read(logged, per_batch, most):
-    lines = logged(per_batch)
+def test_a_night_is_a_log_that_is_read(log_of_a_job, per_batch, most):
+    lines = log_of_a_job(per_batch)
     assert 15 < len(lines) < most
     assert lines[0].endswith("30 lines are valid; 0 of 30 lines done")
     assert lines[-1].endswith("the results are written; 30 of 30 lines done")
@@ -180,8 +185,8 @@ def test_a_night_is_a_log_that_is_read(logged, per_batch, most):
 
 
 @pytest.mark.parametrize("per_batch", [30, 1])
-def test_a_service_that_is_away_is_told_of_once(logged, per_batch):
+def test_a_service_that_is_away_is_told_of_once(log_of_a_job, per_batch):
     """For 50 minutes every request is refused, and each of the shards meets it."""
     away = RequestFault("error", call="any", status=503, since=120.0, until=3_100.0)
-    lines = logged(per_batch, faults=Faults(requests=(away,)))
+    lines = log_of_a_job(per_batch, faults=Faults(requests=(away,)))
     assert 1 <= sum("trying again" in each for each in lines) <= 2

@@ -15,7 +15,7 @@ WHY = {
 
 
 @pytest.fixture
-def told(desk):
+def told_reasons(desk):
     from batchsim.cli.display.progress import reasons
 
     def tell(*custom_ids: str, **scripts) -> list[str]:
@@ -31,23 +31,23 @@ def told(desk):
     return tell
 
 
-def test_nothing_is_told_when_all_is_well(told):
-    assert told("x1", "x2") == []
+def test_nothing_is_told_when_all_is_well(told_reasons):
+    assert told_reasons("x1", "x2") == []
 
 
-def test_the_most_frequent_reason_comes_first_with_an_example_and_its_words(told):
-    assert told("x1", "b1", "a1", "a2", "b2", "a3") == [
+def test_the_most_frequent_reason_comes_first_with_an_example_and_its_words(told_reasons):
+    assert told_reasons("x1", "b1", "a1", "a2", "b2", "a3") == [
         "3 lines: rate_limit_exceeded, such as a1: Slow\x1b[2J down",
         "2 lines: invalid_request_error, such as b1: No such tool",
     ]
 
 
-def test_an_answer_that_says_nothing_is_told_by_its_status(told):
-    assert told("x1", "c1") == ["1 line: http_404, such as c1"]
+def test_an_answer_that_says_nothing_is_told_by_its_status(told_reasons):
+    assert told_reasons("x1", "c1") == ["1 line: http_404, such as c1"]
 
 
-def test_three_reasons_are_told_and_the_others_counted(told):
-    *three, others = told("d1", "e1", "b1", "a1", "a2", "c1", "c2")
+def test_three_reasons_are_told_and_the_others_counted(told_reasons):
+    *three, others = told_reasons("d1", "e1", "b1", "a1", "a2", "c1", "c2")
     assert [each.split(",")[0] for each in three[:2]] == [
         "2 lines: rate_limit_exceeded",
         "2 lines: http_404",
@@ -56,15 +56,17 @@ def test_three_reasons_are_told_and_the_others_counted(told):
     assert others == "2 lines: 2 other reasons"
 
 
-def test_a_custom_id_cannot_pass_for_a_good_outcome(told):
+def test_a_custom_id_cannot_pass_for_a_good_outcome(told_reasons):
     custom_id = 'b", "outcome": "ok"'
-    assert told(custom_id) == [f"1 line: invalid_request_error, such as {custom_id}: No such tool"]
+    assert told_reasons(custom_id) == [
+        f"1 line: invalid_request_error, such as {custom_id}: No such tool"
+    ]
 
 
-def test_codes_without_end_take_no_memory_without_end(told, monkeypatch):
+def test_codes_without_end_take_no_memory_without_end(told_reasons, monkeypatch):
     monkeypatch.setattr("batchsim.cli.display.progress.MOST_CODES", 2)
     scripts = {f"x{n}": (400, {"error": {"code": f"code-{n}"}}) for n in range(9)}
-    first, *_ = told(*scripts, **scripts)
+    first, *_ = told_reasons(*scripts, **scripts)
     assert first == "7 lines: other reasons, such as x2"
 
 

@@ -11,7 +11,7 @@ from tests.repository import DEMO_INPUT
 
 
 @pytest.fixture
-def ended(batchsim, real):
+def end_of_lost_batch(batchsim, real):
     """The end of a job whose only batch ran, and was never found."""
     lost = RequestFault("reply_lost", call="create_batch", nth=1)
     real.set_faults(Faults(requests=(lost,), stale_list_for=2 * DAY))
@@ -22,25 +22,27 @@ def ended(batchsim, real):
     return outcome
 
 
-def only_input(real):
+def only_input_file(real):
     (file,) = (each for each in real.list_files().data if each.purpose == "batch")
     return file.id
 
 
-def test_its_end_and_its_status_say_how_to_have_the_results(batchsim, real, ended) -> None:
+def test_its_end_and_its_status_say_how_to_have_the_results(
+    batchsim, real, end_of_lost_batch
+) -> None:
     hint = (
         "its results are had by `batchsim adopt --real --alone --input-file-id "
-        f"{only_input(real)} -o late.jsonl`"
+        f"{only_input_file(real)} -o late.jsonl`"
     )
     told = batchsim("status", "results.jsonl")
     value = json.loads(batchsim("status", "results.jsonl", "--json").stdout)
-    assert hint in ended.stderr
+    assert hint in end_of_lost_batch.stderr
     assert hint in told.stderr
-    assert value["unfound"] == {"1": only_input(real)}
+    assert value["unfound"] == {"1": only_input_file(real)}
 
 
-def test_what_is_told_gives_them(batchsim, real, ended) -> None:
-    file = only_input(real)
+def test_what_is_told_gives_them(batchsim, real, end_of_lost_batch) -> None:
+    file = only_input_file(real)
     command = ("adopt", "--real", "--input-file-id", file, "-o", "late.jsonl")
     assert "there is no such batch" in batchsim(*command, "--alone").stderr
     real.clock.sleep(3 * DAY)
@@ -53,7 +55,7 @@ def test_what_is_told_gives_them(batchsim, real, ended) -> None:
     assert len(real.list_batches().data) == 1, "nothing was sent again"
 
 
-def test_its_files_are_not_pruned(batchsim, real, ended) -> None:
+def test_its_files_are_not_pruned(batchsim, real, end_of_lost_batch) -> None:
     before = len(real.list_files().data)
     assert batchsim("files", "prune", "--yes").stdout == ""
     real.clock.sleep(3 * DAY)

@@ -21,7 +21,7 @@ NOW = 1_767_225_600
 BODY = b'{"type": "batch.completed", "data": {"id": "batch_1"}}'
 
 
-def signed(body: bytes = BODY, *, at: int = NOW, secret: str = SECRET) -> dict[str, str]:
+def signed_headers(body: bytes = BODY, *, at: int = NOW, secret: str = SECRET) -> dict[str, str]:
     return {
         "webhook-id": "wh_1",
         "webhook-timestamp": str(at),
@@ -33,10 +33,10 @@ def signed(body: bytes = BODY, *, at: int = NOW, secret: str = SECRET) -> dict[s
     ("changes", "is_good"),
     [
         ({}, True),
-        ({"webhook-signature": "v1,AAAA " + signed()["webhook-signature"]}, True),
+        ({"webhook-signature": "v1,AAAA " + signed_headers()["webhook-signature"]}, True),
         ({"webhook-signature": ""}, False),
         ({"webhook-signature": "v1,AAAA"}, False),
-        ({"webhook-signature": signed()["webhook-signature"].replace("v1,", "v2,")}, False),
+        ({"webhook-signature": signed_headers()["webhook-signature"].replace("v1,", "v2,")}, False),
         ({"webhook-signature": "v1,\u00fc"}, False),
         ({"webhook-id": "wh_2"}, False),
         ({"webhook-id": ""}, False),
@@ -45,16 +45,16 @@ def signed(body: bytes = BODY, *, at: int = NOW, secret: str = SECRET) -> dict[s
         ({"webhook-timestamp": "-1"}, False),
         ({"webhook-timestamp": "9" * 5_000}, False),
         ({"webhook-timestamp": "\u0661"}, False),
-        (signed(at=NOW - int(TOLERANCE)), True),
-        (signed(at=NOW - int(TOLERANCE) - 1), False),
-        (signed(at=NOW + int(TOLERANCE) + 1), False),
-        (signed(secret="whsec_b3RoZXI="), False),
-        (signed(b"another body"), False),
+        (signed_headers(at=NOW - int(TOLERANCE)), True),
+        (signed_headers(at=NOW - int(TOLERANCE) - 1), False),
+        (signed_headers(at=NOW + int(TOLERANCE) + 1), False),
+        (signed_headers(secret="whsec_b3RoZXI="), False),
+        (signed_headers(b"another body"), False),
     ],
     ids=str,
 )
 def test_only_what_was_signed_lately_with_our_secret_is_believed(changes, is_good) -> None:
-    assert verify(SECRET, {**signed(), **changes}, BODY, NOW) is is_good
+    assert verify(SECRET, {**signed_headers(), **changes}, BODY, NOW) is is_good
 
 
 def test_the_official_client_signs_and_checks_alike() -> None:
@@ -63,7 +63,7 @@ def test_the_official_client_signs_and_checks_alike() -> None:
     if webhooks is None:
         pytest.skip("this release of openai has no webhooks")
     now = int(SystemClock().now())
-    webhooks.verify_signature(BODY.decode(), signed(at=now), secret=SECRET)
+    webhooks.verify_signature(BODY.decode(), signed_headers(at=now), secret=SECRET)
 
 
 @pytest.fixture
@@ -74,9 +74,9 @@ def port():
         yield address, given
 
 
-def post(address: str, body: bytes = BODY, headers=None, method: str = "POST") -> int:
+def post_webhook(address: str, body: bytes = BODY, headers=None, method: str = "POST") -> int:
     connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=10)
-    connection.request(method, "/", body, signed(body) if headers is None else headers)
+    connection.request(method, "/", body, signed_headers(body) if headers is None else headers)
     answer = connection.getresponse()
     assert answer.read() in (b"",) or method != "POST"
     connection.close()
@@ -85,7 +85,7 @@ def post(address: str, body: bytes = BODY, headers=None, method: str = "POST") -
 
 def test_an_event_of_a_batch_is_passed_on(port) -> None:
     address, given = port
-    assert post(address) == 200
+    assert post_webhook(address) == 200
     assert given == ["batch_1"]
 
 
@@ -104,7 +104,7 @@ def test_an_event_of_a_batch_is_passed_on(port) -> None:
 )
 def test_other_events_are_taken_and_dropped(port, body) -> None:
     address, given = port
-    assert post(address, body) == 200
+    assert post_webhook(address, body) == 200
     assert given == []
 
 
@@ -112,23 +112,23 @@ def test_other_events_are_taken_and_dropped(port, body) -> None:
     ("headers", "status"),
     [
         ({}, 400),
-        ({**signed(), "webhook-signature": "v1,AAAA"}, 400),
-        ({**signed(), "content-length": str(LONGEST_BODY + 1)}, 413),
-        ({**signed(), "content-length": "9" * 30}, 413),
-        ({**signed(), "content-length": "-1"}, 411),
-        ({**signed(), "transfer-encoding": "chunked"}, 411),
+        ({**signed_headers(), "webhook-signature": "v1,AAAA"}, 400),
+        ({**signed_headers(), "content-length": str(LONGEST_BODY + 1)}, 413),
+        ({**signed_headers(), "content-length": "9" * 30}, 413),
+        ({**signed_headers(), "content-length": "-1"}, 411),
+        ({**signed_headers(), "transfer-encoding": "chunked"}, 411),
     ],
     ids=str,
 )
 def test_what_is_not_believed_is_refused_without_a_word(port, headers, status) -> None:
     address, given = port
-    assert post(address, headers=headers) == status
+    assert post_webhook(address, headers=headers) == status
     assert given == []
 
 
 def test_other_methods_are_refused(port) -> None:
     address, given = port
-    assert post(address, method="GET") == 501
+    assert post_webhook(address, method="GET") == 501
     assert given == []
 
 
@@ -136,7 +136,7 @@ def test_connections_that_say_nothing_do_not_stop_others(port) -> None:
     address, _ = port
     host, number = address.removeprefix("http://").split(":")
     idle = [socket.create_connection((host, int(number))) for _ in range(8)]
-    assert post(address) == 200
+    assert post_webhook(address) == 200
     for each in idle:
         each.close()
 

@@ -33,10 +33,10 @@ def _errors(*lines: bytes, rules: InputRules | None = None) -> list[BatchError]:
 
 
 @pytest.fixture(scope="session")
-def a_line() -> Callable[..., bytes]:
+def input_line() -> Callable[..., bytes]:
     return _a_line
 
 
 @pytest.fixture(scope="session")
-def errors() -> Callable[..., list[BatchError]]:
+def errors_in() -> Callable[..., list[BatchError]]:
     return _errors

@@ -75,14 +75,14 @@ def test_an_id_costs_about_a_dozen_bytes(template):
     assert used / number <= 30
 
 
-def pairs_alike(alike, length):
+def texts_of_alike_pairs(alike, length):
     """All texts of so many pairs, each pair one of two that the same weak hash does not tell apart."""
     return ["".join(each) for each in itertools.product(alike, repeat=length)]
 
 
 HOSTILE = {
-    "one hash in Java": pairs_alike(("Aa", "BB"), 14),
-    "one sum of bytes": pairs_alike(("ad", "bc"), 14),
+    "one hash in Java": texts_of_alike_pairs(("Aa", "BB"), 14),
+    "one sum of bytes": texts_of_alike_pairs(("ad", "bc"), 14),
     "one long beginning": [f"{'x' * 60}{number:05}" for number in range(1 << 14)],
     "multiples of a power of two": [str(number << 20) for number in range(1 << 14)],
 }

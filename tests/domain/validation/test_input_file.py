@@ -54,9 +54,9 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize("content", UNREADABLE.values(), ids=UNREADABLE)
-def test_row_107_a_line_that_is_no_json_object_is_invalid_json_line(content, a_line, errors):
+def test_row_107_a_line_that_is_no_json_object_is_invalid_json_line(content, input_line, errors_in):
     expected = BatchError("invalid_json_line", NOT_JSON, None, 2)
-    assert errors(a_line("x"), content) == [expected]
+    assert errors_in(input_line("x"), content) == [expected]
 
 
 USUAL = '{"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": {%s}%s}'
@@ -75,30 +75,40 @@ USUAL = '{"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "bo
         USUAL.replace("a", "\udced\udca0\udc80", 1) % ("", ""),
     ],
 )
-def test_row_107_a_line_in_the_usual_order_is_read_as_strictly_as_any_other(content, errors):
-    assert codes(errors(content.encode("utf-8", "surrogateescape"))) == [("invalid_json_line", 1)]
+def test_row_107_a_line_in_the_usual_order_is_read_as_strictly_as_any_other(content, errors_in):
+    assert codes(errors_in(content.encode("utf-8", "surrogateescape"))) == [
+        ("invalid_json_line", 1)
+    ]
 
 
-def test_row_108_a_byte_order_mark_is_invalid_json_line_on_line_1(a_line, errors):
-    assert codes(errors(b"\xef\xbb\xbf" + a_line("a"), a_line("b"))) == [("invalid_json_line", 1)]
+def test_row_108_a_byte_order_mark_is_invalid_json_line_on_line_1(input_line, errors_in):
+    assert codes(errors_in(b"\xef\xbb\xbf" + input_line("a"), input_line("b"))) == [
+        ("invalid_json_line", 1)
+    ]
 
 
 @pytest.mark.parametrize("missing", [..., None])
 @pytest.mark.parametrize("key", ["custom_id", "method", "url", "body"])
-def test_row_109_a_missing_key_is_named(key, missing, a_line, errors):
+def test_row_109_a_missing_key_is_named(key, missing, input_line, errors_in):
     message = f"Missing required parameter: '{key}'."
     expected = BatchError("missing_required_parameter", message, key, 1)
-    assert errors(a_line(**{key: missing})) == [expected]
+    assert errors_in(input_line(**{key: missing})) == [expected]
 
 
-def test_row_109_an_empty_custom_id_counts_as_missing(a_line, errors):
-    (error,) = errors(a_line(""))
+def test_row_109_an_empty_custom_id_counts_as_missing(input_line, errors_in):
+    (error,) = errors_in(input_line(""))
     assert (error.code, error.param) == ("missing_required_parameter", "custom_id")
 
 
-def test_row_110_every_bad_line_is_reported_in_order_with_its_first_fault(a_line, errors):
-    lines = [a_line("a"), b"{", a_line("b", url="/v1/x", method="GET"), a_line("c"), a_line("a")]
-    assert codes(errors(*lines)) == [
+def test_row_110_every_bad_line_is_reported_in_order_with_its_first_fault(input_line, errors_in):
+    lines = [
+        input_line("a"),
+        b"{",
+        input_line("b", url="/v1/x", method="GET"),
+        input_line("c"),
+        input_line("a"),
+    ]
+    assert codes(errors_in(*lines)) == [
         ("invalid_json_line", 2),
         ("invalid_method", 3),
         ("duplicate_custom_id", 5),
@@ -123,25 +133,25 @@ def test_row_110_every_bad_line_is_reported_in_order_with_its_first_fault(a_line
         7,
     ],
 )
-def test_row_112_a_url_that_is_not_exactly_the_endpoint_is_invalid_url(url, a_line, errors):
+def test_row_112_a_url_that_is_not_exactly_the_endpoint_is_invalid_url(url, input_line, errors_in):
     message = "The URL provided for this request does not match the batch endpoint."
-    assert errors(a_line(url=url)) == [BatchError("invalid_url", message, "url", 1)]
+    assert errors_in(input_line(url=url)) == [BatchError("invalid_url", message, "url", 1)]
 
 
 @pytest.mark.parametrize("model", ["no-such-model", "gpt\u200b-4o", "gpt-4o\u202e", "", " gpt-4o"])
-def test_row_113_an_unknown_model_is_model_not_found(model, a_line, errors):
+def test_row_113_an_unknown_model_is_model_not_found(model, input_line, errors_in):
     message = f"The provided model '{model}' is not supported by the Batch API."
     expected = BatchError("model_not_found", message, "body.model", 1)
-    assert errors(a_line(body={"model": model, "messages": MESSAGES})) == [expected]
+    assert errors_in(input_line(body={"model": model, "messages": MESSAGES})) == [expected]
 
 
-def test_row_114_each_line_with_another_model_than_the_first_is_mismatched(a_line, errors):
+def test_row_114_each_line_with_another_model_than_the_first_is_mismatched(input_line, errors_in):
     models = ["gpt-4o", "gpt-4o-mini", "gpt-4o", "o3"]
     lines = [
-        a_line(f"{number}", body={"model": model, "messages": MESSAGES})
+        input_line(f"{number}", body={"model": model, "messages": MESSAGES})
         for number, model in enumerate(models)
     ]
-    found = errors(*lines)
+    found = errors_in(*lines)
     assert codes(found) == [("mismatched_model", 2), ("mismatched_model", 4)]
     assert found[0].message == (
         "The model 'gpt-4o-mini' for this request does not match the rest of the batch. "
@@ -150,24 +160,26 @@ def test_row_114_each_line_with_another_model_than_the_first_is_mismatched(a_lin
     assert found[0].param == "body.model"
 
 
-def test_row_114_a_job_may_mix_models_and_endpoints(a_line, errors):
+def test_row_114_a_job_may_mix_models_and_endpoints(input_line, errors_in):
     lines = [
-        a_line("a"),
-        a_line("b", body={"model": "gpt-4o", "messages": MESSAGES}),
-        a_line("c", url="/v1/embeddings", body={"model": "text-embedding-3-small", "input": "x"}),
+        input_line("a"),
+        input_line("b", body={"model": "gpt-4o", "messages": MESSAGES}),
+        input_line(
+            "c", url="/v1/embeddings", body={"model": "text-embedding-3-small", "input": "x"}
+        ),
     ]
-    assert errors(*lines, rules=InputRules(one_batch=False)) == []
+    assert errors_in(*lines, rules=InputRules(one_batch=False)) == []
 
 
-def test_row_115_the_second_of_two_equal_ids_is_the_duplicate(a_line, errors):
-    found = errors(a_line("a"), a_line("b"), a_line("a"), a_line("a"))
+def test_row_115_the_second_of_two_equal_ids_is_the_duplicate(input_line, errors_in):
+    found = errors_in(input_line("a"), input_line("b"), input_line("a"), input_line("a"))
     assert codes(found) == [("duplicate_custom_id", 3), ("duplicate_custom_id", 4)]
     assert found[0].message.startswith("The custom_id 'a' for this request is a duplicate")
     assert found[0].param == "custom_id"
 
 
-def test_row_115_ids_that_only_look_alike_are_different(a_line, errors):
-    assert errors(*(a_line(each) for each in ("é", "e\u0301", "A", "a", "a "))) == []
+def test_row_115_ids_that_only_look_alike_are_different(input_line, errors_in):
+    assert errors_in(*(input_line(each) for each in ("é", "e\u0301", "A", "a", "a "))) == []
 
 
 STREAMING = {
@@ -179,38 +191,38 @@ STREAMING = {
 
 
 @pytest.mark.parametrize("url", STREAMING)
-def test_row_116_a_stream_is_refused(url, a_line, errors):
+def test_row_116_a_stream_is_refused(url, input_line, errors_in):
     name, body = STREAMING[url]
-    found = errors(
-        a_line(url=url, body={"model": "gpt-4o", "stream": True, **body}),
+    found = errors_in(
+        input_line(url=url, body={"model": "gpt-4o", "stream": True, **body}),
         rules=InputRules(endpoint=url),
     )
     message = f"{name}: Streaming is not supported in the Batch API."
     assert found == [BatchError("streaming_unsupported", message, "body.stream", 1)]
 
 
-def test_row_116_stream_false_is_no_stream(a_line, errors):
-    assert errors(a_line(body={"model": "o3", "messages": MESSAGES, "stream": False})) == []
+def test_row_116_stream_false_is_no_stream(input_line, errors_in):
+    assert errors_in(input_line(body={"model": "o3", "messages": MESSAGES, "stream": False})) == []
 
 
 REQUIRED = [(path, name) for path, endpoint in ENDPOINTS.items() for name in endpoint.required]
 
 
 @pytest.mark.parametrize(("url", "name"), REQUIRED)
-def test_row_117_what_the_endpoint_needs_is_missed_in_the_body(url, name, a_line, errors):
+def test_row_117_what_the_endpoint_needs_is_missed_in_the_body(url, name, input_line, errors_in):
     body = {each: "gpt-4o" if each == "model" else "x" for each in ENDPOINTS[url].required}
     rules = InputRules(endpoint=url)
-    assert errors(a_line(url=url, body=body), rules=rules) == []
+    assert errors_in(input_line(url=url, body=body), rules=rules) == []
     del body[name]
     message = f"Missing required parameter: '{name}'."
-    assert errors(a_line(url=url, body=body), rules=InputRules(endpoint=url)) == [
+    assert errors_in(input_line(url=url, body=body), rules=InputRules(endpoint=url)) == [
         BatchError("missing_required_parameter", message, f"body.{name}", 1)
     ]
 
 
-def test_row_117_a_response_may_have_a_prompt_for_its_input(a_line, errors):
-    line = a_line(url="/v1/responses", body={"model": "gpt-5", "prompt": {"id": "pmpt_1"}})
-    assert errors(line, rules=InputRules(endpoint="/v1/responses")) == []
+def test_row_117_a_response_may_have_a_prompt_for_its_input(input_line, errors_in):
+    line = input_line(url="/v1/responses", body={"model": "gpt-5", "prompt": {"id": "pmpt_1"}})
+    assert errors_in(line, rules=InputRules(endpoint="/v1/responses")) == []
 
 
 def test_row_118_a_file_that_is_gone_is_an_error_of_the_whole():
@@ -227,21 +239,23 @@ def test_row_119_the_token_limit_is_in_the_message():
     assert "Limit: 2,000,000 enqueued tokens." in error.message
 
 
-def test_row_121_one_line_more_than_a_batch_may_have(a_line, errors):
+def test_row_121_one_line_more_than_a_batch_may_have(input_line, errors_in):
     rules = InputRules(limits=Limits(requests_per_batch=2))
-    assert errors(a_line("a"), a_line("b"), rules=rules) == []
+    assert errors_in(input_line("a"), input_line("b"), rules=rules) == []
     rules = InputRules(limits=Limits(requests_per_batch=2))
-    assert codes(errors(*map(a_line, "abc"), rules=rules)) == [("too_many_tasks", None)]
+    assert codes(errors_in(*map(input_line, "abc"), rules=rules)) == [("too_many_tasks", None)]
 
 
 @pytest.mark.parametrize(("second", "expected"), [(["b"], []), (["b", "c"], ["too_many_inputs"])])
-def test_row_122_embedding_inputs_are_counted_over_all_lines(second, expected, a_line, errors):
+def test_row_122_embedding_inputs_are_counted_over_all_lines(
+    second, expected, input_line, errors_in
+):
     rules = InputRules(limits=Limits(embedding_inputs_per_batch=2))
     lines = [
-        a_line(str(number), url="/v1/embeddings", body={"model": "ft:x", "input": each})
+        input_line(str(number), url="/v1/embeddings", body={"model": "ft:x", "input": each})
         for number, each in enumerate(["a", second])
     ]
-    assert [error.code for error in errors(*lines, rules=rules)] == expected
+    assert [error.code for error in errors_in(*lines, rules=rules)] == expected
 
 
 @pytest.mark.parametrize(
@@ -261,11 +275,10 @@ def test_row_122_an_embedding_input_is_a_string_or_a_token_list(value, count):
 
 
 @pytest.mark.parametrize(
-    "parameters",
-    [{"temperature": 999}, {"max_tokens": 10**12}, {"n": -1}, {"messages": "no list"}],
+    "parameters", [{"temperature": 999}, {"max_tokens": 10**12}, {"n": -1}, {"messages": "no list"}]
 )
-def test_row_123_bad_values_in_a_body_are_left_to_the_endpoint(parameters, a_line, errors):
-    assert errors(a_line(body={"model": "o3", "messages": MESSAGES, **parameters})) == []
+def test_row_123_bad_values_in_a_body_are_left_to_the_endpoint(parameters, input_line, errors_in):
+    assert errors_in(input_line(body={"model": "o3", "messages": MESSAGES, **parameters})) == []
 
 
 WRONG_TYPES = [
@@ -283,13 +296,13 @@ WRONG_TYPES = [
 
 
 @pytest.mark.parametrize(("key", "value", "code", "param"), WRONG_TYPES)
-def test_a_key_of_the_wrong_type_or_value_is_named(key, value, code, param, a_line, errors):
-    (error,) = errors(a_line(**{key: value}))
+def test_a_key_of_the_wrong_type_or_value_is_named(key, value, code, param, input_line, errors_in):
+    (error,) = errors_in(input_line(**{key: value}))
     assert (error.code, error.param, error.line) == (code, param, 1)
 
 
-def test_blank_lines_are_errors_inside_and_nothing_at_the_end(a_line, errors):
-    found = errors(b"", a_line("a"), b" \t", b"\r", a_line("b"), b"", b" ", b"\r")
+def test_blank_lines_are_errors_inside_and_nothing_at_the_end(input_line, errors_in):
+    found = errors_in(b"", input_line("a"), b" \t", b"\r", input_line("b"), b"", b" ", b"\r")
     assert codes(found) == [(code, line) for line in (1, 3, 4) for code in ["invalid_json_line"]]
 
 
@@ -299,8 +312,8 @@ def numbers(found):
     return [request.number for request in found.requests()]
 
 
-def test_blank_lines_are_given_in_order_between_their_neighbours(a_line):
-    stream = io.BytesIO(b"\n\n" + a_line("a") + b"\n\n" + a_line("b"))
+def test_blank_lines_are_given_in_order_between_their_neighbours(input_line):
+    stream = io.BytesIO(b"\n\n" + input_line("a") + b"\n\n" + input_line("b"))
     walked = list(InputRules().walk(read_blocks(stream)))
     assert [numbers(found) for found in walked] == [[1], [2], [3], [4], [5]]
     assert [isinstance(found, RequestLines) for found in walked] == [
@@ -313,69 +326,71 @@ def test_blank_lines_are_given_in_order_between_their_neighbours(a_line):
 
 
 @pytest.mark.parametrize("lines", [(), (b"",), (b"", b" ", b"\r")])
-def test_a_file_without_a_request_is_empty(lines, errors):
-    assert codes(errors(*lines)) == [("empty_file", None)]
+def test_a_file_without_a_request_is_empty(lines, errors_in):
+    assert codes(errors_in(*lines)) == [("empty_file", None)]
 
 
-def test_carriage_returns_before_the_newline_are_accepted(a_line, errors):
-    assert errors(a_line("a") + b"\r", a_line("b") + b"\r") == []
+def test_carriage_returns_before_the_newline_are_accepted(input_line, errors_in):
+    assert errors_in(input_line("a") + b"\r", input_line("b") + b"\r") == []
 
 
-def test_what_ends_a_line_elsewhere_does_not_end_it_here(a_line, errors):
+def test_what_ends_a_line_elsewhere_does_not_end_it_here(input_line, errors_in):
     content = "\u2028\u2029\u0085"
-    line = json.dumps({**json.loads(a_line()), "custom_id": content}, ensure_ascii=False).encode()
-    assert errors(line) == []
+    line = json.dumps(
+        {**json.loads(input_line()), "custom_id": content}, ensure_ascii=False
+    ).encode()
+    assert errors_in(line) == []
 
 
 @pytest.mark.parametrize(("depth", "expected"), [(126, []), (127, ["invalid_json_line"])])
-def test_nesting_ends_at_128_with_the_line_and_its_body(depth, expected, a_line, errors):
+def test_nesting_ends_at_128_with_the_line_and_its_body(depth, expected, input_line, errors_in):
     body = {"model": "o3", "messages": nested(depth)}
-    assert [error.code for error in errors(a_line(body=body))] == expected
-    reordered = {"body": body, **json.loads(a_line(body=...))}
-    assert [error.code for error in errors(json.dumps(reordered).encode())] == expected
+    assert [error.code for error in errors_in(input_line(body=body))] == expected
+    reordered = {"body": body, **json.loads(input_line(body=...))}
+    assert [error.code for error in errors_in(json.dumps(reordered).encode())] == expected
 
 
-def test_brackets_in_strings_are_no_nesting(a_line, errors):
+def test_brackets_in_strings_are_no_nesting(input_line, errors_in):
     text = '"[{\\' * 500
-    assert errors(a_line(body={"model": "o3", "messages": [{"content": text}]})) == []
+    assert errors_in(input_line(body={"model": "o3", "messages": [{"content": text}]})) == []
 
 
-def test_brackets_in_strings_do_not_hide_nesting(a_line, errors):
+def test_brackets_in_strings_do_not_hide_nesting(input_line, errors_in):
     value: list = []
     for _ in range(140):
         value = ["]}", value]
-    assert codes(errors(a_line(body={"model": "o3", "messages": value}))) == [
+    assert codes(errors_in(input_line(body={"model": "o3", "messages": value}))) == [
         ("invalid_json_line", 1)
     ]
 
 
-def test_a_million_levels_are_refused_without_recursion(a_line, errors):
-    content = a_line().replace(b'"Hi"', b"[" * 1_000_000)
-    assert codes(errors(content)) == [("invalid_json_line", 1)]
+def test_a_million_levels_are_refused_without_recursion(input_line, errors_in):
+    content = input_line().replace(b'"Hi"', b"[" * 1_000_000)
+    assert codes(errors_in(content)) == [("invalid_json_line", 1)]
 
 
 @pytest.mark.parametrize("second", ['"custom_id"', r'"custom\u005fid"', r'"\u0063ustom_id"'])
-def test_a_key_that_is_there_twice_is_refused_however_it_is_written(second, a_line, errors):
-    line = a_line("a").decode()
+def test_a_key_that_is_there_twice_is_refused_however_it_is_written(second, input_line, errors_in):
+    line = input_line("a").decode()
     for twice in (f'{line[:-1]}, {second}: "b"}}', f'{{{second}: "b", {line[1:]}'):
-        assert codes(errors(twice.encode())) == [("invalid_json_line", 1)]
+        assert codes(errors_in(twice.encode())) == [("invalid_json_line", 1)]
 
 
-def test_our_keys_may_be_repeated_inside_the_body(a_line, errors):
+def test_our_keys_may_be_repeated_inside_the_body(input_line, errors_in):
     body = {"model": "o3", "messages": [], "body": {"url": "x", "custom_id": [{"method": 1}]}}
-    assert errors(a_line(body=body)) == []
+    assert errors_in(input_line(body=body)) == []
 
 
-def test_a_job_has_no_limit_on_lines(a_line, errors):
+def test_a_job_has_no_limit_on_lines(input_line, errors_in):
     rules = InputRules(one_batch=False, limits=Limits(requests_per_batch=1))
-    assert errors(a_line("a"), a_line("b"), rules=rules) == []
+    assert errors_in(input_line("a"), input_line("b"), rules=rules) == []
 
 
-def test_check_says_what_walk_says(a_line):
+def test_check_says_what_walk_says(input_line):
     wrong = InputRules().check(7, b"{")
     assert isinstance(wrong, BatchError)
     assert wrong.line == 7
-    request = InputRules().check(7, a_line("x"))
+    request = InputRules().check(7, input_line("x"))
     assert (request.number, request.custom_id, request.url) == (7, "x", CHAT)
     assert (request.model, request.body["messages"]) == ("gpt-4o-mini", MESSAGES)
 
@@ -422,10 +437,10 @@ def test_nothing_is_found_in_valid_lines(ids, extra, ascii_only, separators, ord
         assert InputRules().check(1, orjson.dumps(parsed)).custom_id == custom_id
 
 
-def test_unknown_keys_are_remembered_up_to_a_few_however_many_there_are(a_line):
+def test_unknown_keys_are_remembered_up_to_a_few_however_many_there_are(input_line):
     rules = InputRules()
     lines = [
-        json.dumps({**json.loads(a_line(f"{n}")), f"key-{n}-{'x' * 100}": 1}) for n in range(50)
+        json.dumps({**json.loads(input_line(f"{n}")), f"key-{n}-{'x' * 100}": 1}) for n in range(50)
     ]
     walked = rules.walk(read_blocks(io.BytesIO("\n".join(lines).encode())))
     assert sum(len(numbers(found)) for found in walked) == 50

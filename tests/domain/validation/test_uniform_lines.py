@@ -127,7 +127,7 @@ class OneByOne(InputRules):
         return None
 
 
-def said(rules, contents, cuts):
+def findings(rules, contents, cuts):
     """All that the rules say, when the lines come in blocks that end at `cuts`."""
     blocks, offset = [], 0
     begins = sorted({0, *(cut for cut in cuts if cut < len(contents))})
@@ -164,7 +164,7 @@ def test_what_is_said_of_lines_together_is_what_is_said_of_each(
         kind(endpoint=endpoint, one_batch=one_batch, limits=limits)
         for kind in (InputRules, OneByOne)
     )
-    assert said(together, contents, cuts) == said(alone, contents, range(12))
+    assert findings(together, contents, cuts) == findings(alone, contents, range(12))
 
 
 @given(
@@ -176,7 +176,7 @@ def test_what_is_said_of_lines_together_is_what_is_said_of_each(
 def test_any_other_byte_is_seen_as_when_each_line_is_read_alone(contents, place, byte, everywhere):
     changed = [with_byte(line, place, byte) for line in contents]
     contents = changed if everywhere else [changed[0], *contents[1:]]
-    assert said(InputRules(), contents, {0}) == said(OneByOne(), contents, {0})
+    assert findings(InputRules(), contents, {0}) == findings(OneByOne(), contents, {0})
 
 
 def test_neighbours_are_given_together():
@@ -188,7 +188,7 @@ def test_neighbours_are_given_together():
     assert [len(found.contents) for found in rules.walk([Block(1, 0, odd)])] == [3, 1, 1]
 
 
-@pytest.mark.usefixtures("few_as_they_are")
+@pytest.mark.usefixtures("few_ids_kept")
 @given(st.lists(st.lists(st.integers(0, 40).map(str) | names, min_size=1, max_size=8)))
 def test_ids_together_are_all_new_or_none_is_remembered(groups):
     together, alone = CustomIds(), CustomIds()
@@ -204,7 +204,7 @@ def test_ids_together_are_all_new_or_none_is_remembered(groups):
 
 
 @pytest.fixture(params=[50_000, 10], ids=["as they are", "as digests"])
-def few_as_they_are(request):
+def few_ids_kept(request):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("batchsim.domain.validation.custom_ids.FEW", request.param)
         patch.setattr("batchsim.domain.validation.custom_ids._SMALLEST", 16)

@@ -29,7 +29,7 @@ from batchsim.runner.schedule import agenda
 from batchsim.runner.schedule.actions import Poll, Survey
 
 
-class Watched(FakeBackend):
+class WatchedService(FakeBackend):
     """Notes when it was asked by the runner's looks, and how many batches it showed."""
 
     def __init__(self, hours: float) -> None:
@@ -70,7 +70,7 @@ class Watched(FakeBackend):
         return performed
 
 
-class Looked(NamedTuple):
+class JobFigures(NamedTuple):
     """What a job asked and did; seconds on the job's clock."""
 
     seconds: float
@@ -92,7 +92,7 @@ class Looked(NamedTuple):
         assert self.worked_out <= self.shown + 14 * shards
 
 
-def job(folder: Path, shards: int, hours: float, **policy) -> Looked:
+def run_job(folder: Path, shards: int, hours: float, **policy) -> JobFigures:
     """Run a job of so many shards whose batches run for so many hours."""
     source = folder / "input.jsonl"
     body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]}
@@ -100,7 +100,7 @@ def job(folder: Path, shards: int, hours: float, **policy) -> Looked:
     source.write_text(
         "".join(json.dumps({"custom_id": str(n), **start}) + "\n" for n in range(shards))
     )
-    backend = Watched(hours)
+    backend = WatchedService(hours)
     began = backend.clock.now()
     worked_out = Counter()
     standing, perform = agenda.standing, loop.perform
@@ -123,7 +123,7 @@ def job(folder: Path, shards: int, hours: float, **policy) -> Looked:
     assert report.all_ok
     assert report.shards == shards
     seconds = backend.clock.now() - began
-    return Looked(seconds, backend.looks, backend.others, backend.shown, worked_out["standing"])
+    return JobFigures(seconds, backend.looks, backend.others, backend.shown, worked_out["standing"])
 
 
 def main() -> None:
@@ -133,7 +133,7 @@ def main() -> None:
     options = parser.parse_args()
     began = time.process_time()
     with tempfile.TemporaryDirectory() as name:
-        looked = job(Path(name), options.shards, options.hours)
+        looked = run_job(Path(name), options.shards, options.hours)
     looked.check(options.shards)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     print(  # noqa: T201 - a program

@@ -22,7 +22,7 @@ from batchsim.runner.schedule import agenda as agendas
 from batchsim.runner.schedule.actions import Poll, Survey, Wait
 from batchsim.runner.schedule.agenda import Agenda
 from batchsim.runner.schedule.decide import decide
-from tests.faults.soak.many_shards import job
+from tests.faults.soak.many_shards import run_job
 
 SHARDS, HOURS, PAGE = 2_000, 10, 100
 
@@ -31,7 +31,7 @@ SHARDS, HOURS, PAGE = 2_000, 10, 100
 @pytest.mark.parametrize("survey_from", [5, 1_000])
 def test_a_job_of_many_live_batches_looks_once_a_second_at_most(tmp_path, monkeypatch, survey_from):
     monkeypatch.setattr("os.fsync", lambda descriptor: None)
-    looked = job(tmp_path, 120, 1.0, survey_from=survey_from)
+    looked = run_job(tmp_path, 120, 1.0, survey_from=survey_from)
     looked.check(120)
     assert looked.seconds > HOUR
     assert len(looked.looks) > 120, "it looked"
@@ -39,7 +39,7 @@ def test_a_job_of_many_live_batches_looks_once_a_second_at_most(tmp_path, monkey
     assert (len(looked.looks) > 2_500) == is_single, "one by one there is more to look at than time"
 
 
-def live(number: int) -> Batch:
+def live_batch(number: int) -> Batch:
     return Batch(
         id=f"batch_{number}",
         endpoint="/v1/chat/completions",
@@ -56,12 +56,12 @@ class Service:
     def __init__(self, policy: Policy) -> None:
         self.state, self.now = State(), 0.0
         self.agenda = Agenda(self.state, policy, Limits())
-        self.batches = {number: live(number) for number in range(1, SHARDS + 1)}
+        self.batches = {number: live_batch(number) for number in range(1, SHARDS + 1)}
         self.looks: list[float] = []
         self.shown = 0
         self.record(job_entries.Reconciled())
         for number, batch in self.batches.items():
-            self.record(planned(number), of_shard.Created(shard=number, batch=batch))
+            self.record(planned_shard(number), of_shard.Created(shard=number, batch=batch))
 
     def record(self, *happened: job_entries.Entry) -> None:
         for entry in happened:
@@ -92,7 +92,7 @@ class Service:
         yield job_entries.Surveyed(cursor=cursor, others={})
 
 
-def planned(number: int) -> of_shard.Planned:
+def planned_shard(number: int) -> of_shard.Planned:
     return of_shard.Planned(
         shard=number,
         endpoint="/v1/chat/completions",

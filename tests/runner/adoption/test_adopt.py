@@ -169,7 +169,7 @@ def test_an_input_that_is_gone_while_the_batch_runs_is_waited_for(build):
     assert adopt(Sought(ids=[batch.id]), backend, results=build.results).all_ok
 
 
-def refused(build, backend, sought, match, **options):
+def assert_refused(build, backend, sought, match, **options):
     before = backend.list_batches().data
     with pytest.raises(UsageError, match=match):
         adopt(sought, backend, results=build.results, **options)
@@ -180,11 +180,13 @@ def refused(build, backend, sought, match, **options):
 def test_what_cannot_be_one_job_is_refused_and_nothing_is_sent(build, backend):
     one = make_batch(backend, build, [build.chat("a"), build.chat("b")])
     two = make_batch(backend, build, [build.chat("a", text="another request")])
-    refused(build, backend, Sought(ids=[one.id, two.id]), "different requests with the custom_id")
-    refused(build, backend, Sought(ids=["batch_absent"]), "batch_absent")
-    refused(build, backend, Sought(metadata={"no": "such"}), "there is no such batch")
+    assert_refused(
+        build, backend, Sought(ids=[one.id, two.id]), "different requests with the custom_id"
+    )
+    assert_refused(build, backend, Sought(ids=["batch_absent"]), "batch_absent")
+    assert_refused(build, backend, Sought(metadata={"no": "such"}), "there is no such batch")
     source = build.input([build.chat("a")])
-    refused(
+    assert_refused(
         build, backend, Sought(ids=[one.id]), "1 lines of the batches are not in", source=source
     )
     with pytest.raises(InvalidInput, match="duplicate_custom_id"):
@@ -199,7 +201,7 @@ def test_what_cannot_be_one_job_is_refused_and_nothing_is_sent(build, backend):
 def test_a_batch_of_a_job_of_ours_is_left_to_that_job(build, backend):
     run(build.input([build.chat("a")]), backend, results=build.folder / "first.jsonl")
     (batch,) = build.batches_of(backend)
-    refused(build, backend, Sought(ids=[batch.id]), "job of batchsim's own")
+    assert_refused(build, backend, Sought(ids=[batch.id]), "job of batchsim's own")
 
 
 def test_results_that_exist_are_not_overwritten(build, backend):

@@ -12,7 +12,7 @@ from batchsim.runner.journal.store import Journal
 from batchsim.runner.run import Policy, run
 
 
-def account(backend, name):
+def with_account(backend, name):
     backend.account = name
     return backend
 
@@ -22,7 +22,7 @@ def source(build):
     return build.input([build.chat("a")])
 
 
-def stopped(build, source, backend):
+def stop_before_download(build, source, backend):
     """A job whose process is killed when it fetches the results of its batch."""
 
     def fail(number, name):
@@ -34,38 +34,38 @@ def stopped(build, source, backend):
         run(source, wrapped, results=build.results)
 
 
-def entries(build):
+def journal_entries(build):
     with Journal(build.job / "journal.db") as journal:
         return list(journal.entries())
 
 
 def test_the_job_goes_on_with_the_new_key_and_stays_with_it(build, source):
-    backend = account(FakeBackend(pacing="quick"), "one")
-    stopped(build, source, backend)
-    account(backend, "two")
+    backend = with_account(FakeBackend(pacing="quick"), "one")
+    stop_before_download(build, source, backend)
+    with_account(backend, "two")
     with pytest.raises(JournalError, match="another key") as raised:
         run(source, backend, results=build.results)
     assert "--same-account" in raised.value.hint
     assert run(source, backend, results=build.results, policy=Policy(same_account=True)).all_ok
-    changes = [entry for _, entry in entries(build) if isinstance(entry, AccountChanged)]
+    changes = [entry for _, entry in journal_entries(build) if isinstance(entry, AccountChanged)]
     assert changes == [AccountChanged(account="two")]
-    assert fold(entries(build)).started.account == "two"
+    assert fold(journal_entries(build)).started.account == "two"
     assert run(source, backend, results=build.results).all_ok, "it need not be said again"
     with pytest.raises(JournalError, match="another key"):
-        run(source, account(backend, "one"), results=build.results)
+        run(source, with_account(backend, "one"), results=build.results)
     assert len(build.batches_of(backend)) == 1
 
 
 def test_saying_so_changes_nothing_for_the_key_that_began(build, source):
-    backend = account(FakeBackend(pacing="quick"), "one")
+    backend = with_account(FakeBackend(pacing="quick"), "one")
     for _ in range(2):
         run(source, backend, results=build.results, policy=Policy(same_account=True))
-    assert not any(isinstance(entry, AccountChanged) for _, entry in entries(build))
+    assert not any(isinstance(entry, AccountChanged) for _, entry in journal_entries(build))
 
 
 def test_a_key_that_does_not_show_the_batch_is_refused_all_the_same(build, source):
-    stopped(build, source, account(FakeBackend(pacing="quick"), "one"))
-    stranger = account(FakeBackend(pacing="quick"), "two")
+    stop_before_download(build, source, with_account(FakeBackend(pacing="quick"), "one"))
+    stranger = with_account(FakeBackend(pacing="quick"), "two")
     with pytest.raises(JournalError, match="does not show batch_"):
         run(source, stranger, results=build.results, policy=Policy(same_account=True))
     assert not stranger.undisturbed.list_files().data
@@ -75,11 +75,11 @@ def test_so_is_one_that_does_not_show_the_file_of_a_create_of_unknown_outcome(bu
     def lose(number, name):
         return ("before", OutcomeUnknown("lost")) if name == "create_batch" else None
 
-    wrapped = build.Interrupting(account(FakeBackend(pacing="quick"), "one"), lose)
+    wrapped = build.Interrupting(with_account(FakeBackend(pacing="quick"), "one"), lose)
     wrapped.account = "one"
     with pytest.raises(JobIncomplete):
         run(source, wrapped, results=build.results)
-    stranger = account(FakeBackend(pacing="quick"), "two")
+    stranger = with_account(FakeBackend(pacing="quick"), "two")
     policy = Policy(same_account=True, on_unknown="fence")
     with pytest.raises(JournalError, match="does not show file-"):
         run(source, stranger, results=build.results, policy=policy)

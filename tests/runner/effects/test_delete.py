@@ -21,16 +21,16 @@ def source(build):
     return build.input([build.chat(f"id-{n}") for n in range(4)])
 
 
-def left(backend):
+def remaining_files(backend):
     return [file.filename for file in backend.list_files().data]
 
 
 def test_nothing_is_deleted_unless_asked_and_everything_when_asked_later(build, source, backend):
     limits = Limits(requests_per_batch=2)
     report = run(source, backend, results=build.results, limits=limits)
-    assert len(left(backend)) == 4
+    assert len(remaining_files(backend)) == 4
     again = run(source, backend, results=build.results, limits=limits, policy=SWEEP)
-    assert left(backend) == []
+    assert remaining_files(backend) == []
     assert again == report
     silent = build.Interrupting(backend, lambda number, name: pytest.fail(f"it called {name}"))
     assert run(source, silent, results=build.results, limits=limits, policy=SWEEP) == report
@@ -50,7 +50,7 @@ def test_files_of_all_rounds_and_of_failed_batches_go_and_other_files_stay(build
     policy = Policy(delete_remote=True)
     limits = Limits(requests_per_batch=1)
     assert run(source, backend, results=build.results, limits=limits, policy=policy).all_ok
-    assert left(backend) == ["mine.jsonl"]
+    assert remaining_files(backend) == ["mine.jsonl"]
 
 
 def test_a_copy_that_is_damaged_here_keeps_the_one_at_the_service(build, source, backend):
@@ -60,10 +60,10 @@ def test_a_copy_that_is_damaged_here_keeps_the_one_at_the_service(build, source,
     copy.write_bytes(content[:-2] + b" \n")
     with pytest.raises(JobIncomplete, match="is not what was downloaded"):
         run(source, backend, results=build.results, policy=SWEEP)
-    assert len(left(backend)) == 2
+    assert len(remaining_files(backend)) == 2
     copy.write_bytes(content)
     assert run(source, backend, results=build.results, policy=SWEEP).all_ok
-    assert left(backend) == []
+    assert remaining_files(backend) == []
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
@@ -81,7 +81,7 @@ def test_deleting_survives_failures_and_kills(build, source, backend, moment, er
         run(source, flaky, results=build.results, policy=SWEEP)
     except build.Killed:
         run(source, flaky, results=build.results, policy=SWEEP)
-    assert left(backend) == []
+    assert remaining_files(backend) == []
 
 
 def test_what_others_made_stays_and_what_the_job_added_goes(build):

@@ -39,12 +39,12 @@ class Resuming(Breaking):
         yield from self._read(file_id, start)
 
 
-def entries(build):
+def journal_entries(build):
     with Journal(build.job / "journal.db") as journal:
         return [entry for _, entry in journal.entries()]
 
 
-def finish(build, backend, **policy):
+def finish_job(build, backend, **policy):
     report = run(
         build.input([build.chat(f"id-{n}") for n in range(20)]),
         backend,
@@ -52,7 +52,7 @@ def finish(build, backend, **policy):
         policy=Policy(**policy),
     )
     assert report.all_ok
-    (downloaded,) = [each for each in entries(build) if isinstance(each, Downloaded)]
+    (downloaded,) = [each for each in journal_entries(build) if isinstance(each, Downloaded)]
     content = (build.job / "shards" / "0001.output.jsonl").read_bytes()
     assert downloaded.sha256 == hashlib.sha256(content).hexdigest()
     assert downloaded.bytes == len(content)
@@ -62,25 +62,25 @@ def finish(build, backend, **policy):
 def test_a_broken_download_goes_on_after_its_last_byte(build):
     backend = Resuming(1_000, 0, 500)
     assert isinstance(backend, Resumes)
-    finish(build, backend)
+    finish_job(build, backend)
     assert backend.starts == [0, 1_000, 1_000, 1_500]
 
 
 def test_a_service_that_cannot_resume_is_read_from_the_start(build):
     backend = Breaking(1_000)
     assert not isinstance(backend, Resumes)
-    finish(build, backend)
+    finish_job(build, backend)
     assert backend.starts == [0, 0]
 
 
 def test_another_process_starts_over(build):
     backend = Resuming(*[10] * 100)
     with pytest.raises(JobIncomplete):
-        finish(build, backend, patience=20)
+        finish_job(build, backend, patience=20)
     assert not (build.job / "shards" / "0001.output.jsonl").exists()
     backend.cuts.clear()
     backend.starts.clear()
-    finish(build, backend)
+    finish_job(build, backend)
     assert backend.starts == [0]
 
 
@@ -93,5 +93,5 @@ def test_a_content_that_is_shorter_than_what_came_is_read_anew(build):
             yield b""
 
     backend = Shrunk(1_000)
-    finish(build, backend)
+    finish_job(build, backend)
     assert backend.starts == [0, 1_000, 0]

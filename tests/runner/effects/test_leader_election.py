@@ -21,7 +21,7 @@ ALONE = Policy(alone=True)
 
 
 @pytest.fixture
-def begun(build, backend):
+def begun_job(build, backend):
     """A job whose runner was killed when it had uploaded its file; its input."""
     source = build.input([build.chat("a")])
     plan = {"create_batch": ("before", build.Killed())}
@@ -31,7 +31,7 @@ def begun(build, backend):
     return source
 
 
-def copied(build, name="copy.job"):
+def copy_job(build, name="copy.job"):
     place = build.folder / name
     shutil.copytree(build.job, place)
     return place
@@ -56,22 +56,22 @@ def test_a_runner_waits_once_before_its_first_create(build, backend):
 
 
 @pytest.mark.parametrize("on_unknown", ["stop", "wait", "fence"])
-def test_the_same_place_goes_on_and_a_copy_stands_back(build, begun, backend, on_unknown):
-    place = copied(build)
+def test_the_same_place_goes_on_and_a_copy_stands_back(build, begun_job, backend, on_unknown):
+    place = copy_job(build)
     results = build.folder / "copy.jsonl"
     with pytest.raises(JobIncomplete) as caught:
-        run(begun, backend, results=results, job=place, policy=Policy(on_unknown=on_unknown))
+        run(begun_job, backend, results=results, job=place, policy=Policy(on_unknown=on_unknown))
     assert "no answer came" in caught.value.message  # the copy knows of a create under way
     assert "--alone" in caught.value.hint
     assert not build.batches_of(backend)
     assert len(backend.list_files(purpose="batch").data) == 1, "the first may be about to use it"
-    report = run(begun, backend, results=build.results, policy=Policy(on_unknown="fence"))
+    report = run(begun_job, backend, results=build.results, policy=Policy(on_unknown="fence"))
     assert report.all_ok
     assert len(build.batches_of(backend)) == 1
 
 
 @pytest.fixture
-def uploaded(build, backend):
+def uploaded_job(build, backend):
     """A job whose runner was killed before it could look whether it was the first; its input."""
     source = build.input([build.chat("a")])
     lists = []
@@ -86,44 +86,44 @@ def uploaded(build, backend):
 
 
 def test_a_copy_that_comes_later_names_the_file_of_the_first_and_takes_over_its_batch(
-    build, uploaded, backend
+    build, uploaded_job, backend
 ):
-    place, results = copied(build), build.folder / "copy.jsonl"
+    place, results = copy_job(build), build.folder / "copy.jsonl"
     (first,) = backend.list_files(purpose="batch").data
     with pytest.raises(JobIncomplete) as caught:
-        run(uploaded, backend, results=results, job=place)
+        run(uploaded_job, backend, results=results, job=place)
     assert first.filename in caught.value.message
     assert first.id in caught.value.message
     assert "--alone" in caught.value.hint
     assert not build.batches_of(backend)
-    assert run(uploaded, backend, results=build.results).all_ok
-    assert run(uploaded, backend, results=results, job=place).all_ok
+    assert run(uploaded_job, backend, results=build.results).all_ok
+    assert run(uploaded_job, backend, results=results, job=place).all_ok
     assert results.read_bytes() == build.results.read_bytes()
     assert len(build.batches_of(backend)) == 1
 
 
 def test_who_says_to_be_alone_goes_on_where_another_place_began_and_says_it_once(
-    build, uploaded, backend
+    build, uploaded_job, backend
 ):
-    place, results = copied(build), build.folder / "copy.jsonl"
+    place, results = copy_job(build), build.folder / "copy.jsonl"
     killing = build.Interrupting(
         backend, lambda _, name: ("before", build.Killed()) if name == "list_batches" else None
     )
     with pytest.raises(build.Killed):
-        run(uploaded, killing, results=results, job=place, policy=ALONE)
-    assert run(uploaded, backend, results=results, job=place).all_ok
+        run(uploaded_job, killing, results=results, job=place, policy=ALONE)
+    assert run(uploaded_job, backend, results=results, job=place).all_ok
     assert len(backend.list_files(purpose="batch").data) == 2, "one input, one output"
 
 
-def test_a_directory_that_is_renamed_is_the_same_place(build, uploaded, backend):
+def test_a_directory_that_is_renamed_is_the_same_place(build, uploaded_job, backend):
     before = JobDirectory(build.job).place
     moved = build.job.rename(build.folder / "moved.job")
     assert JobDirectory(moved).place == before
-    assert JobDirectory(copied_from(moved, build)).place != before
-    assert run(uploaded, backend, results=build.results, job=moved).all_ok
+    assert JobDirectory(copy_of_copy(moved, build)).place != before
+    assert run(uploaded_job, backend, results=build.results, job=moved).all_ok
 
 
-def copied_from(place, build):
+def copy_of_copy(place, build):
     return shutil.copytree(place, build.folder / "again.job")
 
 
@@ -144,7 +144,7 @@ def test_a_claim_ends_with_its_file(build):
     assert kinds.index("CreateFenced") < len(kinds) - kinds[::-1].index("Elected")
 
 
-def foreign(build, backend, seconds):
+def upload_from_elsewhere(build, backend, seconds):
     """A file of the job from another place, uploaded so long after the first."""
     started = state_of(build.job).started
     (own,) = backend.list_files(purpose="batch").data
@@ -155,18 +155,18 @@ def foreign(build, backend, seconds):
 
 
 @pytest.mark.parametrize("seconds", [0, 5])
-def test_a_file_that_came_later_stops_nobody(build, uploaded, backend, seconds):
-    foreign(build, backend, seconds)
+def test_a_file_that_came_later_stops_nobody(build, uploaded_job, backend, seconds):
+    upload_from_elsewhere(build, backend, seconds)
     last = max(backend.list_files(purpose="batch").data, key=lambda file: file.id)
     if seconds or "01234567" in last.filename:
-        assert run(uploaded, backend, results=build.results).all_ok
+        assert run(uploaded_job, backend, results=build.results).all_ok
         return
     with pytest.raises(JobIncomplete, match="01234567"):  # of the same second: the ids decide
-        run(uploaded, backend, results=build.results)
+        run(uploaded_job, backend, results=build.results)
 
 
-def test_where_the_service_tells_no_times_any_other_file_goes_first(build, uploaded, backend):
-    foreign(build, backend, 5)
+def test_where_the_service_tells_no_times_any_other_file_goes_first(build, uploaded_job, backend):
+    upload_from_elsewhere(build, backend, 5)
     pages = backend.list_files
 
     def timeless(**options):
@@ -175,13 +175,13 @@ def test_where_the_service_tells_no_times_any_other_file_goes_first(build, uploa
 
     backend.list_files = timeless
     with pytest.raises(JobIncomplete, match="another runner of this job, in another place"):
-        run(uploaded, backend, results=build.results)
+        run(uploaded_job, backend, results=build.results)
 
 
-def test_files_of_other_jobs_and_other_names_mean_nothing(build, uploaded, backend):
+def test_files_of_other_jobs_and_other_names_mean_nothing(build, uploaded_job, backend):
     for name in ("input.jsonl", "bs-0123456789ab-r0-s0001-t0-0123456789abcdef-01234567.jsonl"):
         backend.upload_file(io.BytesIO(build.source.read_bytes()), filename=name)
-    assert run(uploaded, backend, results=build.results).all_ok
+    assert run(uploaded_job, backend, results=build.results).all_ok
 
 
 def test_a_list_that_never_shows_our_own_file_stops_the_job_after_a_while(build):

@@ -43,10 +43,10 @@ def source(build):
 
 
 @pytest.fixture
-def start(build, source):
+def run_until(build, source):
     """Run until so many shards were collected, or before that; the process then dies."""
 
-    def start(backend, when):
+    def run_until(backend, when):
         def kill(progress):
             if when in progress.message:
                 raise build.Killed
@@ -55,10 +55,10 @@ def start(build, source):
             run(source, backend, results=build.results, limits=LIMITS, observe=kill)
         assert not build.results.exists()
 
-    return start
+    return run_until
 
 
-def kept(build, shard=1):
+def kept_file(build, shard=1):
     return build.job / "shards" / f"{shard:04}.output.jsonl"
 
 
@@ -71,52 +71,54 @@ def expected(backend, build):
     return b"".join(lines[name] for name in ANSWERS)
 
 
-def downloads(backend):
+def downloaded_files(backend):
     return [entry.subject for entry in backend.requests.entries() if entry.call == "read_file"]
 
 
 @pytest.mark.parametrize("harm", [flip, shorten, remove])
 @pytest.mark.parametrize("when", ["downloaded", COLLECTED], ids=["downloaded", "collected"])
 def test_a_file_that_changed_between_two_runs_is_fetched_again(
-    build, backend, source, start, when, harm
+    build, backend, source, run_until, when, harm
 ):
-    start(backend, when)
-    harm(kept(build))
-    damaged = downloads(backend)[0]
+    run_until(backend, when)
+    harm(kept_file(build))
+    damaged = downloaded_files(backend)[0]
     assert run(source, backend, results=build.results, limits=LIMITS).all_ok
     assert build.results.read_bytes() == expected(backend, build)
-    assert sorted(Counter(downloads(backend)).values()) == [1, 2]
-    assert downloads(backend).count(damaged) == 2
+    assert sorted(Counter(downloaded_files(backend)).values()) == [1, 2]
+    assert downloaded_files(backend).count(damaged) == 2
 
 
-def test_files_that_are_as_they_were_are_not_fetched_again(build, backend, source, start):
-    start(backend, COLLECTED)
+def test_files_that_are_as_they_were_are_not_fetched_again(build, backend, source, run_until):
+    run_until(backend, COLLECTED)
     assert run(source, backend, results=build.results, limits=LIMITS).all_ok
-    assert len(downloads(backend)) == len(set(downloads(backend))) == 2
+    assert len(downloaded_files(backend)) == len(set(downloaded_files(backend))) == 2
 
 
 def test_results_of_a_finished_job_are_never_restored_from_a_damaged_file(build, backend, source):
     assert run(source, backend, results=build.results, limits=LIMITS).all_ok
     whole = build.results.read_bytes()
     build.results.unlink()
-    flip(kept(build))
+    flip(kept_file(build))
     assert run(source, backend, results=build.results, limits=LIMITS).all_ok
     assert build.results.read_bytes() == whole == expected(backend, build)
 
 
-def test_a_damaged_file_that_the_service_no_longer_has_stops_the_job(build, backend, source, start):
-    start(backend, COLLECTED)
-    flip(kept(build))
-    file_id = downloads(backend)[0]
+def test_a_damaged_file_that_the_service_no_longer_has_stops_the_job(
+    build, backend, source, run_until
+):
+    run_until(backend, COLLECTED)
+    flip(kept_file(build))
+    file_id = downloaded_files(backend)[0]
     backend.undisturbed.delete_file(file_id)
     with pytest.raises(JobIncomplete, match="the results cannot be read: No such File"):
         run(source, backend, results=build.results, limits=LIMITS)
     assert not build.results.exists()
 
 
-def test_fetching_it_again_is_tried_again(build, backend, source, start):
-    start(backend, COLLECTED)
-    flip(kept(build))
+def test_fetching_it_again_is_tried_again(build, backend, source, run_until):
+    run_until(backend, COLLECTED)
+    flip(kept_file(build))
     failures = [0]
 
     def fail(number, name):
@@ -131,9 +133,9 @@ def test_fetching_it_again_is_tried_again(build, backend, source, start):
     assert build.results.read_bytes() == expected(backend, build)
 
 
-def test_other_bytes_than_were_noted_are_not_believed(build, backend, source, start):
-    start(backend, COLLECTED)
-    flip(kept(build))
+def test_other_bytes_than_were_noted_are_not_believed(build, backend, source, run_until):
+    run_until(backend, COLLECTED)
+    flip(kept_file(build))
 
     class Changing(build.Interrupting):
         def read_file(self, file_id):
@@ -155,7 +157,7 @@ def empty(path):
 
 
 @pytest.fixture
-def lossy():
+def backend_losing_a_line():
     """Its first output file lacks a result, so that a record of ours stands for it, and a round follows."""
     lost = LineFault("missing", custom_id="id-1", batch=1)
     return FakeBackend(seed=1, pacing="quick", responder=ANSWERS, faults=Faults(lines=(lost,)))
@@ -164,16 +166,16 @@ def lossy():
 @pytest.mark.parametrize("harm", [swap, shorten, empty, remove])
 @pytest.mark.parametrize("name", ["index", "records.jsonl"])
 def test_an_index_that_changed_between_two_runs_is_made_anew_before_a_round(
-    build, lossy, source, start, name, harm
+    build, backend_losing_a_line, source, run_until, name, harm
 ):
-    start(lossy, "2 of 3 lines have a good result")
+    run_until(backend_losing_a_line, "2 of 3 lines have a good result")
     shards = build.job / "shards"
     before = {path.name: path.read_bytes() for path in shards.iterdir()}
     harm(shards / f"0001.{name}")
-    assert run(source, lossy, results=build.results, limits=LIMITS).all_ok
+    assert run(source, backend_losing_a_line, results=build.results, limits=LIMITS).all_ok
     assert build.ids() == [*ANSWERS]
     assert {name: (shards / name).read_bytes() for name in before} == before
-    batches = [batch.request_counts.total for batch in build.batches_of(lossy)]
+    batches = [batch.request_counts.total for batch in build.batches_of(backend_losing_a_line)]
     assert sorted(batches) == [1, 3, 3], "only the line that was lost is sent again"
 
 

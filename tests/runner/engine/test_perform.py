@@ -48,7 +48,7 @@ class Overriding(FakeBackend):
         return self._overridden("file", super().retrieve_file, file_id)
 
 
-def once(override):
+def first_call_only(override):
     """Apply `override` to the first call only."""
     done = []
 
@@ -62,7 +62,7 @@ def once(override):
 
 
 def test_an_answer_about_another_file_is_no_answer(build, source):
-    @once
+    @first_call_only
     def about_another(backend, real, **options):
         return replace(real(**options), id="batch_of_others", input_file_id="file-of-others")
 
@@ -73,7 +73,7 @@ def test_an_answer_about_another_file_is_no_answer(build, source):
 
 
 def test_an_answer_without_the_file_is_taken(build, source):
-    @once
+    @first_call_only
     def without_file(backend, real, **options):
         return replace(real(**options), input_file_id="")
 
@@ -83,7 +83,7 @@ def test_an_answer_without_the_file_is_taken(build, source):
 
 
 def test_before_a_refused_create_is_sent_again_its_effect_is_looked_for(build, source):
-    @once
+    @first_call_only
     def made_and_refused(backend, real, **options):
         real(**options)
         raise RateLimited("slow down")
@@ -94,7 +94,7 @@ def test_before_a_refused_create_is_sent_again_its_effect_is_looked_for(build, s
 
 
 def test_of_two_batches_over_one_file_the_older_is_adopted(build, source):
-    @once
+    @first_call_only
     def twice(backend, real, **options):
         real(**options)
         backend.clock.advance(30)
@@ -109,7 +109,7 @@ def test_of_two_batches_over_one_file_the_older_is_adopted(build, source):
 
 
 def test_a_file_of_our_name_and_another_size_is_not_adopted(build, source):
-    @once
+    @first_call_only
     def without_its_first_line(backend, real, content, **options):
         content.readline()
         real(content, **options)

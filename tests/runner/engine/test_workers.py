@@ -19,7 +19,7 @@ LIMITS = Limits(requests_per_batch=1)
 SHARDS = 6
 
 
-class Meeting(FakeBackend):
+class MeetingUploads(FakeBackend):
     """Holds each upload until so many are under way at once, or somebody has waited long enough."""
 
     def __init__(self, **options):
@@ -51,7 +51,7 @@ def test_uploads_go_side_by_side_and_one_thread_writes(build, source, monkeypatc
         append(self, at, *entries, **options)
 
     monkeypatch.setattr(Journal, "append", write)
-    backend = Meeting()
+    backend = MeetingUploads()
     policy = Policy(parallel=3, alone=True)
     report = run(source, backend, results=build.results, limits=LIMITS, policy=policy)
     assert report.all_ok
@@ -62,7 +62,7 @@ def test_uploads_go_side_by_side_and_one_thread_writes(build, source, monkeypatc
 
 
 def test_one_at_a_time_needs_no_threads(build, source):
-    backend = Meeting()
+    backend = MeetingUploads()
     backend.barrier = threading.Barrier(1)
     policy = Policy(parallel=1)
     assert run(source, backend, results=build.results, limits=LIMITS, policy=policy).all_ok
@@ -85,7 +85,7 @@ def test_on_a_virtual_clock_there_are_no_threads(build, source):
 
 
 def test_a_refusal_in_a_worker_stops_the_job_with_its_words(build, source):
-    class Refusing(Meeting):
+    class Refusing(MeetingUploads):
         def upload_file(self, content, **options):
             raise Refused("no more room", code="quota")
 
@@ -100,7 +100,7 @@ def test_a_refusal_in_a_worker_stops_the_job_with_its_words(build, source):
 
 
 def test_what_ends_a_worker_ends_the_run_and_the_next_goes_on(build, source):
-    class Ending(Meeting):
+    class Ending(MeetingUploads):
         ended = False
 
         def upload_file(self, content, **options):
@@ -117,7 +117,7 @@ def test_what_ends_a_worker_ends_the_run_and_the_next_goes_on(build, source):
 
 
 def test_uploads_without_an_answer_are_looked_for_side_by_side(build, source):
-    class Losing(Meeting):
+    class Losing(MeetingUploads):
         lost = 0
 
         def upload_file(self, content, **options):

@@ -22,7 +22,7 @@ TOLD = (
 )
 
 
-def failed(message, code="token_limit_exceeded"):
+def failed_batch(message, code="token_limit_exceeded"):
     error = {"code": code, "message": message}
     return Batch.from_object({"id": "batch_1", "status": "failed", "errors": {"data": [error]}})
 
@@ -38,11 +38,11 @@ def failed(message, code="token_limit_exceeded"):
     ],
 )
 def test_the_limit_is_read_from_the_words_of_the_refusal(message, limit):
-    assert told_limit(failed(message)) == limit
+    assert told_limit(failed_batch(message)) == limit
 
 
 def test_other_errors_tell_no_limit():
-    assert told_limit(failed(TOLD, code="other")) is None
+    assert told_limit(failed_batch(TOLD, code="other")) is None
 
 
 def test_the_queue_shows_the_lines_of_others():
@@ -59,7 +59,7 @@ def test_the_queue_shows_the_lines_of_others():
     assert lines_queued([mine, theirs, ended], {"a"}) == {"gpt-4o": 3}
 
 
-def requests(build, count):
+def input_of(build, count):
     return build.input([build.chat(f"id-{n}", text=TEXT) for n in range(count)])
 
 
@@ -70,15 +70,15 @@ def tokens_of_one(build):
     )
 
 
-def limited(build, lines, **options):
+def backend_with_queue_for(build, lines, **options):
     limit = {"gpt-4o-mini": lines * tokens_of_one(build)}
     return FakeBackend(pacing="quick", limits=Limits(enqueued_tokens=limit), **options)
 
 
 def test_ten_lines_under_an_unknown_limit_of_four_take_four_creates(build):
     """PEERS, fault table: the best of the others takes 14."""
-    backend = limited(build, 4)
-    report = run(requests(build, 10), backend, results=build.results)
+    backend = backend_with_queue_for(build, 4)
+    report = run(input_of(build, 10), backend, results=build.results)
     assert report.all_ok
     assert build.ids() == [f"id-{n}" for n in range(10)]
     statuses = [str(batch.status) for batch in build.batches_of(backend)]
@@ -86,17 +86,17 @@ def test_ten_lines_under_an_unknown_limit_of_four_take_four_creates(build):
 
 
 def test_a_configured_limit_wastes_no_create(build):
-    backend = limited(build, 4)
+    backend = backend_with_queue_for(build, 4)
     limits = Limits(enqueued_tokens={"gpt-4o-mini": 4 * tokens_of_one(build)})
-    report = run(requests(build, 10), backend, results=build.results, limits=limits)
+    report = run(input_of(build, 10), backend, results=build.results, limits=limits)
     assert report.all_ok
     assert len(build.batches_of(backend)) == 3
 
 
 def test_what_one_job_learned_the_next_one_knows(build):
-    backend, memory = limited(build, 4), build.folder / "state" / "queues.json"
+    backend, memory = backend_with_queue_for(build, 4), build.folder / "state" / "queues.json"
     policy = Policy(queue_memory=memory)
-    source = requests(build, 10)
+    source = input_of(build, 10)
     assert run(source, backend, results=build.folder / "one.jsonl", policy=policy).all_ok
     assert run(source, backend, results=build.folder / "two.jsonl", policy=policy).all_ok
     statuses = [str(batch.status) for batch in build.batches_of(backend)]
@@ -123,27 +123,27 @@ def test_the_pipe_is_kept_full(build):
     )
     start = backend.clock.now()
     limits = Limits(requests_per_batch=1, enqueued_tokens={"gpt-4o-mini": 2 * tokens_of_one(build)})
-    report = run(requests(build, 6), backend, results=build.results, limits=limits)
+    report = run(input_of(build, 6), backend, results=build.results, limits=limits)
     assert report.all_ok
     assert {str(batch.status) for batch in build.batches_of(backend)} == {"completed"}
     assert backend.clock.now() - start < 3 * 105 * 1.3
 
 
 def test_tokens_of_others_are_waited_for(build):
-    backend = limited(build, 4)
+    backend = backend_with_queue_for(build, 4)
     other = build.folder / "other.jsonl"
     other.write_bytes(build.jsonl([build.chat(f"other-{n}", text=TEXT) for n in range(3)]))
     with other.open("rb") as stream:
         file = backend.upload_file(stream, filename="other.jsonl")
     backend.create_batch(input_file_id=file.id, endpoint="/v1/chat/completions")
-    report = run(requests(build, 4), backend, results=build.results)
+    report = run(input_of(build, 4), backend, results=build.results)
     assert report.all_ok
     assert len(build.batches_of(backend)) <= 4
 
 
 def test_tokens_that_failed_batches_hold_for_a_while_are_waited_for(build):
-    backend = limited(build, 4, faults=Faults(tokens_held_for=300))
-    report = run(requests(build, 10), backend, results=build.results)
+    backend = backend_with_queue_for(build, 4, faults=Faults(tokens_held_for=300))
+    report = run(input_of(build, 10), backend, results=build.results)
     assert report.all_ok
     assert len(build.batches_of(backend)) <= 10
 
@@ -153,7 +153,7 @@ def test_no_more_batches_an_hour_than_the_service_allows(build):
     start = backend.clock.now()
     limits = Limits(requests_per_batch=1, batches_per_hour=3)
     lossless = build.Interrupting(backend, lambda number, name: None)
-    report = run(requests(build, 7), lossless, results=build.results, limits=limits)
+    report = run(input_of(build, 7), lossless, results=build.results, limits=limits)
     assert report.all_ok
     assert lossless.calls.count("create_batch") == 7, "none was refused"
     assert backend.clock.now() - start >= 2 * HOUR
@@ -177,8 +177,8 @@ def test_killed_while_a_shard_is_divided_it_is_divided_once(build, monkeypatch):
                 killed.append(True)
                 raise build.Killed
 
-        backend, results = limited(build, 4), build.folder / f"{moment}.jsonl"
-        source = requests(build, 10)
+        backend, results = backend_with_queue_for(build, 4), build.folder / f"{moment}.jsonl"
+        source = input_of(build, 10)
         with monkeypatch.context() as patched:
             patched.setattr(Journal, "append", write)
             with pytest.raises(build.Killed):
@@ -189,10 +189,10 @@ def test_killed_while_a_shard_is_divided_it_is_divided_once(build, monkeypatch):
 
 
 def test_a_queue_that_stays_full_leaves_the_lines_and_says_why(build):
-    backend = limited(build, 4)
+    backend = backend_with_queue_for(build, 4)
     with pytest.raises(JobIncomplete):
         run(
-            requests(build, 4),
+            input_of(build, 4),
             build.Interrupting(backend, lambda n, name: None),
             results=build.results,
             policy=Policy(max_live=0),

@@ -49,7 +49,7 @@ class Rewriting(FakeBackend):
         return Page(tuple(map(self._lying, page.data)), page.has_more)
 
 
-def differences(build, backend, policy=ONCE):
+def differences_of_job(build, backend, policy=ONCE):
     lines = [build.chat(name) for name in "abcd"]
     report = run(build.input(lines), backend, results=build.results, policy=policy)
     assert build.ids() == list("abcd")
@@ -57,14 +57,14 @@ def differences(build, backend, policy=ONCE):
     return report, {each.claim: (each.claimed, each.found, each.example) for each in found}
 
 
-def blank(line):
+def with_blank_response(line):
     value = json.loads(line)
     value["response"] = {"status_code": 0, "request_id": "", "body": None}
     return json.dumps(value).encode()
 
 
 def test_results_as_they_should_be_have_none(build):
-    report, found = differences(build, Rewriting())
+    report, found = differences_of_job(build, Rewriting())
     assert found == {}
     assert report.all_ok
 
@@ -78,7 +78,7 @@ def test_results_as_they_should_be_have_none(build):
     ],
 )
 def test_counts_that_lie_are_named(build, counts, claim, expected):
-    report, found = differences(build, Rewriting(**counts))
+    report, found = differences_of_job(build, Rewriting(**counts))
     assert found == {claim: expected}
     assert report.ok == 4
 
@@ -87,18 +87,20 @@ def test_blank_results_are_named_and_sent_again(build):
     rewritten = []
 
     def once(lines):
-        first = [blank(lines[0]), *lines[1:]] if not rewritten else lines
+        first = [with_blank_response(lines[0]), *lines[1:]] if not rewritten else lines
         rewritten.append(True)
         return first
 
-    report, found = differences(build, Rewriting(once), Policy())
+    report, found = differences_of_job(build, Rewriting(once), Policy())
     assert found == {Claim.COMPLETED: (4, 3, None), Claim.BLANK: (None, 1, "a")}
     assert (report.ok, report.rounds, report.resent) == (4, 1, 1)
 
 
 def test_doubled_results_are_named_and_a_good_one_beats_a_blank_one(build):
-    backend = Rewriting(lambda lines: [blank(lines[0]), lines[0], lines[1], lines[1], *lines[2:]])
-    report, found = differences(build, backend)
+    backend = Rewriting(
+        lambda lines: [with_blank_response(lines[0]), lines[0], lines[1], lines[1], *lines[2:]]
+    )
+    report, found = differences_of_job(build, backend)
     assert report.all_ok
     assert found[Claim.DOUBLED] == (None, 1, "b")
     assert found[Claim.CONFLICTING] == (None, 1, "a")
@@ -112,7 +114,7 @@ def test_missing_foreign_and_unreadable_lines_are_named(build):
     def spoil(lines):
         return [lines[0].replace(b'"a"', b'"z"'), b"{", *lines[1:]]
 
-    report, found = differences(build, Rewriting(spoil))
+    report, found = differences_of_job(build, Rewriting(spoil))
     assert found == {
         Claim.COMPLETED: (4, 3, None),
         Claim.FOREIGN: (None, 1, "z"),
@@ -140,7 +142,7 @@ def test_row_141_results_of_another_batch_stop_the_job_and_are_fetched_anew(buil
 
 
 def test_a_service_that_gives_no_counts_makes_no_false_claims(build):
-    _, found = differences(build, Rewriting(total=0, completed=0, failed=0))
+    _, found = differences_of_job(build, Rewriting(total=0, completed=0, failed=0))
     assert found == {}
 
 

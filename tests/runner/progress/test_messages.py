@@ -18,7 +18,7 @@ from batchsim.runner.run import Policy, run
 LOST = Faults(requests=(RequestFault("reset", call="create_batch", nth=1),))
 
 
-def settle(build, observe, **policy):
+def run_with_lost_batch(build, observe, **policy):
     with pytest.raises(JobIncomplete) as caught:
         run(
             build.input([build.chat("a")]),
@@ -32,7 +32,7 @@ def settle(build, observe, **policy):
 
 def test_while_a_create_settles_that_is_told_once_a_minute(build):
     seen = []
-    settle(build, seen.append)
+    run_with_lost_batch(build, seen.append)
     news = {progress.message: progress.now for progress in reversed(seen)}
     told = sorted(at for message, at in news.items() if "looking for its batch for" in message)
     assert len(told) == 9
@@ -41,7 +41,7 @@ def test_while_a_create_settles_that_is_told_once_a_minute(build):
 
 
 def test_plain_lines_tell_it_once(build, capsys):
-    settle(build, Display().show)
+    run_with_lost_batch(build, Display().show)
     lines = capsys.readouterr().err.splitlines()
     assert sum("looking for its batch for" in line for line in lines) == 1
     assert "for 10 min at most" in next(line for line in lines if "looking for its" in line)
@@ -49,7 +49,7 @@ def test_plain_lines_tell_it_once(build, capsys):
 
 
 def test_a_batch_that_is_looked_for_is_no_matter_of_money(build):
-    assert "--max-cost" not in settle(build, None, max_cost=Decimal(100)).hint
+    assert "--max-cost" not in run_with_lost_batch(build, None, max_cost=Decimal(100)).hint
 
 
 def test_a_cap_that_cannot_be_met_is_to_be_raised(build):

@@ -28,25 +28,25 @@ from batchsim.runner.results.collect import collect
 from batchsim.runner.run import run
 
 
-def result(custom_id, status=200, usage=None):
+def result_line(custom_id, status=200, usage=None):
     body = {"usage": usage} if usage else {}
     response = {"status_code": status, "request_id": "r", "body": body}
     line = {"id": "batch_req_1", "custom_id": custom_id, "response": response, "error": None}
     return json.dumps(line).encode()
 
 
-def never_ran(custom_id, code):
+def line_that_never_ran(custom_id, code):
     error = {"code": code, "message": "words"}
     line = {"id": "batch_req_1", "custom_id": custom_id, "response": None, "error": error}
     return json.dumps(line).encode()
 
 
 @pytest.fixture
-def gather(build):
+def collect_results(build):
     """Collect and assemble one shard with the lines a, b, c from given result files."""
     directory = JobDirectory(build.job)
 
-    def gather(output=None, error=None, status=Status.COMPLETED, errors=(), gone=()):
+    def collect_results(output=None, error=None, status=Status.COMPLETED, errors=(), gone=()):
         (plan,) = build.plan_of([build.chat(name) for name in "abc"], build.source).shards
         directory.file(1, Source.OUTPUT).parent.mkdir(parents=True, exist_ok=True)
         files = list(gone)
@@ -76,37 +76,37 @@ def gather(build):
         assert len(apart) == tally.quarantined
         return lines, tally, apart
 
-    return gather
+    return collect_results
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations("abc")))
-def test_any_order_is_restored_byte_for_byte(gather, order):
-    lines, tally, _ = gather(b"".join(result(name) + b"\n" for name in order))
-    assert lines == [result(name) for name in "abc"]
+def test_any_order_is_restored_byte_for_byte(collect_results, order):
+    lines, tally, _ = collect_results(b"".join(result_line(name) + b"\n" for name in order))
+    assert lines == [result_line(name) for name in "abc"]
     assert tally == Tally(ok=3)
 
 
-def test_output_and_error_file_are_merged(gather):
-    error = result("b", 400) + b"\n"
-    lines, tally, _ = gather(result("c") + b"\n" + result("a") + b"\n", error)
-    assert lines == [result("a"), result("b", 400), result("c")]
+def test_output_and_error_file_are_merged(collect_results):
+    error = result_line("b", 400) + b"\n"
+    lines, tally, _ = collect_results(result_line("c") + b"\n" + result_line("a") + b"\n", error)
+    assert lines == [result_line("a"), result_line("b", 400), result_line("c")]
     assert tally == Tally(ok=2, failed=1)
 
 
-def test_lines_that_never_ran_have_their_own_accounts(gather):
+def test_lines_that_never_ran_have_their_own_accounts(collect_results):
     error = [
-        never_ran("a", "batch_expired"),
-        never_ran("b", "batch_cancelled"),
-        never_ran("c", "x"),
+        line_that_never_ran("a", "batch_expired"),
+        line_that_never_ran("b", "batch_cancelled"),
+        line_that_never_ran("c", "x"),
     ]
-    lines, tally, _ = gather(None, b"\n".join(error))
+    lines, tally, _ = collect_results(None, b"\n".join(error))
     assert lines == error
     assert tally == Tally(expired=1, cancelled=1, failed=1)
 
 
-NOT_UTF8 = result("b").replace(b"batch_req_1", b"\xff")
-CONTROL = result("b").replace(b"batch_req_1", b"\x01")
-FIRST, SECOND = result("a", usage={"prompt_tokens": 1}), result("a", 500)
+NOT_UTF8 = result_line("b").replace(b"batch_req_1", b"\xff")
+CONTROL = result_line("b").replace(b"batch_req_1", b"\x01")
+FIRST, SECOND = result_line("a", usage={"prompt_tokens": 1}), result_line("a", 500)
 
 
 @pytest.mark.parametrize(
@@ -115,8 +115,8 @@ FIRST, SECOND = result("a", usage={"prompt_tokens": 1}), result("a", 500)
         pytest.param([FIRST, SECOND], [], [SECOND], id="twice in one file"),
         pytest.param([FIRST, FIRST], [], [FIRST], id="the same twice"),
         pytest.param([FIRST], [SECOND], [SECOND], id="in both files"),
-        pytest.param([FIRST, result("A")], [], [result("A")], id="foreign by case"),
-        pytest.param([FIRST, result("é")], [], [result("é")], id="foreign"),
+        pytest.param([FIRST, result_line("A")], [], [result_line("A")], id="foreign by case"),
+        pytest.param([FIRST, result_line("é")], [], [result_line("é")], id="foreign"),
         pytest.param([FIRST, b"{"], [], [b"{"], id="not JSON"),
         pytest.param([FIRST, b"[" * 100_000], [], [b"[" * 100_000], id="bottomless"),
         pytest.param([FIRST, b"\xff"], [], [b"\xff"], id="not UTF-8"),
@@ -128,8 +128,8 @@ FIRST, SECOND = result("a", usage={"prompt_tokens": 1}), result("a", 500)
         pytest.param([FIRST, b"", b" ", b"\r"], [], [], id="blank lines"),
     ],
 )
-def test_the_first_good_line_wins_and_nothing_is_lost(gather, output, error, apart):
-    lines, tally, quarantined = gather(b"\n".join(output), b"\n".join(error))
+def test_the_first_good_line_wins_and_nothing_is_lost(collect_results, output, error, apart):
+    lines, tally, quarantined = collect_results(b"\n".join(output), b"\n".join(error))
     assert lines[0] == FIRST
     assert quarantined == apart
     assert (tally.ok, tally.missing) == (1, 2)
@@ -162,34 +162,36 @@ HARMLESS = [
         "text",
     ],
 )
-def test_the_short_way_and_the_long_way_agree(gather, spelt, usage, monkeypatch):
-    line = spelt(result("b", usage=usage))
-    content = b"\n".join([result("a"), line, result("c")])
-    lines, tally, apart = gather(content)
+def test_the_short_way_and_the_long_way_agree(collect_results, spelt, usage, monkeypatch):
+    line = spelt(result_line("b", usage=usage))
+    content = b"\n".join([result_line("a"), line, result_line("c")])
+    lines, tally, apart = collect_results(content)
     monkeypatch.setattr(result_lines, "decode", orjson.loads)  # of which nothing is usual
     monkeypatch.setattr(result_lines, "NOT_USUAL", (AttributeError, ValueError))
-    assert gather(content) == (lines, tally, apart)
+    assert collect_results(content) == (lines, tally, apart)
     assert (tally.ok, lines[1], apart) == (3, line.rstrip(), [])
 
 
 @pytest.mark.parametrize("length", [1, 3_000, 600_000])
-def test_stretches_of_any_size_come_back_whole(gather, length):
+def test_stretches_of_any_size_come_back_whole(collect_results, length):
     def long(name):
-        return result(name).replace(b"batch_req_1", name.encode() * length)
+        return result_line(name).replace(b"batch_req_1", name.encode() * length)
 
-    lines, _, _ = gather(b"\n".join([long("c"), long("a"), b"x" * 9_000_000, long("b")]))
+    lines, _, _ = collect_results(b"\n".join([long("c"), long("a"), b"x" * 9_000_000, long("b")]))
     assert lines == [long(name) for name in "abc"]
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"\xef\xbb\xbf"])
-def test_an_error_file_may_be_empty(gather, content):
-    _, tally, _ = gather(b"\n".join(map(result, "abc")), content)
+def test_an_error_file_may_be_empty(collect_results, content):
+    _, tally, _ = collect_results(b"\n".join(map(result_line, "abc")), content)
     assert tally == Tally(ok=3)
 
 
-def test_line_ends_and_byte_order_marks_of_compatible_services_do_not_matter(gather):
-    lines, tally, _ = gather(b"\xef\xbb\xbf" + b"\r\n".join(map(result, "abc")) + b"\r\n")
-    assert lines == [result(name) for name in "abc"]
+def test_line_ends_and_byte_order_marks_of_compatible_services_do_not_matter(collect_results):
+    lines, tally, _ = collect_results(
+        b"\xef\xbb\xbf" + b"\r\n".join(map(result_line, "abc")) + b"\r\n"
+    )
+    assert lines == [result_line(name) for name in "abc"]
     assert tally == Tally(ok=3)
 
 
@@ -205,15 +207,15 @@ def test_line_ends_and_byte_order_marks_of_compatible_services_do_not_matter(gat
         b'{"custom_id": "b", "error": "text"}',
     ],
 )
-def test_odd_lines_are_carried_as_they_are_and_count_as_failed(gather, line):
-    lines, tally, _ = gather(b"\n".join([result("a"), line, result("c")]))
+def test_odd_lines_are_carried_as_they_are_and_count_as_failed(collect_results, line):
+    lines, tally, _ = collect_results(b"\n".join([result_line("a"), line, result_line("c")]))
     assert lines[1] == line
     assert tally == Tally(ok=2, failed=1)
 
 
-def test_an_answer_with_a_nan_is_still_an_answer(gather):
+def test_an_answer_with_a_nan_is_still_an_answer(collect_results):
     line = b'{"custom_id": "b", "response": {"status_code": 200, "body": {"x": NaN}}}'
-    lines, tally, _ = gather(b"\n".join([result("a"), line, result("c")]))
+    lines, tally, _ = collect_results(b"\n".join([result_line("a"), line, result_line("c")]))
     assert lines[1] == line
     assert tally.ok == 3
 
@@ -227,8 +229,10 @@ def test_an_answer_with_a_nan_is_still_an_answer(gather):
         (Status.FAILED, "batch_failed", Tally(failed=3)),
     ],
 )
-def test_lines_without_a_result_get_a_record_in_the_same_format(gather, status, code, expected):
-    lines, tally, _ = gather(status=status)
+def test_lines_without_a_result_get_a_record_in_the_same_format(
+    collect_results, status, code, expected
+):
+    lines, tally, _ = collect_results(status=status)
     assert tally == expected
     for line, custom_id in zip(lines, "abc", strict=True):
         record = json.loads(line)
@@ -238,22 +242,22 @@ def test_lines_without_a_result_get_a_record_in_the_same_format(gather, status, 
         assert record["error"]["code"] == code
 
 
-def test_errors_of_a_failed_batch_reach_the_lines_that_they_name(gather):
+def test_errors_of_a_failed_batch_reach_the_lines_that_they_name(collect_results):
     errors = (
         BatchError("invalid_json_line", "This line is not parseable.", None, 2),
         BatchError("second", "about the same line", None, 2),
         BatchError("empty_file", "about none", None, None),
     )
-    lines, _, _ = gather(status=Status.FAILED, errors=errors)
+    lines, _, _ = collect_results(status=Status.FAILED, errors=errors)
     said = [json.loads(line)["error"] for line in lines]
     assert said[1] == {"code": "invalid_json_line", "message": "This line is not parseable."}
     assert said[0] == said[2]
     assert "empty_file: about none" in said[0]["message"]
 
 
-def test_a_result_file_that_is_gone_is_named_in_the_records(gather):
+def test_a_result_file_that_is_gone_is_named_in_the_records(collect_results):
     gone = FileGone(shard=1, source=Source.OUTPUT, file_id="file-1", reason="No such File object")
-    lines, tally, _ = gather(gone=[gone])
+    lines, tally, _ = collect_results(gone=[gone])
     assert tally == Tally(missing=3)
     assert "No such File object" in json.loads(lines[0])["error"]["message"]
 
@@ -285,16 +289,18 @@ def test_a_result_file_that_is_gone_is_named_in_the_records(gather):
         ("text", Usage()),
     ],
 )
-def test_usage_is_read_as_each_endpoint_writes_it(gather, usage, expected):
-    _, tally, _ = gather(b"\n".join([result("a", usage=usage), result("b", 400, usage=usage)]))
+def test_usage_is_read_as_each_endpoint_writes_it(collect_results, usage, expected):
+    _, tally, _ = collect_results(
+        b"\n".join([result_line("a", usage=usage), result_line("b", 400, usage=usage)])
+    )
     assert tally.usage == expected
 
 
 @pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="the system takes no such advice")
 def test_a_result_file_is_read_ahead_before_its_lines_are_read_in_any_order(
-    gather, build, monkeypatch
+    collect_results, build, monkeypatch
 ):
-    gather(b"\n".join(map(result, "cab")))
+    collect_results(b"\n".join(map(result_line, "cab")))
     directory = JobDirectory(build.job)
     (plan,) = build.plan_of([build.chat(name) for name in "abc"], build.source).shards
     asked = []
@@ -306,8 +312,8 @@ def test_a_result_file_is_read_ahead_before_its_lines_are_read_in_any_order(
 
 
 @pytest.mark.parametrize("order", ["abc", "cab"])
-def test_a_result_file_that_ends_early_is_never_half_copied(gather, build, order):
-    gather(b"\n".join(map(result, order)))
+def test_a_result_file_that_ends_early_is_never_half_copied(collect_results, build, order):
+    collect_results(b"\n".join(map(result_line, order)))
     directory = JobDirectory(build.job)
     (plan,) = build.plan_of([build.chat(name) for name in "abc"], build.source).shards
     build.results.write_bytes(b"as it was")
@@ -318,8 +324,8 @@ def test_a_result_file_that_ends_early_is_never_half_copied(gather, build, order
     assert build.results.read_bytes() == b"as it was"
 
 
-def test_a_job_directory_that_lost_its_results_says_so(gather, build):
-    gather(b"\n".join(map(result, "abc")))
+def test_a_job_directory_that_lost_its_results_says_so(collect_results, build):
+    collect_results(b"\n".join(map(result_line, "abc")))
     directory = JobDirectory(build.job)
     (plan,) = build.plan_of([build.chat(name) for name in "abc"], build.source).shards
     for lost in (directory.file(1, Source.OUTPUT), directory.index(1)):

@@ -39,7 +39,7 @@ USAGE = st.none() | st.fixed_dictionaries(
 
 
 @st.composite
-def results(draw) -> bytes:
+def result_lines_drawn(draw) -> bytes:
     """A line with a result, mostly a usual one."""
     custom_id = draw(st.sampled_from(IDS) | st.sampled_from(["foreign", ""]))
     body = {"id": draw(st.sampled_from(["x", "é", "\ud800", "[{"])), "usage": draw(USAGE)}
@@ -67,14 +67,14 @@ RESPONSE = {
 }
 
 
-def usual(custom_id: str, usage: object) -> bytes:
+def usual_line(custom_id: str, usage: object) -> bytes:
     """A line as services write nearly all of them."""
     response = {"status_code": 200, "request_id": "r", "body": {"id": "x", "usage": usage}}
     value = {"id": "1", "custom_id": custom_id, "response": response, "error": None}
     return json.dumps(value).encode()
 
 
-USUAL = st.builds(usual, st.sampled_from(IDS), st.sampled_from([CHAT, RESPONSE, None]))
+USUAL = st.builds(usual_line, st.sampled_from(IDS), st.sampled_from([CHAT, RESPONSE, None]))
 
 MANGLED = st.sampled_from(
     [
@@ -92,14 +92,14 @@ MANGLED = st.sampled_from(
     ]
 )
 ODD = (
-    results()
-    | st.builds(lambda mangle, line: mangle(line), MANGLED, USUAL | results())
+    result_lines_drawn()
+    | st.builds(lambda mangle, line: mangle(line), MANGLED, USUAL | result_lines_drawn())
     | st.sampled_from([b"", b" ", b"\r", b"null", b"{}", b"\xff", b"\xef\xbb\xbf", b"[" * 2_000])
 )
 
 
 @st.composite
-def files(draw) -> bytes:
+def result_files(draw) -> bytes:
     """A result file: any lines, in any order, with any ends."""
     lines = draw(st.lists(USUAL, max_size=6)) + draw(st.lists(ODD, max_size=4))
     lines += draw(st.lists(st.sampled_from(lines), max_size=2)) if lines else []
@@ -108,7 +108,7 @@ def files(draw) -> bytes:
     return mark + content + draw(st.sampled_from([b"", b"\n", b"\r\n\n"]))
 
 
-def collected(build, output: bytes, error: bytes | None, status: Status) -> object:
+def collect_shard(build, output: bytes, error: bytes | None, status: Status) -> object:
     """All that collecting a shard of IDS leaves behind and tells."""
     folder = build.folder / str(next(FOLDER))
     folder.mkdir()
@@ -139,13 +139,13 @@ def collected(build, output: bytes, error: bytes | None, status: Status) -> obje
 
 @settings(max_examples=150)
 @given(
-    output=files(),
-    error=st.none() | files(),
+    output=result_files(),
+    error=st.none() | result_files(),
     status=st.sampled_from([Status.COMPLETED, Status.EXPIRED, Status.CANCELLED]),
 )
 def test_both_ways_leave_the_same_behind(build, output, error, status):
-    by_either = collected(build, output, error, status)
+    by_either = collect_shard(build, output, error, status)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(result_lines, "decode", lambda line: line.no_result_is_usual)
         patch.setattr(result_lines, "NOT_USUAL", AttributeError)
-        assert collected(build, output, error, status) == by_either
+        assert collect_shard(build, output, error, status) == by_either

@@ -31,11 +31,11 @@ from batchsim.runner.schedule.keyed_heap import Smallest
 FEW, MANY = 12, 60
 
 
-def source(build, count):
+def input_of(build, count):
     return build.input([build.chat(f"id-{n}", text="word " * (1 + n % 7)) for n in range(count)])
 
 
-def work_of(build, monkeypatch, count):
+def calls_for_job(build, monkeypatch, count):
     """How often what was done for a job of so many live shards of one line each."""
     calls = Counter()
 
@@ -63,7 +63,7 @@ def work_of(build, monkeypatch, count):
     policy = Policy(max_live=count)
     observe = Display().show
     run(
-        source(build, count),
+        input_of(build, count),
         backend,
         results=results,
         limits=limits,
@@ -76,7 +76,7 @@ def work_of(build, monkeypatch, count):
 
 def test_the_work_on_a_shard_does_not_grow_with_their_number(build, monkeypatch):
     monkeypatch.setattr("os.fsync", lambda descriptor: None)
-    few, many = (work_of(build, monkeypatch, count) for count in (FEW, MANY))
+    few, many = (calls_for_job(build, monkeypatch, count) for count in (FEW, MANY))
     bounds = {"standing": 12, "admits": 3, "decide": 5, "_count": 30, "shard_progress": 12}
     for what, bound in bounds.items():
         assert 0 < many[what] <= bound * MANY, what
@@ -134,7 +134,7 @@ def test_an_agenda_kept_up_tells_what_one_made_anew_would(
 def test_an_agenda_survives_a_clock_that_is_set_back(build):
     state = State()
     state.apply(1_000.0, job_entries.Reconciled())
-    state.apply(1_000.0, planned())
+    state.apply(1_000.0, planned_shard())
     agenda = Agenda(state, Policy(), Limits())
     assert decide(agenda, 1_000.0) == [Upload(1)]
     state.apply(1_000.0, job_entries.CancelRequested())
@@ -143,7 +143,7 @@ def test_an_agenda_survives_a_clock_that_is_set_back(build):
     assert decide(agenda, 1_000.0) == [Collect(1)]
 
 
-def planned():
+def planned_shard():
     return shard_entries.Planned(
         shard=1,
         endpoint="/v1/chat/completions",

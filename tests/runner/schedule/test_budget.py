@@ -26,13 +26,13 @@ LIMITS = Limits(requests_per_batch=1)
 SLOW = Pacing(running=3_600, running_per_line=0)
 
 
-def line(build, custom_id, model="gpt-4o-mini", **body):
+def line_of(build, custom_id, model="gpt-4o-mini", **body):
     request = build.chat(custom_id, model=model)
     return {**request, "body": {**request["body"], "max_tokens": 100, **body}}
 
 
-def lines(build, count):
-    return build.input([line(build, f"id-{n:03}") for n in range(count)])
+def input_of(build, count):
+    return build.input([line_of(build, f"id-{n:03}") for n in range(count)])
 
 
 def state_of(build):
@@ -44,7 +44,7 @@ def reservation(build, tmp_path_factory):
     """What is reserved for one batch of such a line."""
     folder = tmp_path_factory.mktemp("one")
     source = folder / "one.jsonl"
-    source.write_bytes(build.jsonl([line(build, "id-000")]))
+    source.write_bytes(build.jsonl([line_of(build, "id-000")]))
     run(source, FakeBackend(), results=folder / "r.jsonl", policy=Policy(max_cost=Decimal(1)))
     with Journal(folder / "r.jsonl.job" / "journal.db") as journal:
         (found,) = [e.reserved for _, e in journal.entries() if isinstance(e, CreateIntended)]
@@ -68,7 +68,7 @@ def test_t27_fifty_shards_at_once_and_a_cap_for_ten_create_exactly_ten(build, tm
     start = backend.clock.now()
     with pytest.raises(Stopped):
         run(
-            lines(build, 50),
+            input_of(build, 50),
             backend,
             results=build.results,
             limits=LIMITS,
@@ -83,7 +83,7 @@ def test_p3_reserved_and_settled_never_exceed_the_cap_over_kills_and_rounds(
     build, monkeypatch, tmp_path_factory
 ):
     cap = reservation(build, tmp_path_factory) * Decimal("2.5")
-    source = lines(build, 6)
+    source = input_of(build, 6)
     backend = FakeBackend(pacing="quick")
     record = Loop._record
     writes = [0]
@@ -113,7 +113,7 @@ def test_p3_reserved_and_settled_never_exceed_the_cap_over_kills_and_rounds(
 def test_what_was_spent_without_a_cap_counts_under_a_later_one(build, tmp_path_factory):
     faults = Faults(lines=(LineFault("error", line=1, status=500, batch=2),))
     backend = FakeBackend(pacing="quick", faults=faults)
-    source = lines(build, 2)
+    source = input_of(build, 2)
     run(source, backend, results=build.results, limits=LIMITS, policy=Policy(retries=0))
     spent = account(state_of(build))
     assert not any(shard.is_settled for shard in state_of(build).shards.values())
@@ -131,7 +131,7 @@ def test_what_is_left_after_settling_admits_the_next(build, tmp_path_factory):
     backend = FakeBackend(pacing="quick")
     most = []
     report = run(
-        lines(build, 4),
+        input_of(build, 4),
         backend,
         results=build.results,
         limits=LIMITS,
@@ -146,7 +146,10 @@ def test_row_107_a_cap_smaller_than_the_first_shard_stops_before_the_upload(buil
     backend = FakeBackend()
     with pytest.raises(JobIncomplete, match=r"may cost up to \$0.0000.* of the cap of \$0.000010"):
         run(
-            lines(build, 1), backend, results=build.results, policy=Policy(max_cost=Decimal("1e-5"))
+            input_of(build, 1),
+            backend,
+            results=build.results,
+            policy=Policy(max_cost=Decimal("1e-5")),
         )
     assert not backend.undisturbed.list_files().data
 
@@ -176,8 +179,8 @@ def test_row_107_a_cap_smaller_than_the_first_shard_stops_before_the_upload(buil
 )
 def test_row_116_what_bounds_no_cost_is_not_sent_under_a_cap(build, change, told):
     backend = FakeBackend(supports=lambda model: True)
-    body = {**line(build, "a")["body"], **change}
-    source = build.input([line(build, "b"), {**line(build, "a"), "body": body}])
+    body = {**line_of(build, "a")["body"], **change}
+    source = build.input([line_of(build, "b"), {**line_of(build, "a"), "body": body}])
     with pytest.raises(JobIncomplete, match=told) as raised:
         run(
             source,
@@ -198,7 +201,7 @@ def test_a_create_of_unknown_outcome_keeps_its_reservation_when_it_is_given_up(
     backend = FakeBackend(pacing="quick", faults=faults)
     policy = Policy(max_cost=once, on_unknown="fence")
     with pytest.raises(JobIncomplete, match="of the cap of"):
-        run(lines(build, 1), backend, results=build.results, policy=policy)
+        run(input_of(build, 1), backend, results=build.results, policy=policy)
     assert account(state_of(build)).reserved == once
     assert not backend.undisturbed.list_batches().data
 
@@ -209,13 +212,13 @@ def test_a_refused_create_and_a_failed_batch_give_their_reservation_back(build, 
         requests=(RequestFault("error", call="create_batch", nth=1, status=429, retry_after=5),)
     )
     backend = FakeBackend(pacing="quick", faults=faults)
-    report = run(lines(build, 1), backend, results=build.results, policy=Policy(max_cost=once))
+    report = run(input_of(build, 1), backend, results=build.results, policy=Policy(max_cost=once))
     assert report.all_ok
 
 
 def test_p2_the_reservation_is_written_with_the_intent(build):
     backend = FakeBackend(pacing="quick")
-    run(lines(build, 1), backend, results=build.results, policy=Policy(max_cost=Decimal(1)))
+    run(input_of(build, 1), backend, results=build.results, policy=Policy(max_cost=Decimal(1)))
     with Journal(build.job / "journal.db") as journal:
         entries = [entry for _, entry in journal.entries()]
     (intent,) = [entry for entry in entries if isinstance(entry, CreateIntended)]
@@ -233,7 +236,7 @@ def test_the_transaction_of_the_intent_refuses_what_deciding_let_through(
     monkeypatch.setattr(Room, "can_pay", lambda room, cost: True)
     with pytest.raises(JobIncomplete, match="leaves no room for another batch"):
         run(
-            lines(build, 5),
+            input_of(build, 5),
             backend,
             results=build.results,
             limits=LIMITS,

@@ -13,19 +13,66 @@ from batchsim.domain.limits import OPENAI, Limits
 from batchsim.errors import JournalError
 from batchsim.runner.job.shard_state import Stage
 from batchsim.runner.job.state import fold
-from batchsim.runner.journal import job_entries as e
-from batchsim.runner.journal import shard_entries
+from batchsim.runner.journal.job_entries import (
+    Audited,
+    Elected,
+    Finished,
+    Reconciled,
+    RoundPlanned,
+    Tally,
+)
+from batchsim.runner.journal.shard_entries import (
+    BatchGivenUp,
+    Blocked,
+    Collected,
+    CreateAbandoned,
+    Created,
+    CreateFenced,
+    CreateIntended,
+    CreateRefused,
+    CreateSettled,
+    CreateUnknown,
+    Downloaded,
+    FileGone,
+    Looked,
+    Observed,
+    Planned,
+    Postponed,
+    Source,
+    TwinSeen,
+    UploadDropped,
+    Uploaded,
+    UploadIntended,
+)
 from batchsim.runner.policy import Policy
-from batchsim.runner.schedule import actions as d
+from batchsim.runner.schedule.actions import (
+    AbandonCreate,
+    Assemble,
+    Audit,
+    CancelTwin,
+    Collect,
+    Create,
+    Done,
+    Download,
+    FenceCreate,
+    FindBatch,
+    FindUpload,
+    GiveUpBatch,
+    PlanRound,
+    Poll,
+    Stop,
+    Upload,
+    Wait,
+)
 from batchsim.runner.schedule.agenda import Agenda
 from batchsim.runner.schedule.decide import decide
 
 POLICY = Policy()
-TALLY = e.Tally(ok=1)
+TALLY = Tally(ok=1)
 
 
-def planned(shard=1, model="gpt-4o", tokens=0):
-    return shard_entries.Planned(
+def planned_shard(shard=1, model="gpt-4o", tokens=0):
+    return Planned(
         shard=shard,
         endpoint="/v1/chat/completions",
         model=model,
@@ -37,7 +84,9 @@ def planned(shard=1, model="gpt-4o", tokens=0):
     )
 
 
-def batch(status=Status.IN_PROGRESS, *, errors=(), completed=0, failed=0, output=None, error=None):
+def batch_like(
+    status=Status.IN_PROGRESS, *, errors=(), completed=0, failed=0, output=None, error=None
+):
     return Batch(
         id="batch_1",
         endpoint="/v1/chat/completions",
@@ -52,38 +101,40 @@ def batch(status=Status.IN_PROGRESS, *, errors=(), completed=0, failed=0, output
     )
 
 
-LEFT = shard_entries.Collected(shard=1, tally=TALLY, again=1)
+LEFT = Collected(shard=1, tally=TALLY, again=1)
 
 
-def after(*entries, shards=1):
+def state_after(*entries, shards=1):
     """The state after these entries, one a second, of a job with so many shards planned at 0."""
-    plans = [(0.0, planned(number + 1)) for number in range(shards)]
-    state = fold(plans + [(float(at), entry) for at, entry in enumerate(entries, start=1)])
-    return looked_at(state, len(entries))
+    plans = [(0.0, planned_shard(number + 1)) for number in range(shards)]
+    state = fold(
+        plans + [(float(actions_at), entry) for actions_at, entry in enumerate(entries, start=1)]
+    )
+    return after_surveying(state, len(entries))
 
 
-def looked_at(state, now):
+def after_surveying(state, now):
     """The state once this process has read the lists, and may create."""
-    state.apply(now, e.Reconciled())
-    state.apply(now, e.Elected(place=state.place))
+    state.apply(now, Reconciled())
+    state.apply(now, Elected(place=state.place))
     state.surveyed = 1e9  # surveys are tested by themselves
     state.polled = None
     return state
 
 
-def at(state, now, policy=POLICY, limits=OPENAI):
+def actions_at(state, now, policy=POLICY, limits=OPENAI):
     return decide(Agenda(state, policy, limits), now)
 
 
-INTENDED = shard_entries.UploadIntended(shard=1, attempt=1, filename="name")
-UPLOADED = shard_entries.Uploaded(shard=1, file_id="file-1")
-ASKED = shard_entries.CreateIntended(shard=1, file_id="file-1")
-UNKNOWN = shard_entries.CreateUnknown(shard=1, reason="")
-CREATED = shard_entries.Created(shard=1, batch=batch())
+INTENDED = UploadIntended(shard=1, attempt=1, filename="name")
+UPLOADED = Uploaded(shard=1, file_id="file-1")
+ASKED = CreateIntended(shard=1, file_id="file-1")
+UNKNOWN = CreateUnknown(shard=1, reason="")
+CREATED = Created(shard=1, batch=batch_like())
 
 
-def ended(**values):
-    return shard_entries.Observed(shard=1, batch=batch(**values))
+def observed(**values):
+    return Observed(shard=1, batch=batch_like(**values))
 
 
 FULL = BatchError("token_limit_exceeded", "Enqueued token limit reached")
@@ -93,292 +144,276 @@ LOST = BatchError("invalid_request", "Cannot find file file-1, or ...", "file_id
 @pytest.mark.parametrize(
     ("entries", "now", "expected"),
     [
-        pytest.param([], 0, d.Upload(1), id="1"),
+        pytest.param([], 0, Upload(1), id="1"),
+        pytest.param([INTENDED, UploadDropped(shard=1, reason="")], 2, Upload(1), id="1 again"),
+        pytest.param([INTENDED], 1, FindUpload(1), id="2"),
+        pytest.param([INTENDED, UPLOADED], 2, Create(1), id="3"),
         pytest.param(
-            [INTENDED, shard_entries.UploadDropped(shard=1, reason="")],
-            2,
-            d.Upload(1),
-            id="1 again",
-        ),
-        pytest.param([INTENDED], 1, d.FindUpload(1), id="2"),
-        pytest.param([INTENDED, UPLOADED], 2, d.Create(1), id="3"),
-        pytest.param(
-            [INTENDED, UPLOADED, ASKED, shard_entries.CreateRefused(shard=1, reason="")],
+            [INTENDED, UPLOADED, ASKED, CreateRefused(shard=1, reason="")],
             4,
-            d.Create(1),
+            Create(1),
             id="3 again",
         ),
-        pytest.param([INTENDED, UPLOADED, ASKED, UNKNOWN], 4, d.FindBatch(1), id="4"),
+        pytest.param([INTENDED, UPLOADED, ASKED, UNKNOWN], 4, FindBatch(1), id="4"),
         pytest.param(
-            [INTENDED, UPLOADED, ASKED, UNKNOWN, shard_entries.Looked(shard=1)],
-            5,
-            d.Wait(25.0),
-            id="4 looks again",
+            [INTENDED, UPLOADED, ASKED, UNKNOWN, Looked(shard=1)], 5, Wait(25.0), id="4 looks again"
         ),
-        pytest.param([INTENDED, UPLOADED, ASKED, CREATED], 4, d.Wait(14.0), id="5 waits"),
-        pytest.param([INTENDED, UPLOADED, ASKED, CREATED], 14, d.Poll(1), id="5"),
-        pytest.param([CREATED, ended(status=Status.COMPLETED)], 2, d.Collect(1), id="6d"),
+        pytest.param([INTENDED, UPLOADED, ASKED, CREATED], 4, Wait(14.0), id="5 waits"),
+        pytest.param([INTENDED, UPLOADED, ASKED, CREATED], 14, Poll(1), id="5"),
+        pytest.param([CREATED, observed(status=Status.COMPLETED)], 2, Collect(1), id="6d"),
         pytest.param(
-            [CREATED, ended(status=Status.FAILED, errors=(FULL,))], 2, d.Wait(62.0), id="6a waits"
+            [CREATED, observed(status=Status.FAILED, errors=(FULL,))], 2, Wait(62.0), id="6a waits"
         ),
         pytest.param(
-            [CREATED, ended(status=Status.FAILED, errors=(FULL,))], 62, d.GiveUpBatch(1), id="6a"
+            [CREATED, observed(status=Status.FAILED, errors=(FULL,))], 62, GiveUpBatch(1), id="6a"
         ),
         pytest.param(
-            [CREATED, ended(status=Status.FAILED, errors=(LOST,))],
+            [CREATED, observed(status=Status.FAILED, errors=(LOST,))],
             62,
-            d.GiveUpBatch(1),
+            GiveUpBatch(1),
             id="6a incident",
         ),
         pytest.param(
-            [CREATED, ended(status=Status.FAILED, errors=(BatchError("x", "y", None, 1),))],
+            [CREATED, observed(status=Status.FAILED, errors=(BatchError("x", "y", None, 1),))],
             2,
-            d.Collect(1),
+            Collect(1),
             id="6d failed for good",
         ),
         pytest.param(
-            [CREATED, ended(status=Status.COMPLETED, completed=1)], 12, d.Poll(1), id="6b"
+            [CREATED, observed(status=Status.COMPLETED, completed=1)], 12, Poll(1), id="6b"
         ),
         pytest.param(
-            [CREATED, ended(status=Status.COMPLETED, failed=1, output="o")],
+            [CREATED, observed(status=Status.COMPLETED, failed=1, output="o")],
             12,
-            d.Poll(1),
+            Poll(1),
             id="6b error",
         ),
         pytest.param(
-            [CREATED, ended(status=Status.EXPIRED, completed=1, output="o", error="e")],
+            [CREATED, observed(status=Status.EXPIRED, completed=1, output="o", error="e")],
             2,
-            d.Download(1, shard_entries.Source.OUTPUT, "o"),
+            Download(1, Source.OUTPUT, "o"),
             id="6c",
         ),
         pytest.param(
             [
                 CREATED,
-                ended(status=Status.CANCELLED, completed=1, output="o", error="e"),
-                shard_entries.Downloaded(
-                    shard=1, source=shard_entries.Source.OUTPUT, file_id="o", bytes=1, sha256=""
-                ),
+                observed(status=Status.CANCELLED, completed=1, output="o", error="e"),
+                Downloaded(shard=1, source=Source.OUTPUT, file_id="o", bytes=1, sha256=""),
             ],
             3,
-            d.Download(1, shard_entries.Source.ERROR, "e"),
+            Download(1, Source.ERROR, "e"),
             id="6c the other",
         ),
         pytest.param(
             [
                 CREATED,
-                ended(status=Status.COMPLETED, completed=1, output="o"),
-                shard_entries.FileGone(
-                    shard=1, source=shard_entries.Source.OUTPUT, file_id="o", reason=""
-                ),
+                observed(status=Status.COMPLETED, completed=1, output="o"),
+                FileGone(shard=1, source=Source.OUTPUT, file_id="o", reason=""),
             ],
             3,
-            d.Collect(1),
+            Collect(1),
             id="6d gone",
         ),
+        pytest.param([CREATED, Collected(shard=1, tally=TALLY)], 2, Audit(), id="7"),
         pytest.param(
-            [CREATED, shard_entries.Collected(shard=1, tally=TALLY)], 2, d.Audit(), id="7"
-        ),
-        pytest.param(
-            [CREATED, shard_entries.Collected(shard=1, tally=TALLY), e.Audited(batches=1)],
+            [CREATED, Collected(shard=1, tally=TALLY), Audited(batches=1)],
             3,
-            d.Assemble(),
+            Assemble(),
             id="7 audited",
         ),
-        pytest.param([CREATED, LEFT], 2, d.PlanRound(), id="7 again"),
+        pytest.param([CREATED, LEFT], 2, PlanRound(), id="7 again"),
         pytest.param(
-            [CREATED, LEFT, e.RoundPlanned(round=2), LEFT],
-            4,
-            d.Audit(),
-            id="7 no round is left",
+            [CREATED, LEFT, RoundPlanned(round=2), LEFT], 4, Audit(), id="7 no round is left"
+        ),
+        pytest.param([CREATED, LEFT, RoundPlanned(round=1)], 3, Audit(), id="7 nothing is left"),
+        pytest.param(
+            [CREATED, LEFT, Finished(bytes=1, tally=TALLY)], 3, PlanRound(), id="7 reopened"
         ),
         pytest.param(
-            [CREATED, LEFT, e.RoundPlanned(round=1)],
+            [CREATED, Collected(shard=1, tally=TALLY), Finished(bytes=1, tally=TALLY)],
             3,
-            d.Audit(),
-            id="7 nothing is left",
-        ),
-        pytest.param(
-            [CREATED, LEFT, e.Finished(bytes=1, tally=TALLY)], 3, d.PlanRound(), id="7 reopened"
-        ),
-        pytest.param(
-            [
-                CREATED,
-                shard_entries.Collected(shard=1, tally=TALLY),
-                e.Finished(bytes=1, tally=TALLY),
-            ],
-            3,
-            d.Done(),
+            Done(),
             id="end",
         ),
     ],
 )
 def test_a_shard_takes_the_step_of_its_case(entries, now, expected):
-    assert at(after(*entries), now) == [expected]
+    assert actions_at(state_after(*entries), now) == [expected]
 
 
 def test_files_that_never_come_are_waited_for_only_so_long():
-    promised = ended(status=Status.COMPLETED, completed=1)
-    state = after(CREATED, promised)
-    state.apply(601.0, shard_entries.Looked(shard=1, batch=promised.batch))
-    assert at(state, 611.0) == [d.Poll(1)]
-    state.apply(611.0, shard_entries.Looked(shard=1, batch=promised.batch))
-    assert at(state, 611.0) == [d.Collect(1)]
+    promised = observed(status=Status.COMPLETED, completed=1)
+    state = state_after(CREATED, promised)
+    state.apply(601.0, Looked(shard=1, batch=promised.batch))
+    assert actions_at(state, 611.0) == [Poll(1)]
+    state.apply(611.0, Looked(shard=1, batch=promised.batch))
+    assert actions_at(state, 611.0) == [Collect(1)]
 
 
-def looked_for(policy, *, until=604.0):
+def state_after_search(policy, *, until=604.0):
     """A create of unknown outcome at 4.0, looked for since, and settled `until`."""
-    state = after(INTENDED, UPLOADED, ASKED, UNKNOWN)
-    state.apply(until - 14, shard_entries.Looked(shard=1))
-    assert at(state, until - 14, policy) == [d.Wait(until)]
-    for entry in (shard_entries.CreateSettled(shard=1), shard_entries.Looked(shard=1)):
+    state = state_after(INTENDED, UPLOADED, ASKED, UNKNOWN)
+    state.apply(until - 14, Looked(shard=1))
+    assert actions_at(state, until - 14, policy) == [Wait(until)]
+    for entry in (CreateSettled(shard=1), Looked(shard=1)):
         state.apply(until, entry)
     return state
 
 
 def test_a_create_that_is_not_found_is_left_to_a_person():
-    (stop,) = at(looked_for(POLICY), 604.0)
-    assert isinstance(stop, d.Stop)
+    (stop,) = actions_at(state_after_search(POLICY), 604.0)
+    assert isinstance(stop, Stop)
     assert "file-1" in stop.reasons[0]
 
 
 def test_fence_deletes_the_file_after_the_first_look_and_creates_again_once_it_settled():
     policy = Policy(on_unknown="fence")
-    state = after(INTENDED, UPLOADED, ASKED, UNKNOWN)
-    assert at(state, 4.0, policy) == [d.FindBatch(1)]
-    state.apply(5.0, shard_entries.Looked(shard=1))
-    assert at(state, 5.0, policy) == [d.FenceCreate(1)]
-    for entry in (shard_entries.CreateFenced(shard=1), shard_entries.Looked(shard=1)):
+    state = state_after(INTENDED, UPLOADED, ASKED, UNKNOWN)
+    assert actions_at(state, 4.0, policy) == [FindBatch(1)]
+    state.apply(5.0, Looked(shard=1))
+    assert actions_at(state, 5.0, policy) == [FenceCreate(1)]
+    for entry in (CreateFenced(shard=1), Looked(shard=1)):
         state.apply(6.0, entry)
-    assert at(state, 6.0, policy) == [d.Wait(26.0)]
-    state.apply(606.0, shard_entries.Looked(shard=1))
-    assert at(state, 606.0, policy) == [d.Wait(626.0)], "looked at, but not by both clocks"
-    for entry in (shard_entries.CreateSettled(shard=1), shard_entries.Looked(shard=1)):
+    assert actions_at(state, 6.0, policy) == [Wait(26.0)]
+    state.apply(606.0, Looked(shard=1))
+    assert actions_at(state, 606.0, policy) == [Wait(626.0)], "looked at, but not by both clocks"
+    for entry in (CreateSettled(shard=1), Looked(shard=1)):
         state.apply(607.0, entry)
-    assert at(state, 607.0, policy) == [d.AbandonCreate(1)]
-    state.apply(608.0, shard_entries.CreateAbandoned(shard=1))
-    assert at(state, 608.0, policy) == [d.Upload(1)]
+    assert actions_at(state, 607.0, policy) == [AbandonCreate(1)]
+    state.apply(608.0, CreateAbandoned(shard=1))
+    assert actions_at(state, 608.0, policy) == [Upload(1)]
     assert state.shards[1].file_id is None, "a file is used for one create only"
 
 
 def test_wait_looks_on_until_the_batch_would_have_ended_and_fences_then():
     policy = Policy(on_unknown="wait")
-    state = looked_for(Policy())
-    (wait,) = at(state, 604.0, policy)
+    state = state_after_search(Policy())
+    (wait,) = actions_at(state, 604.0, policy)
     assert wait.until > 604.0
-    state.apply(25 * 3_600.0, shard_entries.Looked(shard=1))
-    (wait,) = at(state, 25 * 3_600.0, policy)
-    assert isinstance(wait, d.Wait)
-    state.apply(25 * 3_600.0 + 60, shard_entries.Looked(shard=1))
-    assert at(state, 25 * 3_600.0 + 60, policy) == [d.FenceCreate(1)]
+    state.apply(25 * 3_600.0, Looked(shard=1))
+    (wait,) = actions_at(state, 25 * 3_600.0, policy)
+    assert isinstance(wait, Wait)
+    state.apply(25 * 3_600.0 + 60, Looked(shard=1))
+    assert actions_at(state, 25 * 3_600.0 + 60, policy) == [FenceCreate(1)]
 
 
 def test_a_request_that_is_under_way_is_not_asked_about():
-    assert isinstance(at(after(INTENDED, UPLOADED, ASKED), 9.0)[0], d.Stop)
+    assert isinstance(actions_at(state_after(INTENDED, UPLOADED, ASKED), 9.0)[0], Stop)
 
 
 def test_a_twin_is_cancelled_until_it_no_longer_runs():
-    twin = replace(batch(), id="batch_2")
-    state = after(CREATED, shard_entries.TwinSeen(shard=1, batch=twin))
-    assert at(state, 2.0) == [d.CancelTwin(1, "batch_2")]
-    state.apply(3.0, shard_entries.TwinSeen(shard=1, batch=replace(twin, status=Status.CANCELLING)))
-    assert at(state, 3.0) == [d.Wait(11.0)]
+    twin = replace(batch_like(), id="batch_2")
+    state = state_after(CREATED, TwinSeen(shard=1, batch=twin))
+    assert actions_at(state, 2.0) == [CancelTwin(1, "batch_2")]
+    state.apply(3.0, TwinSeen(shard=1, batch=replace(twin, status=Status.CANCELLING)))
+    assert actions_at(state, 3.0) == [Wait(11.0)]
 
 
 def test_batches_that_fail_in_passing_are_given_up_only_so_often():
-    failed = ended(status=Status.FAILED, errors=(FULL,))
+    failed = observed(status=Status.FAILED, errors=(FULL,))
     policy = Policy(batches_per_shard=2)
-    state = after(CREATED, failed, shard_entries.BatchGivenUp(shard=1, reason=""), CREATED, failed)
-    assert at(state, 5.0, policy) == [d.Collect(1)]
+    state = state_after(CREATED, failed, BatchGivenUp(shard=1, reason=""), CREATED, failed)
+    assert actions_at(state, 5.0, policy) == [Collect(1)]
 
 
 @pytest.mark.parametrize("entry", [INTENDED, UPLOADED, CREATED])
 def test_a_step_that_failed_waits_its_turn(entry):
-    state = after(entry)
-    state.apply(100.0, shard_entries.Postponed(shard=1, until=130.0, reason="down"))
-    assert at(state, 129.0) == [d.Wait(130.0)]
-    assert at(state, 130.0) != [d.Wait(130.0)]
+    state = state_after(entry)
+    state.apply(100.0, Postponed(shard=1, until=130.0, reason="down"))
+    assert actions_at(state, 129.0) == [Wait(130.0)]
+    assert actions_at(state, 130.0) != [Wait(130.0)]
 
 
 def test_patience_counts_from_the_first_failure_and_starts_anew_after_a_success():
-    state = after(CREATED)
-    state.apply(100.0, shard_entries.Postponed(shard=1, until=102.0, reason="down"))
-    state.apply(3_600.0, shard_entries.Postponed(shard=1, until=3_700.0, reason="down"))
-    assert at(state, 3_700.0) == [d.Poll(1)]
-    state.apply(3_700.0, shard_entries.Postponed(shard=1, until=3_800.0, reason="still down"))
-    (stop,) = at(state, 3_700.0)
+    state = state_after(CREATED)
+    state.apply(100.0, Postponed(shard=1, until=102.0, reason="down"))
+    state.apply(3_600.0, Postponed(shard=1, until=3_700.0, reason="down"))
+    assert actions_at(state, 3_700.0) == [Poll(1)]
+    state.apply(3_700.0, Postponed(shard=1, until=3_800.0, reason="still down"))
+    (stop,) = actions_at(state, 3_700.0)
     assert stop.reasons == ("shard 1 of 1: still down (for 3600 seconds)",)
-    state.apply(3_800.0, shard_entries.Looked(shard=1, batch=batch()))
-    assert isinstance(at(state, 3_800.0)[0], d.Wait)
+    state.apply(3_800.0, Looked(shard=1, batch=batch_like()))
+    assert isinstance(actions_at(state, 3_800.0)[0], Wait)
 
 
 def test_submissions_come_one_at_a_time_and_looks_a_second_apart():
-    state = after(CREATED, shard_entries.Created(shard=2, batch=batch()), shards=4)
-    assert at(state, 60.0) == [d.Upload(3), d.Poll(1)]
-    state.apply(60.0, shard_entries.Looked(shard=1))
-    assert at(state, 60.5) == [d.Upload(3)]
-    assert at(state, 61.0) == [d.Upload(3), d.Poll(2)], "one look a second"
+    state = state_after(CREATED, Created(shard=2, batch=batch_like()), shards=4)
+    assert actions_at(state, 60.0) == [Upload(3), Poll(1)]
+    state.apply(60.0, Looked(shard=1))
+    assert actions_at(state, 60.5) == [Upload(3)]
+    assert actions_at(state, 61.0) == [Upload(3), Poll(2)], "one look a second"
 
 
 def test_a_shard_is_created_before_the_next_is_uploaded():
-    assert at(after(INTENDED, UPLOADED, shards=2), 2.0) == [d.Create(1)]
+    assert actions_at(state_after(INTENDED, UPLOADED, shards=2), 2.0) == [Create(1)]
 
 
 def test_after_a_refusal_nothing_more_is_sent_and_the_live_go_on():
-    state = after(CREATED, shards=3)
-    state.apply(2.0, shard_entries.Blocked(shard=2, reason="no"))
-    assert at(state, 3.0) == [d.Wait(11.0)]
-    state.apply(11.0, ended(status=Status.COMPLETED))
-    state.apply(12.0, shard_entries.Collected(shard=1, tally=TALLY))
-    assert at(state, 13.0) == [d.Stop(("shard 2 of 3: no",))]
+    state = state_after(CREATED, shards=3)
+    state.apply(2.0, Blocked(shard=2, reason="no"))
+    assert actions_at(state, 3.0) == [Wait(11.0)]
+    state.apply(11.0, observed(status=Status.COMPLETED))
+    state.apply(12.0, Collected(shard=1, tally=TALLY))
+    assert actions_at(state, 13.0) == [Stop(("shard 2 of 3: no",))]
 
 
 def test_a_stuck_shard_does_not_hold_up_the_others():
-    state = after(CREATED, shards=2)
-    state.apply(2.0, shard_entries.Blocked(shard=1, reason="404"))
-    assert at(state, 3.0) == [d.Upload(2)]
+    state = state_after(CREATED, shards=2)
+    state.apply(2.0, Blocked(shard=1, reason="404"))
+    assert actions_at(state, 3.0) == [Upload(2)]
 
 
 def test_so_many_shards_are_on_their_way_as_the_policy_allows():
     policy = Policy(max_live=1)
-    assert at(after(CREATED, shards=2), 2.0, policy) == [d.Wait(11.0)]
-    state = after(CREATED, ended(status=Status.COMPLETED), shards=2)
-    assert at(state, 2.0, policy) == [d.Collect(1), d.Upload(2)]
+    assert actions_at(state_after(CREATED, shards=2), 2.0, policy) == [Wait(11.0)]
+    state = state_after(CREATED, observed(status=Status.COMPLETED), shards=2)
+    assert actions_at(state, 2.0, policy) == [Collect(1), Upload(2)]
 
 
 @pytest.mark.parametrize(("limit", "sent"), [(9, False), (10, True)])
 def test_the_tokens_of_live_shards_are_kept_below_the_limit_of_their_queue(limit, sent):
     limits = Limits(enqueued_tokens={"gpt-4o": limit})
-    state = looked_at(
-        fold([(0.0, planned(1, tokens=5)), (0.0, planned(2, tokens=5)), (1.0, CREATED)]), 1.0
+    state = after_surveying(
+        fold(
+            [(0.0, planned_shard(1, tokens=5)), (0.0, planned_shard(2, tokens=5)), (1.0, CREATED)]
+        ),
+        1.0,
     )
-    assert (at(state, 2.0, limits=limits) == [d.Upload(2)]) is sent
+    assert (actions_at(state, 2.0, limits=limits) == [Upload(2)]) is sent
 
 
 def test_a_create_that_waits_keeps_its_place_in_the_queue():
     limits = Limits(enqueued_tokens={"gpt-4o": 9})
-    state = looked_at(
-        fold([(0.0, planned(1, tokens=5)), (0.0, planned(2, tokens=5)), (1.0, UPLOADED)]), 1.0
+    state = after_surveying(
+        fold(
+            [(0.0, planned_shard(1, tokens=5)), (0.0, planned_shard(2, tokens=5)), (1.0, UPLOADED)]
+        ),
+        1.0,
     )
-    state.apply(2.0, shard_entries.Postponed(shard=1, until=100.0, reason="slow down"))
-    assert at(state, 3.0, limits=limits) == [d.Wait(100.0)]
+    state.apply(2.0, Postponed(shard=1, until=100.0, reason="slow down"))
+    assert actions_at(state, 3.0, limits=limits) == [Wait(100.0)]
 
 
 def test_a_shard_larger_than_its_queue_is_sent_alone():
     limits = Limits(enqueued_tokens={"gpt-4o": 1})
-    state = looked_at(fold([(0.0, planned(1, tokens=5)), (0.0, planned(2, tokens=5))]), 1.0)
-    assert at(state, 0.0, limits=limits) == [d.Upload(1)]
+    state = after_surveying(
+        fold([(0.0, planned_shard(1, tokens=5)), (0.0, planned_shard(2, tokens=5))]), 1.0
+    )
+    assert actions_at(state, 0.0, limits=limits) == [Upload(1)]
 
 
 def test_queues_of_other_models_do_not_count():
     limits = Limits(enqueued_tokens={"gpt-4o": 5, "gpt-4o-mini": 5})
-    other = planned(2, model="gpt-4o-mini", tokens=5)
-    state = looked_at(fold([(0.0, planned(1, tokens=5)), (0.0, other), (1.0, CREATED)]), 1.0)
-    assert at(state, 2.0, limits=limits) == [d.Upload(2)]
+    other = planned_shard(2, model="gpt-4o-mini", tokens=5)
+    state = after_surveying(
+        fold([(0.0, planned_shard(1, tokens=5)), (0.0, other), (1.0, CREATED)]), 1.0
+    )
+    assert actions_at(state, 2.0, limits=limits) == [Upload(2)]
 
 
 def test_a_status_that_goes_backwards_after_the_end_is_not_believed():
-    state = after(
-        CREATED, ended(status=Status.COMPLETED), shard_entries.Observed(shard=1, batch=batch())
+    state = state_after(
+        CREATED, observed(status=Status.COMPLETED), Observed(shard=1, batch=batch_like())
     )
     assert state.shards[1].stage is Stage.ENDED
     assert state.shards[1].batch.status is Status.COMPLETED
@@ -386,10 +421,10 @@ def test_a_status_that_goes_backwards_after_the_end_is_not_believed():
 
 def test_a_status_that_is_not_known_counts_as_live():
     strange = Batch.from_object({"id": "batch_1", "status": "resting", "output_file_id": "o"})
-    state = after(CREATED, shard_entries.Observed(shard=1, batch=strange))
-    assert at(state, 2.0) == [d.Wait(12.0)]
+    state = state_after(CREATED, Observed(shard=1, batch=strange))
+    assert actions_at(state, 2.0) == [Wait(12.0)]
 
 
 def test_an_entry_about_a_shard_that_was_never_planned_is_damage():
     with pytest.raises(JournalError, match="never planned"):
-        after(shard_entries.Uploaded(shard=9, file_id="file-1"))
+        state_after(Uploaded(shard=9, file_id="file-1"))

@@ -33,7 +33,7 @@ MODEL = "gpt-4o-mini"
 NEVER = Pacing(running=48 * HOUR, running_per_line=0, spread=0)
 
 
-class Alone(FakeBackend):
+class NeverRunning(FakeBackend):
     """Its batches run no line in time; `answers` may say what a line is answered at a try."""
 
     def __init__(self, answers=None, pacing=NEVER):
@@ -48,44 +48,47 @@ class Alone(FakeBackend):
         return super().answer(url, body) if told is None else told
 
 
-def lines(build, count, **body):
+def lines_of(build, count, **body):
     asked = [build.chat(f"id-{n}", text=f"text {n}") for n in range(count)]
     return [{**line, "body": {**line["body"], "max_tokens": 100, **body}} for line in asked]
 
 
-def policy(cap=None, **options):
+def finishing_policy(cap=None, **options):
     options = {"deadline": HOUR, "sync_parallel": 1, **options}
     return Policy(finish_sync=True, max_cost=cap, **options)
 
 
-def journal(build):
+def journal_entries(build):
     with Journal(build.job / "journal.db") as opened:
         return list(opened.entries())
 
 
 def most_of_one(build, line=None):
     """What is reserved for such a line."""
-    line = line or lines(build, 1)[0]
+    line = line or lines_of(build, 1)[0]
     request = RequestLine(1, line["custom_id"], line["url"], MODEL, line["body"])
     usage = Usage(*bounds(build.jsonl([line])[:-1], request))
     return cost(MODEL, usage, batch=False)
 
 
-def intents(build):
-    return [entry for _, entry in journal(build) if isinstance(entry, AnswerIntended)]
+def answer_intents(build):
+    return [entry for _, entry in journal_entries(build) if isinstance(entry, AnswerIntended)]
 
 
 def test_each_request_is_reserved_at_the_ordinary_price_and_settled_by_its_usage(build):
-    backend = Alone()
+    backend = NeverRunning()
     report = run(
-        build.input(lines(build, 3)), backend, results=build.results, policy=policy(Decimal(1))
+        build.input(lines_of(build, 3)),
+        backend,
+        results=build.results,
+        policy=finishing_policy(Decimal(1)),
     )
     assert report.all_ok
     assert report.synchronous == 3
-    assert {entry.position for entry in intents(build)} == {0, 1, 2}
-    for entry in intents(build):
+    assert {entry.position for entry in answer_intents(build)} == {0, 1, 2}
+    for entry in answer_intents(build):
         assert cost(MODEL, Usage(0, 100), batch=False) < entry.reserved <= most_of_one(build)
-    held = account(fold(journal(build)))
+    held = account(fold(journal_entries(build)))
     assert held.reserved == 0
     assert held.settled == cost(MODEL, report.usage, batch=False) > 0
 
@@ -94,7 +97,7 @@ def test_each_request_is_reserved_at_the_ordinary_price_and_settled_by_its_usage
 def test_reserved_and_settled_never_exceed_the_cap_whatever_write_is_the_last(build, monkeypatch):
     """Killed at every write of the journal and of the answers; and again, at the same write."""
     caps = most_of_one(build) * Decimal("1.5"), most_of_one(build) * 9
-    source = build.input(lines(build, 3))
+    source = build.input(lines_of(build, 3))
     append, keep, record = Journal.append, KeptAnswers.keep, Loop._record
     life: dict = {}
 
@@ -115,13 +118,13 @@ def test_reserved_and_settled_never_exceed_the_cap_whatever_write_is_the_last(bu
     monkeypatch.setattr(KeptAnswers, "keep", until(keep))
     monkeypatch.setattr(Loop, "_record", held)
     for last in itertools.count():
-        backend, results = Alone(), build.folder / f"results-{last}.jsonl"
+        backend, results = NeverRunning(), build.folder / f"results-{last}.jsonl"
         deaths, stops, report = 0, [], None
         life["cap"] = caps[0]
         while report is None:
             life.update(writes=itertools.count(), last=last if deaths < 2 else None)
             try:
-                report = run(source, backend, results=results, policy=policy(life["cap"]))
+                report = run(source, backend, results=results, policy=finishing_policy(life["cap"]))
             except build.Killed:
                 deaths += 1
             except JobIncomplete as error:  # what was cut off may have been paid, and is held
@@ -138,42 +141,42 @@ def test_reserved_and_settled_never_exceed_the_cap_whatever_write_is_the_last(bu
 
 
 def test_what_does_not_fit_is_not_sent_and_a_higher_cap_goes_on(build):
-    (long,) = lines(build, 1, messages=[{"role": "user", "content": "long " * 4_000}])
-    source = build.input([*lines(build, 3)[1:], {**long, "custom_id": "long"}])
-    backend = Alone()
+    (long,) = lines_of(build, 1, messages=[{"role": "user", "content": "long " * 4_000}])
+    source = build.input([*lines_of(build, 3)[1:], {**long, "custom_id": "long"}])
+    backend = NeverRunning()
     cap = most_of_one(build, long) * Decimal("0.99")
     with pytest.raises(JobIncomplete, match=r"1 lines are not sent without a batch.* of the cap"):
-        run(source, backend, results=build.results, policy=policy(cap))
+        run(source, backend, results=build.results, policy=finishing_policy(cap))
     assert set(backend.asked) == {"text 1", "text 2"}, "what fits is asked for"
     assert not build.results.exists()
-    report = run(source, backend, results=build.results, policy=policy(Decimal(1)))
+    report = run(source, backend, results=build.results, policy=finishing_policy(Decimal(1)))
     assert report.all_ok
     assert set(backend.asked.values()) == {1}
 
 
 def test_a_shard_that_the_cap_kept_from_a_batch_does_not_wait_for_the_deadline(build):
-    backend = Alone()
+    backend = NeverRunning()
     start = backend.clock.now()
     with pytest.raises(JobIncomplete, match="may cost up to"):
         run(
-            build.input(lines(build, 2)),
+            build.input(lines_of(build, 2)),
             backend,
             results=build.results,
-            policy=policy(Decimal("0.000001")),
+            policy=finishing_policy(Decimal("0.000001")),
         )
     assert backend.clock.now() - start < 60
     assert not backend.asked
 
 
 def test_a_line_of_a_dearer_tier_has_no_bound(build):
-    source = build.input(lines(build, 1, service_tier="priority"))
-    backend = Alone()
+    source = build.input(lines_of(build, 1, service_tier="priority"))
+    backend = NeverRunning()
     with pytest.raises(JobIncomplete, match=r"1 lines are not sent.*'id-0'.*not bounded"):
-        run(source, backend, results=build.results, policy=policy(Decimal(1)))
+        run(source, backend, results=build.results, policy=finishing_policy(Decimal(1)))
     assert not backend.asked
 
 
-def failing(status):
+def answering_first_with(status):
     def answers(text, times):
         return Answer(status, "{}") if text == "text 0" and times == 1 else None
 
@@ -182,21 +185,29 @@ def failing(status):
 
 @pytest.mark.parametrize(("status", "kept"), [(500, 0), (429, 0), (408, 1), (504, 1)])
 def test_each_try_is_reserved_and_one_that_took_too_long_stays_so(build, status, kept):
-    backend = Alone(failing(status))
+    backend = NeverRunning(answering_first_with(status))
     report = run(
-        build.input(lines(build, 1)), backend, results=build.results, policy=policy(Decimal(1))
+        build.input(lines_of(build, 1)),
+        backend,
+        results=build.results,
+        policy=finishing_policy(Decimal(1)),
     )
     assert report.all_ok
-    assert len(intents(build)) == backend.asked["text 0"] == 2
-    held = account(fold(journal(build)))
-    assert held.reserved == kept * intents(build)[0].reserved
+    assert len(answer_intents(build)) == backend.asked["text 0"] == 2
+    held = account(fold(journal_entries(build)))
+    assert held.reserved == kept * answer_intents(build)[0].reserved
     assert held.settled == cost(MODEL, report.usage, batch=False)
 
 
 def test_another_try_that_does_not_fit_leaves_the_answer_that_came(build):
-    backend = Alone(failing(504))
+    backend = NeverRunning(answering_first_with(504))
     cap = most_of_one(build) * Decimal("1.2")
-    report = run(build.input(lines(build, 1)), backend, results=build.results, policy=policy(cap))
+    report = run(
+        build.input(lines_of(build, 1)),
+        backend,
+        results=build.results,
+        policy=finishing_policy(cap),
+    )
     assert report.failed == backend.asked["text 0"] == 1
     assert build.records()[0]["response"]["status_code"] == 504
 
@@ -209,11 +220,13 @@ def test_a_kill_between_two_tries_does_not_lose_the_second(build):
         return Answer(429, "{}") if times == 1 else None
 
     died = []
-    backend = Alone(answers)
-    source = build.input(lines(build, 2))
+    backend = NeverRunning(answers)
+    source = build.input(lines_of(build, 2))
     for _ in range(2):
         try:
-            report = run(source, backend, results=build.results, policy=policy(Decimal(1)))
+            report = run(
+                source, backend, results=build.results, policy=finishing_policy(Decimal(1))
+            )
         except build.Killed:
             continue
     assert died == ["text 0"]
@@ -227,13 +240,16 @@ def test_a_request_that_never_left_costs_nothing_and_a_lost_answer_stays_reserve
         if text == "text 1":
             raise OutcomeUnknown("no answer")
 
-    backend = Alone(answers)
+    backend = NeverRunning(answers)
     report = run(
-        build.input(lines(build, 2)), backend, results=build.results, policy=policy(Decimal(1))
+        build.input(lines_of(build, 2)),
+        backend,
+        results=build.results,
+        policy=finishing_policy(Decimal(1)),
     )
     assert (report.ok, report.failed) == (1, 1)
-    state = fold(journal(build))
-    assert account(state).reserved == intents(build)[-1].reserved > 0
+    state = fold(journal_entries(build))
+    assert account(state).reserved == answer_intents(build)[-1].reserved > 0
     outlook = Outlook()
     outlook.look(progress(state, 0.0))
     assert outlook.reserved == account(state).reserved, "status tells of it"
@@ -243,20 +259,25 @@ def test_an_answer_that_tells_no_usage_stays_reserved(build):
     def answers(text, times):
         return Answer(200, '{"choices": []}')
 
-    run(build.input(lines(build, 1)), Alone(answers), results=build.results, policy=policy())
-    assert not any(isinstance(entry, AnswerSettled) for _, entry in journal(build))
-    assert account(fold(journal(build))).reserved == intents(build)[0].reserved > 0
+    run(
+        build.input(lines_of(build, 1)),
+        NeverRunning(answers),
+        results=build.results,
+        policy=finishing_policy(),
+    )
+    assert not any(isinstance(entry, AnswerSettled) for _, entry in journal_entries(build))
+    assert account(fold(journal_entries(build))).reserved == answer_intents(build)[0].reserved > 0
 
 
 def test_status_and_results_count_such_lines_at_the_ordinary_price(build):
     """Some lines run in the batch before the deadline, and the rest without one."""
     running_slowly = Pacing(running=2 * HOUR, running_per_line=0, spread=0)
-    backend = Alone(pacing=running_slowly)
+    backend = NeverRunning(pacing=running_slowly)
     results = batchsim.run(
-        build.input(lines(build, 10)),
+        build.input(lines_of(build, 10)),
         backend,
         results=build.results,
-        policy=policy(Decimal(1), deadline=1.5 * HOUR),
+        policy=finishing_policy(Decimal(1), deadline=1.5 * HOUR),
     )
     alone = results.report.synchronous
     assert results.all_ok
@@ -265,7 +286,7 @@ def test_status_and_results_count_such_lines_at_the_ordinary_price(build):
     expected = sum(cost(MODEL, usage, batch=text not in backend.asked) for usage, text in by_line)
     assert sum(backend.asked.values()) == alone
     assert results.cost == expected
-    state = fold(journal(build))
+    state = fold(journal_entries(build))
     outlook = Outlook()
     outlook.look(progress(state, 0.0))
     assert outlook.spent == expected == account(state).settled
@@ -286,11 +307,11 @@ def test_what_a_line_costs_in_work_does_not_grow_with_the_shards(build, monkeypa
     def per_line(count):
         calls.clear()
         report = run(
-            build.input(lines(build, count)),
-            Alone(),
+            build.input(lines_of(build, count)),
+            NeverRunning(),
             results=build.folder / f"results-{count}.jsonl",
             limits=Limits(requests_per_batch=1),
-            policy=policy(Decimal(100), max_live=2, retries=0),
+            policy=finishing_policy(Decimal(100), max_live=2, retries=0),
         )
         assert report.synchronous == count
         return calls["shard"] / count

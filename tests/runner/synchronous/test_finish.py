@@ -24,7 +24,7 @@ from batchsim.runner.schedule.budget import account, most
 SLOW = Pacing(running=48 * HOUR, running_per_line=0, spread=0)
 
 
-class Counting(FakeBackend):
+class CountingService(FakeBackend):
     """Counts the requests that are answered without a batch, by their text."""
 
     def __init__(self, fails=None, **options):
@@ -45,11 +45,11 @@ def lines(build):
     return [build.chat(f"id-{n}", text=f"text {n}") for n in range(10)]
 
 
-def finishing(**options):
+def finishing_policy(**options):
     return Policy(finish_sync=True, sync_parallel=2, **options)
 
 
-def check(build, lines, report, backend):
+def assert_each_asked_once(build, lines, report, backend):
     assert build.ids() == [line["custom_id"] for line in lines]
     ledger = [json.loads(line) for line in report.ledger.read_bytes().splitlines()]
     alone = {account["custom_id"] for account in ledger if account["batch"] is None}
@@ -59,11 +59,11 @@ def check(build, lines, report, backend):
 
 
 def test_what_a_batch_has_not_run_by_the_deadline_is_asked_for_alone(build, lines):
-    backend = Counting()
+    backend = CountingService()
     start = backend.clock.now()
-    policy = finishing(deadline=12.5 * HOUR)
+    policy = finishing_policy(deadline=12.5 * HOUR)
     report = run(build.input(lines), backend, results=build.results, policy=policy)
-    alone = check(build, lines, report, backend)
+    alone = assert_each_asked_once(build, lines, report, backend)
     assert 0 < len(alone) < 10, "what had run in the batch is kept"
     assert report.all_ok
     assert backend.clock.now() - start <= 12.5 * HOUR
@@ -73,16 +73,16 @@ def test_what_a_batch_has_not_run_by_the_deadline_is_asked_for_alone(build, line
 
 
 def test_without_a_deadline_the_window_of_the_batch_is_one(build, lines):
-    backend = Counting()
+    backend = CountingService()
     start = backend.clock.now()
-    report = run(build.input(lines), backend, results=build.results, policy=finishing())
-    check(build, lines, report, backend)
+    report = run(build.input(lines), backend, results=build.results, policy=finishing_policy())
+    assert_each_asked_once(build, lines, report, backend)
     assert report.all_ok
     assert 23 * HOUR < backend.clock.now() - start < DAY
 
 
 def test_nothing_is_asked_for_alone_unless_allowed_or_while_there_is_time(build, lines):
-    backend = Counting()
+    backend = CountingService()
     report = run(
         build.input(lines), backend, results=build.results, policy=Policy(deadline=HOUR, retries=0)
     )
@@ -90,20 +90,20 @@ def test_nothing_is_asked_for_alone_unless_allowed_or_while_there_is_time(build,
     assert report.expired
     quick = FakeBackend(pacing="quick")
     results = build.folder / "quick.jsonl"
-    policy = finishing(deadline=12 * HOUR)
+    policy = finishing_policy(deadline=12 * HOUR)
     assert run(build.input(lines), quick, results=results, policy=policy).rounds == 0
 
 
 def test_shards_that_were_never_sent_are_asked_for_too(build, lines):
-    backend = Counting()
+    backend = CountingService()
     report = run(
         build.input(lines),
         backend,
         results=build.results,
         limits=Limits(requests_per_batch=2),
-        policy=finishing(deadline=6 * HOUR, max_live=2),
+        policy=finishing_policy(deadline=6 * HOUR, max_live=2),
     )
-    check(build, lines, report, backend)
+    assert_each_asked_once(build, lines, report, backend)
     assert report.all_ok
     assert len(build.batches_of(backend)) == 2
 
@@ -117,7 +117,7 @@ def test_a_kill_between_requests_pays_for_none_twice_and_names_what_is_unknown(b
             killed.append(text)
             raise build.Killed
 
-    backend = Counting(fails=fail)
+    backend = CountingService(fails=fail)
     source, policy = (
         build.input(lines),
         Policy(finish_sync=True, sync_parallel=1, deadline=8 * HOUR),
@@ -125,7 +125,7 @@ def test_a_kill_between_requests_pays_for_none_twice_and_names_what_is_unknown(b
     with pytest.raises(build.Killed):
         run(source, backend, results=build.results, policy=policy)
     report = run(source, backend, results=build.results, policy=policy)
-    check(build, lines, report, backend)
+    assert_each_asked_once(build, lines, report, backend)
     unknown = [r for r in build.records() if r["error"] and r["error"]["code"] == "outcome_unknown"]
     assert [f"text {r['custom_id'].split('-')[1]}" for r in unknown] == killed
     assert (report.ok, report.failed) == (9, 1)
@@ -136,10 +136,10 @@ def test_an_answer_that_was_lost_is_named_and_not_asked_for_again(build, lines):
         if text == "text 3":
             raise OutcomeUnknown("no answer came")
 
-    backend = Counting(fails=fail)
-    policy = finishing(deadline=2 * HOUR)
+    backend = CountingService(fails=fail)
+    policy = finishing_policy(deadline=2 * HOUR)
     report = run(build.input(lines), backend, results=build.results, policy=policy)
-    check(build, lines, report, backend)
+    assert_each_asked_once(build, lines, report, backend)
     assert report.failed == 1
     assert build.records()[3]["error"]["code"] == "outcome_unknown"
 
@@ -149,7 +149,7 @@ def test_a_damaged_last_answer_counts_as_unknown(build, lines):
         if len(backend.asked) == 4:
             raise build.Killed
 
-    backend = Counting(fails=fail)
+    backend = CountingService(fails=fail)
     source, policy = (
         build.input(lines),
         Policy(finish_sync=True, sync_parallel=1, deadline=2 * HOUR),
@@ -160,20 +160,20 @@ def test_a_damaged_last_answer_counts_as_unknown(build, lines):
     answers.write_bytes(answers.read_bytes()[:-20])
     backend.fails = None
     report = run(source, backend, results=build.results, policy=policy)
-    check(build, lines, report, backend)
+    assert_each_asked_once(build, lines, report, backend)
     assert (report.ok, report.failed) == (8, 2)
 
 
 def test_what_cannot_be_finished_is_refused_before_anything_is_sent(build, lines):
-    backend = Counting()
+    backend = CountingService()
     wrapped = build.Interrupting(backend, lambda *call: None)
     with pytest.raises(UsageError, match="answers no single requests"):
-        run(build.input(lines), wrapped, results=build.results, policy=finishing())
+        run(build.input(lines), wrapped, results=build.results, policy=finishing_policy())
     assert not build.batches_of(backend)
     assert not build.job.exists()
 
 
-def unanswered(happened):
+def create_unanswered(happened):
     """A batch that is late is asked for as the second of two; whether it happened is for the test."""
     fault = "reply_lost" if happened else "reset"
     return Faults(
@@ -186,14 +186,14 @@ def unanswered(happened):
 def test_lines_of_a_batch_that_may_exist_are_not_asked_for_and_hold_up_no_others(
     build, lines, on_unknown, happened
 ):
-    backend = Counting(faults=unanswered(happened))
+    backend = CountingService(faults=create_unanswered(happened))
     start = backend.clock.now()
     report = run(
         build.input(lines),
         backend,
         results=build.results,
         limits=Limits(requests_per_batch=5),
-        policy=finishing(deadline=6 * HOUR, on_unknown=on_unknown),
+        policy=finishing_policy(deadline=6 * HOUR, on_unknown=on_unknown),
     )
     assert backend.clock.now() - start <= 6 * HOUR
     unknown = {r["custom_id"] for r in build.records() if r["error"]}
@@ -202,21 +202,23 @@ def test_lines_of_a_batch_that_may_exist_are_not_asked_for_and_hold_up_no_others
     assert not {f"text {n}" for n in range(5, 10)} & set(backend.asked)
     assert (report.ok, report.failed) == (5, 5)
     assert list(report.unfound) == [2]
-    again = run(build.source, backend, results=build.results, policy=finishing(deadline=6 * HOUR))
+    again = run(
+        build.source, backend, results=build.results, policy=finishing_policy(deadline=6 * HOUR)
+    )
     assert again == report
     assert set(backend.asked.values()) == {1}
 
 
 def test_lines_of_a_batch_that_was_fenced_off_are_asked_for(build, lines):
-    backend = Counting(faults=unanswered(happened=False))
+    backend = CountingService(faults=create_unanswered(happened=False))
     report = run(
         build.input(lines),
         backend,
         results=build.results,
         limits=Limits(requests_per_batch=5),
-        policy=finishing(deadline=900, on_unknown="fence"),
+        policy=finishing_policy(deadline=900, on_unknown="fence"),
     )
-    check(build, lines, report, backend)
+    assert_each_asked_once(build, lines, report, backend)
     assert report.all_ok
 
 
@@ -224,12 +226,12 @@ def test_lines_of_a_batch_that_was_fenced_off_are_asked_for(build, lines):
     "n", range(9, 21)
 )  # from the intent of the create to the last round's plan
 def test_a_kill_anywhere_asks_for_no_line_of_a_batch_that_may_exist(build, lines, n, monkeypatch):
-    backend = Counting(faults=unanswered(happened=True))
+    backend = CountingService(faults=create_unanswered(happened=True))
     source = build.input(lines)
     options = {
         "results": build.results,
         "limits": Limits(requests_per_batch=5),
-        "policy": finishing(deadline=6 * HOUR),
+        "policy": finishing_policy(deadline=6 * HOUR),
     }
     append, writes = Journal.append, itertools.count(1)
 
@@ -257,13 +259,13 @@ def test_what_a_batch_may_cost_that_was_left_stays_reserved(build):
     lines = [build.chat(f"id-{n}", text=f"text {n}") for n in range(10)]
     for line in lines:
         line["body"]["max_tokens"] = 100
-    backend = Counting(faults=unanswered(happened=True))
+    backend = CountingService(faults=create_unanswered(happened=True))
     run(
         build.input(lines),
         backend,
         results=build.results,
         limits=Limits(requests_per_batch=5),
-        policy=finishing(deadline=6 * HOUR, max_cost=Decimal(1)),
+        policy=finishing_policy(deadline=6 * HOUR, max_cost=Decimal(1)),
     )
     with Journal(build.job / "journal.db") as journal:
         state = fold(journal.entries())

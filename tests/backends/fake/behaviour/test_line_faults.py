@@ -10,15 +10,15 @@ from batchsim.errors import OutcomeUnknown, Refused, UsageError
 CHAT = "/v1/chat/completions"
 
 
-def with_lines(*faults):
+def faults_of_lines(*faults):
     return Faults(lines=faults)
 
 
-def kinds(results):
+def status_codes(results):
     return {each["custom_id"]: (each["response"] or {}).get("status_code") for each in results}
 
 
-def finished(user, chats, count, faults, **options):
+def finish_with_faults(user, chats, count, faults, **options):
     someone = user(faults=faults, order="input", **options)
     batch = someone.finish(chats(count))
     return someone, batch
@@ -33,15 +33,18 @@ def finished(user, chats, count, faults, **options):
     ],
 )
 def test_one_line_by_its_custom_id_or_its_number(user, chats, fault):
-    someone, batch = finished(user, chats, 3, with_lines(fault))
-    assert kinds(someone.results(batch.output_file_id)) == {"request-1": 200, "request-3": 200}
-    assert kinds(someone.results(batch.error_file_id)) == {"request-2": 404}
+    someone, batch = finish_with_faults(user, chats, 3, faults_of_lines(fault))
+    assert status_codes(someone.results(batch.output_file_id)) == {
+        "request-1": 200,
+        "request-3": 200,
+    }
+    assert status_codes(someone.results(batch.error_file_id)) == {"request-2": 404}
     assert (batch.request_counts.completed, batch.request_counts.failed) == (2, 1)
 
 
 def test_an_error_has_the_words_that_it_was_given(user, chats):
     fault = LineFault("error", line=1, status=400, message="No.", code="content_policy_violation")
-    someone, batch = finished(user, chats, 1, with_lines(fault))
+    someone, batch = finish_with_faults(user, chats, 1, faults_of_lines(fault))
     (result,) = someone.results(batch.error_file_id)
     assert result["error"] is None
     assert result["response"]["body"]["error"] == {
@@ -53,13 +56,15 @@ def test_an_error_has_the_words_that_it_was_given(user, chats):
 
 
 def test_a_line_of_another_batch_is_left_alone(user, chats):
-    someone = user(faults=with_lines(LineFault("error", batch=(2, 3))))
+    someone = user(faults=faults_of_lines(LineFault("error", batch=(2, 3))))
     ended = [someone.finish(chats(1)).request_counts.failed for _ in range(4)]
     assert ended == [0, 1, 1, 0]
 
 
 def test_a_line_that_timed_out_has_no_response(user, chats):
-    someone, batch = finished(user, chats, 2, with_lines(LineFault("timed_out", line=1)))
+    someone, batch = finish_with_faults(
+        user, chats, 2, faults_of_lines(LineFault("timed_out", line=1))
+    )
     (result,) = someone.results(batch.error_file_id)
     assert (result["response"], result["error"]["code"]) == (None, "request_timeout")
     assert batch.request_counts.failed == 1
@@ -75,14 +80,14 @@ def test_a_line_that_timed_out_has_no_response(user, chats):
     ],
 )
 def test_what_the_files_hold(user, chats, fault, outputs, errors):
-    someone, batch = finished(user, chats, 2, with_lines(LineFault(fault, line=1)))
+    someone, batch = finish_with_faults(user, chats, 2, faults_of_lines(LineFault(fault, line=1)))
     assert [each["custom_id"] for each in someone.results(batch.output_file_id)] == outputs
     assert [each["custom_id"] for each in someone.results(batch.error_file_id)] == errors
     assert batch.request_counts.completed == 2
 
 
 def test_a_cut_line_is_no_json_and_the_next_is_whole(user, chats):
-    someone, batch = finished(user, chats, 2, with_lines(LineFault("cut", line=1)))
+    someone, batch = finish_with_faults(user, chats, 2, faults_of_lines(LineFault("cut", line=1)))
     first, second = someone.read(batch.output_file_id).splitlines()
     with pytest.raises(json.JSONDecodeError):
         json.loads(first)
@@ -99,7 +104,9 @@ def test_an_incomplete_answer_and_a_refusal_at_every_endpoint_that_speaks(
     if endpoint != CHAT:
         for each in lines:
             each["body"] = {"model": model, **told}
-    plan = with_lines(LineFault("incomplete", custom_id="a"), LineFault("refusal", custom_id="b"))
+    plan = faults_of_lines(
+        LineFault("incomplete", custom_id="a"), LineFault("refusal", custom_id="b")
+    )
     someone = user(faults=plan, order="input")
     batch = someone.finish(jsonl(lines), endpoint=endpoint)
     cut, declined = (each["response"]["body"] for each in someone.results(batch.output_file_id))
@@ -118,8 +125,10 @@ def test_an_incomplete_answer_and_a_refusal_at_every_endpoint_that_speaks(
 
 def test_one_more_line_changes_no_other_lines_fate(user, chats):
     def hit(count):
-        someone, batch = finished(user, chats, count, with_lines(LineFault("error", share=0.3)))
-        return set(kinds(someone.results(batch.error_file_id)))
+        someone, batch = finish_with_faults(
+            user, chats, count, faults_of_lines(LineFault("error", share=0.3))
+        )
+        return set(status_codes(someone.results(batch.error_file_id)))
 
     few, more = hit(20), hit(30)
     assert few == {each for each in more if int(each.removeprefix("request-")) <= 20}

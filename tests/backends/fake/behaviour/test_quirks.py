@@ -25,7 +25,7 @@ HOUR = 3_600
 LINES = 40
 
 
-class Played:
+class ScenarioRun:
     """One batch in one scenario, as somebody sees it who does not give up; and what was odd."""
 
     def __init__(self, scenario, pacing):
@@ -114,19 +114,19 @@ class Played:
 
 
 @cache
-def played(scenario, pacing="today"):
-    return Played(scenario, pacing)
+def run_scenario(scenario, pacing="today"):
+    return ScenarioRun(scenario, pacing)
 
 
-def created(play):
-    return len(play.fake.undisturbed.all_batches())
+def batches_created(scenario_run):
+    return len(scenario_run.fake.undisturbed.all_batches())
 
 
-def choices(play, name):
-    return {body["choices"][0][name] for body in play.bodies}
+def values_in_choices(scenario_run, name):
+    return {body["choices"][0][name] for body in scenario_run.bodies}
 
 
-def cancelled(scenario):
+def seconds_to_cancel(scenario):
     """How long cancelling took, for a batch that has not begun."""
     fake = FakeBackend(scenario=scenario, pacing="quick")
     batch = fake.create_batch(input_file_id="file-x", endpoint=CHAT)
@@ -136,8 +136,8 @@ def cancelled(scenario):
     return batch.cancelled_at - batch.cancelling_at
 
 
-def ended_twice(play):
-    ended = play.fake.take_ended()
+def webhook_comes_twice(scenario_run):
+    ended = scenario_run.fake.take_ended()
     return len(ended) == 2 and ended[0].id == ended[1].id
 
 
@@ -174,7 +174,7 @@ QUIRKS = {
     ),
     "q9 cancelling takes ten minutes": (
         "slow_cancelling",
-        lambda _: cancelled("slow_cancelling") == 605,
+        lambda _: seconds_to_cancel("slow_cancelling") == 605,
     ),
     "q10 cannot find a file just uploaded": (
         "file_race",
@@ -182,7 +182,7 @@ QUIRKS = {
     ),
     "q11 failed, a listed file not found": (
         "incident",
-        lambda p: {each.status for each in many("incident")} == {"failed", "completed"},
+        lambda p: {each.status for each in twenty_batches("incident")} == {"failed", "completed"},
     ),
     "q12 a file not found just after its upload": (
         "unseen_file",
@@ -248,7 +248,9 @@ QUIRKS = {
     ),
     "q27 incomplete answers are good lines": (
         "incomplete_answers",
-        lambda p: len(p.found) == LINES and choices(p, "finish_reason") == {"stop", "length"},
+        lambda p: (
+            len(p.found) == LINES and values_in_choices(p, "finish_reason") == {"stop", "length"}
+        ),
     ),
     "q28 an old batch is not found": ("forgotten", lambda p: isinstance(p.much_later, NotFound)),
     "q29 an old result file is not found": (
@@ -263,16 +265,16 @@ QUIRKS = {
     "q32 no usage before the end": ("completed", lambda p: p.seen[0][1].usage.input_tokens == 0),
     "q33 a creation without an answer takes effect": (
         "reply_lost",
-        lambda p: p.met("create_batch", OutcomeUnknown) and created(p) == 2,
+        lambda p: p.met("create_batch", OutcomeUnknown) and batches_created(p) == 2,
     ),
-    "q34 a webhook comes twice": ("webhooks_twice", ended_twice),
+    "q34 a webhook comes twice": ("webhooks_twice", webhook_comes_twice),
 }
 """What was reported: the scenario in which it is so, and how that shows."""
 
 FEARS = {
-    "a 500 after the creation": ("error_after_effect", lambda p: created(p) == 2),
-    "a creation takes effect late": ("late_create", lambda p: created(p) == 2),
-    "a creation is carried out twice": ("duplicate_create", lambda p: created(p) == 2),
+    "a 500 after the creation": ("error_after_effect", lambda p: batches_created(p) == 2),
+    "a creation takes effect late": ("late_create", lambda p: batches_created(p) == 2),
+    "a creation is carried out twice": ("duplicate_create", lambda p: batches_created(p) == 2),
     "an upload without an answer takes effect": (
         "upload_lost",
         lambda p: (
@@ -280,7 +282,10 @@ FEARS = {
         ),
     ),
     "a new batch is not in the list": ("stale_list", lambda p: p.listed.data == ()),
-    "the list is in no order": ("unsorted_list", lambda p: newest_first("unsorted_list") is False),
+    "the list is in no order": (
+        "unsorted_list",
+        lambda p: lists_newest_first("unsorted_list") is False,
+    ),
     "validation never ends": ("stuck_validating", lambda p: p.seconds_in["validating"] > 20 * HOUR),
     "the window closes on nothing": (
         "expired_empty",
@@ -295,7 +300,7 @@ FEARS = {
         "token_limit",
         lambda p: (
             [each.code for each in p.batch.errors] == ["token_limit_exceeded"]
-            and {each.status for each in many("token_limit")} == {"failed", "completed"}
+            and {each.status for each in twenty_batches("token_limit")} == {"failed", "completed"}
         ),
     ),
     "lines that nobody asked for": ("foreign_lines", lambda p: len(set(p.found) - set(p.ids)) > 1),
@@ -305,7 +310,7 @@ FEARS = {
 """What was not reported but is possible, and what RELIABILITY asks of a runner to survive."""
 
 
-def many(scenario):
+def twenty_batches(scenario):
     fake = FakeBackend(scenario=scenario, pacing="instant")
     body = {"model": "gpt-4o-mini", "input": "x"}
     line = {"custom_id": "a", "method": "POST", "url": "/v1/embeddings", "body": body}
@@ -314,7 +319,7 @@ def many(scenario):
     return [fake.retrieve_batch(each.id) for each in made]
 
 
-def newest_first(scenario):
+def lists_newest_first(scenario):
     fake = FakeBackend(scenario=scenario)
     made = [fake.create_batch(input_file_id="file-x", endpoint=CHAT).id for _ in range(9)]
     return [each.id for each in fake.list_batches().data] == made[::-1]
@@ -323,7 +328,7 @@ def newest_first(scenario):
 @pytest.mark.parametrize("quirk", [*QUIRKS, *FEARS])
 def test_a_quirk_shows_in_its_scenario(quirk):
     scenario, shows = {**QUIRKS, **FEARS}[quirk]
-    assert shows(played(scenario)), quirk
+    assert shows(run_scenario(scenario)), quirk
 
 
 ORDINARY = ("completed",)
@@ -342,7 +347,7 @@ OF_THEIR_OWN = ("slow_cancelling", "incident", "tokens_held", "unsorted_list")
 def test_a_quirk_does_not_show_when_nothing_is_unusual(quirk):
     _, shows = {**QUIRKS, **FEARS}[quirk]
     try:
-        shown = shows(played("completed"))
+        shown = shows(run_scenario("completed"))
     except (KeyError, AttributeError, IndexError, TypeError):
         shown = False
     assert not shown

@@ -12,11 +12,11 @@ from batchsim.errors import BatchsimError, NotFound, OutcomeUnknown, Unavailable
 CHAT = "/v1/chat/completions"
 
 
-def ids(backend, **options):
+def listed_ids(backend, **options):
     return [each.id for each in backend.list_batches(**options).data]
 
 
-def fates(count, ask):
+def calls_that_fail(count, ask):
     """Which of so many calls go wrong, by their place."""
     wrong = set()
     for place in range(1, count + 1):
@@ -117,19 +117,21 @@ def test_the_first_of_two_cancellations_is_answered(user, chats):
 def test_a_stale_list_shows_a_batch_later(user, chats):
     someone = user(scenario="stale_list")
     batch = someone.start(chats(1))
-    assert ids(someone.backend) == []
+    assert listed_ids(someone.backend) == []
     assert someone.look(batch).id == batch.id
     someone.backend.clock.sleep(60)
-    assert ids(someone.backend) == [batch.id]
+    assert listed_ids(someone.backend) == [batch.id]
 
 
 def test_an_unsorted_list_keeps_its_order_over_its_pages(user, chats):
     someone = user(scenario="unsorted_list")
     made = [someone.start(chats(1)).id for _ in range(9)]
-    whole = ids(someone.backend)
+    whole = listed_ids(someone.backend)
     assert whole != made[::-1]
     assert sorted(whole) == sorted(made)
-    pages = [ids(someone.backend, limit=4, after=after) for after in (None, whole[3], whole[7])]
+    pages = [
+        listed_ids(someone.backend, limit=4, after=after) for after in (None, whole[3], whole[7])
+    ]
     assert [each for page in pages for each in page] == whole
 
 
@@ -159,7 +161,10 @@ def test_a_service_whose_clock_is_ahead_stamps_its_own_time(user, chats):
 )
 def test_the_nth_of_the_calls_that_it_is_about(user, chats, nth, hit):
     someone = user(faults=Faults(requests=(RequestFault("reset", call="upload_file", nth=nth),)))
-    assert fates(5, lambda _: (someone.backend.list_files(), someone.upload(chats(1)))) == hit
+    assert (
+        calls_that_fail(5, lambda _: (someone.backend.list_files(), someone.upload(chats(1))))
+        == hit
+    )
 
 
 def test_the_first_reading_of_an_output_file(user, chats):
@@ -167,16 +172,16 @@ def test_the_first_reading_of_an_output_file(user, chats):
     someone = user(faults=Faults(requests=(fault,)))
     batch = someone.finish(chats(1))
     someone.read(batch.input_file_id)
-    assert fates(3, lambda _: someone.read(batch.output_file_id)) == {1}
+    assert calls_that_fail(3, lambda _: someone.read(batch.output_file_id)) == {1}
 
 
 def test_reads_and_writes_can_be_told_apart(user, chats):
     someone = user(faults=Faults(requests=(RequestFault("reset", call="read"),)))
     file = someone.upload(chats(1))
-    assert fates(1, lambda _: someone.backend.retrieve_file(file.id)) == {1}
+    assert calls_that_fail(1, lambda _: someone.backend.retrieve_file(file.id)) == {1}
     someone.backend.set_faults(Faults(requests=(RequestFault("reset", call="write"),)))
-    assert fates(1, lambda _: someone.backend.retrieve_file(file.id)) == set()
-    assert fates(1, lambda _: someone.upload(chats(1))) == {1}
+    assert calls_that_fail(1, lambda _: someone.backend.retrieve_file(file.id)) == set()
+    assert calls_that_fail(1, lambda _: someone.upload(chats(1))) == {1}
 
 
 def test_a_window_of_time(user, chats):
@@ -188,7 +193,7 @@ def test_a_window_of_time(user, chats):
         finally:
             someone.backend.clock.sleep(60)
 
-    assert fates(5, ask) == {2, 3}
+    assert calls_that_fail(5, ask) == {2, 3}
 
 
 def test_one_more_call_changes_no_other_fate():
@@ -199,8 +204,8 @@ def test_one_more_call_changes_no_other_fate():
 
         def ask(_):
             if busy:
-                fates(2, lambda _: fake.list_files())
-                fates(1, lambda _: fake.retrieve_file("file-other"))
+                calls_that_fail(2, lambda _: fake.list_files())
+                calls_that_fail(1, lambda _: fake.retrieve_file("file-other"))
             fake.retrieve_file("file-this")
 
         def is_reset(place):
@@ -209,7 +214,7 @@ def test_one_more_call_changes_no_other_fate():
             except NotFound:
                 return
 
-        return fates(40, is_reset)
+        return calls_that_fail(40, is_reset)
 
     assert polls(busy=False) == polls(busy=True)
     assert 10 < len(polls(busy=False)) < 30
@@ -221,7 +226,9 @@ def test_a_share_stays_what_it_is_wherever_in_a_plan_it_stands():
     alone, after = (
         FakeBackend(seed=5, faults=Faults(requests=each)) for each in ((share,), (other, share))
     )
-    assert fates(40, lambda _: alone.list_files()) == fates(40, lambda _: after.list_files())
+    assert calls_that_fail(40, lambda _: alone.list_files()) == calls_that_fail(
+        40, lambda _: after.list_files()
+    )
 
 
 def test_of_several_faults_the_first_counts(user):
@@ -229,7 +236,7 @@ def test_of_several_faults_the_first_counts(user):
         requests=(RequestFault("error", status=403),)
     )
     someone = user(faults=plan)
-    assert fates(1, lambda _: someone.backend.list_batches()) == {1}
+    assert calls_that_fail(1, lambda _: someone.backend.list_batches()) == {1}
     with pytest.raises(BatchsimError, match="permissions"):
         someone.backend.list_batches()
 
@@ -237,22 +244,22 @@ def test_of_several_faults_the_first_counts(user):
 def test_setting_faults_counts_anew(user):
     plan = Faults(requests=(RequestFault("reset", nth=1),))
     someone = user(faults=plan)
-    assert fates(2, lambda _: someone.backend.list_files()) == {1}
+    assert calls_that_fail(2, lambda _: someone.backend.list_files()) == {1}
     someone.backend.set_faults(plan)
-    assert fates(2, lambda _: someone.backend.list_files()) == {1}
+    assert calls_that_fail(2, lambda _: someone.backend.list_files()) == {1}
 
 
 def test_looks_aside_are_no_requests(user):
     someone = user(faults=Faults(requests=(RequestFault("reset", nth=1),)))
     someone.backend.undisturbed.list_files()
-    assert fates(2, lambda _: someone.backend.list_files()) == {1}
+    assert calls_that_fail(2, lambda _: someone.backend.list_files()) == {1}
 
 
 def test_scenarios_and_faults_add_up(user, chats):
     someone = user(scenario="slow,reply_lost", faults=Faults(stale_list_for=10))
     with pytest.raises(OutcomeUnknown):
         someone.start(chats(1))
-    assert ids(someone.backend) == []
+    assert listed_ids(someone.backend) == []
     someone.backend.clock.sleep(3_600)
     assert someone.backend.list_batches().data[0].status == "in_progress"
 

@@ -21,13 +21,13 @@ def input_file() -> io.BytesIO:
     return io.BytesIO("\n".join(lines).encode())
 
 
-def fake_in(name: str, pacing: str = "today") -> FakeBackend:
+def fake_in_scenario(name: str, pacing: str = "today") -> FakeBackend:
     scenario = scenario_of(name)
     return FakeBackend(pacing=scenario.paced(PACINGS[pacing]), faults=scenario.faults)
 
 
-def after(name: str, seconds: float, pacing: str = "today"):
-    fake = fake_in(name, pacing)
+def batch_after(name: str, seconds: float, pacing: str = "today"):
+    fake = fake_in_scenario(name, pacing)
     file = fake.upload_file(input_file(), filename="input.jsonl")
     fake.clock.sleep(2)
     batch = fake.create_batch(input_file_id=file.id, endpoint="/v1/chat/completions")
@@ -59,7 +59,7 @@ def output_ids(fake: FakeBackend, batch) -> list[str]:
 )
 @pytest.mark.parametrize("pacing", ["today", "quick"])
 def test_a_scenario_leads_where_it_says(name, hours, status, pacing) -> None:
-    assert after(name, hours * HOUR, pacing)[1].status is status
+    assert batch_after(name, hours * HOUR, pacing)[1].status is status
 
 
 def test_every_scenario_is_described_and_keeps_its_name() -> None:
@@ -75,23 +75,23 @@ def test_an_unknown_scenario_names_the_known_ones() -> None:
 
 
 def test_expired_partial_runs_about_half() -> None:
-    _, batch = after("expired_partial", 25 * HOUR)
+    _, batch = batch_after("expired_partial", 25 * HOUR)
     assert 0.4 * LINES < batch.request_counts.completed < 0.6 * LINES
 
 
 def test_expired_empty_runs_nothing() -> None:
-    _, batch = after("expired_empty", 25 * HOUR)
+    _, batch = batch_after("expired_empty", 25 * HOUR)
     assert batch.request_counts.completed == 0
     assert batch.output_file_id is None
 
 
 def test_quota_exhausted_runs_two_lines() -> None:
-    _, batch = after("quota_exhausted", HOUR)
+    _, batch = batch_after("quota_exhausted", HOUR)
     assert (batch.request_counts.completed, batch.request_counts.failed) == (2, LINES - 2)
 
 
 def test_late_output_file_shows_its_ids_later() -> None:
-    fake = fake_in("late_output_file", "instant")
+    fake = fake_in_scenario("late_output_file", "instant")
     file = fake.upload_file(input_file(), filename="input.jsonl")
     batch = fake.create_batch(input_file_id=file.id, endpoint="/v1/chat/completions")
     early = fake.retrieve_batch(batch.id)
@@ -102,20 +102,20 @@ def test_late_output_file_shows_its_ids_later() -> None:
 
 
 def test_missing_lines_are_fewer_and_doubled_ones_more() -> None:
-    assert 0 < len(output_ids(*after("missing_lines", HOUR))) < LINES
-    doubled = output_ids(*after("duplicate_lines", HOUR))
+    assert 0 < len(output_ids(*batch_after("missing_lines", HOUR))) < LINES
+    doubled = output_ids(*batch_after("duplicate_lines", HOUR))
     assert len(doubled) > len(set(doubled)) == LINES
 
 
 def test_blank_lines_have_no_body() -> None:
-    fake, batch = after("blank_lines", HOUR)
+    fake, batch = batch_after("blank_lines", HOUR)
     content = b"".join(fake.read_file(batch.output_file_id))
     codes = {json.loads(line)["response"]["status_code"] for line in content.splitlines()}
     assert codes == {0, 200}
 
 
 def test_a_file_race_refuses_the_create_at_first() -> None:
-    fake = fake_in("file_race")
+    fake = fake_in_scenario("file_race")
     file = fake.upload_file(input_file(), filename="input.jsonl")
     with pytest.raises(Refused, match="Cannot find file"):
         fake.create_batch(input_file_id=file.id, endpoint="/v1/chat/completions")
@@ -124,7 +124,7 @@ def test_a_file_race_refuses_the_create_at_first() -> None:
 
 
 def test_an_incident_fails_some_batches_and_not_others() -> None:
-    fake = fake_in("incident")
+    fake = fake_in_scenario("incident")
     file = fake.upload_file(input_file(), filename="input.jsonl")
     ids = [
         fake.create_batch(input_file_id=file.id, endpoint="/v1/chat/completions").id

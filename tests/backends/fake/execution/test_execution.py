@@ -13,13 +13,13 @@ STEADY = Pacing(
 
 
 @pytest.fixture(params=["every seventh runs badly", "all are plain"])
-def mixed(request, line, jsonl):
+def mixed_input(request, line, jsonl):
     """300 lines, so that some are run together."""
     bad = 9 if "badly" in request.param else 0
     return jsonl([line(f"line-{n}", temperature=bad if n % 7 == 0 else 0) for n in range(300)])
 
 
-def told(someone, batch) -> tuple[object, bytes, bytes]:
+def batch_and_files(someone, batch) -> tuple[object, bytes, bytes]:
     return (
         batch.to_object(),
         someone.read(batch.output_file_id),
@@ -27,7 +27,7 @@ def told(someone, batch) -> tuple[object, bytes, bytes]:
     )
 
 
-def history(user, content: bytes, course: str, **options) -> list[object]:
+def history_of_batch(user, content: bytes, course: str, **options) -> list[object]:
     someone = user(seed=3, **options)
     batch = someone.start(content)
     seen = []
@@ -37,7 +37,7 @@ def history(user, content: bytes, course: str, **options) -> list[object]:
         else:
             batch = someone.look(batch, after=float(step))
             seen.append(batch.to_object())
-    return [*seen, *told(someone, batch)]
+    return [*seen, *batch_and_files(someone, batch)]
 
 
 @pytest.mark.parametrize(
@@ -64,29 +64,29 @@ def history(user, content: bytes, course: str, **options) -> list[object]:
     ],
     ids=["shuffled", "input", "quota", "spoilt", "expired"],
 )
-def test_nobody_can_tell(user, mixed, course, options):
-    early = history(user, mixed, course, **options)
-    assert early == history(user, mixed, course, responder=simulated, **options)
+def test_nobody_can_tell(user, mixed_input, course, options):
+    early = history_of_batch(user, mixed_input, course, **options)
+    assert early == history_of_batch(user, mixed_input, course, responder=simulated, **options)
 
 
-def test_nor_after_a_restart(user, mixed, tmp_path):
+def test_nor_after_a_restart(user, mixed_input, tmp_path):
     ends = []
     for name, responder in (("early", None), ("due", simulated)):
         store = DiskStore(tmp_path / name)
         first = user(pacing=STEADY, store=store, responder=responder)
-        batch = first.look(first.start(mixed), after=90)
+        batch = first.look(first.start(mixed_input), after=90)
         first.backend.close()
         second = user(pacing=STEADY, store=DiskStore(tmp_path / name), responder=responder)
-        ends.append(told(second, second.look(batch, after=86_400)))
+        ends.append(batch_and_files(second, second.look(batch, after=86_400)))
     assert ends[0] == ends[1]
 
 
 @pytest.mark.parametrize("end", [b"", b"\n", b"\n\n", b"\n \n\n"])
 def test_blank_lines_at_the_end_are_no_lines(user, chats, end):
     content = chats(5)[:-1] + end
-    early = history(user, content, "172800")
+    early = history_of_batch(user, content, "172800")
     assert early[-2].count(b"\n") == 5
-    assert early == history(user, content, "172800", responder=simulated)
+    assert early == history_of_batch(user, content, "172800", responder=simulated)
 
 
 def test_a_draw_is_that_of_its_line_whoever_asks_and_in_what_order():

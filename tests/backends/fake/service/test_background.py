@@ -12,7 +12,7 @@ PATIENCE = 20
 """Seconds after which a test gives up: nothing here takes any."""
 
 
-def task(do, batch_id="batch_1", *, subject=("first",), due=0.0, is_large=True):
+def task_doing(do, batch_id="batch_1", *, subject=("first",), due=0.0, is_large=True):
     return Task(batch_id, subject, due, is_large, do)
 
 
@@ -49,20 +49,20 @@ def result_of(tasks, wanted):
         return tasks.result(wanted)
 
 
-def read(contents):
+def content_of_file(contents):
     with contents.open_content("file-1") as stream:
         return stream.read()
 
 
 def test_at_once_is_in_the_thread_that_asks(contents):
     tasks = AtOnce(contents)
-    wanted = task(lambda contents: (read(contents), threading.current_thread()))
+    wanted = task_doing(lambda contents: (content_of_file(contents), threading.current_thread()))
     tasks.begin(wanted)
     assert tasks.result(wanted) == (b"content", threading.current_thread())
 
 
 def test_who_asks_too_early_is_told_so(background, gate):
-    wanted = task(lambda contents: gate.wait(PATIENCE) and read(contents))
+    wanted = task_doing(lambda contents: gate.wait(PATIENCE) and content_of_file(contents))
     with pytest.raises(Unfinished):
         background.result(wanted)
     gate.set()
@@ -71,21 +71,21 @@ def test_who_asks_too_early_is_told_so(background, gate):
 
 def test_what_was_begun_is_not_done_twice(background):
     done = []
-    wanted = task(lambda _: done.append(1))
+    wanted = task_doing(lambda _: done.append(1))
     background.begin(wanted)
-    background.begin(task(lambda _: done.append(2)))
+    background.begin(task_doing(lambda _: done.append(2)))
     result_of(background, wanted)
     assert done == [1]
 
 
 def test_another_subject_is_another_task(background, gate):
-    background.begin(task(lambda _: gate.wait(PATIENCE) and "first"))
+    background.begin(task_doing(lambda _: gate.wait(PATIENCE) and "first"))
     gate.set()
-    assert result_of(background, task(lambda _: "second", subject=("second",))) == "second"
+    assert result_of(background, task_doing(lambda _: "second", subject=("second",))) == "second"
 
 
 def test_small_tasks_are_done_by_who_asks(background):
-    small = task(lambda _: threading.current_thread(), is_large=False)
+    small = task_doing(lambda _: threading.current_thread(), is_large=False)
     background.begin(small)
     assert background.result(small) is threading.current_thread()
 
@@ -97,10 +97,11 @@ def test_the_task_due_first_comes_first(background, gate):
         reached.set()
         gate.wait(PATIENCE)
 
-    background.begin(task(hold_up, "batch_0"))
+    background.begin(task_doing(hold_up, "batch_0"))
     assert reached.wait(PATIENCE)
     wanted = [
-        task(lambda _, due=due: order.append(due), f"batch_{due}", due=due) for due in (3, 1, 2)
+        task_doing(lambda _, due=due: order.append(due), f"batch_{due}", due=due)
+        for due in (3, 1, 2)
     ]
     for each in wanted:
         background.begin(each)
@@ -118,7 +119,7 @@ def test_a_failure_is_for_who_asks_and_the_next_has_it_tried_again(background):
             raise failures.pop()
         return "done"
 
-    wanted = task(do)
+    wanted = task_doing(do)
     with pytest.raises(OSError, match="no space left"):
         result_of(background, wanted)
     assert result_of(background, wanted) == "done"
@@ -133,7 +134,7 @@ def test_an_abandoned_task_ends_at_the_next_piece(background, contents, how, end
         try:
             while True:
                 if how == "read":
-                    read(contents)
+                    content_of_file(contents)
                 else:
                     with contents.draft() as draft:
                         draft.write(b"never kept") if how == "write" else draft.keep("file-2")
@@ -141,7 +142,7 @@ def test_an_abandoned_task_ends_at_the_next_piece(background, contents, how, end
         finally:
             ended.set()
 
-    background.begin(task(without_end))
+    background.begin(task_doing(without_end))
     assert reached.wait(PATIENCE)
     if end == "drop":
         background.drop("batch_1")
@@ -153,16 +154,16 @@ def test_an_abandoned_task_ends_at_the_next_piece(background, contents, how, end
 
 def test_what_waits_in_the_queue_is_abandoned_too(background, gate):
     done = []
-    background.begin(task(lambda _: gate.wait(PATIENCE), "batch_1"))
-    background.begin(task(lambda _: done.append(1), "batch_2", due=1.0))
+    background.begin(task_doing(lambda _: gate.wait(PATIENCE), "batch_1"))
+    background.begin(task_doing(lambda _: done.append(1), "batch_2", due=1.0))
     background.drop("batch_2")
     gate.set()
-    result_of(background, task(lambda _: None, "batch_3", due=2.0))
+    result_of(background, task_doing(lambda _: None, "batch_3", due=2.0))
     assert not done
 
 
 def test_who_waits_for_an_abandoned_job_goes_on(contents):
-    job = Job(task(read))
+    job = Job(task_doing(content_of_file))
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(job.wait)
         job.abandon()
@@ -174,7 +175,7 @@ def test_the_thread_is_there_only_while_there_is_work(background):
     def threads():
         return [each for each in threading.enumerate() if each.name == "batchsim-tasks"]
 
-    assert result_of(background, task(lambda _: len(threads()))) == 1
+    assert result_of(background, task_doing(lambda _: len(threads()))) == 1
     background.close()
     assert not threads()
 
@@ -182,6 +183,6 @@ def test_the_thread_is_there_only_while_there_is_work(background):
 def test_after_the_end_who_asks_does_it(contents):
     tasks = Background(contents)
     tasks.close()
-    wanted = task(lambda _: threading.current_thread())
+    wanted = task_doing(lambda _: threading.current_thread())
     tasks.begin(wanted)
     assert tasks.result(wanted) is threading.current_thread()

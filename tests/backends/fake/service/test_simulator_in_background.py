@@ -43,7 +43,7 @@ class Gate:
             raise self.failures.pop()
 
 
-def gated(kind, gate):
+def store_behind_gate(kind, gate):
     class Gated(kind):
         def open_content(self, key):
             gate.pass_by()
@@ -70,28 +70,28 @@ def all_is_large(monkeypatch):
 
 
 @pytest.fixture
-def slow(user, gate, request):
+def slow_user(user, gate, request):
     """A user of a backend whose work in the background does not get on while the gate is closed."""
 
     request.getfixturevalue("all_is_large")
 
     def make(store=None, **options):
-        store = gated(MemoryStore, gate)() if store is None else store
+        store = store_behind_gate(MemoryStore, gate)() if store is None else store
         options = {"pacing": STEADY, "clock": VirtualClock(), **options}
         return user(store=store, in_background=True, **options)
 
     return make
 
 
-def settle(someone):
+def all_batches_and_files(someone):
     """All that there is once everything due has happened: the batches, and the contents of files."""
     service = someone.backend.undisturbed
     batches = service.all_batches()
     return batches, {each.id: someone.read(each.id) for each in service.all_files()}
 
 
-def test_everything_is_answered_while_a_batch_is_validated(slow, gate, chats):
-    someone = slow()
+def test_everything_is_answered_while_a_batch_is_validated(slow_user, gate, chats):
+    someone = slow_user()
     batch = someone.start(chats(20))
     seen = someone.look(batch, after=65)
     assert (seen, someone.look(batch, after=200)) == (batch, batch)
@@ -102,7 +102,7 @@ def test_everything_is_answered_while_a_batch_is_validated(slow, gate, chats):
     assert someone.read(batch.input_file_id) == chats(20)
     assert someone.backend.take_ended() == ()
     gate.is_open.set()
-    (first, second), _ = settle(someone)
+    (first, second), _ = all_batches_and_files(someone)
     assert (first.status, second.status) == ("completed", "validating")
     start = batch.created_at
     assert (first.in_progress_at, first.finalizing_at) == (start + 60, start + 160)
@@ -110,8 +110,8 @@ def test_everything_is_answered_while_a_batch_is_validated(slow, gate, chats):
     assert [each.id for each in someone.backend.take_ended()] == [batch.id]
 
 
-def test_the_history_as_seen_waits_for_nothing(slow, gate, chats):
-    someone = slow()
+def test_the_history_as_seen_waits_for_nothing(slow_user, gate, chats):
+    someone = slow_user()
     batch = someone.start(chats(20))
     someone.backend.clock.sleep(65)  # its validation is due, and does not get on
     (seen,) = someone.backend.history(as_seen=True).batches
@@ -125,7 +125,9 @@ def test_the_history_as_seen_waits_for_nothing(slow, gate, chats):
 def test_a_server_tells_its_verdict_while_work_is_under_way_and_gives_that_up(
     gate, chats, capsys, monkeypatch
 ):
-    monkeypatch.setattr("batchsim.server.fakes_by_key.MemoryStore", gated(MemoryStore, gate))
+    monkeypatch.setattr(
+        "batchsim.server.fakes_by_key.MemoryStore", store_behind_gate(MemoryStore, gate)
+    )
     fakes = Fakes(pacing=STEADY)
     backend = fakes.tenants.backend("sk-any")
     file = backend.upload_file(BytesIO(chats(20)), filename="input.jsonl")
@@ -140,8 +142,8 @@ def test_a_server_tells_its_verdict_while_work_is_under_way_and_gives_that_up(
     fakes.close()
 
 
-def test_a_look_at_what_is_under_way_keeps_nobody_waiting(slow, gate, chats):
-    someone = slow()
+def test_a_look_at_what_is_under_way_keeps_nobody_waiting(slow_user, gate, chats):
+    someone = slow_user()
     batch = someone.start(chats(20))
 
     def look():
@@ -152,29 +154,29 @@ def test_a_look_at_what_is_under_way_keeps_nobody_waiting(slow, gate, chats):
     assert someone.look(batch) == batch
     assert look() == batch
     gate.is_open.set()
-    settle(someone)
+    all_batches_and_files(someone)
     assert look() is None  # it runs its lines
     gate.is_open.clear()
     assert someone.look(batch, after=200).status == "finalizing"
     assert look() == someone.look(batch)
 
 
-def test_everything_is_answered_while_results_are_written(slow, gate, chats):
+def test_everything_is_answered_while_results_are_written(slow_user, gate, chats):
     gate.is_open.set()
-    someone = slow()
+    someone = slow_user()
     batch = someone.start(chats(20))
     someone.backend.clock.sleep(65)
-    settle(someone)
+    all_batches_and_files(someone)
     gate.is_open.clear()
     assert someone.look(batch, after=200).status == "finalizing"
     assert someone.backend.list_batches().data[0].status == "finalizing"
     assert len(someone.backend.list_files().data) == 1
     gate.is_open.set()
-    (ended,), _ = settle(someone)
+    (ended,), _ = all_batches_and_files(someone)
     assert (ended.status, ended.completed_at) == ("completed", batch.created_at + 170)
 
 
-def story(someone, chats):
+def eventful_history(someone, chats):
     """Several batches, good, bad, cancelled, faulty, their inputs deleted; what is left of it."""
     backend = someone.backend
     good = someone.start(chats(30))
@@ -191,22 +193,24 @@ def story(someone, chats):
     backend.delete_file(good.input_file_id)
     backend.set_faults(Faults())
     backend.clock.sleep(2 * 86_400)
-    return settle(someone)
+    return all_batches_and_files(someone)
 
 
-def test_history_is_the_same_in_the_background(slow, gate, user, chats):
+def test_history_is_the_same_in_the_background(slow_user, gate, user, chats):
     gate.is_open.set()
-    assert story(slow(), chats) == story(user(pacing=STEADY, clock=VirtualClock()), chats)
+    assert eventful_history(slow_user(), chats) == eventful_history(
+        user(pacing=STEADY, clock=VirtualClock()), chats
+    )
 
 
-def test_the_work_begins_as_soon_as_a_batch_is_created(slow, gate, chats):
-    someone = slow()
+def test_the_work_begins_as_soon_as_a_batch_is_created(slow_user, gate, chats):
+    someone = slow_user()
     someone.start(chats(3))
     assert gate.reached.wait(PATIENCE)  # with the clock where it was, and nobody looking
 
 
-def test_who_cancels_waits_for_what_was_due_before(slow, gate, chats):
-    someone = slow()
+def test_who_cancels_waits_for_what_was_due_before(slow_user, gate, chats):
+    someone = slow_user()
     batch = someone.start(chats(20))
     someone.backend.clock.sleep(110)
     with ThreadPoolExecutor(1) as pool:
@@ -219,15 +223,15 @@ def test_who_cancels_waits_for_what_was_due_before(slow, gate, chats):
     assert cancelled.request_counts.completed == 10
 
 
-def test_who_cancels_before_anything_is_due_does_not_wait(slow, gate, chats):
-    someone = slow()
+def test_who_cancels_before_anything_is_due_does_not_wait(slow_user, gate, chats):
+    someone = slow_user()
     batch = someone.start(chats(20))
     assert gate.reached.wait(PATIENCE)
     someone.backend.clock.sleep(30)
     assert someone.backend.cancel_batch(batch.id).status == "cancelling"
     someone.backend.clock.sleep(605)
     gate.is_open.set()
-    (ended,), files = settle(someone)
+    (ended,), files = all_batches_and_files(someone)
     assert (ended.status, ended.in_progress_at, list(files)) == (
         "cancelled",
         None,
@@ -235,8 +239,8 @@ def test_who_cancels_before_anything_is_due_does_not_wait(slow, gate, chats):
     )
 
 
-def test_an_input_that_is_deleted_too_late_is_validated(slow, gate, chats):
-    someone = slow()
+def test_an_input_that_is_deleted_too_late_is_validated(slow_user, gate, chats):
+    someone = slow_user()
     batch = someone.start(chats(20))
     someone.backend.clock.sleep(65)
     with ThreadPoolExecutor(1) as pool:
@@ -246,34 +250,34 @@ def test_an_input_that_is_deleted_too_late_is_validated(slow, gate, chats):
         deleting.result(PATIENCE)
     assert someone.look(batch).status == "in_progress"
     someone.backend.clock.sleep(200)
-    (ended,), files = settle(someone)
+    (ended,), files = all_batches_and_files(someone)
     assert (ended.status, list(files)) == ("completed", [ended.output_file_id])
 
 
-def test_an_input_that_is_deleted_in_time_fails_the_batch(slow, gate, chats):
-    someone = slow()
+def test_an_input_that_is_deleted_in_time_fails_the_batch(slow_user, gate, chats):
+    someone = slow_user()
     batch = someone.start(chats(20))
     assert gate.reached.wait(PATIENCE)
     someone.backend.delete_file(batch.input_file_id)
     gate.is_open.set()
     someone.backend.clock.sleep(65)
-    (ended,), _ = settle(someone)
+    (ended,), _ = all_batches_and_files(someone)
     assert ended.status == "failed"
 
 
-def test_what_is_done_ahead_for_other_faults_is_done_again(slow, gate, chats):
+def test_what_is_done_ahead_for_other_faults_is_done_again(slow_user, gate, chats):
     gate.is_open.set()
-    someone = slow()
+    someone = slow_user()
     batch = someone.start(chats(20))
     assert gate.reached.wait(PATIENCE)
     someone.backend.set_faults(Faults(lines=(LineFault("error", custom_id="request-7"),)))
     someone.backend.clock.sleep(600)
-    settle(someone)
+    all_batches_and_files(someone)
     assert someone.look(batch).request_counts.failed == 1
 
 
-def test_faults_that_are_set_later_do_not_touch_what_was_due_before(slow, gate, chats):
-    someone = slow()
+def test_faults_that_are_set_later_do_not_touch_what_was_due_before(slow_user, gate, chats):
+    someone = slow_user()
     batch = someone.start(chats(20))
     someone.backend.clock.sleep(65)
     faults = Faults(lines=(LineFault("error", custom_id="request-7"),))
@@ -283,36 +287,36 @@ def test_faults_that_are_set_later_do_not_touch_what_was_due_before(slow, gate, 
         gate.is_open.set()
         setting.result(PATIENCE)
     someone.backend.clock.sleep(600)
-    settle(someone)
+    all_batches_and_files(someone)
     assert someone.look(batch).request_counts.failed == 0
 
 
-def test_what_comes_late_comes_after_what_was_due_before(slow, gate, chats):
-    someone = slow(faults=Faults(requests=(RequestFault("late", call="cancel_batch"),)))
+def test_what_comes_late_comes_after_what_was_due_before(slow_user, gate, chats):
+    someone = slow_user(faults=Faults(requests=(RequestFault("late", call="cancel_batch"),)))
     batch = someone.start(chats(20))
     with pytest.raises(OutcomeUnknown):
         someone.backend.cancel_batch(batch.id)
     someone.backend.clock.sleep(200)
     assert someone.look(batch).status == "validating"
     gate.is_open.set()
-    (ended,), _ = settle(someone)
+    (ended,), _ = all_batches_and_files(someone)
     assert ended.cancelling_at == batch.created_at + 60
 
 
-def test_a_failure_of_the_work_is_for_who_looks_and_is_tried_again(slow, gate, chats):
+def test_a_failure_of_the_work_is_for_who_looks_and_is_tried_again(slow_user, gate, chats):
     gate.failures.append(OSError("no space left on device"))
     gate.is_open.set()
-    someone = slow()
+    someone = slow_user()
     batch = someone.start(chats(20))
     someone.backend.clock.sleep(300)
     with pytest.raises(OSError, match="no space left"):
         someone.backend.undisturbed.catch_up()
-    settle(someone)
+    all_batches_and_files(someone)
     assert someone.look(batch).status == "completed"
 
 
-def test_closing_ends_what_is_under_way(slow, gate, chats):
-    someone = slow()
+def test_closing_ends_what_is_under_way(slow_user, gate, chats):
+    someone = slow_user()
     batch = someone.start(chats(20))
     someone.look(batch, after=200)
     assert gate.reached.wait(PATIENCE)
@@ -326,9 +330,9 @@ def test_closing_ends_what_is_under_way(slow, gate, chats):
 @pytest.mark.parametrize("how", ["closed", "killed"])
 @pytest.mark.parametrize("seconds", [30, 65, 165, 1_000])
 def test_nothing_is_lost_when_the_work_is_interrupted(
-    slow, gate, user, chats, tmp_path, how, seconds
+    slow_user, gate, user, chats, tmp_path, how, seconds
 ):
-    someone = slow(gated(DiskStore, gate)(tmp_path / "store"))
+    someone = slow_user(store_behind_gate(DiskStore, gate)(tmp_path / "store"))
     batch = someone.start(chats(20))
     someone.look(batch, after=seconds)
     assert gate.reached.wait(PATIENCE)
@@ -340,12 +344,12 @@ def test_nothing_is_lost_when_the_work_is_interrupted(
         gate.is_open.set()
         someone.backend.close()
         (tmp_path / "store").rename(tmp_path / "next")
-    someone = slow(DiskStore(tmp_path / "next"), clock=clock)
+    someone = slow_user(DiskStore(tmp_path / "next"), clock=clock)
     clock.sleep(1_000)
     expected = user(pacing=STEADY, clock=VirtualClock())
     expected.start(chats(20))
     expected.backend.clock.sleep(seconds + 1_000)
-    assert settle(someone) == settle(expected)
+    assert all_batches_and_files(someone) == all_batches_and_files(expected)
 
 
 def test_small_batches_are_done_at_once(user, chats):
@@ -355,17 +359,19 @@ def test_small_batches_are_done_at_once(user, chats):
 
 
 def test_a_large_batch_is_not(user, gate, chats):
-    someone = user(store=gated(MemoryStore, gate)(), in_background=True, pacing="instant")
+    someone = user(
+        store=store_behind_gate(MemoryStore, gate)(), in_background=True, pacing="instant"
+    )
     batch = someone.start(chats(1_001, user="x" * 200))
     assert someone.look(batch).status == "validating"
     gate.is_open.set()
-    (ended,), _ = settle(someone)
+    (ended,), _ = all_batches_and_files(someone)
     assert (ended.status, ended.request_counts.completed) == ("completed", 1_001)
 
 
-def test_many_threads_see_nothing_go_back(slow, gate, chats):
+def test_many_threads_see_nothing_go_back(slow_user, gate, chats):
     gate.is_open.set()
-    someone = slow()
+    someone = slow_user()
     batches = [someone.start(chats(number)) for number in range(1, 13)]
     order = ["validating", "in_progress", "finalizing", "completed"]
 
@@ -384,7 +390,7 @@ def test_many_threads_see_nothing_go_back(slow, gate, chats):
 
 @pytest.mark.usefixtures("all_is_large")
 def test_the_default_does_it_at_once(user, gate, chats):
-    someone = user(store=gated(MemoryStore, gate)(), pacing=STEADY)
+    someone = user(store=store_behind_gate(MemoryStore, gate)(), pacing=STEADY)
     assert isinstance(someone.backend, FakeBackend)
     assert someone.look(someone.start(chats(20)), after=300).status == "completed"
     assert not gate.reached.is_set()

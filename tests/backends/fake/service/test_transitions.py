@@ -25,16 +25,16 @@ STEADY = Pacing(
 USAGE = Usage(10, 20, 3, 4)
 
 
-def good(line):
+def good_line(line):
     return Answer(200, '{"ok": true}', USAGE)
 
 
-def bad(line):
+def bad_line(line):
     return Answer(500, '{"error": null}')
 
 
 def odd_lines_fail(line):
-    return bad(line) if line.number % 2 else good(line)
+    return bad_line(line) if line.number % 2 else good_line(line)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_row_077_finalizing_takes_75_ms_a_line(user, chats):
 
 
 def test_row_078_a_batch_without_failures_has_no_error_file(user, chats):
-    batch = user(pacing=STEADY, responder=good).finish(chats(3))
+    batch = user(pacing=STEADY, responder=good_line).finish(chats(3))
     assert (batch.status, batch.completed_at) == ("completed", batch.created_at + 170)
     assert batch.output_file_id is not None
     assert batch.error_file_id is None
@@ -120,7 +120,7 @@ def test_row_079_a_batch_with_failures_has_both_files(user, chats):
 
 
 def test_row_080_a_batch_of_failures_is_completed_without_output(user, chats):
-    batch = user(responder=bad).finish(chats(3))
+    batch = user(responder=bad_line).finish(chats(3))
     assert (batch.status, batch.request_counts) == ("completed", RequestCounts(3, 0, 3))
     assert batch.output_file_id is None
     assert batch.error_file_id is not None
@@ -147,7 +147,7 @@ def test_row_083_timestamps_are_in_order(user, chats, pacing, count):
 
 def test_row_085_a_batch_expires_after_a_day_with_what_it_has(user, chats):
     pacing = dataclasses.replace(STEADY, running=4 * (DAY - 60))
-    someone = user(pacing=pacing, responder=good)
+    someone = user(pacing=pacing, responder=good_line)
     batch = someone.look(someone.start(chats(8)), after=DAY - 1)
     assert (batch.status, batch.request_counts.completed) == ("in_progress", 1)
     batch = someone.look(batch, after=1)
@@ -222,7 +222,7 @@ def test_row_091_cancelled_while_running_keeps_what_finished(user, chats):
 
 
 def test_cancelling_while_finalizing_keeps_everything(user, chats):
-    someone = user(pacing=STEADY, responder=good)
+    someone = user(pacing=STEADY, responder=good_line)
     batch = someone.look(someone.start(chats(4)), after=165)
     assert someone.backend.cancel_batch(batch.id).status == "cancelling"
     batch = someone.look(batch, after=605)
