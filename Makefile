@@ -45,10 +45,10 @@ parity: $(READY) ## Compare the simulator with the real API: a few cents, only w
 	@$(BIN)/python tests/parity
 
 bench: $(READY) ## Measure everything beside its floor; the table, and a line for .bench.jsonl
-	@$(BIN)/batchsim bench --large --history .bench.jsonl
+	@$(BIN)/python tests/bench --large --history .bench.jsonl
 
 counts: $(READY) ## Agree to the work that each line costs now, which tests compare
-	$(BIN)/python -m batchsim.bench.counting tests/bench/counts.json
+	$(BIN)/python tests/bench counts tests/bench/counts.json
 
 fuzz: $(READY) ## Search for longer: the property tests with many more examples
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -q -n 2 tests/backends/fake tests/domain tests/runner tests/faults -m "not sdk"

@@ -24,7 +24,6 @@ from batchsim.errors import BatchsimError
 SUMMARIES = {
     "adopt": "Take over batches of another tool or a person, and finish them.",
     "batches": "Look at the batches of a service, and cancel them.",
-    "bench": "Measure batchsim on this machine, each figure beside its floor.",
     "cancel": "End a job early: nothing more is sent, what is done is kept.",
     "demo": "Replay a batch of April 2024: three sentences into English.",
     "doctor": "Check the key, the way to the service, and what runs stand on.",

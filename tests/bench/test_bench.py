@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from batchsim.bench.bench import Bench, Result, chosen
-from batchsim.bench.inputs import SHAPES, smaller
-from batchsim.bench.measure import Cost, Failed, cost_of
-from batchsim.bench.parts import FLOOR, PARTS, parts
-from batchsim.bench.record import append_to, entry, last_in, markdown, number
-from batchsim.bench.rows import (
+from batchsim.domain.validation.input_file import InputRules
+from batchsim.jsonl import read_blocks
+from bench.bench import Bench, Result, Version, chosen
+from bench.inputs import SHAPES, smaller
+from bench.measure import Cost, Failed, cost_of
+from bench.parts import FLOOR, PARTS, parts
+from bench.record import append_to, comparison, entry, last_in, markdown, number
+from bench.rows import (
     BARE,
     Program,
     Row,
@@ -22,11 +24,7 @@ from batchsim.bench.rows import (
     seconds_beyond,
     wall,
 )
-from batchsim.bench.suite import KEYS, ROWS
-from batchsim.clock import VirtualClock
-from batchsim.domain.validation.input_file import InputRules
-from batchsim.errors import InputError
-from batchsim.jsonl import read_blocks
+from bench.suite import KEYS, ROWS
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -99,20 +97,42 @@ def test_a_program_that_fails_says_why(tmp_path: Path) -> None:
 def test_programs_take_turns_and_run_once_a_round(tmp_path: Path, monkeypatch) -> None:
     ran: list[str] = []
 
-    def cost(command: list[str], folder: Path, endings: tuple[int, ...]) -> Cost:
+    def cost(command, folder, endings, environment) -> Cost:
         ran.append(command[-1])
         return Cost(float(len(ran)), 1.0, 1.0, {})
 
-    monkeypatch.setattr("batchsim.bench.bench.cost_of", cost)
+    monkeypatch.setattr("bench.bench.cost_of", cost)
     first, second = Program("thousand", ("first",)), Program("thousand", ("second",))
     rows = [
         Row("a", "a", (first, second), wall, "x"),
         Row("b", "b", (second, first), seconds_beyond, "s"),
     ]
-    a, b = Bench(rows, tmp_path, quick=True, tell=lambda _: None).run(3)
+    ((a, b),) = Bench(rows, tmp_path, quick=True, tell=lambda _: None).run(3)
     assert ran == ["first", "second"] * 3
     assert a.figures == (1 / 2, 3 / 4, 5 / 6)
     assert (a.figure, b.figure) == (3 / 4, 1.0)
+
+
+def test_two_versions_take_turns_and_share_a_floor(tmp_path: Path, monkeypatch) -> None:
+    ran: list[str] = []
+
+    def cost(command, folder, endings, environment) -> Cost:
+        ran.append(f"{command[-1]} {Path(environment['PYTHONPATH']).name}")
+        return Cost(
+            {"new": 1.0, "old": 2.0}[folder.name] if command[-1] == "own" else 4.0, 0, 0, {}
+        )
+
+    monkeypatch.setattr("bench.bench.cost_of", cost)
+    own, floor = Program("thousand", ("own",)), Program("thousand", ("floor",), is_floor=True)
+    versions = [Version("new", Path("new")), Version("old", Path("old"))]
+    rows = [Row("a", "a", (own, floor), wall, "x")]
+    measuring = Bench(rows, tmp_path, quick=True, tell=lambda _: None, versions=versions)
+    here, there = measuring.run(2)
+    assert ran == ["own new", "own old", "floor new", "own old", "own new", "floor new"]
+    assert (here[0].figures, there[0].figures) == ((0.25, 0.25), (0.5, 0.5))
+    assert list(comparison(there, here))[2:] == [
+        "| a | 1,000 of 400 B | 0.500x | 0.250x | 0.500 | 0.500 to 0.500 |"
+    ]
 
 
 def test_the_table_says_figure_range_target_and_what_it_was_before() -> None:
@@ -121,7 +141,7 @@ def test_the_table_says_figure_range_target_and_what_it_was_before() -> None:
         Result(row, "50,000 of 400 B", (2.0, 1.0, 9.0)),
         Result(row, "1,000,000 of 400 B", (4.0, 4.0, 4.0)),
     ]
-    now = entry(results, VirtualClock(), rounds=3, quick=False)
+    now = entry(results, rounds=3, quick=False)
     before = {**now, "rows": [{**now["rows"][0], "figure": 30.0}]}
     table = list(markdown(now, before))
     assert table[2:5] == [
@@ -145,7 +165,7 @@ def test_below_stand_the_parts_of_a_line_their_sums_and_what_was_missed_by_how_m
         results += [Result(row, name, (row.figure(costs),)) for row in rows]
     validate = next(row for row in ROWS if row.key == "validate" and row.shape == "short")
     results.append(Result(validate, "50,000 of 400 B", (1.5,)))
-    table = list(markdown(entry(results, VirtualClock(), rounds=1, quick=False), None))
+    table = list(markdown(entry(results, rounds=1, quick=False), None))
     assert table[2] == (
         "| validate, CPU | 50,000 of 400 B | 1.50x | 1.50 to 1.50 | one orjson pass | 1.25x | no |"
     )
@@ -170,16 +190,16 @@ def test_below_stand_the_parts_of_a_line_their_sums_and_what_was_missed_by_how_m
 def test_the_slope_is_what_a_line_costs_of_few_and_of_many(tmp_path: Path, monkeypatch) -> None:
     seconds = {"no": 0.0, "one": 0.5, "short": 1.0, "million": 13.0}
 
-    def cost(command: list[str], folder: Path, endings: tuple[int, ...]) -> Cost:
+    def cost(command, folder, endings, environment) -> Cost:
         name = next(each for each in command if each.endswith(".jsonl"))
         cpu = seconds[Path(name).stem]
         return Cost(1.0, cpu, 1.0, {}, system=0.2 * cpu if cpu > 1 else 0.0)
 
-    monkeypatch.setattr("batchsim.bench.bench.cost_of", cost)
-    monkeypatch.setattr("batchsim.bench.bench.Bench._prepare", lambda *_: None)
+    monkeypatch.setattr("bench.bench.cost_of", cost)
+    monkeypatch.setattr("bench.bench.Bench._prepare", lambda *_: None)
     rows, _ = chosen(ROWS, ("slope",), large=True, huge=False)
-    results = Bench(rows, tmp_path, quick=False, tell=lambda _: None).run(1)
-    table = list(markdown(entry(results, VirtualClock(), rounds=1, quick=False), None))
+    (results,) = Bench(rows, tmp_path, quick=False, tell=lambda _: None).run(1)
+    table = list(markdown(entry(results, rounds=1, quick=False), None))
     assert table[4:10] == [
         "CPU of a line by the number of lines; its ratio is 1 where cost is linear:",
         "",
@@ -201,8 +221,8 @@ def test_each_part_of_a_line_is_measured(tmp_path: Path) -> None:
 
 def test_a_history_gives_the_last_run_of_the_same_kind(tmp_path: Path) -> None:
     history = tmp_path / "history.jsonl"
-    quick = entry([], VirtualClock(), rounds=1, quick=True)
-    whole = entry([], VirtualClock(), rounds=5, quick=False)
+    quick = entry([], rounds=1, quick=True)
+    whole = entry([], rounds=5, quick=False)
     assert last_in(history, quick) is None
     for each in (quick, whole, {**quick, "rounds": 2}, {**whole, "system": "another machine"}):
         append_to(history, each)
@@ -210,7 +230,7 @@ def test_a_history_gives_the_last_run_of_the_same_kind(tmp_path: Path) -> None:
     assert last_in(history, whole)["rounds"] == 5
     with history.open("a") as stream:
         stream.write("[]\n")
-    with pytest.raises(InputError, match=r"no run of `batchsim bench`"):
+    with pytest.raises(ValueError, match="no run of the benchmark"):
         last_in(history, quick)
 
 
@@ -251,7 +271,7 @@ def test_every_program_does_its_work(arguments: tuple[str, ...], tmp_path: Path)
     name, shape, *more = arguments
     path = tmp_path / "input.jsonl"
     SHAPES[shape].write(path)
-    command = [sys.executable, "-m", "batchsim.bench", name, str(path), *more]
+    command = ours(shape, name, *more).command(str(path))
     cost = cost_of(command, tmp_path)
     assert min([cost.wall, *cost.facts.values()]) >= 0
 
@@ -260,6 +280,6 @@ def test_every_program_does_its_work(arguments: tuple[str, ...], tmp_path: Path)
 def test_the_memory_of_restoring_is_not_that_of_the_job_before_it(tmp_path: Path) -> None:
     path = tmp_path / "input.jsonl"
     SHAPES["thousand"].write(path)
-    command = [sys.executable, "-m", "batchsim.bench", "restore", str(path)]
+    command = ours("thousand", "restore").command(str(path))
     with_job, alone = cost_of(command, tmp_path), cost_of(command, tmp_path)
     assert with_job.peak == pytest.approx(alone.peak, rel=0.08)

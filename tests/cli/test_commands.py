@@ -1,5 +1,6 @@
 """The list of commands, which imports none of them."""
 
+import json
 import pkgutil
 import subprocess
 import sys
@@ -10,7 +11,6 @@ import pytest
 from click.testing import CliRunner
 
 from batchsim import __version__
-from batchsim.bench.inputs import SHAPES
 from batchsim.cli import SUMMARIES, command_line, commands
 
 
@@ -106,7 +106,9 @@ def test_every_command_has_json_or_a_reason_why_not():
 
 
 def test_a_rehearsal_loads_no_client_and_no_prices(tmp_path):
-    SHAPES["one"].write(tmp_path / "input.jsonl")
+    body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hello"}]}
+    line = {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": body}
+    (tmp_path / "input.jsonl").write_text(json.dumps(line))
     script = (
         "import sys, runpy; sys.argv = ['batchsim', 'run', '--fake', 'input.jsonl', '-o', 'r']\n"
     )

@@ -1,4 +1,4 @@
-"""How much is done for each line, counted: the same on every machine, however busy it is.
+"""Work per line, counted: the same on every machine, however busy it is.
 
 A clock says how long something took, and never the same twice; how often a function is called does
 not depend on the machine. So continuous integration compares counts. What is counted for a line is
@@ -26,7 +26,7 @@ import orjson
 from msgspec.json import Decoder
 
 import batchsim
-from batchsim.bench.inputs import SHAPES
+from bench.inputs import SHAPES
 
 FEW, MANY = 1_000, 2_000
 KINDS = ("calls", "parses", "file")
@@ -51,7 +51,7 @@ def validate(path: Path) -> None:
 
 def fake(path: Path) -> None:
     """Have the fake run a batch."""
-    from batchsim.bench import programs
+    from bench import programs
 
     programs.fake(str(path))
 
@@ -112,9 +112,5 @@ def per_line() -> Counts:
 
 
 def main() -> None:
-    """Write the counts to the file that the first argument names."""
-    Path(sys.argv[1]).write_text(json.dumps(per_line(), indent=2) + "\n", "utf-8")
-
-
-if __name__ == "__main__":
-    main()
+    """Write the counts to the file that the last argument names."""
+    Path(sys.argv[-1]).write_text(json.dumps(per_line(), indent=2) + "\n", "utf-8")

@@ -1,4 +1,4 @@
-"""Results -> a table in Markdown, and an entry in a history that later runs compare themselves with."""
+"""Results -> a table in Markdown, and an entry in a history that later runs are compared with."""
 
 from __future__ import annotations
 
@@ -8,21 +8,20 @@ import platform
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from batchsim import __version__
-from batchsim.bench.bench import Result
-from batchsim.bench.explained import PARTS_KEY, SLOPE_KEY, Entry, explanations
-from batchsim.clock import Clock
-from batchsim.errors import InputError
+from bench.bench import Result
+from bench.explained import PARTS_KEY, SLOPE_KEY, Entry, explanations
 
 
-def entry(results: Sequence[Result], clock: Clock, *, rounds: int, quick: bool) -> Entry:
-    """What is kept of a run."""
+def entry(results: Sequence[Result], *, rounds: int, quick: bool) -> Entry:
+    """Return what a history keeps of a run."""
     import orjson
 
     return {
-        "at": datetime.fromtimestamp(clock.now(), UTC).isoformat(timespec="seconds"),
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "batchsim": __version__,
         "python": platform.python_version(),
         "orjson": orjson.__version__,
@@ -50,7 +49,7 @@ def _row(result: Result) -> dict[str, Any]:
 
 
 def markdown(now: Entry, before: Entry | None) -> Iterator[str]:
-    """The lines of the table. `before` is an earlier run, whose figures stand beside those of now."""
+    """Yield the lines of the table; the figures of `before`, an earlier run, stand beside them."""
     past = {(row["what"], row["input"]): row["figure"] for row in before["rows"]} if before else {}
     earlier = f" {before['at'][:10]} |" if before else ""
     yield f"| what | input | figure | range | of | target | met |{earlier}"
@@ -74,6 +73,36 @@ def markdown(now: Entry, before: Entry | None) -> Iterator[str]:
     yield f"median of {now['rounds']}{', quick' if now['quick'] else ''}"
 
 
+def comparison(there: Sequence[Result], here: Sequence[Result]) -> Iterator[str]:
+    """Yield the lines of a table of two versions; a ratio is made within one round."""
+    yield "| what | input | there | here | ratio | range |"
+    yield "| --- | --- | --- | --- | --- | --- |"
+    for row in ratios(there, here):
+        unit = row["unit"]
+        ratio = "" if row["ratio"] is None else f"{row['ratio']:.3f}"
+        spread = "" if row["ratio"] is None else f"{row['least']:.3f} to {row['most']:.3f}"
+        cells = [row["what"], row["input"], shown(row["there"], unit), shown(row["here"], unit)]
+        yield f"| {' | '.join([*cells, ratio, spread])} |"
+
+
+def ratios(there: Sequence[Result], here: Sequence[Result]) -> Iterator[dict[str, Any]]:
+    """Yield a row for each figure, with the median and the range of here / there."""
+    for former, latter in zip(there, here, strict=True):
+        pairs = zip(latter.figures, former.figures, strict=True)
+        found = [now / before for now, before in pairs if before > 0]
+        yield {
+            "key": latter.row.key,
+            "what": latter.row.what,
+            "input": latter.input,
+            "unit": latter.row.unit,
+            "there": former.figure,
+            "here": latter.figure,
+            "ratio": median(found) if found else None,
+            "least": min(found, default=None),
+            "most": max(found, default=None),
+        }
+
+
 def shown(figure: float, unit: str) -> str:
     """A figure with its unit."""
     return f"{number(figure)}{'' if unit in ('x', '/s') else ' '}{unit}"
@@ -85,9 +114,9 @@ def number(figure: float) -> str:
 
 
 def last_in(history: Path, like: Entry) -> Entry | None:
-    """The latest run in a history that can be compared with `like`; None when there is none.
+    """Return the latest run in a history that can be compared with `like`, if there is one.
 
-    Raises InputError when the file holds anything but runs.
+    Raises ValueError when the file holds anything but runs.
     """
     if not history.exists():
         return None
@@ -98,11 +127,9 @@ def last_in(history: Path, like: Entry) -> Entry | None:
             if (value["quick"], value["system"]) == (like["quick"], like["system"]):
                 found = value
         except (ValueError, KeyError, TypeError):
-            raise InputError(
-                "this line is no run of `batchsim bench`",
-                path=history,
-                line=place,
-                hint="name another file, or remove the line",
+            raise ValueError(
+                f"{history}:{place}: this line is no run of the benchmark; "
+                "name another file, or remove the line"
             ) from None
     return found
 

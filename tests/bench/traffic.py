@@ -19,8 +19,9 @@ from time import perf_counter
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from batchsim.bench.programs import ENDPOINT, Facts, take_batch, timed
 from batchsim.clock import SystemClock
+from bench import fixed
+from bench.programs import ENDPOINT, Facts, take_batch, timed
 
 KEY = "sk-fake"
 CONNECTIONS = 16
@@ -42,7 +43,7 @@ class Server(NamedTuple):
 
     @property
     def base_url(self) -> str:
-        """What an OpenAI client takes."""
+        """The address for an OpenAI client."""
         return f"http://{self.host}:{self.port}/v1"
 
     def cpu(self) -> float:
@@ -76,12 +77,11 @@ def server(kind: str, path: str, pacing: str = "instant") -> Iterator[Server]:
     if kind == "serve":
         command = ["-m", "batchsim", "serve", "--port", "0", "--pacing", pacing]
     else:
-        command = ["-m", "batchsim.bench.fixed", path]
+        command = [fixed.__file__, path]
     process = subprocess.Popen(
         [sys.executable, *command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
     try:
-        assert process.stdout is not None  # noqa: S101 - tells the type checker
         while "OPENAI_BASE_URL=" not in (line := process.stdout.readline()):
             if not line:
                 raise SystemExit("the server did not start")
@@ -183,7 +183,7 @@ def _answer(connection: HTTPConnection) -> dict[str, str]:
 
 
 def polls(path: str, kind: str, seconds: str = "3") -> Facts:
-    """How many looks at a batch a second a server answers to 16 connections at once."""
+    """Count the polls of a batch that a server answers in a second to 16 connections at once."""
     with server(kind, path) as served:
         connection = HTTPConnection(served.host, served.port)
         batch_id = _create(connection, upload(connection, Path(path)))
@@ -195,7 +195,7 @@ def polls(path: str, kind: str, seconds: str = "3") -> Facts:
 
 
 def waits(path: str) -> Facts:
-    """The longest that any of 16 pollers waits while a batch of the file at `path` runs."""
+    """Measure the longest wait of any of 16 pollers while a batch of `path` runs."""
     with server("serve", path, pacing="quick") as served:
         connection = HTTPConnection(served.host, served.port)
         batch_id = _create(connection, upload(connection, Path(path)))
@@ -263,7 +263,6 @@ class _Pollers:
             while sent:
                 for key, _ in selector.select():
                     asking = key.fileobj
-                    assert isinstance(asking, socket.socket)  # noqa: S101 - for the type checker
                     received = parts.pop(asking, b"") + asking.recv(65_536)
                     if not _is_whole(received):
                         parts[asking] = received
@@ -278,7 +277,7 @@ class _Pollers:
 
 
 def _is_whole(received: bytes) -> bool:
-    """Whether an answer, which must be a good one, has come to its end."""
+    """Tell if an answer, which must be a good one, has come to its end."""
     head, end, body = received.partition(b"\r\n\r\n")
     if not end:
         return False

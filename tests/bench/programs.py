@@ -1,16 +1,19 @@
 """The programs that are measured, each in a process of its own.
 
-Run as `python -m batchsim.bench NAME ARGUMENT...`. A program prints facts: numbers by name, of
-which `wall` and `cpu` say what the part of it cost that is to be measured (see measure.cost_of).
+Run as `python tests/bench program NAME ARGUMENT...`. A program prints facts, which are numbers by
+name. Of them `wall` and `cpu` are the cost of the part that is to be measured (measure.cost_of).
 """
 
 from __future__ import annotations
 
 import io
+import json
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -22,7 +25,19 @@ if TYPE_CHECKING:
 
 Facts = dict[str, float]
 DAY = 86_400.0
+_HOMES = ("programs", "restoring", "traffic", "parts")
 ENDPOINT = "/v1/chat/completions"
+
+
+def main() -> None:
+    """Run the program that the second argument names, and print its facts."""
+    name, *arguments = sys.argv[2:]
+    for home in _HOMES:  # the others only when needed: they cost memory
+        program = getattr(import_module(f"bench.{home}"), name, None)
+        if program is not None:
+            sys.stdout.write(json.dumps({"facts": program(*arguments)}) + "\n")
+            return
+    raise SystemExit(f"there is no program {name!r}")
 
 
 @contextmanager
@@ -140,7 +155,7 @@ def test_with_batchsim(batchsim, number):
 
 
 def plugin_tests(_: str) -> Facts:
-    """What the pytest plugin's fixture adds to a test that does nothing; the median of a hundred."""
+    """Measure what the plugin's fixture adds to a test that does nothing: the median of 100."""
     import pytest
 
     seconds: dict[str, list[float]] = {"test_plain": [], "test_with_batchsim": []}
@@ -188,7 +203,7 @@ def _client_of_fixed_answers(path: str) -> Any:
     import openai
 
     from batchsim.backends.openai.connection import http_library
-    from batchsim.bench.fixed import FixedAnswers
+    from bench.fixed import FixedAnswers
 
     library = http_library()
     fixed = FixedAnswers(Path(path))
@@ -207,7 +222,7 @@ def _client_of_fixed_answers(path: str) -> Any:
 
 
 def take_batch(official: Any, stream: BinaryIO, wait: Callable[[], object]) -> int:
-    """What any program does with the official client; how many result lines came."""
+    """Do what any program does with the official client; return the number of result lines."""
     file = official.files.create(file=stream, purpose="batch")
     batch = official.batches.create(
         input_file_id=file.id, endpoint=ENDPOINT, completion_window="24h"

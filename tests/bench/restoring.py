@@ -11,51 +11,43 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
-from batchsim.bench.measure import megabytes
-from batchsim.bench.programs import Facts, parse, timed
+from bench.measure import megabytes
+from bench.moved import inner
+from bench.programs import Facts, parse, timed
 
 
 def restore(path: str, ids: str = "planned") -> Facts:
-    """Find the place of every result of a finished job again, and write them in input order.
+    """Match every result of a finished job with its line again, and write them in input order.
 
-    The custom_ids are those that planning put aside; those that are `read` come from the input, as
-    in a process that goes on with a job. `floor` are the CPU seconds of an orjson pass over the
-    result files, `least` those of matching their lines with the ids and moving them one by one. The
-    peak is this program's own, not that of the job which it runs first if there is none.
+    The custom_ids are those that planning kept, or with `read` those of the input, as in a process
+    that continues a job. `floor` is the CPU time of an orjson pass over the result files, `least`
+    that of matching their lines with the ids and moving them one by one. The peak is this
+    program's own, not that of the job which it runs first if there is none.
     """
     import resource
     import subprocess
 
-    from batchsim.runner.job.directory import JobDirectory
-    from batchsim.runner.job.state import fold
-    from batchsim.runner.journal.shard_entries import Source
-    from batchsim.runner.journal.store import Journal
-    from batchsim.runner.planning.plan import custom_ids_in
-    from batchsim.runner.planning.shard_content import ShardContent
-    from batchsim.runner.results.assemble import assemble
-    from batchsim.runner.results.collect import collect
-    from batchsim.runner.results.custom_id_spool import PIECE, CustomIdSpool
-
-    results = Path(f"{path}.restored")
-    directory = JobDirectory(Path(f"{results}.job"))
+    results = Path(f"{Path(path).name}.restored")
+    directory = inner("JobDirectory")(Path(f"{results}.job"))
     if not results.exists():
         job = [sys.executable, "-m", "batchsim", "run", "--fake", path, "-o", str(results)]
         subprocess.run(job, check=True, capture_output=True)
-    with Journal(directory.journal) as journal:
-        shards = fold(journal.entries()).shards
+    with inner("Journal")(directory.journal) as journal:
+        shards = inner("fold")(journal.entries()).shards
     plans = [shard.plan for shard in shards.values()]
 
     def read_ids(number: int) -> Iterator[str]:
-        with ShardContent(Path(path), shards[number].plan) as content:
-            yield from custom_ids_in(content.buffered())
+        with inner("ShardContent")(Path(path), shards[number].plan) as content:
+            yield from inner("custom_ids_in")(content.buffered())
 
-    spool = CustomIdSpool()
+    spool = inner("CustomIdSpool")()
     if ids == "planned":
         for number in shards:
             custom_ids = read_ids(number)
-            while some := list(islice(custom_ids, PIECE)):
+            while some := list(islice(custom_ids, 1_000)):
                 spool.add(number, some)
             spool.finish(number)
+    collect, assemble = inner("collect"), inner("assemble")
     facts: Facts = {}
     with timed(facts):
         for number, shard in shards.items():
@@ -67,7 +59,7 @@ def restore(path: str, ids: str = "planned") -> Facts:
         lines = sum(plan.lines for plan in plans)
         assemble(plans, directory, results, lines=lines, batches={}, put_aside=spool)
     facts["peak"] = megabytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-    outputs = {number: directory.file(number, Source.OUTPUT) for number in shards}
+    outputs = {number: directory.file(number, inner("Source").OUTPUT) for number in shards}
     floors = [parse(str(path)) for path in outputs.values()]
     with (
         tempfile.TemporaryDirectory(dir=".") as folder,
@@ -85,10 +77,10 @@ def restore(path: str, ids: str = "planned") -> Facts:
 
 
 def _match_and_move(results: Path, custom_ids: Iterable[str], target: BinaryIO) -> Facts:
-    """What bringing result lines into the order of the ids costs at least, lines of any order."""
+    """Bring result lines into the order of the ids, and do nothing else."""
     from msgspec.json import Decoder
 
-    from batchsim.bench.parts import Named
+    from bench.parts import Named
 
     places = {custom_id: number for number, custom_id in enumerate(custom_ids)}
     starts, lengths = (array("Q", bytes(8 * len(places))) for _ in range(2))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
-from batchsim.bench.measure import Cost
+from bench.measure import Cost
+
+_HOME = str(Path(__file__).parent)
 
 
 class Program(NamedTuple):
@@ -16,14 +19,16 @@ class Program(NamedTuple):
     arguments: tuple[str, ...]
     endings: tuple[int, ...] = (0,)
     """The exit codes with which it may end."""
+    is_floor: bool = False
+    """It runs nothing of batchsim, so it costs the same whatever the version."""
 
-    def command(self, path: str) -> list[str]:
-        """What to run when the input is at `path`."""
-        return [sys.executable, *(each.replace("{}", path) for each in self.arguments)]
+    def command(self, path: str, python: str = sys.executable) -> list[str]:
+        """Return the command to run when the input is at `path`."""
+        return [python, *(each.replace("{}", path) for each in self.arguments)]
 
 
 Costs = Mapping[Program, Cost]
-"""What each program has cost in one round."""
+"""The cost of each program in one round."""
 
 
 class Row(NamedTuple):
@@ -44,7 +49,7 @@ class Row(NamedTuple):
     needs: str = ""
     """A package without which the row is left out."""
     per_line: bool = False
-    """Whether the figure is that of one line of the input."""
+    """The figure is that of one line of the input."""
 
     @property
     def shape(self) -> str:
@@ -56,7 +61,7 @@ class Row(NamedTuple):
         return self.take(*(costs[program] for program in self.programs))
 
     def is_met(self, figure: float) -> bool | None:
-        """Whether a figure is as good as it should be: a rate at least, all else at most."""
+        """Compare a figure with the target: a rate must be at least that, all else at most."""
         if self.target is None:
             return None
         return figure >= self.target if self.unit == "/s" else figure <= self.target
@@ -64,7 +69,12 @@ class Row(NamedTuple):
 
 def ours(shape: str, name: str, *more: str) -> Program:
     """One of `programs` or `traffic`."""
-    return Program(shape, ("-m", "batchsim.bench", name, "{}", *more))
+    return Program(shape, (_HOME, "program", name, "{}", *more))
+
+
+def floor_program(shape: str, name: str, *more: str) -> Program:
+    """One of them that does not depend on batchsim."""
+    return ours(shape, name, *more)._replace(is_floor=True)
 
 
 def command(shape: str, *arguments: str) -> Program:
@@ -72,7 +82,7 @@ def command(shape: str, *arguments: str) -> Program:
     return Program(shape, ("-m", "batchsim", *arguments))
 
 
-BARE = Program("", ("-c", "pass"))
+BARE = Program("", ("-c", "pass"), is_floor=True)
 """The interpreter, doing nothing."""
 
 
@@ -122,7 +132,7 @@ def cpu_milliseconds_beyond(cost: Cost, other: Cost) -> float:
 
 
 def fact(name: str, of: str = "", times: float = 1.0) -> Callable[..., float]:
-    """What the program itself measured, as a multiple of the floor's `of` if that is named."""
+    """Take what the program itself measured, as a multiple of the floor's `of` if that is named."""
 
     def take(cost: Cost, floor: Cost | None = None) -> float:
         value = times * {"wall": cost.wall, "cpu": cost.cpu, **cost.facts}[name]

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, NamedTuple
 import msgspec
 import orjson
 
-from batchsim.bench.programs import Facts, timed
+from bench.programs import Facts, timed
 
 MOST_LINES = 10_000
 FLOOR = "floor"

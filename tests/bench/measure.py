@@ -1,4 +1,4 @@
-"""What a process costs: wall and CPU seconds, its children's included, and the memory at its peak."""
+"""The cost of a process and its children: wall and CPU seconds, and memory at its peak."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from batchsim.bench import launcher
-from batchsim.errors import BatchsimError, UsageError
+from bench import launcher
 
 _MEGABYTE = 1e6
 _UNIT = 1 if sys.platform == "darwin" else 1024
@@ -29,29 +28,34 @@ class Cost(NamedTuple):
     peak: float
     facts: dict[str, float]
     system: float = 0.0
-    """What of the CPU seconds the system took, mostly to move bytes from and to files."""
+    """The CPU seconds that the system took, mostly to move bytes from and to files."""
 
 
-class Failed(BatchsimError):
+class Failed(Exception):
     """A measured program ended with an error."""
 
 
-def check_system() -> None:
-    """Raises UsageError where a process's memory cannot be asked for."""
-    if not hasattr(os, "wait4"):
-        raise UsageError("this system does not tell what a process has cost: measuring needs Unix")
+def cost_of(
+    command: Sequence[str],
+    folder: Path,
+    endings: Collection[int] = (0,),
+    environment: Mapping[str, str] | None = None,
+) -> Cost:
+    """Run `command` in `folder` to its end; `environment` is added to that of this process.
 
-
-def cost_of(command: Sequence[str], folder: Path, endings: Collection[int] = (0,)) -> Cost:
-    """Run `command` in `folder` to its end.
-
-    Raises Failed, with what it said, when its exit code is none of `endings`.
+    Raises Failed, with the program's errors, when its exit code is none of `endings`.
 
     When the last line that it prints is its facts as JSON, `wall`, `cpu` and `peak` among them
     replace those of the whole process: a program may want only a part of itself measured.
     """
     starter = [sys.executable, "-I", "-S", launcher.__file__, _OUTPUT, _ERRORS]
-    told = subprocess.run([*starter, *command], cwd=folder, capture_output=True, check=True)
+    told = subprocess.run(
+        [*starter, *command],
+        cwd=folder,
+        capture_output=True,
+        check=True,
+        env={**os.environ, **(environment or {})},
+    )
     code, wall, cpu, system, peak = told.stdout.split()
     if int(code) not in endings:
         said = (folder / _ERRORS).read_text(errors="replace")[-2_000:]

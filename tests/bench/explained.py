@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from batchsim.bench.parts import ACTIVITIES, PARTS
+from bench.parts import ACTIVITIES, PARTS
 
 Entry = Mapping[str, Any]
 """One run as JSON: when, where, how, and its rows."""
