@@ -1,6 +1,7 @@
 """The simulator's levers, as a test in another language pulls them."""
 
 import io
+import re
 
 import orjson
 import pytest
@@ -11,6 +12,7 @@ from batchsim.server.control_api import Control
 from batchsim.server.fakes_by_key import Fakes
 from batchsim.server.serve import running
 from batchsim.wire import App, Request
+from tests.docs.documents import DOCUMENTS
 
 START = 1_767_225_600.0
 
@@ -207,3 +209,14 @@ def test_the_verdict_is_on_the_client_whose_key_asks(levers):
     _, other = levers.send("GET", "/_batchsim/verdict", key="sk-other")
     assert (other["requests"], other["is_clean"]) == (0, True)
     assert levers.send("GET", "/_batchsim/verdict", key="")[0] == 401
+
+
+def test_the_guide_has_the_levers_and_their_methods(levers):
+    rows = re.findall(
+        r"^\| `(\w+) (/_batchsim/\w+)` \|", DOCUMENTS["serve"].read_text("utf-8"), re.M
+    )
+    for path in {path for _, path in rows}:
+        allowed = {m for m in ("GET", "POST", "PUT") if levers.send(m, path, b"{}")[0] != 405}
+        assert allowed == {method for method, known in rows if known == path}
+    _, answer = levers.send("GET", "/_batchsim/nothing")
+    assert all(path.rpartition("/")[2] in answer["error"]["message"] for _, path in rows)
