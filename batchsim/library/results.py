@@ -25,7 +25,7 @@ from batchsim.library.cost import Bill
 from batchsim.library.job_location import Place
 from batchsim.library.parse_models import Formats
 from batchsim.library.requests import Request
-from batchsim.runner.progress.report import Report
+from batchsim.runner.progress import Report
 from batchsim.runner.results.result_lines import read_result
 
 if TYPE_CHECKING:

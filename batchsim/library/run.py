@@ -26,7 +26,7 @@ from batchsim.library.results import Results
 from batchsim.runner.job.directory import RequestLike, as_line
 from batchsim.runner.notices import Notices
 from batchsim.runner.policy import Policy
-from batchsim.runner.progress.report import Progress, Report
+from batchsim.runner.progress import Progress, Report
 from batchsim.runner.run import run as run_job
 
 if TYPE_CHECKING:

@@ -32,7 +32,8 @@ from batchsim.runner.notices import Notices
 from batchsim.runner.planning.plan import Plan, make_plan
 from batchsim.runner.planning.shard_content import ShardContent, changed_input
 from batchsim.runner.policy import Policy
-from batchsim.runner.progress.report import Progress, Report, report
+from batchsim.runner.progress import Progress, Report
+from batchsim.runner.progress.report import report
 from batchsim.runner.schedule.agenda import Agenda
 from batchsim.runner.synchronous.finish import check_policy
 

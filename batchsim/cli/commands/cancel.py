@@ -30,7 +30,7 @@ def cancel(*, name: str, as_json: bool) -> int:
     finished keep their results and are paid; the others get a record that says so. A runner that is
     at work ends the job by itself. When none is, the command that began the job collects the rest.
     """
-    from batchsim.cli.display.job_status import job_object
+    from batchsim.cli.display.job_json import job_object
     from batchsim.cli.jobs.find import find_job
     from batchsim.cli.terminal.output import print_json
 
@@ -42,10 +42,10 @@ def cancel(*, name: str, as_json: bool) -> int:
         else:
             job.ask_to_cancel()
             code = _cancel_batches(follower)
-            for line in _prospect(follower):
+            for line in _next_step(follower):
                 click.echo(line, err=True)
         if as_json:
-            print_json(job_object(follower))
+            print_json(job_object(follower.view()))
     return code
 
 
@@ -86,11 +86,9 @@ def _cancel_batch(backend: Backend, identifier: str) -> int:
     return ALL_GOOD
 
 
-def _prospect(follower: Follower) -> Iterator[str]:
-    """What happens next."""
+def _next_step(follower: Follower) -> Iterator[str]:
     if follower.job.runner() is not None:
         yield "the runner at work sends nothing more and collects what is done"
         return
-    command = follower.job.begun.command
-    text = f"`{command}`" if command else "the command that began it"
-    yield f"the job is marked as cancelled; {text} collects what is done"
+    command = follower.job.begun.continued_by
+    yield f"the job is marked as cancelled; {command} collects what is done"

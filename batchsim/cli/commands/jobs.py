@@ -68,15 +68,14 @@ class _Seen(NamedTuple):
 
 
 def _look(entry: Registered) -> _Seen:
-    from batchsim.cli.display.job_status import job_object
+    from batchsim.cli.display.job_json import job_object
     from batchsim.cli.jobs.job import Job
 
     job = Job(entry.path)
     if not job.exists:
         return _Seen(entry, {"job": str(entry.path), "state": GONE, "continued_at": entry.at})
     try:
-        with job.reading() as follower:
-            return _Seen(entry, {**job_object(follower), "continued_at": entry.at})
+        return _Seen(entry, {**job_object(job.view()), "continued_at": entry.at})
     except JournalError as error:
         value = {"job": str(entry.path), "state": UNREADABLE, "continued_at": entry.at}
         return _Seen(entry, {**value, "reason": error.message})

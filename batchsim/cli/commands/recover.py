@@ -61,7 +61,7 @@ def recover(
     metadata; nothing is sent. `batchsim run` then goes on with the job as if nothing had happened. No
     runner may be at work on the job meanwhile: that its directory is lost is taken for true.
     """
-    from batchsim.cli.display.job_status import print_job
+    from batchsim.cli.display.job_json import print_job
     from batchsim.cli.jobs.job import Job
     from batchsim.cli.jobs.registry import register
     from batchsim.runner.adoption.recover import write_journal

@@ -17,7 +17,7 @@ from batchsim.errors import JobIncomplete
 from batchsim.jsonl import read_lines, replace_file
 
 if TYPE_CHECKING:
-    from batchsim.cli.jobs.job import Follower
+    from batchsim.cli.jobs.job import Follower, JobView
 
 
 @click.command()
@@ -48,15 +48,16 @@ def results(
     asked of a service. Exits as `batchsim run` does: 1 when a line failed, 75 when the job is not
     finished.
     """
-    from batchsim.cli.display.job_status import job_code, job_object
+    from batchsim.cli.display.job_json import job_object
     from batchsim.cli.jobs.find import find_job
 
     with find_job(name).reading() as follower:
+        view = follower.view()
         if as_json:
-            print_json(job_object(follower))
-            return job_code(follower)
+            print_json(job_object(view))
+            return view.code
         if follower.state.finished is None and not partial:
-            raise _unfinished(follower)
+            raise _unfinished(view)
         with closing(_lines(follower)) as lines:
             chosen = (line for line in lines if not (failed and _is_good(line)))
             if output == STANDARD_OUTPUT:
@@ -67,7 +68,7 @@ def results(
                 refuse_to_overwrite(path, force=force)
                 with replace_file(Path(os.path.realpath(path))) as stream:
                     _write(chosen, stream)
-        return job_code(follower)
+        return view.code
 
 
 def _lines(follower: Follower) -> Generator[bytes, None, None]:
@@ -103,11 +104,10 @@ def _is_good(line: bytes) -> bool:
         return False
 
 
-def _unfinished(follower: Follower) -> JobIncomplete:
-    command = follower.job.begun.command
-    go_on = f"`{command}` goes on with it" if command else "the command that began it goes on"
-    progress = follower.progress()
+def _unfinished(view: JobView) -> JobIncomplete:
+    progress = view.summary.progress
+    lines = counted(progress.lines, "line is", "lines are")
     return JobIncomplete(
-        f"the job is not finished: {progress.done:,} of {counted(progress.lines, 'line is', 'lines are')} done",
-        hint=f"{go_on}; --partial gives what has been collected",
+        f"the job is not finished: {progress.done:,} of {lines} done",
+        hint=f"{view.begun.continued_by} goes on with it; --partial gives what has been collected",
     )

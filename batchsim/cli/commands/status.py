@@ -22,26 +22,20 @@ def status(*, name: str | None, show_all: bool, as_json: bool) -> int:
     This reads the job's journal only. It needs no key, asks no service, and may be done while the
     job runs. Exits 0 whatever the job's state is; `batchsim watch` follows it to its end.
     """
-    from batchsim.cli.display.job_status import (
-        STOPPED,
-        description,
-        how_to_go_on,
-        job_object,
-        state_of,
-    )
-    from batchsim.cli.display.progress import unfound_batches
+    from batchsim.cli.display.job_json import job_object
+    from batchsim.cli.display.job_text import description, unfound_batches
     from batchsim.cli.jobs.find import find_job
+    from batchsim.cli.jobs.job import STOPPED
     from batchsim.cli.terminal.output import print_json
-    from batchsim.runner.progress.report import unfound
 
-    with find_job(name).reading() as follower:
-        if as_json:
-            print_json(job_object(follower, with_shards=True))
-            return ALL_GOOD
-        for line in description(follower, None if show_all else SHARDS_SHOWN):
-            click.echo(line)
-        for text in unfound_batches(unfound(follower.progress().states)):
-            click.echo(text, err=True)
-        if state_of(follower) == STOPPED:
-            how_to_go_on(follower)
+    view = find_job(name).view()
+    if as_json:
+        print_json(job_object(view, with_shards=True))
+        return ALL_GOOD
+    for line in description(view, None if show_all else SHARDS_SHOWN):
+        click.echo(line)
+    for text in unfound_batches(view.summary.progress.unfound):
+        click.echo(text, err=True)
+    if view.state == STOPPED:
+        click.echo(f"hint: {view.begun.continued_by} goes on with it", err=True)
     return ALL_GOOD

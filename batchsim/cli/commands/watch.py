@@ -13,10 +13,10 @@ from batchsim.errors import AuthenticationFailed, RateLimited, Unavailable
 
 if TYPE_CHECKING:
     from batchsim.backends import Backend
-    from batchsim.cli.display.progress import Display
+    from batchsim.cli.display.run_display import Display
     from batchsim.cli.jobs.job import Follower
     from batchsim.clock import Clock
-    from batchsim.runner.progress.report import Progress
+    from batchsim.runner.progress import Progress
 
 GLANCE_SECONDS = 1.0
 """How often the journal is read for news."""
@@ -39,53 +39,52 @@ def watch(*, name: str | None, as_json: bool) -> int:
     collecting them is left to the command that began the job. Exits as `batchsim run` does. Ctrl-C
     ends the watching, not the job.
     """
-    from batchsim.cli.display.job_status import how_to_go_on, job_code, own_history, state_in_words
-    from batchsim.cli.display.job_summary import Outlook
-    from batchsim.cli.display.progress import Display
+    from batchsim.cli.display.job_text import state_text
+    from batchsim.cli.display.run_display import Display
     from batchsim.cli.jobs.find import find_job
+    from batchsim.runner.progress.job_summary import own_history
 
     with find_job(name).reading() as follower:
-        outlook = Outlook(own_history(follower.progress()))
-        with Display(outlook) as display:
-            _follow(follower, _Teller(follower, display, as_json=as_json), SystemClock())
-        code = job_code(follower)
-        click.echo(state_in_words(follower), err=True)
-        if code == INCOMPLETE:
-            how_to_go_on(follower)
-    return code
+        with Display(own_history(follower.progress())) as display:
+            _follow(follower, _Printer(follower, display, as_json=as_json), SystemClock())
+        view = follower.view()
+        click.echo(state_text(view), err=True)
+        if view.code == INCOMPLETE:
+            click.echo(f"hint: {view.begun.continued_by} goes on with it", err=True)
+    return view.code
 
 
-class _Teller:
-    """Tells of every change."""
+class _Printer:
+    """Prints every change."""
 
     def __init__(self, follower: Follower, display: Display, *, as_json: bool) -> None:
         self._follower = follower
         self._display = display
         self._as_json = as_json
-        self._told: object = None
+        self._printed: object = None
 
-    def tell(self, now: float | None = None) -> None:
-        from batchsim.cli.display.job_status import job_object
+    def show(self, now: float | None = None) -> None:
+        from batchsim.cli.display.job_json import job_object
         from batchsim.cli.terminal.output import print_json
 
         progress = self._follower.progress(now)
         self._display.show(progress)
-        if self._as_json and _essence(progress) != self._told:
-            self._told = _essence(progress)
-            print_json(job_object(self._follower))
+        if self._as_json and _essence(progress) != self._printed:
+            self._printed = _essence(progress)
+            print_json(job_object(self._follower.view()))
 
 
 def _essence(progress: Progress) -> object:
     return progress.done, progress.failed, progress.batches, progress.message
 
 
-def _follow(follower: Follower, teller: _Teller, clock: Clock) -> None:
+def _follow(follower: Follower, printer: _Printer, clock: Clock) -> None:
     """Read the journal again and again; ask the service where nobody is at work."""
     looker = _Looker(follower, clock)
     while True:
         follower.refresh()
         is_run = follower.job.runner() is not None
-        teller.tell(None if is_run or follower.state.finished else looker.now)
+        printer.show(None if is_run or follower.state.finished else looker.now)
         if follower.state.finished is not None:
             return
         if is_run:

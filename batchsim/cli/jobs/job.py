@@ -1,8 +1,8 @@
 """A job as commands other than `run` see it: its directory, read without its lock.
 
-`command.json` in the job directory says how it was begun, for those
-who want to continue it; `counts.json` is what its runner saw last of batches under way, which is
-no part of the journal, because losing it costs nothing.
+Two files in it are the command line's own. `command.json` records how the job was begun, for those
+who want to continue it. `counts.json` holds the latest counts of running batches; it is no part of
+the journal, because losing it costs nothing.
 """
 
 from __future__ import annotations
@@ -18,14 +18,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from batchsim.cli.options.backend import real_backend
+from batchsim.cli.terminal.exit_codes import ALL_GOOD, INCOMPLETE, SOME_FAILED
 from batchsim.domain.batches import RequestCounts
 from batchsim.errors import JournalError, UsageError
 from batchsim.jsonl import replace_file
-from batchsim.runner.job.directory import JobDirectory
+from batchsim.runner.job.directory import Holder, JobDirectory
 from batchsim.runner.job.shard_state import Stage
 from batchsim.runner.job.state import Counts, State
 from batchsim.runner.journal.store import JournalReader
-from batchsim.runner.progress.report import Progress, progress
+from batchsim.runner.progress.job_summary import JobSummary, summarize
+from batchsim.runner.progress.snapshot import Progress, progress
 
 if TYPE_CHECKING:
     from batchsim.backends import Backend
@@ -33,14 +35,15 @@ if TYPE_CHECKING:
 RESULTS = "results.jsonl"
 """The results of a job without a results file of its own, in its directory."""
 
-_JOURNAL = "journal.db"
 _COMMAND = "command.json"
 _COUNTS = "counts.json"
-_HOLDER = "holder.json"
+
+FINISHED, RUNNING, STOPPED = "finished", "running", "stopped"
+"""The states of a job: its results are written; a runner is at work; neither."""
 
 
 class Begun(NamedTuple):
-    """How a job was begun: its input and results (absolute paths), and the command in its folder."""
+    """How a job was begun: its input and results (absolute paths), the command and its folder."""
 
     input: str | None = None
     results: str | None = None
@@ -49,24 +52,47 @@ class Begun(NamedTuple):
 
     @property
     def command(self) -> str | None:
-        """What to give a shell to continue the job; None when that is not known."""
+        """The shell command that continues the job; None when it is not known."""
         if not self.arguments:
             return None
         command = shlex.join(("batchsim", *self.arguments))
         is_here = not self.folder or self.folder == os.path.realpath(Path.cwd())
         return command if is_here else f"cd {shlex.quote(self.folder)} && {command}"
 
+    @property
+    def continued_by(self) -> str:
+        """The command that continues the job, in words."""
+        return f"`{self.command}`" if self.command else "the command that began it"
 
-class Runner(NamedTuple):
-    """The process that holds a job, by its own word."""
 
-    pid: int
-    host: str
+class JobView(NamedTuple):
+    """All there is to show of a job: what its directory says, and the summary of its journal."""
+
+    path: Path
+    results: Path
+    begun: Begun
+    runner: Holder | None
+    summary: JobSummary
+
+    @property
+    def state(self) -> str:
+        """FINISHED, RUNNING or STOPPED."""
+        if self.summary.progress.finished is not None:
+            return FINISHED
+        return STOPPED if self.runner is None else RUNNING
+
+    @property
+    def code(self) -> int:
+        """The exit code with which `run` would end in this state."""
+        finished = self.summary.progress.finished
+        if finished is None:
+            return INCOMPLETE
+        return ALL_GOOD if finished.tally.ok == finished.tally.lines else SOME_FAILED
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job directory that was found."""
+    """A job directory, which may be there or not."""
 
     path: Path
 
@@ -86,58 +112,59 @@ class Job:
 
     @property
     def exists(self) -> bool:
-        """Whether there is a job in the directory."""
+        """True when there is a job in the directory."""
         try:
-            return (self.path / _JOURNAL).is_file()
+            return JobDirectory(self.path).journal.is_file()
         except (OSError, ValueError):  # a name that no file can have
             return False
 
     @contextmanager
     def reading(self) -> Iterator[Follower]:
         """Read the journal while the block runs."""
-        with JournalReader(self.path / _JOURNAL) as reader:
+        with JournalReader(JobDirectory(self.path).journal) as reader:
             follower = Follower(self, reader)
             follower.refresh()
             yield follower
 
-    def runner(self) -> Runner | None:
-        """Whoever is at work on the job, by its own word; None when nobody is.
+    def view(self) -> JobView:
+        """Return the job as it is now. Raises JournalError when the journal cannot be read."""
+        with self.reading() as follower:
+            return follower.view()
 
-        The lock is not tried, since trying it could turn a runner away that starts just then. A
-        process on another host is believed to be alive.
+    def runner(self) -> Holder | None:
+        """Return the process that works on the job, by its own word; None when there is none.
+
+        The lock is not tried, since that could turn away a runner that starts at this moment. A
+        process on another host is taken to be alive.
         """
-        try:
-            holder = json.loads((self.path / _HOLDER).read_bytes())
-            runner = Runner(int(holder["pid"]), str(holder["host"]))
-        except (OSError, ValueError, KeyError, TypeError):
+        holder = JobDirectory(self.path).holder()
+        if holder is not None and holder.host == socket.gethostname() and not _is_alive(holder.pid):
             return None
-        if runner.host == socket.gethostname() and not _is_alive(runner.pid):
-            return None
-        return runner
+        return holder
 
     def ask_to_cancel(self) -> None:
-        """Leave the wish that the job be cancelled; it outlives this process.
+        """Leave a request to cancel the job, which outlives this process.
 
-        Raises UsageError when the directory does not take it.
+        Raises UsageError when the directory cannot be written.
         """
         try:
             with replace_file(JobDirectory(self.path).cancel_request):
                 pass
         except OSError as error:
             raise UsageError(
-                f"the wish to cancel cannot be left in {self.path}: {error.strerror}",
+                f"the request to cancel cannot be written to {self.path}: {error.strerror}",
                 hint="make room there, or cancel the batches themselves: `batchsim batches cancel`",
             ) from None
 
     def write_begun(self, begun: Begun) -> None:
-        """Note how the job was begun or continued."""
+        """Record how the job was begun or continued."""
         with replace_file(self.path / _COMMAND) as stream:
             stream.write(json.dumps(begun._asdict()).encode())
 
     def write_counts(self, counts: Mapping[str, RequestCounts]) -> None:
-        """Note the counts of batches under way, by their ids, for other commands to see.
+        """Record the counts of running batches, by their ids, for other commands.
 
-        It need not survive anything, so it is not synced, and a full disk is no reason to stop.
+        The file may be lost, so it is not synced, and a full disk is no reason to stop.
         """
         temporary = self.path / f".{_COUNTS}.tmp"
         values = {key: (each.total, each.completed, each.failed) for key, each in counts.items()}
@@ -148,7 +175,7 @@ class Job:
             temporary.unlink(missing_ok=True)
 
     def read_counts(self) -> dict[str, RequestCounts]:
-        """The counts that the runner noted last."""
+        """Return the counts that the runner recorded last."""
         try:
             values = json.loads((self.path / _COUNTS).read_bytes())
             return {str(key): RequestCounts(*map(int, each)) for key, each in values.items()}
@@ -157,7 +184,7 @@ class Job:
 
 
 class Follower:
-    """The state of a job, brought up to date from its journal again and again."""
+    """The state of a job, kept up to date from its journal."""
 
     def __init__(self, job: Job, reader: JournalReader) -> None:
         self.job = job
@@ -173,11 +200,11 @@ class Follower:
 
     @property
     def is_real(self) -> bool:
-        """Whether the job runs on a service, not on the simulator in its directory."""
+        """True when the job runs on a service, not on the simulator in its directory."""
         return "://" in self.service
 
     def backend(self) -> Backend:
-        """The service on which the job runs, with the key that began it.
+        """Open the service on which the job runs, with the key that began it.
 
         Raises AuthenticationFailed without a key, JournalError with one of another account.
         """
@@ -197,8 +224,13 @@ class Follower:
             self.state.apply(at, entry)
             self.latest = at
 
+    def view(self) -> JobView:
+        """Return the job as it is now."""
+        job = self.job
+        return JobView(job.path, job.results, job.begun, job.runner(), summarize(self.progress()))
+
     def progress(self, now: float | None = None) -> Progress:
-        """Where the job stands, with the counts that its runner noted last.
+        """Return how far the job is, with the counts that its runner recorded last.
 
         `now` is the time of the last entry unless given.
         """
@@ -219,7 +251,7 @@ class Follower:
 
 def _is_alive(pid: int) -> bool:
     if os.name == "nt":
-        return True  # asking costs a signal there
+        return True  # os.kill would end the process there
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -14,7 +14,7 @@ from batchsim.cli.terminal.table import Column
 from batchsim.domain.limits import HOUR
 from batchsim.errors import JournalError
 from batchsim.runner.effects.batch_list import listed_since
-from batchsim.runner.progress.report import unfound
+from batchsim.runner.progress.snapshot import unfound
 
 if TYPE_CHECKING:
     from batchsim.backends import Backend

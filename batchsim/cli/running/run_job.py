@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING
 import click
 
 from batchsim.amounts import counted
-from batchsim.cli.display.job_summary import Outlook
-from batchsim.cli.display.progress import Display
+from batchsim.cli.display.final_report import print_report
+from batchsim.cli.display.job_json import print_job
+from batchsim.cli.display.run_display import Display
 from batchsim.cli.jobs.job import Begun, Job
 from batchsim.cli.jobs.registry import register
 from batchsim.cli.options.backend import real_backend
@@ -37,19 +38,20 @@ from batchsim.errors import (
     JournalError,
     UsageError,
 )
+from batchsim.runner.progress.forecast import History
 
 if TYPE_CHECKING:
     from batchsim.backends import Backend
-    from batchsim.runner.progress.report import Progress, Report
+    from batchsim.runner.progress import Progress, Report
 
-NOTE_SECONDS = 1.0
-"""How often, in real time, the counts of batches under way are noted for other commands."""
+COUNTS_SECONDS = 1.0
+"""How often, in real time, the counts of running batches are written for other commands."""
 
 
 class Observer:
     """Takes in every Progress of a run; `latest` is the last one.
 
-    `account`, when given, is asked once for its earlier batches, to tell how long these will take.
+    `account`, when given, is asked once for its earlier batches, for the forecast.
     """
 
     def __init__(
@@ -57,7 +59,7 @@ class Observer:
         job: Job,
         begun: Begun,
         display: Display,
-        outlook: Outlook,
+        history: History,
         stopping: Stopping,
         account: Backend | None = None,
         clock: Clock | None = None,
@@ -66,39 +68,36 @@ class Observer:
         self._job = job
         self._begun = begun
         self._display = display
-        self._outlook = outlook
+        self._history = history
         self._stopping = stopping
         self._account = account
         self._clock = clock or SystemClock()
-        self._noted = float("-inf")
+        self._counts_written = float("-inf")
 
     def observe(self, progress: Progress) -> None:
-        """Take in where the job stands; called when that is on the disk."""
+        """Take in how far the job is; called when that is on the disk."""
         if self.latest is None:
-            self._begin()
+            self._job.write_begun(self._begun)
+            register(self._job.path, self._clock.now())
         self.latest = progress
-        self._ask_account(progress)
+        self._read_history(progress)
         self._display.show(progress)
-        self._note(progress)
+        self._write_counts(progress)
         self._stopping.recorded()
 
-    def _begin(self) -> None:
-        self._job.write_begun(self._begun)
-        register(self._job.path, self._clock.now())
-
-    def _ask_account(self, progress: Progress) -> None:
+    def _read_history(self, progress: Progress) -> None:
         """Learn from the account's last batches, once it is known to answer."""
         if self._account is None or not progress.batches:
             return
         account, self._account = self._account, None
         with suppress(BatchsimError):
             for batch in account.list_batches(limit=100).data:
-                self._outlook.history.add(batch)
+                self._history.add(batch)
 
-    def _note(self, progress: Progress) -> None:
-        if self._clock.now() - self._noted < NOTE_SECONDS:
+    def _write_counts(self, progress: Progress) -> None:
+        if self._clock.now() - self._counts_written < COUNTS_SECONDS:
             return
-        self._noted = self._clock.now()
+        self._counts_written = self._clock.now()
         batches = (shard.batch for shard in progress.states if shard.tally is None)
         self._job.write_counts({each.id: each.request_counts for each in batches if each})
 
@@ -144,13 +143,7 @@ def carry_out(
 
     `backend` is "fake" or "real" and `service` opens it. `source` is the input's path, if it has one.
     """
-    from batchsim.cli.display.job_status import print_job
-    from batchsim.cli.display.job_summary import Outlook
-    from batchsim.cli.display.progress import Display
-    from batchsim.cli.jobs.job import Begun, Job
-    from batchsim.cli.running.signals import Stopping
-
-    stopping, outlook = Stopping(), Outlook()
+    stopping, history = Stopping(), History()
     observer = None
     begun = Begun(
         input=os.path.realpath(source) if source else None,
@@ -161,10 +154,10 @@ def carry_out(
     if results.parent != job:  # which is made, and would make what was mistyped
         check_folder(results)
     try:
-        with _job_directory(job), stopping.on_signals(), Display(outlook) as display:
+        with _job_directory(job), stopping.on_signals(), Display(history) as display:
             opened = service()
             account = opened if backend == "real" else None
-            observer = Observer(Job(job), begun, display, outlook, stopping, account)
+            observer = Observer(Job(job), begun, display, history, stopping, account)
             report = start(stopping.guarded(opened), observer.observe)
     except KeyboardInterrupt:
         tell_interrupted(backend, job, observer.latest if observer else None)
@@ -174,7 +167,7 @@ def carry_out(
             print_job(Job(job))
         raise
     else:
-        display.conclude(report)
+        print_report(report)
         code = ALL_GOOD if report.all_ok else SOME_FAILED
     if as_json and Job(job).exists:
         print_job(Job(job))
@@ -184,8 +177,6 @@ def carry_out(
 @contextmanager
 def _job_directory(job: Path) -> Iterator[None]:
     """Make the directory, and take it away again when the work was refused before it began."""
-    from batchsim.cli.jobs.job import Job
-
     is_new = True
     try:
         job.mkdir(mode=0o700, parents=True)

@@ -28,7 +28,7 @@ from batchsim.runner.journal.job_entries import Started
 from batchsim.runner.journal.shard_entries import Created, Origin
 from batchsim.runner.journal.store import Journal
 from batchsim.runner.policy import Policy
-from batchsim.runner.progress.report import Report
+from batchsim.runner.progress import Report
 from batchsim.runner.run import run
 
 

@@ -47,8 +47,8 @@ from batchsim.runner.journal.shard_entries import (
 from batchsim.runner.journal.store import Journal
 from batchsim.runner.notices import Notices
 from batchsim.runner.planning.plan import Plan
-from batchsim.runner.progress.messages import News, describe, describe_search
-from batchsim.runner.progress.report import Progress, progress
+from batchsim.runner.progress.messages import Message, describe, describe_search
+from batchsim.runner.progress.snapshot import Progress, progress
 from batchsim.runner.schedule.actions import Action, Done, Download, Stop, Upload, Wait
 from batchsim.runner.schedule.agenda import Agenda
 from batchsim.runner.schedule.budget import check_reservation
@@ -92,7 +92,7 @@ class Loop:
         self._agenda = agenda
         self._observe = observe
         self._notices = notices
-        self._news = News("going on with the job" if work.state.started else "")
+        self._latest = Message("going on with the job" if work.state.started else "")
         self._searched = 0.0
 
     def begin(self, plan: Plan, metadata: Mapping[str, str]) -> None:
@@ -194,19 +194,19 @@ class Loop:
             self._agenda.note(entry)
         told = next((entry for entry in entries if not isinstance(entry, _QUIET)), None)
         if told is not None:
-            self._news = describe(told, self._state)
+            self._latest = describe(told, self._state)
         for entry in entries if told is None else ():
             if isinstance(entry, Looked):
                 self._tell_search(entry.shard, now)
         if self._observe is not None:
-            self._observe(progress(self._state, now, self._news))
+            self._observe(progress(self._state, now, self._latest))
 
     def _tell_search(self, number: int, now: float) -> None:
         """Say once a minute that a batch is looked for: minutes of silence look like a hang."""
         shard = self._state.shards[number]
         if shard.stage is Stage.UNKNOWN and now - max(self._searched, shard.since) >= _SILENCE:
             self._searched = now
-            self._news = describe_search(shard, self._work.policy, now)
+            self._latest = describe_search(shard, self._work.policy, now)
 
     def _reservation(self, entries: list[Entry]) -> Callable[[], None] | None:
         """What must hold for the entries to be written: what costs is asked for only under the cap."""

@@ -23,7 +23,7 @@ import socket
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from filelock import FileLock, Timeout
@@ -41,6 +41,13 @@ RequestLike = Mapping[str, Any] | str | bytes
 """A request line: its JSON as text or bytes, or the object itself."""
 
 
+class Holder(NamedTuple):
+    """The process that holds a job, by its own word."""
+
+    pid: int
+    host: str
+
+
 class JobDirectory:
     """The directory at `path`, made when something is first put into it.
 
@@ -56,6 +63,14 @@ class JobDirectory:
         self.ledger = path / "ledger.jsonl"
         self.late = path / "late.jsonl"
         self.cancel_request = path / "cancel"
+
+    def holder(self) -> Holder | None:
+        """Return the process that has the lock, if it has left its name."""
+        try:
+            value = orjson.loads((self.path / _HOLDER).read_bytes())
+            return Holder(int(value["pid"]), str(value["host"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     @property
     def place(self) -> str:
@@ -123,12 +138,14 @@ class JobDirectory:
         try:
             lock.acquire(timeout=0)
         except Timeout:
+            named = self.holder()
+            who = f"process {named.pid} on {named.host}" if named else "it has not left its name"
             raise JournalError(
-                f"another runner is at work in {self.path}: {_holder(holder)}",
+                f"another runner is at work in {self.path}: {who}",
                 hint="wait for it to end, or stop it; then the same command goes on",
             ) from None
         try:
-            holder.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
+            holder.write_text(json.dumps(Holder(os.getpid(), socket.gethostname())._asdict()))
             yield
         finally:
             holder.unlink(missing_ok=True)
@@ -164,14 +181,6 @@ def _other_lines(number: int) -> JournalError:
         f"the lines are not those that the job began with: line {number} is another",
         hint="give the same lines to go on with the job, or give these a job of their own",
     )
-
-
-def _holder(path: Path) -> str:
-    try:
-        holder = orjson.loads(path.read_bytes())
-        return f"process {holder['pid']} on {holder['host']}"
-    except (OSError, ValueError, KeyError, TypeError):
-        return "it has not left its name"
 
 
 def as_line(number: int, request: RequestLike) -> bytes:

@@ -1,19 +1,17 @@
-"""How long the rest of a job will take: from what its batches do, and what others took before.
+"""How long work may take: an input before it is sent, and the rest of a job while it runs.
 
-Theory of operation. Two things are known. A batch under way tells how many of its lines are done,
-so two looks at it give a pace (`Pace`), and the rest at that pace is the time left. Before the
-first lines are done there is only experience: how long batches of the same model took from
-creation to end (`History`, the median), less the age of this one. The batches of a job run beside
-each other, so the longest of them counts; shards that wait for room come in waves after them.
-Nothing is guessed where there is neither pace nor experience.
+Theory of operation. For the rest of a job two things are known. A batch that runs reports how many
+of its lines are done, so two looks at it give a pace (`Pace`), and the remaining lines at that pace
+are the time left. Before the first lines are done there is only experience: the median time from
+creation to end of batches of the same model (`History`), less the age of this one. The batches of a
+job run side by side, so the longest of them counts; shards that wait for room come in waves after
+them. Without pace and experience there is no forecast.
 
-How long batches may be expected to take: drawn from what was seen, never a promise.
-
-No service says how long a batch runs, only that its window is 24 hours. By OpenRouter's statistics
-of 2026 half of all batches ended within 7 minutes and nine of ten within an hour, though on some
-days of that year they took 8 to 19 hours; results were written at 60 to 90 milliseconds a line
-(by the timestamps in result files of 2025). Batches of one model run side by side as far as their
-prompts may be queued at once; the rest waits for its turn.
+For an input there are only statistics (`expect`). No service promises how long a batch runs, only
+that its window is 24 hours. By OpenRouter's statistics of 2026 half of all batches ended within 7
+minutes and nine of ten within an hour, though on some days of that year they took 8 to 19 hours;
+results were written at 60 to 90 milliseconds a line (by the timestamps in result files of 2025).
+Batches of one model run side by side as far as their prompts may be queued at once; the others wait.
 """
 
 from __future__ import annotations
@@ -28,7 +26,7 @@ from batchsim.domain.lifecycle import Status
 from batchsim.domain.limits import DAY, ENQUEUED_TOKENS, HOUR, Limits
 from batchsim.domain.models import alias
 from batchsim.runner.planning.sharding import queue
-from batchsim.runner.progress.report import ShardProgress
+from batchsim.runner.progress.snapshot import ShardProgress
 from batchsim.runner.schedule.keyed_heap import Smallest
 
 USUAL_SECONDS = 7 * 60
@@ -36,15 +34,22 @@ SLOW_SECONDS = HOUR
 WRITING_SECONDS_PER_LINE = 0.075
 SOURCE = "half of all batches of 2026 took less than 7 minutes, nine of ten less than an hour"
 
+WINDOW = 900.0
+"""Seconds over which a pace is measured: long enough for services that count in bursts."""
+
 _NEW_ACCOUNT = Limits(enqueued_tokens=ENQUEUED_TOKENS)
+
+_FEW_LOOKS, _FEW_LINES = 2, 0.01
+"""After two looks, less than one line in a hundred is too little for a pace."""
 
 
 class Expectation(NamedTuple):
-    """How long work may take, in seconds.
+    """How long an input may take, in seconds.
 
     Half of the time it is less than `usual`, mostly less than `slow`, and never more than
-    `longest`, when the last window closes. `turns` is how often the queue of a model has to be filled, by the limits of a new account
-    (usage tier 1, observed), which are the strictest; None where the model's limit is not known.
+    `longest`, when the last window closes. `turns` is how often the queue of a model has to be
+    filled by the limits of a new account (usage tier 1, observed), which are the strictest; None
+    where the model's limit is not known.
     """
 
     usual: float
@@ -54,7 +59,7 @@ class Expectation(NamedTuple):
 
 
 def expect(model: str | None, lines: int, prompt_tokens: int, batches: int) -> Expectation:
-    """How long `lines` for one model may take in so many batches."""
+    """Return how long `lines` for one model may take in so many batches."""
     name = queue(_NEW_ACCOUNT, model)
     turns = None if name is None else max(1, -(-prompt_tokens // ENQUEUED_TOKENS[name]))
     times = turns or 1
@@ -65,18 +70,10 @@ def expect(model: str | None, lines: int, prompt_tokens: int, batches: int) -> E
 
 
 def together(expectations: Iterable[Expectation]) -> Expectation:
-    """How long work may take that goes on at the same time: as long as the longest of it."""
+    """Return how long work may take that goes on at the same time: its longest part."""
     usual, slow, longest, turns = zip(*expectations, strict=True)
     known = None if None in turns else max(turns)
     return Expectation(max(usual), max(slow), max(longest), known)
-
-
-WINDOW = 900.0
-"""Seconds over which a pace is measured: long enough for services that count in bursts."""
-
-
-_FEW_LOOKS, _FEW_LINES = 2, 0.01
-"""After two looks, less than one line in a hundred is too little to tell a pace."""
 
 
 class History:
@@ -84,21 +81,28 @@ class History:
 
     def __init__(self, batches: Iterable[Batch] = ()) -> None:
         self.batches = 0
-        """How many of them tell something."""
+        """How many batches it learned from."""
         self._seconds: dict[str, list[int]] = defaultdict(list)
+        self._medians: dict[str, float | None] = {}
         for batch in batches:
             self.add(batch)
 
     def add(self, batch: Batch) -> None:
-        """Take in a batch; only one that completed says how long batches take."""
+        """Learn from a batch if it completed; others say nothing about time."""
         if batch.status is Status.COMPLETED and batch.completed_at and batch.created_at:
             self.batches += 1
             self._seconds[alias(batch.model or "")].append(batch.completed_at - batch.created_at)
+            self._medians.clear()
 
     def seconds(self, model: str | None) -> float | None:
-        """The median time of the model's batches; of all batches when it has none."""
-        own = self._seconds.get(alias(model or ""))
-        known = own or [each for times in self._seconds.values() for each in times]
+        """Return the median time of the model's batches; of all batches when it has none."""
+        name = alias(model or "")
+        if name not in self._medians:
+            self._medians[name] = self._median(name)
+        return self._medians[name]
+
+    def _median(self, name: str) -> float | None:
+        known = self._seconds.get(name) or [each for own in self._seconds.values() for each in own]
         if not known:
             return None
         from statistics import median
@@ -107,7 +111,7 @@ class History:
 
 
 class Pace:
-    """Lines per second of each batch and of the job, over the last while."""
+    """Lines per second of each batch and of the job, over the last WINDOW."""
 
     def __init__(self) -> None:
         self._seen: dict[str, deque[tuple[float, int]]] = defaultdict(deque)
@@ -117,22 +121,22 @@ class Pace:
         self._note("", now, done)
 
     def observe_shard(self, at: float, shard: ShardProgress) -> None:
-        """Take in where a shard stood when it was looked at."""
+        """Take in how far a shard was when it was looked at."""
         if shard.batch_id is not None and shard.is_running:
             self._note(shard.batch_id, at, shard.done)
         elif shard.batch_id is not None:
             self._seen.pop(shard.batch_id, None)
 
     def of_job(self) -> float:
-        """Lines per second of all batches together; 0 when nothing moved."""
+        """Return the lines per second of all batches together; 0 when nothing moved."""
         return self._rate("")
 
     def of(self, shard: ShardProgress) -> float:
-        """Lines per second of the shard's batch; 0 when nothing moved."""
+        """Return the lines per second of the shard's batch; 0 when nothing moved."""
         return self._rate(shard.batch_id) if shard.batch_id else 0.0
 
     def end(self, shard: ShardProgress) -> float | None:
-        """When all lines of the shard have run at that pace (unix seconds); None for no pace."""
+        """Return when all lines of the shard have run at that pace (unix seconds), if it has one."""
         rate = self.of(shard)
         if not rate or shard.batch_id is None:
             return None
@@ -163,8 +167,23 @@ class Pace:
         return max(0.0, (after - before) / (end - start)) if end > start else 0.0
 
 
+class ShardForecast(NamedTuple):
+    """When a shard ends (unix seconds), or how long it takes once it has begun; None: not known.
+
+    `rate` is in lines per second.
+    """
+
+    ends_at: float | None = None
+    takes: float | None = None
+    rate: float = 0.0
+
+    def seconds_left(self, now: float) -> float | None:
+        """Return how long the shard will still take; None when that is not known."""
+        return self.takes if self.ends_at is None else max(0.0, self.ends_at - now)
+
+
 class Forecast:
-    """When the shards of a job will have ended; it is told of each that changed.
+    """When the shards of a job will have ended. Every shard that changed is put in again.
 
     No batch takes longer than to the end of its window, and one that has ended takes no time.
     """
@@ -176,15 +195,19 @@ class Forecast:
         self._shards: dict[int, ShardProgress] = {}
         self._ends = Smallest[float]()
         """When the running ones end, negated: the latest counts."""
-        self._untold: set[int] = set()
+        self._unknown: set[int] = set()
+        """The running ones of which no end is known."""
         self._waiting: Counter[str | None] = Counter()
 
     def put(self, shard: ShardProgress, at: float) -> None:
-        """Take in where a shard stood when it was looked at."""
+        """Take in how far a shard was when it was looked at."""
         self.drop(shard.shard)
         self._pace.observe_shard(at, shard)
         self._shards[shard.shard] = shard
-        self._file(shard)
+        if shard.is_waiting:
+            self._waiting[shard.model] += 1
+        elif shard.is_running:
+            self._file(shard)
 
     def drop(self, number: int) -> None:
         """Forget a shard."""
@@ -192,26 +215,31 @@ class Forecast:
         if shard is not None and shard.is_waiting:
             self._waiting[shard.model] -= 1
         self._ends.put(number, None)
-        self._untold.discard(number)
+        self._unknown.discard(number)
 
-    def shard_seconds_left(self, shard: ShardProgress, now: float) -> float | None:
-        """How long the shard will still take, in seconds; None when nothing tells."""
+    def learn(self) -> bool:
+        """Take in the experience that was added to the history; True when there was any."""
+        if self._experience == self._history.batches:
+            return False
+        self._experience = self._history.batches
+        for shard in self._shards.values():
+            if shard.is_running:
+                self._file(shard)
+        return True
+
+    def of(self, shard: ShardProgress) -> ShardForecast:
+        """Return the forecast of one shard."""
         if shard.is_waiting:
-            return self._history.seconds(shard.model)
+            return ShardForecast(takes=self._history.seconds(shard.model))
         if not shard.is_running:
-            return 0.0
-        end = self._end(shard)
-        return None if end is None else max(0.0, end - now)
+            return ShardForecast(ends_at=-math.inf)
+        return ShardForecast(self._end(shard), rate=self._pace.of(shard))
 
     def seconds_left(self, now: float) -> float | None:
-        """How long the job will still take, in seconds; None when nothing tells."""
-        if self._experience != self._history.batches:
-            self._experience = self._history.batches
-            for shard in self._shards.values():
-                if shard.is_running:
-                    self._file(shard)
+        """Return how long the job will still take, in seconds; None when that is not known."""
+        self.learn()
         waits = [self._history.seconds(model) for model in +self._waiting]
-        if self._untold or None in waits:
+        if self._unknown or None in waits:
             return None
         latest = self._ends.value
         longest = max(0.0, -latest - now) if latest is not None else 0.0
@@ -222,12 +250,9 @@ class Forecast:
         return longest + waves * max(wait for wait in waits if wait is not None)
 
     def _file(self, shard: ShardProgress) -> None:
-        if shard.is_waiting:
-            self._waiting[shard.model] += 1
-        elif shard.is_running:
-            end = self._end(shard)
-            self._ends.put(shard.shard, None if end is None else -end)
-            (self._untold.add if end is None else self._untold.discard)(shard.shard)
+        end = self._end(shard)
+        self._ends.put(shard.shard, None if end is None else -end)
+        (self._unknown.add if end is None else self._unknown.discard)(shard.shard)
 
     def _end(self, shard: ShardProgress) -> float | None:
         end = self._pace.end(shard)

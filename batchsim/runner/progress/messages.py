@@ -1,4 +1,4 @@
-"""What happened to a job, in words: one line of text for each entry of its journal."""
+"""Messages: one line of text for each entry of a job's journal."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _STEPS = (
     | shard_entries.Settled
     | shard_entries.RemoteDeleted
 )
-"""What happens to every shard."""
+"""Entries that every shard has."""
 
 
 @dataclass(frozen=True, slots=True)
-class News:
-    """One thing that happened: in words, to which shard if to one.
+class Message:
+    """One thing that happened, in words, and the shard that it happened to, if it was one.
 
-    `is_routine` tells that it happens to every shard.
+    `is_routine` when it happens to every shard.
     """
 
     text: str = ""
@@ -39,26 +39,26 @@ class News:
     is_routine: bool = False
 
 
-def describe(entry: job_entries.Entry, state: State) -> News:
-    """What happened, and left the job in that state."""
+def describe(entry: job_entries.Entry, state: State) -> Message:
+    """Return the message about an entry that left the job in `state`."""
     if not isinstance(entry, job_entries.ShardEntry):
-        return News(_describe_job(entry, state))
+        return Message(_describe_job(entry, state))
     text = _describe_shard(entry)
     if isinstance(entry, shard_entries.Uploaded) and not state.may_create:
         text += "; waiting to see that no other runner was first (--alone: at once)"
     is_routine = isinstance(entry, _STEPS) and not _is_odd(entry)
-    return News(text, entry.shard, is_routine)
+    return Message(text, entry.shard, is_routine)
 
 
-def describe_search(shard: ShardState, policy: Policy, now: float) -> News:
-    """Tells of a create without an answer, whose batch is looked for (unix seconds)."""
+def describe_search(shard: ShardState, policy: Policy, now: float) -> Message:
+    """Return the message about a search for the batch of an unanswered create."""
     waits = policy.on_unknown == OnUnknown.WAIT and not shard.is_fenced
     longest = policy.longest_window if waits else policy.settle
     text = (
         f"no answer came to the create; looking for its batch for {duration(now - shard.since)}, "
         f"for {duration(longest)} at most"
     )
-    return News(text, shard.plan.shard)
+    return Message(text, shard.plan.shard)
 
 
 def _is_odd(entry: job_entries.ShardEntry) -> bool:

@@ -8,11 +8,12 @@ from msgspec import structs
 from rich.console import Console
 
 from batchsim.backends.fake import FakeBackend
-from batchsim.cli.display import job_summary as outlooks
-from batchsim.cli.display.job_summary import Outlook, most_telling
+from batchsim.cli.display.job_text import money_text, split
 from batchsim.cli.display.live_table import LiveDisplay, rendered
 from batchsim.clock import VirtualClock
 from batchsim.domain.limits import Limits
+from batchsim.runner.progress import job_summary
+from batchsim.runner.progress.job_summary import JobTracker, summarize
 from batchsim.runner.run import run
 
 
@@ -38,11 +39,10 @@ def progress_of_job(tmp_path):
     return told
 
 
-def draw(progress, rows: int = 40, width: int = 120, outlook: Outlook | None = None) -> str:
+def draw(progress, rows: int = 40, width: int = 120, tracker: JobTracker | None = None) -> str:
     console = Console(file=io.StringIO(), width=width, no_color=True)
-    outlook = outlook or Outlook()
-    outlook.look(progress)
-    console.print(rendered(progress, outlook, rows))
+    tracker = tracker or JobTracker()
+    console.print(rendered(tracker.look(progress), rows))
     return console.file.getvalue()
 
 
@@ -67,11 +67,11 @@ def test_what_does_not_fit_is_summed_up_and_never_wraps(progress_of_job) -> None
 
 
 def test_pace_and_time_left_are_shown(progress_of_job) -> None:
-    outlook = Outlook()
+    tracker = JobTracker()
     halves = [each for each in progress_of_job if each.batches.get("in_progress")]
     for progress in halves:
-        outlook.look(progress)
-    text = draw(halves[-1], outlook=outlook)
+        tracker.look(progress)
+    text = draw(halves[-1], tracker=tracker)
     assert "lines/s" in text or "lines/min" in text
     assert " left" in text
 
@@ -87,20 +87,24 @@ def test_money_is_spent_or_unknown(progress_of_job) -> None:
 def test_shards_at_work_come_first_and_in_their_order(progress_of_job) -> None:
     begun = next(each for each in progress_of_job if each.batches.get("in_progress") == 30)
     states = (*progress_of_job[0].states[:5], *progress_of_job[-1].states[5:20], *begun.states[20:])
-    shards = replace(begun, states=states).by_shard
-    assert [each.shard for each in most_telling(shards, 10)] == [*range(21, 31)]
-    assert [each.shard for each in most_telling(shards, 15)] == [*range(1, 6), *range(21, 31)]
-    assert len(most_telling(shards, 99)) == 30
+    shards = summarize(replace(begun, states=states)).shards
+
+    def shown(most):
+        return [each.progress.shard for each in split(shards, most)[0]]
+
+    assert shown(10) == [*range(21, 31)]
+    assert shown(15) == [*range(1, 6), *range(21, 31)]
+    assert len(shown(99)) == len(shown(None)) == 30
 
 
 def test_a_live_display_looks_only_now_and_then(progress_of_job) -> None:
     clock = VirtualClock()
-    outlook = Outlook()
+    tracker = JobTracker()
     looks = []
-    look = outlook.look
-    outlook.look = lambda progress: (looks.append(progress), look(progress))
+    look = tracker.look
+    tracker.look = lambda progress: (looks.append(progress), look(progress))[1]
     console = Console(file=io.StringIO(), force_terminal=True, width=120, height=40)
-    with LiveDisplay(outlook, console, clock) as display:
+    with LiveDisplay(tracker, console, clock) as display:
         for progress in progress_of_job:
             display.show(progress)
     assert len(looks) == 2  # the first, and the last when it is taken down
@@ -110,14 +114,16 @@ def test_a_live_display_looks_only_now_and_then(progress_of_job) -> None:
 
 def test_a_look_works_out_only_the_shards_that_changed(progress_of_job, monkeypatch) -> None:
     worked_out = []
-    real = outlooks._seen
+    real = job_summary.shard_progress
     monkeypatch.setattr(
-        outlooks, "_seen", lambda state: (worked_out.append(state.plan.shard), real(state))[1]
+        job_summary,
+        "shard_progress",
+        lambda state: (worked_out.append(state.plan.shard), real(state))[1],
     )
-    outlook, before = Outlook(), ()
+    tracker, before = JobTracker(), ()
     for progress in progress_of_job:
         worked_out.clear()
-        draw(progress, outlook=outlook)
+        draw(progress, tracker=tracker)
         changed = [now.plan.shard for now in progress.states if now not in before]
         assert worked_out == changed
         before = progress.states
@@ -125,16 +131,12 @@ def test_a_look_works_out_only_the_shards_that_changed(progress_of_job, monkeypa
     assert not worked_out, "the last step is no shard's"
 
 
-def test_an_outlook_kept_up_tells_what_one_made_anew_would(progress_of_job) -> None:
-    kept = Outlook()
+def test_a_summary_kept_up_is_what_one_made_anew_would_be(progress_of_job) -> None:
+    kept = JobTracker()
     divided = replace(progress_of_job[-1], states=progress_of_job[-1].states[:-1])
     for progress in (*progress_of_job, divided):
-        anew = Outlook()
-        for outlook in (kept, anew):
-            outlook.look(progress)
-        assert list(kept.shards) == list(anew.shards) == list(progress.by_shard)
-        assert (kept.spent, kept.reserved, kept.money()) == (
-            anew.spent,
-            anew.reserved,
-            anew.money(),
-        )
+        old, new = (tracker.look(progress) for tracker in (kept, JobTracker()))
+        for summary in (old, new):
+            assert [each.progress for each in summary.shards] == list(progress.by_shard)
+        assert (old.spent, old.reserved, old.usage) == (new.spent, new.reserved, new.usage)
+        assert money_text(old) == money_text(new)

@@ -12,21 +12,20 @@ from batchsim.backends.fake import FakeBackend
 from batchsim.backends.fake.behaviour.faults import Faults
 from batchsim.backends.fake.behaviour.pacing import Pacing
 from batchsim.backends.fake.behaviour.request_faults import RequestFault
-from batchsim.cli.display.log_lines import MANY, Told, line
-from batchsim.cli.display.progress import Display
+from batchsim.cli.display.log_lines import MANY, Written, line
+from batchsim.cli.display.run_display import Display
 from batchsim.domain.limits import HOUR, Limits
 from batchsim.runner.job.state import Counts
-from batchsim.runner.progress.messages import News
-from batchsim.runner.progress.report import Progress
+from batchsim.runner.progress import Message, Progress
 from batchsim.runner.run import Policy, run
 
 RUNNING = {"in_progress": 1}
-STARTED = News("100 lines are valid")
-CREATED = News("created batch_6955b9", 1, is_routine=True)
-FULL = News("429: try again in 0.35 s; trying again", 1)
+STARTED = Message("100 lines are valid")
+CREATED = Message("created batch_6955b9", 1, is_routine=True)
+FULL = Message("429: try again in 0.35 s; trying again", 1)
 
 
-def progress_at(now=0.0, news=STARTED, done=0, shards=1, batches=(), created=0, collected=0):
+def progress_at(now=0.0, latest=STARTED, done=0, shards=1, batches=(), created=0, collected=0):
     counts = Counts(
         sent=100, done=done, created=created, collected=collected, batches=Counter(dict(batches))
     )
@@ -34,7 +33,7 @@ def progress_at(now=0.0, news=STARTED, done=0, shards=1, batches=(), created=0, 
         lines=100,
         started=0.0,
         now=now,
-        news=news,
+        latest=latest,
         skipped=0,
         counts=counts,
         states=(None,) * shards,
@@ -43,9 +42,9 @@ def progress_at(now=0.0, news=STARTED, done=0, shards=1, batches=(), created=0, 
 
 def log_lines(*seen):
     """What is told of these, in their order; None for nothing."""
-    told, texts = Told(), []
+    written, texts = Written(), []
     for each in seen:
-        text, told = line(told, each)
+        text, written = line(written, each)
         texts.append(text)
     return texts
 
@@ -93,9 +92,9 @@ def test_a_night_in_which_nothing_changes_is_a_line_an_hour():
 
 def test_what_is_tried_again_and_again_is_one_line_an_hour():
     def tried(now, seconds):
-        again = News(f"429: try again in {seconds} s; trying again", 1)
+        again = Message(f"429: try again in {seconds} s; trying again", 1)
         return [
-            progress_at(now, News("creating a batch", 1, is_routine=True)),
+            progress_at(now, Message("creating a batch", 1, is_routine=True)),
             progress_at(now, again),
         ]
 
@@ -105,7 +104,7 @@ def test_what_is_tried_again_and_again_is_one_line_an_hour():
 
 
 def test_another_shard_with_the_same_trouble_is_told_only_while_they_are_few():
-    other = News(FULL.text, 2)
+    other = Message(FULL.text, 2)
     few = log_lines(progress_at(0, FULL, shards=2), progress_at(1, other, shards=2))
     assert few == [f"shard 1 of 2: {FULL.text}", f"shard 2 of 2: {FULL.text}"]
     many = log_lines(progress_at(0, FULL, shards=MANY + 1), progress_at(1, other, shards=MANY + 1))
@@ -116,7 +115,7 @@ def test_of_many_shards_the_steps_of_each_are_told_as_counts():
     seen = [
         progress_at(
             2.0 * n,
-            News(f"created batch_{n}", n, is_routine=True),
+            Message(f"created batch_{n}", n, is_routine=True),
             shards=1_000,
             created=n,
             batches={"validating": n},

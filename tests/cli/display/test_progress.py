@@ -16,7 +16,7 @@ WHY = {
 
 @pytest.fixture
 def told_reasons(desk):
-    from batchsim.cli.display.progress import reasons
+    from batchsim.cli.display.final_report import reasons
 
     def tell(*custom_ids: str, **scripts) -> list[str]:
         """What is told of a job whose lines end as WHY says of the letter that they begin with."""
@@ -64,7 +64,7 @@ def test_a_custom_id_cannot_pass_for_a_good_outcome(told_reasons):
 
 
 def test_codes_without_end_take_no_memory_without_end(told_reasons, monkeypatch):
-    monkeypatch.setattr("batchsim.cli.display.progress.MOST_CODES", 2)
+    monkeypatch.setattr("batchsim.cli.display.final_report.MOST_CODES", 2)
     scripts = {f"x{n}": (400, {"error": {"code": f"code-{n}"}}) for n in range(9)}
     first, *_ = told_reasons(*scripts, **scripts)
     assert first == "7 lines: other reasons, such as x2"

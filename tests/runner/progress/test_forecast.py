@@ -107,23 +107,22 @@ def test_time_left_comes_from_the_pace_then_from_history_then_not_at_all() -> No
     history = History([completed(600)])
     halfway = replace(RUNNING, done=50)
     moving = Forecast(pace_of((0, 0), (1_000, 50)), history)
-    assert moving.shard_seconds_left(halfway, 1_000) == 1_000
-    assert moving.shard_seconds_left(halfway, 1_100) == 900, "time passes though nobody looks"
+    assert moving.of(halfway).seconds_left(1_000) == 1_000
+    assert moving.of(halfway).seconds_left(1_100) == 900, "time passes though nobody looks"
     told, untold = Forecast(Pace(), history), Forecast(Pace(), History())
-    assert told.shard_seconds_left(RUNNING, 1_100) == 500
-    assert told.shard_seconds_left(RUNNING, 9_999) == 0
-    assert untold.shard_seconds_left(RUNNING, 1_100) is None
-    assert told.shard_seconds_left(WAITING, 1_100) == 600
-    assert told.shard_seconds_left(ENDED, 1_100) == 0
+    assert told.of(RUNNING).seconds_left(1_100) == 500
+    assert told.of(RUNNING).seconds_left(9_999) == 0
+    assert untold.of(RUNNING).seconds_left(1_100) is None
+    assert told.of(WAITING).seconds_left(1_100) == 600
+    assert told.of(ENDED).seconds_left(1_100) == 0
 
 
 def test_a_first_movement_tells_no_pace_until_there_is_something_to_tell() -> None:
     large = replace(RUNNING, lines=10_000)
 
     def left(*seen: tuple[float, int]) -> float | None:
-        return Forecast(pace_of(*seen), History()).shard_seconds_left(
-            replace(large, done=seen[-1][1]), seen[-1][0]
-        )
+        shard = replace(large, done=seen[-1][1])
+        return Forecast(pace_of(*seen), History()).of(shard).seconds_left(seen[-1][0])
 
     assert left((0, 0), (60, 99)) is None
     assert left((0, 0), (60, 100)) == 60 * 99
@@ -133,7 +132,7 @@ def test_a_first_movement_tells_no_pace_until_there_is_something_to_tell() -> No
 def test_nothing_takes_longer_than_its_window() -> None:
     crawling = Forecast(pace_of((0, 0), (1_000, 1)), History())
     late = RUNNING.expires_at - 60
-    assert crawling.shard_seconds_left(replace(RUNNING, done=1), late) == 60
+    assert crawling.of(replace(RUNNING, done=1)).seconds_left(late) == 60
 
 
 def test_batches_run_beside_each_other_and_waiting_ones_come_in_waves() -> None:

@@ -11,7 +11,7 @@ import pytest
 from batchsim.backends.fake import FakeBackend
 from batchsim.backends.fake.behaviour.faults import Faults
 from batchsim.backends.fake.behaviour.request_faults import RequestFault
-from batchsim.cli.display.progress import Display
+from batchsim.cli.display.run_display import Display
 from batchsim.errors import JobIncomplete
 from batchsim.runner.run import Policy, run
 

@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchsim.backends.fake import FakeBackend
-from batchsim.cli.display import job_summary
-from batchsim.cli.display.progress import Display
+from batchsim.cli.display.run_display import Display
 from batchsim.domain.limits import Limits
 from batchsim.errors import JobIncomplete
 from batchsim.runner.engine import loop
 from batchsim.runner.job.state import Counts, State
 from batchsim.runner.journal import job_entries, shard_entries
 from batchsim.runner.policy import Policy
+from batchsim.runner.progress import job_summary
 from batchsim.runner.run import run
 from batchsim.runner.schedule import agenda as agendas
 from batchsim.runner.schedule.actions import Collect, Upload, Wait

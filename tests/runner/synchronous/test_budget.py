@@ -11,7 +11,6 @@ import pytest
 import batchsim
 from batchsim.backends.fake import FakeBackend
 from batchsim.backends.fake.behaviour.pacing import Pacing
-from batchsim.cli.display.job_summary import Outlook
 from batchsim.domain.answers import Answer
 from batchsim.domain.batches import Usage
 from batchsim.domain.limits import HOUR, Limits
@@ -23,7 +22,8 @@ from batchsim.runner.job.state import fold
 from batchsim.runner.journal.shard_entries import AnswerIntended, AnswerSettled
 from batchsim.runner.journal.store import Journal
 from batchsim.runner.planning.token_bounds import bounds
-from batchsim.runner.progress.report import progress
+from batchsim.runner.progress.job_summary import summarize
+from batchsim.runner.progress.snapshot import progress
 from batchsim.runner.run import Policy, run
 from batchsim.runner.schedule import budget, capacity
 from batchsim.runner.schedule.budget import account, account_of
@@ -250,9 +250,7 @@ def test_a_request_that_never_left_costs_nothing_and_a_lost_answer_stays_reserve
     assert (report.ok, report.failed) == (1, 1)
     state = fold(journal_entries(build))
     assert account(state).reserved == answer_intents(build)[-1].reserved > 0
-    outlook = Outlook()
-    outlook.look(progress(state, 0.0))
-    assert outlook.reserved == account(state).reserved, "status tells of it"
+    assert summarize(progress(state, 0.0)).reserved == account(state).reserved, "status tells of it"
 
 
 def test_an_answer_that_tells_no_usage_stays_reserved(build):
@@ -287,9 +285,7 @@ def test_status_and_results_count_such_lines_at_the_ordinary_price(build):
     assert sum(backend.asked.values()) == alone
     assert results.cost == expected
     state = fold(journal_entries(build))
-    outlook = Outlook()
-    outlook.look(progress(state, 0.0))
-    assert outlook.spent == expected == account(state).settled
+    assert summarize(progress(state, 0.0)).spent == expected == account(state).settled
     assert account(state).reserved == 0
 
 
