@@ -115,7 +115,7 @@ def test_a_job_that_is_not_there_is_told(batchsim, desk, name) -> None:
 
 @pytest.mark.parametrize("state", ["finished", "stopped"])
 def test_the_json_of_a_job_has_its_documented_keys(batchsim, desk, state, request) -> None:
-    request.getfixturevalue(state)
+    request.getfixturevalue(f"{state}_job")
     value = json.loads(batchsim("status", "results.jsonl", "--json").stdout)
     assert set(value) == KEYS | {"by_shard"}
     assert set(value["by_shard"][0]) == SHARD_KEYS

@@ -5,8 +5,8 @@ import pytest
 from batchsim.domain.batches import Batch, Usage
 from batchsim.domain.lifecycle import Status
 from batchsim.runner.job.shard_state import Stage
+from batchsim.runner.progress import ShardProgress
 from batchsim.runner.progress.forecast import WINDOW, Forecast, History, Pace, expect, together
-from batchsim.runner.progress.report import ShardProgress
 
 RUNNING = ShardProgress(
     shard=1,
