@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from batchsim.domain.lenient import count, integer, text, timestamp
+from batchsim.domain.coercion import count, integer, text, timestamp
 from batchsim.domain.lifecycle import STAMPS, Event, Status, follow
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from batchsim.domain.lenient import integer, text, timestamp
+from batchsim.domain.coercion import integer, text, timestamp
 
 
 class Purpose(StrEnum):

@@ -8,7 +8,7 @@ from operator import add
 from typing import Any, NamedTuple
 
 from batchsim.domain.batches import Usage
-from batchsim.domain.lenient import integer, text
+from batchsim.domain.coercion import integer, text
 from batchsim.domain.usage import usage_of
 from batchsim.jsonl import Line
 

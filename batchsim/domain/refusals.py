@@ -10,8 +10,8 @@ from typing import Any
 
 from batchsim.domain.endpoints import COMPLETION_WINDOW, ENDPOINTS
 from batchsim.domain.files import UPLOAD_PURPOSES
-from batchsim.domain.json_objects import type_name
 from batchsim.domain.lifecycle import Status
+from batchsim.domain.strict_json import type_name
 from batchsim.errors import Conflict, NotFound, RateLimited, Refused
 
 

@@ -14,11 +14,11 @@ NoAnswer = Literal["refused", "reset", "closed", "silent"]
 """The connection was refused, reset, or closed without an answer; or nothing came in time."""
 
 
-class Mishap(Exception):
+class TransportFailure(Exception):
     """A request went wrong on its way."""
 
 
-class Answered(Mishap):
+class Answered(TransportFailure):
     """Another answer came than the API's own.
 
     `body` is a JSON object, or a text, which is a web page; `headers` come besides its type.
@@ -33,7 +33,7 @@ class Answered(Mishap):
         self.headers = headers or {}
 
 
-class Unanswered(Mishap):
+class Unanswered(TransportFailure):
     """No answer came at all."""
 
     def __init__(self, how: NoAnswer) -> None:
@@ -41,7 +41,7 @@ class Unanswered(Mishap):
         self.how = how
 
 
-class CutShort(Mishap):
+class CutShort(TransportFailure):
     """The answer ended after `at` bytes, or half-way when that is None; `reply` is all it said."""
 
     def __init__(self, at: int | None, reply: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from batchsim.domain.batches import Usage
-from batchsim.domain.lenient import count
+from batchsim.domain.coercion import count
 
 
 def usage_of(body: Any) -> Usage:

@@ -6,34 +6,34 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 
-class Answer(NamedTuple):
+class AnswerText(NamedTuple):
     """What a model said. Both are None where it said nothing, or where there is no text at all."""
 
     text: str | None = None
     refusal: str | None = None
 
 
-def read_answer(body: Any) -> Answer:
+def read_answer_text(body: Any) -> AnswerText:
     """The first choice of a chat or older completion, or what a response says; never raises."""
     if not isinstance(body, dict):
-        return Answer()
+        return AnswerText()
     if isinstance(body.get("choices"), list):
         return _of_choice(next(_objects(body["choices"]), {}))
     return _of_output(body.get("output"))
 
 
-def _of_choice(choice: dict[str, Any]) -> Answer:
+def _of_choice(choice: dict[str, Any]) -> AnswerText:
     message = choice.get("message")
     if not isinstance(message, dict):
-        return Answer(_text(choice.get("text")))
+        return AnswerText(_text(choice.get("text")))
     content = message.get("content")
-    return Answer(
+    return AnswerText(
         content if isinstance(content, str) else _joined(content, "text"),
         _text(message.get("refusal")) or None,
     )
 
 
-def _of_output(output: Any) -> Answer:
+def _of_output(output: Any) -> AnswerText:
     """A response's messages; reasoning and calls of tools are no text."""
     parts = [
         part
@@ -41,7 +41,7 @@ def _of_output(output: Any) -> Answer:
         if item.get("type") == "message"
         for part in _objects(item.get("content"))
     ]
-    return Answer(_joined(parts, "text"), _joined(parts, "refusal"))
+    return AnswerText(_joined(parts, "text"), _joined(parts, "refusal"))
 
 
 def _joined(parts: Any, name: str) -> str | None:

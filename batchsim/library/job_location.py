@@ -23,7 +23,7 @@ PathLike = str | os.PathLike[str]
 _RESULTS = "results.jsonl"
 
 
-class Place:
+class JobLocation:
     """Where a job lies: its input, its results and its directory.
 
     A `passing` place vanishes with the last object that knows it. `spool` holds the lines until
@@ -65,24 +65,24 @@ class Place:
                 self.spool.close()
 
 
-def find(
+def locate_job(
     lines: Path | Iterator[bytes],
     backend: Backend,
     results: PathLike | None,
     job: PathLike | None,
-) -> tuple[Place, Path | Iterator[bytes]]:
+) -> tuple[JobLocation, Path | Iterator[bytes]]:
     """The place of a job, and its lines, which had to be read if only they name it."""
     source = lines if isinstance(lines, Path) else None
     if job is not None:
-        return Place(source, results, job), lines
+        return JobLocation(source, results, job), lines
     if results is not None:
-        return Place(source, results, f"{os.fspath(results)}.job"), lines
+        return JobLocation(source, results, f"{os.fspath(results)}.job"), lines
     if not backend.lasts:
-        return Place(source, None, tempfile.mkdtemp(prefix="batchsim-"), passing=True), lines
+        return JobLocation(source, None, tempfile.mkdtemp(prefix="batchsim-"), passing=True), lines
     if isinstance(lines, Path):
-        return Place(source, None, f"{lines}.job"), lines
+        return JobLocation(source, None, f"{lines}.job"), lines
     spool, digest = _kept(lines, f"{backend.service} {backend.account}\n")
-    place = Place(source, None, f"batchsim-{digest}.job")
+    place = JobLocation(source, None, f"batchsim-{digest}.job")
     place.spool = spool
     return place, (line.content for line in read_lines(spool))
 

@@ -288,6 +288,6 @@ def _model(response_format: Any) -> Any:
 
 
 def _strict_format(model: Any) -> dict[str, Any]:
-    from batchsim.backends.openai.structured import strict_format
+    from batchsim.backends.openai.strict_schema import strict_format
 
     return strict_format(model)

@@ -20,11 +20,11 @@ from batchsim.domain.batches import Usage
 from batchsim.domain.lines import LineError, Response, ResultLine
 from batchsim.errors import InputError, JournalError
 from batchsim.jsonl import open_input, read_lines
-from batchsim.library.answer_text import read_answer
+from batchsim.library.answer_text import read_answer_text
 from batchsim.library.cost import Bill
-from batchsim.library.job_location import Place
-from batchsim.library.parse_models import Formats
+from batchsim.library.job_location import JobLocation
 from batchsim.library.requests import Request
+from batchsim.library.response_models import ResponseModels
 from batchsim.runner.progress import Report
 from batchsim.runner.results.result_lines import read_result
 
@@ -101,8 +101,8 @@ class Results(Generic[Parsed_co]):
     def __init__(
         self,
         report: Report,
-        place: Place,
-        formats: Formats,
+        place: JobLocation,
+        formats: ResponseModels,
         again: Callable[[int], Report],
     ) -> None:
         self.report = report
@@ -197,7 +197,7 @@ class Results(Generic[Parsed_co]):
 
     def __iter__(self) -> Iterator[Result[Parsed_co]]:
         for line, content, request_line in self._read():
-            answer = read_answer(line.response.body if line.is_ok and line.response else None)
+            answer = read_answer_text(line.response.body if line.is_ok and line.response else None)
             parsed, invalid = self._formats.parse(answer, request_line)
             yield Result(line, content, request_line, answer.text, answer.refusal, parsed, invalid)
 

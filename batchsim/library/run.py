@@ -19,9 +19,9 @@ from batchsim.backends import Backend
 from batchsim.domain.limits import Limits
 from batchsim.domain.validation.custom_ids import CustomIds
 from batchsim.errors import UsageError
-from batchsim.library.job_location import PathLike, find
-from batchsim.library.parse_models import Formats
+from batchsim.library.job_location import PathLike, locate_job
 from batchsim.library.requests import Request
+from batchsim.library.response_models import ResponseModels
 from batchsim.library.results import Results
 from batchsim.runner.job.directory import RequestLike, as_line
 from batchsim.runner.notices import Notices
@@ -120,13 +120,13 @@ def run(
             f"the backend is not a Backend but a {type(backend).__name__}",
             hint="give a FakeBackend, an OpenAIBackend, or OpenAIBackend(client) of your client",
         )
-    formats = Formats(response_format)
+    formats = ResponseModels(response_format)
     lines: Path | Iterator[bytes]
     if isinstance(requests, str | os.PathLike):
         lines = Path(requests)
     else:
         lines = _encoded(requests, formats)
-    place, lines = find(lines, backend, results, job)
+    place, lines = locate_job(lines, backend, results, job)
 
     def again(retries: int) -> Report:
         again_options: JobOptions = {
@@ -140,7 +140,7 @@ def run(
     return Results(report, place, formats, again)
 
 
-def _encoded(requests: Iterable[Any], formats: Formats) -> Iterator[bytes]:
+def _encoded(requests: Iterable[Any], formats: ResponseModels) -> Iterator[bytes]:
     """The lines of an input. Of requests that are the same, all but the first get another id."""
     if isinstance(requests, bytes | Mapping) or not isinstance(requests, Iterable):
         raise UsageError("the requests are neither a path nor an iterable of lines")

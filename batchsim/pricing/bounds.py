@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from batchsim.domain.lines import RequestLine
-from batchsim.pricing.tokenizer import counter_for
+from batchsim.pricing.token_counter import counter_for
 
 _LIMITS = {
     "/v1/chat/completions": ("max_completion_tokens", "max_tokens"),

@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path
 
 from batchsim.backends import Backend
-from batchsim.backends.arguments import check_is
+from batchsim.backends.constructor_checks import check_is
 from batchsim.domain.limits import Limits
-from batchsim.domain.parameters import a_kind, is_text
+from batchsim.domain.parameter_checks import a_kind, is_text
 from batchsim.errors import InputError, JobIncomplete, UnaccountedBatches, UsageError
 from batchsim.jsonl import open_input
 from batchsim.runner.effects.account import check_service

@@ -29,7 +29,7 @@ from batchsim.domain.batches import Batch
 from batchsim.domain.lifecycle import Status
 from batchsim.domain.lines import RequestLine
 from batchsim.errors import BatchsimError, Refused
-from batchsim.pricing.estimate import Demand
+from batchsim.pricing.cost_estimate import Estimate
 
 ENDPOINT = "/v1/chat/completions"
 LOOK_SECONDS = 5.0
@@ -79,7 +79,7 @@ def most_cost(model: str, creates: int) -> float | None:
     """What the trials cost at most, in US dollars: every line run. None when no price is known."""
     body = json.loads(line(model))["body"]
     request = RequestLine(1, "doctor", ENDPOINT, model, body)
-    demand = Demand(ENDPOINT, model)
+    demand = Estimate(ENDPOINT, model)
     for _ in range(creates + 2):
         demand.add(request)
     known = demand.cost(batch=True)

@@ -11,7 +11,7 @@ from batchsim.clock import SystemClock, VirtualClock
 from batchsim.domain.batches import Batch
 from batchsim.domain.files import File
 from batchsim.domain.lines import RequestLine
-from batchsim.testing.marker_options import Asked
+from batchsim.testing.marker_options import MarkerOptions
 from batchsim.verdict import Verdict, judge
 from batchsim.verdict.line_fates import Case
 
@@ -34,11 +34,11 @@ class Account:
     the test looks up here is no part of the history that its `timeline` tells.
     """
 
-    def __init__(self, asked: Asked) -> None:
-        self.seed = asked.seed
-        self.scenario = asked.scenario
+    def __init__(self, options: MarkerOptions) -> None:
+        self.seed = options.seed
+        self.scenario = options.scenario
         self.clock = VirtualClock()
-        self.backend = FakeBackend(clock=self.clock, seed=asked.seed, **asked.options)
+        self.backend = FakeBackend(clock=self.clock, seed=options.seed, **options.options)
 
     @property
     def batches(self) -> list[Batch]:

@@ -154,7 +154,7 @@ class Example:
         )
 
 
-TELLING = (
+FIRST_EXAMPLES = (
     Example(lines=4, order="shuffled"),
     Example(lines=2, answers=(Failure(0, 400),)),
     Example(lines=3, scenario=("expired_partial",)),

@@ -17,7 +17,7 @@ PASSED_ON = ("responder", "order", "pacing", "faults")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class MarkerOptions:
     """How the simulated service shall behave: `options` are further arguments of FakeBackend."""
 
     seed: int
@@ -27,7 +27,7 @@ class Asked:
     options: Mapping[str, Any]
 
 
-def merged(markers: Iterable[tuple[tuple[Any, ...], Mapping[str, Any]]]) -> dict[str, Any]:
+def merge_markers(markers: Iterable[tuple[tuple[Any, ...], Mapping[str, Any]]]) -> dict[str, Any]:
     """The arguments of several markers, the nearest first: for each argument the nearest counts.
 
     A marker is its positional and its named arguments. Raises UsageError for those that there are
@@ -46,7 +46,7 @@ def merged(markers: Iterable[tuple[tuple[Any, ...], Mapping[str, Any]]]) -> dict
     return arguments
 
 
-def asked(arguments: Mapping[str, Any], *, seed: int) -> Asked:
+def read_options(arguments: Mapping[str, Any], *, seed: int) -> MarkerOptions:
     """What the arguments of a marker ask for; `seed` counts when they name none.
 
     A scenario goes with any pacing and any faults: it changes only what it is about, and faults of
@@ -55,7 +55,7 @@ def asked(arguments: Mapping[str, Any], *, seed: int) -> Asked:
     scenario = scenario_of(arguments.get("scenario", "completed"))
     limits = arguments.get("limits", OPENAI)
     allow = arguments.get("allow", ())
-    return Asked(
+    return MarkerOptions(
         seed=arguments.get("seed", seed),
         scenario=scenario.name,
         limits=limits,

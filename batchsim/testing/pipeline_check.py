@@ -11,7 +11,7 @@ from batchsim.amounts import counted
 from batchsim.clock import SystemClock
 from batchsim.errors import MissingExtra, UsageError
 from batchsim.testing.example import Example
-from batchsim.testing.run_example import KINDS, Examined, Pipeline, examine, quick_clients
+from batchsim.testing.run_example import KINDS, ExampleResult, Pipeline, quick_clients, run_example
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -76,23 +76,23 @@ def check_pipeline(
         raise UsageError(f"there is no {unknown[0]!r} to allow", hint=f"choose from {KINDS}")
     said = raises if isinstance(raises, tuple) else (raises,)
 
-    def attempt(example: Example) -> Examined:
+    def attempt(example: Example) -> ExampleResult:
         chosen = None if lines is None else lines[: example.lines]
-        return examine(run, example, chosen, raises=said, allow=allow)
+        return run_example(run, example, chosen, raises=said, allow=allow)
 
     if replay is not None:
         example = Example.from_text(replay)
         with quick_clients():
-            examined = attempt(example)
-        _raise_if_wrong(run, example, examined, f"replayed: {replay}")
+            result = attempt(example)
+        _raise_if_wrong(run, example, result, f"replayed: {replay}")
         return 1
     search = _Search(attempt, seconds, most_lines=None if lines is None else len(lines))
     with quick_clients():
         search.go(seed, examples)
     if search.worst is not None:
-        example, examined = search.worst
+        example, result = search.worst
         _raise_if_wrong(
-            run, example, examined, f"tried {counted(search.tried, 'behaviour')} with seed {seed}"
+            run, example, result, f"tried {counted(search.tried, 'behaviour')} with seed {seed}"
         )
     return search.tried
 
@@ -110,7 +110,7 @@ class _Search:
 
     def __init__(
         self,
-        attempt: Callable[[Example], Examined],
+        attempt: Callable[[Example], ExampleResult],
         seconds: float | None,
         most_lines: int | None,
     ) -> None:
@@ -120,7 +120,7 @@ class _Search:
         self._deadline = None if seconds is None else self._clock.now() + seconds
         self._most_lines = most_lines
         self.tried = 0
-        self.worst: tuple[Example, Examined] | None = None
+        self.worst: tuple[Example, ExampleResult] | None = None
 
     def go(self, seed: int, examples: int | None) -> None:
         """Try the telling examples first, since what they show is short, and then any others."""
@@ -137,11 +137,11 @@ class _Search:
             self._shorten()
 
     def _telling(self, seed: int) -> list[Example]:
-        from batchsim.testing.example import TELLING
+        from batchsim.testing.example import FIRST_EXAMPLES
 
-        lines = TELLING[0].lines if self._most_lines is None else self._most_lines
-        begin = seed % len(TELLING)
-        chosen = (*TELLING[begin:], *TELLING[:begin])
+        lines = FIRST_EXAMPLES[0].lines if self._most_lines is None else self._most_lines
+        begin = seed % len(FIRST_EXAMPLES)
+        chosen = (*FIRST_EXAMPLES[begin:], *FIRST_EXAMPLES[:begin])
         return [replace(each, lines=min(each.lines, lines)) for each in chosen]
 
     def _shorten(self) -> None:
@@ -183,15 +183,15 @@ class _Search:
         if self._deadline is not None and self._clock.now() > self._deadline:
             raise _TimeIsUp
         self.tried += 1
-        examined = self._attempt(example)
-        if examined.complaint is None:
+        result = self._attempt(example)
+        if result.complaint is None:
             return
         if self.worst is None:
             if self._seconds is not None:
                 self._deadline = self._clock.now() + self._seconds  # for shrinking
-            self.worst = example, examined
+            self.worst = example, result
         elif _size(example) <= _size(self.worst[0]):
-            self.worst = example, examined
+            self.worst = example, result
         raise _Wrong
 
 
@@ -200,9 +200,9 @@ def _size(example: Example) -> tuple[int, int, str]:
     return example.lines, len(text), text
 
 
-def _raise_if_wrong(run: Pipeline, example: Example, examined: Examined, how: str) -> None:
+def _raise_if_wrong(run: Pipeline, example: Example, result: ExampleResult, how: str) -> None:
     __tracebackhide__ = True
-    complaint = examined.complaint
+    complaint = result.complaint
     if complaint is None:
         return
     name = getattr(run, "__name__", "run")
@@ -211,7 +211,7 @@ def _raise_if_wrong(run: Pipeline, example: Example, examined: Examined, how: st
         *(f"  {words}" for words in complaint.words),
         "",
         *_behaviour(example),
-        examined.timeline or "no request was made",
+        result.timeline or "no request was made",
         "",
         f"{how}; again: batchsim.check_pipeline({name}, replay={str(example)!r})",
     ]

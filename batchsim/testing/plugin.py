@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from batchsim.backends import Backend
     from batchsim.testing.account import Account
     from batchsim.testing.account_server import Port
-    from batchsim.testing.marker_options import Asked
+    from batchsim.testing.marker_options import MarkerOptions
 
 SEED = "--batchsim-seed"
 
@@ -87,13 +87,13 @@ def batchsim(request: pytest.FixtureRequest) -> Iterator[Account]:
     with _refusals_told():
         from batchsim.testing.account import Account
         from batchsim.testing.intercept import intercept
-        from batchsim.testing.virtual_sleep import sleeping_on
+        from batchsim.testing.virtual_sleep import sleep_virtually
 
-        asked = _asked(request)
-        account = Account(asked)
-        interception = intercept(account.backend, allow=asked.allow)
+        options = _options(request)
+        account = Account(options)
+        interception = intercept(account.backend, allow=options.allow)
     request.node.stash[_account] = account
-    with interception, sleeping_on(account.clock):
+    with interception, sleep_virtually(account.clock):
         yield account
     account.backend.close()
 
@@ -127,7 +127,7 @@ def batchsim_backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
     with _refusals_told():
         from batchsim.testing.account import Account
 
-        account = request.node.stash[_account] = Account(_asked(request))
+        account = request.node.stash[_account] = Account(_options(request))
     yield account.backend
     account.backend.close()
 
@@ -158,12 +158,12 @@ def _refusals_told() -> Iterator[None]:
         raise pytest.fail.Exception(told, pytrace=False) from None
 
 
-def _asked(request: pytest.FixtureRequest) -> Asked:
-    from batchsim.testing.marker_options import asked, merged
+def _options(request: pytest.FixtureRequest) -> MarkerOptions:
+    from batchsim.testing.marker_options import merge_markers, read_options
 
     markers = request.node.iter_markers("batchsim")
-    arguments = merged((marker.args, marker.kwargs) for marker in markers)
-    return asked(arguments, seed=request.config.getoption(SEED))
+    arguments = merge_markers((marker.args, marker.kwargs) for marker in markers)
+    return read_options(arguments, seed=request.config.getoption(SEED))
 
 
 def _story(item: pytest.Item, account: Account) -> str:

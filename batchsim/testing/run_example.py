@@ -27,7 +27,7 @@ from batchsim.domain.limits import DAY
 from batchsim.domain.lines import ResultLine
 from batchsim.testing.example import Example, answer_to
 from batchsim.testing.intercept import intercept
-from batchsim.testing.virtual_sleep import sleeping_on
+from batchsim.testing.virtual_sleep import sleep_virtually
 from batchsim.verdict import Verdict, judge
 from batchsim.verdict.line_fates import Case, Fate
 from batchsim.wire import App, Request, Response
@@ -69,7 +69,7 @@ class Complaint(NamedTuple):
     words: tuple[str, ...]
 
 
-class Examined(NamedTuple):
+class ExampleResult(NamedTuple):
     """What came of an example; `complaint` is None when the pipeline did well."""
 
     complaint: Complaint | None
@@ -92,14 +92,14 @@ class _Endless(BaseException):
     """Not to be caught by the pipeline."""
 
 
-def examine(
+def run_example(
     run: Pipeline,
     example: Example,
     lines: Sequence[Mapping[str, Any]] | None = None,
     *,
     raises: tuple[type[BaseException], ...] = (),
     allow: Collection[str] = (),
-) -> Examined:
+) -> ExampleResult:
     """Run a pipeline against an example, with `lines` in the place of the example's own.
 
     `raises` are exceptions by which it may say that it has not ended; `allow` are kinds of
@@ -119,7 +119,7 @@ def examine(
             for each in _complaints(returned, custom_ids, offers, case, raises)
             if each.kind not in allow
         )
-        return Examined(next(complaints, None), timeline, judge(case.history))
+        return ExampleResult(next(complaints, None), timeline, judge(case.history))
     finally:
         backend.close()
 
@@ -140,7 +140,7 @@ def _ran(run: Pipeline, given: list[dict[str, Any]], backend: FakeBackend) -> An
     assert isinstance(backend.clock, VirtualClock)  # noqa: S101 - as Example makes it
     door = _PassingTime(backend, backend.clock)
     token = _clock.set(backend.clock)
-    with intercept(door), sleeping_on(backend.clock):
+    with intercept(door), sleep_virtually(backend.clock):
         try:
             returned = run(copy.deepcopy(given))
             return asyncio.run(returned) if inspect.iscoroutine(returned) else returned

@@ -1,6 +1,6 @@
 """Sleep that costs no real time.
 
-Theory of operation. While `sleeping_on` is open, `time.sleep`, `asyncio.sleep`, `anyio.sleep` and
+Theory of operation. While `sleep_virtually` is open, `time.sleep`, `asyncio.sleep`, `anyio.sleep` and
 `trio.sleep` are replaced wherever a loaded module has one under the name `sleep`, so that
 `from time import sleep` is met too. Who calls one falls asleep until a due time of the virtual
 clock. Others are given a turn first; then the sleeper that is due first of all moves the clock to
@@ -56,7 +56,7 @@ Function = Callable[..., Any]
 
 
 @contextmanager
-def sleeping_on(clock: VirtualClock) -> Iterator[None]:
+def sleep_virtually(clock: VirtualClock) -> Iterator[None]:
     """While it is open, code of this process sleeps on `clock`, in any thread and event loop.
 
     A test that sleeps more often than MOST_SLEEPS fails, by `pytest.fail` from the sleep.

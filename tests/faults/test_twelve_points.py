@@ -23,7 +23,7 @@ from batchsim.domain.limits import HOUR, Limits
 from batchsim.domain.lines import RequestLine
 from batchsim.domain.validation.batch_errors import INPUT_ERRORS
 from batchsim.errors import JournalError
-from batchsim.pricing.tokens import estimate_prompt_tokens
+from batchsim.pricing.token_estimate import estimate_prompt_tokens
 from batchsim.runner.job.shard_state import Stage
 from batchsim.runner.job.state import fold
 from batchsim.runner.journal.anomalies import Claim

@@ -8,9 +8,9 @@ import pytest
 from toktok import _encoding
 
 from batchsim.domain.lines import RequestLine
-from batchsim.pricing import tokenizer
+from batchsim.pricing import token_counter
 from batchsim.pricing.bounds import MESSAGE_MARGIN, REQUEST_MARGIN, most_prompt_tokens
-from tests.pricing.test_tokenizer import ENGLISH, JAPANESE, MESSAGES, chat, code
+from tests.pricing.test_token_counter import ENGLISH, JAPANESE, MESSAGES, chat, code
 
 CHAT, TEXT, EMBEDDINGS = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
 TEXTS = {"English": ENGLISH, "Japanese": JAPANESE, "code": code()[:20_000]}
@@ -108,6 +108,6 @@ def test_the_marks_of_a_vocabulary_count_as_the_text_that_they_are():
 
 
 def test_without_the_vocabularies_every_byte_counts(monkeypatch):
-    monkeypatch.setattr(tokenizer, "has_vocabularies", lambda: False)
+    monkeypatch.setattr(token_counter, "has_vocabularies", lambda: False)
     reserved, size = bound_and_size({"model": "gpt-4o", "messages": HELLO})
     assert reserved == size

@@ -8,7 +8,7 @@ import pytest
 from batchsim.clock import SystemClock
 from batchsim.errors import UsageError
 from batchsim.testing.account import Account
-from batchsim.testing.marker_options import asked
+from batchsim.testing.marker_options import read_options
 from batchsim.wire.webhook_events import verify
 
 SECRET = "whsec_c2VjcmV0"
@@ -21,7 +21,7 @@ def submit(account, content):
 
 @pytest.mark.parametrize(("scenario", "times"), [("completed", 1), ("webhooks_twice", 2)])
 def test_a_webhook_tells_once_of_each_batch_that_ended(content, scenario, times):
-    account = Account(asked({"scenario": scenario}, seed=0))
+    account = Account(read_options({"scenario": scenario}, seed=0))
     assert account.webhooks(SECRET) == []
     first = submit(account, content)
     account.clock.advance(3_600)
@@ -37,7 +37,7 @@ def test_a_webhook_tells_once_of_each_batch_that_ended(content, scenario, times)
 
 
 def test_a_webhook_is_signed_at_the_machines_own_time(content):
-    account = Account(asked({}, seed=0))
+    account = Account(read_options({}, seed=0))
     submit(account, content)
     account.clock.advance(3_600)
     (delivery,) = account.webhooks(SECRET)
@@ -49,4 +49,4 @@ def test_a_webhook_is_signed_at_the_machines_own_time(content):
 
 def test_a_secret_that_is_none_is_refused_though_nothing_ended():
     with pytest.raises(UsageError, match="secret"):
-        Account(asked({}, seed=0)).webhooks("s3cret")
+        Account(read_options({}, seed=0)).webhooks("s3cret")

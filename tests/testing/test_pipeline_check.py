@@ -12,9 +12,9 @@ import pytest
 import batchsim
 from batchsim.domain.lines import ResultLine
 from batchsim.errors import UsageError
-from batchsim.testing import run_example
-from batchsim.testing.example import LEGAL, TELLING, Example, Failure, answer_to
+from batchsim.testing.example import FIRST_EXAMPLES, LEGAL, Example, Failure, answer_to
 from batchsim.testing.pipeline_check import PipelineFailed
+from batchsim.testing.run_example import Complaint, ExampleResult
 
 pytestmark = pytest.mark.sdk
 
@@ -274,7 +274,7 @@ def test_the_same_seed_tries_the_same_and_finds_the_same():
 
 
 def test_what_telling_examples_do_not_show_is_searched_and_made_short(monkeypatch):
-    monkeypatch.setattr("batchsim.testing.example.TELLING", TELLING[:1])
+    monkeypatch.setattr("batchsim.testing.example.FIRST_EXAMPLES", FIRST_EXAMPLES[:1])
     tried = []
 
     def odd(lines):
@@ -282,13 +282,13 @@ def test_what_telling_examples_do_not_show_is_searched_and_made_short(monkeypatc
         ids = [line["custom_id"] for line in lines]
         return [None] if ids == ["12"] else [None for _ in lines]
 
-    def examine(run, example, lines=None, **options):
+    def run_one(run, example, lines=None, **options):
         run(example.request_lines())
         is_wrong = example.ids == "numbers" and example.lines > 1
-        complaint = run_example.Complaint("loses", ("odd",)) if is_wrong else None
-        return run_example.Examined(complaint, "", None)
+        complaint = Complaint("loses", ("odd",)) if is_wrong else None
+        return ExampleResult(complaint, "", None)
 
-    monkeypatch.setattr("batchsim.testing.pipeline_check.examine", examine)
+    monkeypatch.setattr("batchsim.testing.pipeline_check.run_example", run_one)
     with pytest.raises(PipelineFailed) as failed:
         batchsim.check_pipeline(odd, seconds=None, examples=400)
     assert failed.value.replay == "lines=2 ids=numbers"
@@ -315,7 +315,7 @@ def test_what_cannot_be_allowed_is_said():
         Example(),
         Example(lines=3, order="shuffled", scenario=LEGAL[:2], ids="unicode", bulky=True, seed=4),
         Example(answers=(Failure(0, 400), Failure(1, 429, 2))),
-        *TELLING,
+        *FIRST_EXAMPLES,
     ],
 )
 def test_an_example_is_its_text(example):

@@ -16,7 +16,7 @@ import trio
 
 from batchsim.clock import SystemClock, VirtualClock
 from batchsim.testing import virtual_sleep
-from batchsim.testing.virtual_sleep import sleeping_on
+from batchsim.testing.virtual_sleep import sleep_virtually
 
 MODULES = (time, asyncio, asyncio.tasks, anyio, trio)
 REAL_ASYNC = asyncio.sleep
@@ -38,7 +38,7 @@ def only_turns(original):
 
 @pytest.fixture(autouse=True)
 def real(monkeypatch):
-    """The functions that `sleeping_on` finds as the real ones, by module."""
+    """The functions that `sleep_virtually` finds as the real ones, by module."""
     doubles = {function: only_turns(function) for function in {each.sleep for each in MODULES}}
     for module in MODULES:
         monkeypatch.setattr(module, "sleep", doubles[module.sleep])
@@ -48,7 +48,7 @@ def real(monkeypatch):
 @pytest.fixture
 def clock(real):
     clock = VirtualClock(0)
-    with sleeping_on(clock):
+    with sleep_virtually(clock):
         yield clock
 
 
@@ -74,7 +74,7 @@ def test_a_name_taken_from_the_module_is_met_and_given_back(real):
     try:
         exec("from time import sleep", vars(module))
         clock = VirtualClock(0)
-        with sleeping_on(clock):
+        with sleep_virtually(clock):
             module.sleep(60)
         assert clock.now() == 60
         assert module.sleep is real[time]
@@ -84,7 +84,7 @@ def test_a_name_taken_from_the_module_is_met_and_given_back(real):
 
 def test_what_was_imported_meanwhile_is_real_afterwards(real):
     clock = VirtualClock(0)
-    with sleeping_on(clock):
+    with sleep_virtually(clock):
         kept = time.sleep
     kept(0.01)
     assert clock.now() == 0
@@ -128,7 +128,7 @@ def test_two_threads_that_sleep_at_once_wake_when_they_are_due(monkeypatch, real
 
     monkeypatch.setattr(time, "sleep", turn)
     monkeypatch.setattr(clock, "advance_to", advance_to)
-    with sleeping_on(clock), ThreadPoolExecutor(2) as pool:
+    with sleep_virtually(clock), ThreadPoolExecutor(2) as pool:
         list(pool.map(sleep, turns))
     assert advances == [30, 3_000]
 
@@ -229,11 +229,11 @@ def test_the_loops_own_timers_go_off(clock):
 
 def test_a_loop_that_outlives_the_block_keeps_real_time_afterwards():
     with asyncio.Runner() as runner:
-        with sleeping_on(VirtualClock(0)):
+        with sleep_virtually(VirtualClock(0)):
             runner.run(asyncio.sleep(3_600))
             assert runner.get_loop().time() - time.monotonic() > 3_599
         assert runner.get_loop().time() - time.monotonic() < 1
-        with sleeping_on(VirtualClock(0)):
+        with sleep_virtually(VirtualClock(0)):
             runner.run(asyncio.sleep(5))
             assert runner.get_loop().time() - time.monotonic() < 6
 
@@ -284,7 +284,7 @@ def test_a_module_that_was_loaded_anew_is_met(monkeypatch, real):
         module = types.ModuleType("loaded_anew")
         module.sleep = time.sleep
         monkeypatch.setitem(sys.modules, "loaded_anew", module)
-        with sleeping_on(clock):
+        with sleep_virtually(clock):
             before = clock.now()
             module.sleep(1)
             assert clock.now() == before + 1

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeVar
 
 from batchsim.backends import Page, Reception
-from batchsim.backends.arguments import check_service
+from batchsim.backends.constructor_checks import check_service
 from batchsim.backends.fake.behaviour.faults import NO_FAULTS, Faults
 from batchsim.backends.fake.behaviour.pacing import Pacing, pacing_of
 from batchsim.backends.fake.behaviour.scenarios import Scenario, scenario_of

@@ -3,7 +3,7 @@
 Theory of operation. Every call is looked up once, before it does anything: the first fault of the
 plan that concerns it, whose count has come and whose draw falls, is its fate. Then it is carried
 out, or not, and an error is raised in the place of its value: the one that the OpenAI adapter would
-raise for what a client saw, raised from the Mishap that says what that was.
+raise for what a client saw, raised from the TransportFailure that says what that was.
 
 The requests of a backend, each meeting its fate on its way to the service.
 

@@ -1,6 +1,6 @@
 """The nine methods, each one request to the service.
 
-How a request is sent, and what holds for each of them, is in sending.py beside this file.
+How a request is sent, and what holds for each of them, is in request_sender.py beside this file.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from batchsim.backends import Backend, Page
-from batchsim.backends.arguments import check_clock
 from batchsim.backends.calls import CALLS
-from batchsim.backends.openai import answers, paths
+from batchsim.backends.constructor_checks import check_clock
+from batchsim.backends.openai import answer_parser, url_paths
 from batchsim.backends.openai.connection import (
     account_of,
     connect,
@@ -20,16 +20,16 @@ from batchsim.backends.openai.connection import (
     proxy_of,
     upload_timeout,
 )
-from batchsim.backends.openai.content import rest_of
 from batchsim.backends.openai.file_readiness import wait_until_ready
 from batchsim.backends.openai.providers import Provider, provider_of
-from batchsim.backends.openai.sending import Sender
+from batchsim.backends.openai.request_sender import RequestSender
+from batchsim.backends.openai.upload_body import open_upload
 from batchsim.clock import Clock, SystemClock
 from batchsim.domain.answers import Answer
 from batchsim.domain.batches import Batch
 from batchsim.domain.endpoints import is_openai_model
 from batchsim.domain.files import File, Purpose
-from batchsim.domain.parameters import check_page, check_request
+from batchsim.domain.parameter_checks import check_page, check_request
 from batchsim.errors import BatchsimError, Refused, UsageError
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class OpenAIBackend(Backend):
         self.key_hint = key_hint(client)
         self.proxy = proxy_of(client)
         self.limits = self.provider.limits
-        self._sender = Sender(client, self.provider, self.clock)
+        self._sender = RequestSender(client, self.provider, self.clock)
         self._client = self._sender.client
         self._owns_client = own
         self._upload_timeout = upload_timeout() if own else None
@@ -105,12 +105,12 @@ class OpenAIBackend(Backend):
             fields["expires_after"] = {"anchor": "created_at", "seconds": expires_after}
         call = CALLS["upload_file"]
         headers = {**_AS_FORM, **_naming(request_id)}
-        with rest_of(content) as rest:
+        with open_upload(content) as rest:
             try:
                 if self.provider.keeps_files_elsewhere:
                     file_id = self._sender.bring(call, fields["purpose"], filename, rest, headers)
-                    answer = self._sender.ask(call, "post", f"{paths.file(file_id)}/preprocess")
-                    return answers.read_object(File, answer, call)
+                    answer = self._sender.ask(call, "post", f"{url_paths.file(file_id)}/preprocess")
+                    return answer_parser.read_object(File, answer, call)
                 answer = self._sender.ask(
                     call,
                     "post",
@@ -125,12 +125,14 @@ class OpenAIBackend(Backend):
                 if rest.failure is not None:
                     raise rest.failure from None
                 raise
-        return answers.read_object(File, answer, call)
+        return answer_parser.read_object(File, answer, call)
 
     def retrieve_file(self, file_id: str) -> File:
         """`GET /files/{id}`."""
         call = CALLS["retrieve_file"]
-        return answers.read_object(File, self._sender.ask(call, "get", paths.file(file_id)), call)
+        return answer_parser.read_object(
+            File, self._sender.ask(call, "get", url_paths.file(file_id)), call
+        )
 
     def list_files(
         self,
@@ -144,30 +146,32 @@ class OpenAIBackend(Backend):
         check_page(after, purpose)
         call = CALLS["list_files"]
         query = {"purpose": self._purpose(purpose), "limit": limit, "after": after, "order": order}
-        return answers.read_page(File, self._sender.ask(call, "get", "/files", query=query), call)
+        return answer_parser.read_page(
+            File, self._sender.ask(call, "get", "/files", query=query), call
+        )
 
     def delete_file(self, file_id: str) -> None:
         """`DELETE /files/{id}`."""
         call = CALLS["delete_file"]
-        answer = self._sender.ask(call, "delete", paths.file(file_id))
+        answer = self._sender.ask(call, "delete", url_paths.file(file_id))
         if answer.get("deleted") is False:
             raise call.unanswered("the service answered that it was not deleted")
 
     def read_file(self, file_id: str) -> Iterator[bytes]:
         """`GET /files/{id}/content`, sent when the first piece is asked for."""
         call = CALLS["read_file"]
-        path = f"{paths.file(file_id)}/content"
+        path = f"{url_paths.file(file_id)}/content"
         with closing(self._sender.send(call, "get", path, headers=_AS_BYTES)) as response:
-            yield from answers.read_content(response, call)
+            yield from answer_parser.read_content(response, call)
 
     def read_file_from(self, file_id: str, start: int) -> Iterator[bytes]:
         """`GET /files/{id}/content` with a Range; a service that knows none sends all of it again."""
         call = CALLS["read_file"]
-        path = f"{paths.file(file_id)}/content"
+        path = f"{url_paths.file(file_id)}/content"
         headers = {**_AS_BYTES, "Range": f"bytes={start}-"}
         with closing(self._sender.send(call, "get", path, headers=headers)) as response:
-            missing = answers.skipped_by_range(response, start)
-            for piece in answers.read_content(response, call):
+            missing = answer_parser.skipped_by_range(response, start)
+            for piece in answer_parser.read_content(response, call):
                 yield piece[missing:]
                 missing = max(0, missing - len(piece))
 
@@ -202,27 +206,27 @@ class OpenAIBackend(Backend):
             body["output_expires_after"] = {"anchor": "created_at", "seconds": output_expires_after}
         call = CALLS["create_batch"]
         answer = self._sender.ask(call, "post", "/batches", body=body, headers=_naming(request_id))
-        return answers.read_object(Batch, answer, call)
+        return answer_parser.read_object(Batch, answer, call)
 
     def retrieve_batch(self, batch_id: str) -> Batch:
         """`GET /batches/{id}`."""
         call = CALLS["retrieve_batch"]
-        return answers.read_object(
-            Batch, self._sender.ask(call, "get", paths.batch(batch_id)), call
+        return answer_parser.read_object(
+            Batch, self._sender.ask(call, "get", url_paths.batch(batch_id)), call
         )
 
     def cancel_batch(self, batch_id: str) -> Batch:
         """`POST /batches/{id}/cancel`."""
         call = CALLS["cancel_batch"]
-        answer = self._sender.ask(call, "post", f"{paths.batch(batch_id)}/cancel")
-        return answers.read_object(Batch, answer, call)
+        answer = self._sender.ask(call, "post", f"{url_paths.batch(batch_id)}/cancel")
+        return answer_parser.read_object(Batch, answer, call)
 
     def list_batches(self, *, limit: int = 20, after: str | None = None) -> Page[Batch]:
         """`GET /batches`."""
         check_page(after)
         call = CALLS["list_batches"]
         query = {"limit": limit, "after": after}
-        return answers.read_page(
+        return answer_parser.read_page(
             Batch, self._sender.ask(call, "get", "/batches", query=query), call
         )
 

@@ -3,7 +3,7 @@
 Only services with the shape of this API are here: a file is uploaded, a batch made of it, and its
 result files are read. How answers are spelt needs no profile, since every answer is read with
 patience: statuses in capitals or in other words, "" for null, milliseconds or ISO 8601 for unix
-seconds, an error file without a line (batchsim.domain.lenient, batchsim.domain.batches).
+seconds, an error file without a line (batchsim.domain.coercion, batchsim.domain.batches).
 
 The figures are those of the services' own documents as of autumn 2026; where those are silent, they
 are OpenAI's.
@@ -33,7 +33,7 @@ class Provider:
     - `endpoints`: those that batches may run, where they are known to be fewer than OpenAI's.
     - `prepares_files`: whether an uploaded file must be waited for before a batch is made of it.
     - `lists_bare`: whether a list comes without an object around it.
-    - `keeps_files_elsewhere`: whether the content of an upload goes to another place (elsewhere.py).
+    - `keeps_files_elsewhere`: whether the content of an upload goes to another place.
     - `limits`: what one batch may hold.
     """
 

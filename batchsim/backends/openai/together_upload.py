@@ -13,14 +13,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from batchsim.backends.calls import Call
-from batchsim.backends.openai.content import Rest
-from batchsim.domain.lenient import text
+from batchsim.backends.openai.upload_body import UploadBody
+from batchsim.domain.coercion import text
 from batchsim.errors import Refused
 from batchsim.jsonl import BLOCK
 
 
 def bring(
-    client: Any, call: Call, purpose: str | None, filename: str, content: Rest, **sending: Any
+    client: Any, call: Call, purpose: str | None, filename: str, content: UploadBody, **sending: Any
 ) -> str:
     """Announce a file and bring its content to where the service wants it; the file's id.
 
@@ -73,7 +73,7 @@ def _known(body: Any) -> str | None:
     return text(body.get("file_id")) if isinstance(body, dict) else None
 
 
-def _pieces(content: Rest) -> Iterator[bytes]:
+def _pieces(content: UploadBody) -> Iterator[bytes]:
     content.seek(0)
     while piece := content.read(BLOCK):
         yield piece

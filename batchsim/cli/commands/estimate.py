@@ -19,8 +19,8 @@ from batchsim.domain.endpoints import is_openai_model
 from batchsim.domain.limits import OPENAI
 from batchsim.domain.validation.diagnosis import shown
 from batchsim.errors import InputError
-from batchsim.pricing import tokenizer
-from batchsim.pricing.estimate import Cost, Demand, Demands
+from batchsim.pricing import token_counter
+from batchsim.pricing.cost_estimate import Cost, Estimate, Estimates
 from batchsim.pricing.prices import price
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def estimate(*, source: str, any_model: bool, as_json: bool) -> int:
     from the lengths of the texts. Output is bounded only where every body sets its limit:
     max_tokens, max_completion_tokens or max_output_tokens. Exits 2 when the input is not valid.
     """
-    demands = Demands()
+    demands = Estimates()
     plan = _plan(source, demands, any_model=any_model)
     shares = _shares(plan, demands.all())
     if as_json:
@@ -75,7 +75,7 @@ def estimate(*, source: str, any_model: bool, as_json: bool) -> int:
 class _Share:
     """One model at one endpoint: what its lines ask for, and how they would be sent."""
 
-    demand: Demand
+    demand: Estimate
     batches: int
     bytes: int
     batch_cost: Cost | None
@@ -83,7 +83,7 @@ class _Share:
     expected: Expectation
 
 
-def _plan(source: str, demands: Demands, *, any_model: bool) -> Plan:
+def _plan(source: str, demands: Estimates, *, any_model: bool) -> Plan:
     from batchsim.runner.planning.plan import make_plan
 
     name = "standard input" if source == STANDARD_INPUT else source
@@ -103,7 +103,7 @@ def _plan(source: str, demands: Demands, *, any_model: bool) -> Plan:
             raise InputError(f"the file cannot be read: {error.strerror}", path=name) from None
 
 
-def _shares(plan: Plan, demands: Iterable[Demand]) -> list[_Share]:
+def _shares(plan: Plan, demands: Iterable[Estimate]) -> list[_Share]:
     from batchsim.runner.progress.forecast import expect
 
     shares = []
@@ -223,8 +223,8 @@ def _notes(shares: Iterable[_Share]) -> Iterator[str]:
 
 def _notes_on_counting(shares: Iterable[_Share]) -> Iterator[str]:
     estimated = [share.demand.model or "" for share in shares if not share.demand.vocabulary]
-    known = [model for model in estimated if tokenizer.vocabulary_of(model)]
-    if known and not tokenizer.has_vocabularies():
+    known = [model for model in estimated if token_counter.vocabulary_of(model)]
+    if known and not token_counter.has_vocabularies():
         yield (
             "prompt tokens are estimated from lengths, mostly within a quarter; "
             "pip install 'batchsim[tokens]' to have them counted"
@@ -245,7 +245,7 @@ def _note_on_time(expected: Expectation) -> str:
     )
 
 
-def _is_half(demand: Demand) -> bool:
+def _is_half(demand: Estimate) -> bool:
     known = price(demand.model or "", batch=True)
     return known is not None and not known.is_listed
 

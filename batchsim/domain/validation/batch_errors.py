@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from batchsim.domain.batches import BatchError
-from batchsim.domain.json_objects import type_name
+from batchsim.domain.strict_json import type_name
 
 INPUT_ERRORS = frozenset(
     {

@@ -15,8 +15,8 @@ import orjson
 
 from batchsim.domain.batches import BatchError
 from batchsim.domain.endpoints import ENDPOINTS
-from batchsim.domain.json_objects import is_deeper, repeated_names, type_name
 from batchsim.domain.limits import OPENAI
+from batchsim.domain.strict_json import is_deeper, repeated_names, type_name
 from batchsim.domain.validation.input_file import KEYS
 
 HEAD = 1 << 16

@@ -25,9 +25,9 @@ from typing import Any, NamedTuple, cast
 
 from batchsim.domain.batches import BatchError
 from batchsim.domain.endpoints import ENDPOINTS, Endpoint, is_openai_model
-from batchsim.domain.json_objects import read_object
 from batchsim.domain.limits import OPENAI, Limits
 from batchsim.domain.lines import RequestLine, RequestLines
+from batchsim.domain.strict_json import read_object
 from batchsim.domain.validation.batch_errors import (
     duplicate_custom_id,
     empty_file,

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from batchsim.domain.json_objects import is_deeper, opening_brackets
+from batchsim.domain.strict_json import is_deeper, opening_brackets
 
 _match_start = re.compile(
     rb'(\{"custom_id": ?")[^"\\\x00-\x1f]++(", ?"method": ?"POST", ?"url": ?"([^"\\\x00-\x1f]++)", ?"body": ?)'

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from batchsim.domain.answers import Answer
 from batchsim.domain.batches import Usage
 from batchsim.domain.lines import RequestLine, RequestLines
-from batchsim.pricing.tokens import MESSAGE_TOKENS, estimate_each, estimate_prompt_tokens
+from batchsim.pricing.token_estimate import MESSAGE_TOKENS, estimate_each, estimate_prompt_tokens
 from batchsim.responders import ENTROPY, Answers, Occasion, in_pieces
 from batchsim.responders.chat.manner import Call, Manner, Style, common_manner, manner_of
 from batchsim.responders.chat.refusals import ROLES, format_refusal, message_refusal

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from batchsim.pricing.tokens import estimate_tokens
+from batchsim.pricing.token_estimate import estimate_tokens
 
 MARK = "[simulated]"
 """How every simulated text begins."""

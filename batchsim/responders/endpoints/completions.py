@@ -9,7 +9,7 @@ from batchsim.domain import models
 from batchsim.domain.answers import Answer
 from batchsim.domain.batches import Usage
 from batchsim.domain.lines import RequestLine
-from batchsim.pricing.tokens import estimate_prompt_tokens
+from batchsim.pricing.token_estimate import estimate_prompt_tokens
 from batchsim.responders import Occasion, error_answers
 from batchsim.responders.content.random_parts import base62
 from batchsim.responders.content.replies import Reply, echo, reply

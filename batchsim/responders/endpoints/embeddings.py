@@ -21,7 +21,7 @@ import orjson
 from batchsim.domain.answers import Answer
 from batchsim.domain.batches import Usage
 from batchsim.domain.lines import RequestLine
-from batchsim.pricing.tokens import estimate_tokens
+from batchsim.pricing.token_estimate import estimate_tokens
 from batchsim.responders import Occasion, error_answers
 from batchsim.responders.parameter_ranges import integer, one_of, refusal, string
 

@@ -16,7 +16,7 @@ from typing import Any
 from batchsim.domain.answers import Answer
 from batchsim.domain.batches import Usage
 from batchsim.domain.lines import RequestLine
-from batchsim.pricing.tokens import estimate_prompt_tokens, estimate_tokens
+from batchsim.pricing.token_estimate import estimate_prompt_tokens, estimate_tokens
 from batchsim.responders import Occasion, error_answers
 from batchsim.responders.content.replies import echo
 from batchsim.responders.parameter_ranges import boolean, integer, one_of, refusal, string

@@ -10,7 +10,7 @@ from batchsim.domain import models
 from batchsim.domain.answers import Answer
 from batchsim.domain.batches import Usage
 from batchsim.domain.lines import RequestLine
-from batchsim.pricing.tokens import estimate_prompt_tokens
+from batchsim.pricing.token_estimate import estimate_prompt_tokens
 from batchsim.responders import Occasion, error_answers
 from batchsim.responders.content.answer_form import call_arguments, forced_function, formatted_text
 from batchsim.responders.content.random_parts import base62, stretch

@@ -20,7 +20,7 @@ from batchsim.domain.models import alias
 from batchsim.domain.validation.batch_errors import too_many_inputs
 from batchsim.domain.validation.input_file import InvalidLine, embedding_inputs
 from batchsim.jsonl import Line
-from batchsim.pricing.tokens import estimate_prompt_tokens
+from batchsim.pricing.token_estimate import estimate_prompt_tokens
 from batchsim.runner.journal.shard_entries import Planned, Run
 from batchsim.runner.results.custom_id_spool import CustomIdSpool
 

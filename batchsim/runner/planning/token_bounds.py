@@ -14,7 +14,7 @@ from batchsim.domain.lines import RequestLine, RequestLines
 from batchsim.domain.models import alias
 from batchsim.jsonl import Line, open_input, read_lines
 from batchsim.pricing.bounds import most_output_tokens, most_prompt_tokens
-from batchsim.pricing.tokens import estimate_prompt_tokens
+from batchsim.pricing.token_estimate import estimate_prompt_tokens
 from batchsim.runner.journal.shard_entries import Planned, Weighed, runs
 from batchsim.runner.planning.shard_content import changed_input
 from batchsim.runner.planning.sharding import Builder

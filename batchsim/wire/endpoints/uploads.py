@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from batchsim.domain import refusals
 from batchsim.domain.files import File
 from batchsim.domain.limits import OPENAI
-from batchsim.domain.parameters import check_lifetime, check_purpose
+from batchsim.domain.parameter_checks import check_lifetime, check_purpose
 from batchsim.errors import Refused
 from batchsim.wire.endpoints.route import Call, Operation, Route
 from batchsim.wire.endpoints.upload_state import PendingUpload

@@ -10,8 +10,8 @@ from urllib.parse import parse_qsl
 import orjson
 
 from batchsim.domain import refusals
-from batchsim.domain.json_objects import is_deeper, repeated_names
 from batchsim.domain.limits import OPENAI
+from batchsim.domain.strict_json import is_deeper, repeated_names
 from batchsim.errors import Refused
 from batchsim.wire.http.message import Request
 

@@ -10,7 +10,7 @@ import pytest
 
 from batchsim.backends.openai import OpenAIBackend
 from batchsim.backends.openai.connection import http_library
-from batchsim.backends.openai.encodings import decoded
+from batchsim.backends.openai.decompression import decoded
 from batchsim.errors import (
     AuthenticationFailed,
     OutcomeUnknown,

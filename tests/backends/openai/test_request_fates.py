@@ -201,9 +201,9 @@ def test_a_json_answer_cut_at_any_byte_is_never_taken_for_the_whole(
 
 @pytest.mark.parametrize("method", METHODS.keys() - {"read_file"})
 def test_an_answer_without_end_is_given_up(backend_answering, library, method, monkeypatch):
-    from batchsim.backends.openai import answers
+    from batchsim.backends.openai import answer_parser
 
-    monkeypatch.setattr(answers, "LONGEST_ANSWER", 1_000)
+    monkeypatch.setattr(answer_parser, "LONGEST_ANSWER", 1_000)
     backend, _ = backend_answering(lambda _: library.Response(200, content=b"[" * 1_001))
     with pytest.raises(unanswered(method)):
         METHODS[method](backend)

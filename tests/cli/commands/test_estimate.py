@@ -23,7 +23,7 @@ def embedding(custom_id: str) -> str:
 def no_vocabularies(monkeypatch, request):
     """Estimate from lengths, as where batchsim[tokens] is not installed, unless a test counts."""
     if "with_vocabularies" not in request.fixturenames:
-        monkeypatch.setattr("batchsim.pricing.tokenizer.has_vocabularies", lambda: False)
+        monkeypatch.setattr("batchsim.pricing.token_counter.has_vocabularies", lambda: False)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from batchsim.domain.batches import Batch
 from batchsim.domain.limits import HOUR, Limits
 from batchsim.domain.lines import RequestLine
 from batchsim.errors import JobIncomplete
-from batchsim.pricing.tokens import estimate_prompt_tokens
+from batchsim.pricing.token_estimate import estimate_prompt_tokens
 from batchsim.runner.job.token_queues import KnownQueues, lines_queued, told_limit
 from batchsim.runner.run import Policy, run
 

@@ -14,7 +14,7 @@ from batchsim.domain.validation.batch_errors import invalid_json_line
 from batchsim.domain.validation.input_file import InputRules, InvalidLine
 from batchsim.errors import InputError
 from batchsim.jsonl import BLOCK, read_blocks, read_lines
-from batchsim.pricing.tokens import estimate_prompt_tokens
+from batchsim.pricing.token_estimate import estimate_prompt_tokens
 
 _FOUR_BYTES = 1 << 32
 """Offsets below this take half the memory, and dozens of batches may be waiting to end."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from batchsim.backends.arguments import check_is
+from batchsim.backends.constructor_checks import check_is
 from batchsim.backends.fake.behaviour.faults import Faults
 from batchsim.backends.fake.behaviour.pacing import Pacing
 from batchsim.backends.fake.behaviour.scenarios import Scenario, scenario_of

@@ -39,7 +39,7 @@ from batchsim.domain.files import File
 from batchsim.domain.lifecycle import Status
 from batchsim.domain.limits import HOUR
 from batchsim.domain.lines import RequestLine
-from batchsim.domain.parameters import (
+from batchsim.domain.parameter_checks import (
     check_creation,
     check_lifetime,
     check_limit,

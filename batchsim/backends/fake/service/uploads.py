@@ -26,7 +26,7 @@ from batchsim.backends.fake.store.records import FileRecord, Records
 from batchsim.domain import refusals
 from batchsim.domain.files import File, Purpose
 from batchsim.domain.limits import LARGEST_FILE, Limits
-from batchsim.domain.parameters import check_content, check_lifetime, check_purpose
+from batchsim.domain.parameter_checks import check_content, check_lifetime, check_purpose
 from batchsim.errors import Refused
 from batchsim.stores import Draft, Store
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from batchsim.clock import Clock
 from batchsim.domain.limits import Limits
-from batchsim.domain.parameters import a_kind, with_article
+from batchsim.domain.parameter_checks import a_kind, with_article
 from batchsim.errors import UsageError
 from batchsim.stores import Store
 

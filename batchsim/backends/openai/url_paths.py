@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from batchsim.domain.parameters import check_text
+from batchsim.domain.parameter_checks import check_text
 from batchsim.errors import NotFound
 
 LONGEST_ID = 1_024

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from batchsim.errors import UsageError
-from batchsim.library.answer_text import Answer
+from batchsim.library.answer_text import AnswerText
 from batchsim.library.requests import Request
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
 
-class Formats:
+class ResponseModels:
     """The models of a job's lines: one `for_all` of them, or those that the requests brought.
 
     Raises UsageError when `for_all` is no pydantic model. A line is known by the form that it asks for, which its own bytes tell: nothing is kept for
@@ -24,7 +24,7 @@ class Formats:
 
     def __init__(self, for_all: Any = None) -> None:
         if for_all is not None:
-            from batchsim.backends.openai.structured import checked
+            from batchsim.backends.openai.strict_schema import checked
 
             for_all = checked(for_all)
         self._for_all = for_all
@@ -45,7 +45,7 @@ class Formats:
                 hint="rename one of the classes, or use the same one",
             )
 
-    def parse(self, answer: Answer, request_line: bytes) -> tuple[Any, ValidationError | None]:
+    def parse(self, answer: AnswerText, request_line: bytes) -> tuple[Any, ValidationError | None]:
         """The answer as the line's model, or why it is none; neither where nothing is to parse."""
         if answer.text is None or answer.refusal is not None:
             return None, None

@@ -10,27 +10,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
-from batchsim.domain.parameters import check_content
+from batchsim.domain.parameter_checks import check_content
 from batchsim.jsonl import BLOCK
 
 
 @contextmanager
-def rest_of(content: BinaryIO) -> Iterator[Rest]:
+def open_upload(content: BinaryIO) -> Iterator[UploadBody]:
     """Everything from the present position of `content` to its end.
 
     What cannot seek is copied to a temporary file first: a request's length goes before it.
     """
     check_content(content)
     if content.seekable():
-        yield Rest(content)
+        yield UploadBody(content)
         return
     with tempfile.TemporaryFile() as copy:
         shutil.copyfileobj(content, copy, BLOCK)
         copy.seek(0)
-        yield Rest(copy)
+        yield UploadBody(copy)
 
 
-class Rest(io.RawIOBase):
+class UploadBody(io.RawIOBase):
     """The rest of a seekable file, as a file that begins at 0 and has a length.
 
     The HTTP library measures what it uploads and rewinds it to 0 first, so that it must not
@@ -49,7 +49,7 @@ class Rest(io.RawIOBase):
         return self._size
 
     def seekable(self) -> bool:
-        """Always: rest_of has seen to it."""
+        """Always: open_upload has seen to it."""
         return True
 
     def tell(self) -> int:

@@ -3,9 +3,9 @@
 import pytest
 
 from batchsim.domain.lines import RequestLine
-from batchsim.pricing import tokenizer
-from batchsim.pricing.tokenizer import counter_for, vocabulary_of
-from batchsim.pricing.tokens import estimate_prompt_tokens, estimate_tokens
+from batchsim.pricing import token_counter
+from batchsim.pricing.token_counter import counter_for, vocabulary_of
+from batchsim.pricing.token_estimate import estimate_prompt_tokens, estimate_tokens
 from tests.repository import ROOT
 
 # The messages of the OpenAI cookbook's "How to count tokens with tiktoken", for which it shows the
@@ -113,7 +113,7 @@ def test_a_text_that_utf_8_cannot_carry_counts_all_the_same():
 
 
 def test_without_the_vocabularies_the_estimate_says_that_it_is_one(monkeypatch):
-    monkeypatch.setattr(tokenizer, "has_vocabularies", lambda: False)
+    monkeypatch.setattr(token_counter, "has_vocabularies", lambda: False)
     counter = counter_for("gpt-4o")
     asked = request(messages=chat(MESSAGES))
     assert counter.vocabulary is None

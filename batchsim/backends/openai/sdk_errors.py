@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from batchsim.backends.calls import Call, retry_after
-from batchsim.domain.lenient import text
+from batchsim.domain.coercion import text
 from batchsim.errors import AuthenticationFailed, BatchsimError, Refused, UsageError
 
 LONGEST_PAGE = 20_000

@@ -10,7 +10,7 @@ from batchsim.domain.batches import Usage
 from batchsim.domain.lines import RequestLine
 from batchsim.pricing.bounds import most_output_tokens
 from batchsim.pricing.prices import cost
-from batchsim.pricing.tokenizer import Counter, counter_for
+from batchsim.pricing.token_counter import Counter, counter_for
 
 _ELSEWHERE = ("previous_response_id", "conversation")
 
@@ -23,7 +23,7 @@ class Cost(NamedTuple):
 
 
 @dataclass(slots=True)
-class Demand:
+class Estimate:
     """What the lines for one model at one endpoint ask for.
 
     `prompt_tokens` is counted with the model's `vocabulary`, or estimated where that is None.
@@ -79,21 +79,21 @@ class Demand:
         return Cost(read, cost(model, Usage(output_tokens=most), batch=batch))
 
 
-class Demands:
-    """The Demand of each endpoint and model of an input, in the order of their first lines."""
+class Estimates:
+    """The Estimate of each endpoint and model of an input, in the order of their first lines."""
 
     def __init__(self) -> None:
-        self._by_group: dict[tuple[str, str | None], Demand] = {}
+        self._by_group: dict[tuple[str, str | None], Estimate] = {}
 
     def add(self, request: RequestLine) -> None:
         """Take in one more line."""
         group = (request.url, request.model)
         demand = self._by_group.get(group)
         if demand is None:
-            demand = self._by_group[group] = Demand(*group)
+            demand = self._by_group[group] = Estimate(*group)
         demand.add(request)
 
-    def all(self) -> tuple[Demand, ...]:
+    def all(self) -> tuple[Estimate, ...]:
         """What was taken in so far."""
         return tuple(self._by_group.values())
 

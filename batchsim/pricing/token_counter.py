@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from typing import NamedTuple
 
 from batchsim.domain.lines import RequestLine
-from batchsim.pricing.tokens import MESSAGE_TOKENS, estimate_prompt_tokens
+from batchsim.pricing.token_estimate import MESSAGE_TOKENS, estimate_prompt_tokens
 
 _VOCABULARIES = {
     "gpt-5": "o200k_base",

@@ -1,7 +1,11 @@
 import pytest
 
 from batchsim.domain.lines import RequestLine
-from batchsim.pricing.tokens import ATTACHMENT_TOKENS, estimate_prompt_tokens, estimate_tokens
+from batchsim.pricing.token_estimate import (
+    ATTACHMENT_TOKENS,
+    estimate_prompt_tokens,
+    estimate_tokens,
+)
 from tests.repository import ROOT
 
 LICENSE = ROOT / "LICENSE"

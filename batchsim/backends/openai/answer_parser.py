@@ -12,7 +12,7 @@ import orjson
 
 from batchsim.backends import Page
 from batchsim.backends.calls import Call
-from batchsim.backends.openai.encodings import decoded
+from batchsim.backends.openai.decompression import decoded
 from batchsim.domain.batches import Batch
 from batchsim.domain.files import File
 from batchsim.errors import TransferBroken, Unavailable

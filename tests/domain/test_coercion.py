@@ -2,7 +2,7 @@
 
 import pytest
 
-from batchsim.domain.lenient import count, integer, text, timestamp
+from batchsim.domain.coercion import count, integer, text, timestamp
 
 
 @pytest.mark.parametrize("value", [None, "", 7, [], {}, False])

@@ -3,7 +3,7 @@ from decimal import Decimal
 import pytest
 
 from batchsim.domain.lines import RequestLine
-from batchsim.pricing.estimate import Cost, Demand, Demands
+from batchsim.pricing.cost_estimate import Cost, Estimate, Estimates
 
 CHAT = "/v1/chat/completions"
 
@@ -16,35 +16,35 @@ def request(model="gpt-4o-mini", url=CHAT, **body):
 @pytest.fixture(autouse=True)
 def no_vocabularies(monkeypatch):
     """Estimate from lengths, as where batchsim[tokens] is not installed."""
-    monkeypatch.setattr("batchsim.pricing.tokenizer.has_vocabularies", lambda: False)
+    monkeypatch.setattr("batchsim.pricing.token_counter.has_vocabularies", lambda: False)
 
 
 def test_lines_add_up_by_endpoint_and_model_in_the_order_of_their_first():
-    demands = Demands()
+    estimates = Estimates()
     for each in (request(), request("gpt-4o"), request(max_tokens=5), request(url="/v1/responses")):
-        demands.add(each)
-    assert demands.all() == (
-        Demand(CHAT, "gpt-4o-mini", 2, 32, 5, 1),
-        Demand(CHAT, "gpt-4o", 1, 16, 0, 1),
-        Demand("/v1/responses", "gpt-4o-mini", 1, 16, 0, 1),
+        estimates.add(each)
+    assert estimates.all() == (
+        Estimate(CHAT, "gpt-4o-mini", 2, 32, 5, 1),
+        Estimate(CHAT, "gpt-4o", 1, 16, 0, 1),
+        Estimate("/v1/responses", "gpt-4o-mini", 1, 16, 0, 1),
     )
 
 
 def test_prompts_and_bounds_cost_their_own_prices():
-    demand = Demand(CHAT, "gpt-4o-mini", 2, 1_000_000, 2_000_000)
-    assert demand.cost(batch=True) == Cost(Decimal("0.075"), Decimal("0.6"))
-    assert demand.cost(batch=False) == Cost(Decimal("0.15"), Decimal("1.2"))
+    estimate = Estimate(CHAT, "gpt-4o-mini", 2, 1_000_000, 2_000_000)
+    assert estimate.cost(batch=True) == Cost(Decimal("0.075"), Decimal("0.6"))
+    assert estimate.cost(batch=False) == Cost(Decimal("0.15"), Decimal("1.2"))
 
 
 def test_output_without_a_bound_has_no_greatest_cost():
-    demand = Demand(CHAT, "gpt-4o-mini", 2, 1_000_000, 5, unbounded_lines=1)
-    assert demand.most_output_tokens is None
-    assert demand.cost(batch=True) == Cost(Decimal("0.075"), None)
+    estimate = Estimate(CHAT, "gpt-4o-mini", 2, 1_000_000, 5, unbounded_lines=1)
+    assert estimate.most_output_tokens is None
+    assert estimate.cost(batch=True) == Cost(Decimal("0.075"), None)
 
 
 def test_an_unknown_model_costs_an_unknown_amount():
-    assert Demand(CHAT, "gpt-9-unheard-of", 1, 1, 1).cost(batch=True) is None
-    assert Demand("/v1/moderations", None, 1, 1, 0).cost(batch=False) is None
+    assert Estimate(CHAT, "gpt-9-unheard-of", 1, 1, 1).cost(batch=True) is None
+    assert Estimate("/v1/moderations", None, 1, 1, 0).cost(batch=False) is None
 
 
 @pytest.mark.parametrize(
@@ -60,6 +60,6 @@ def test_an_unknown_model_costs_an_unknown_amount():
     ids=str,
 )
 def test_prompts_that_lie_elsewhere_are_counted(url, body, unseen):
-    demand = Demand(url, "gpt-4o-mini")
-    demand.add(request(url=url, **body))
-    assert demand.unseen_lines == unseen
+    estimate = Estimate(url, "gpt-4o-mini")
+    estimate.add(request(url=url, **body))
+    assert estimate.unseen_lines == unseen

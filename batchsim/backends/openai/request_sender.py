@@ -11,7 +11,7 @@ What holds for every request:
 - It is not redirected: a POST would carry its content to a host that nobody named. A client that
   the caller made with a release that has no such option (1.55 has none) decides this itself.
 - It ends: connecting, waiting for a free connection, and each read and write have a time-out.
-- What it raises is batchsim's own: see errors.py beside this file.
+- What it raises is batchsim's own: see sdk_errors.py beside this file.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from batchsim.backends.calls import Call
-from batchsim.backends.openai import answers
+from batchsim.backends.openai import answer_parser
 from batchsim.backends.openai.connection import answer_timeout, http_library
-from batchsim.backends.openai.content import Rest
-from batchsim.backends.openai.errors import redacted, translate
 from batchsim.backends.openai.providers import Provider
+from batchsim.backends.openai.sdk_errors import redacted, translate
 from batchsim.backends.openai.together_upload import bring
+from batchsim.backends.openai.upload_body import UploadBody
 from batchsim.clock import Clock
 from batchsim.domain.answers import Answer
 from batchsim.domain.endpoints import ENDPOINTS
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import openai
 
 
-class Sender:
+class RequestSender:
     """Sends requests to a service of that kind through `client`, whose retries are left out.
 
     `clock` is what a Retry-After that is a date is counted from.
@@ -53,7 +53,7 @@ class Sender:
         with closing(self.send(call, method, path, **parts)) as response:
             try:
                 bare = self._provider.lists_bare and method == "get"
-                return answers.read_json(response, call, lists_bare=bare)
+                return answer_parser.read_json(response, call, lists_bare=bare)
             except BatchsimError:
                 raise
             except Exception as error:
@@ -95,9 +95,14 @@ class Sender:
             raise self._translated(error, call) from cause
 
     def bring(
-        self, call: Call, purpose: str | None, filename: str, content: Rest, headers: dict[str, str]
+        self,
+        call: Call,
+        purpose: str | None,
+        filename: str,
+        content: UploadBody,
+        headers: dict[str, str],
     ) -> str:
-        """Announce a file and bring it to where the service keeps files (elsewhere.py); its id."""
+        """Announce a file and bring it to where the service keeps files; its id."""
         options = {"follow_redirects": False, "headers": headers}
         how = {"cast_to": self._response_class, "options": options}
         try:
