@@ -7,12 +7,14 @@ on the backend's clock.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from enum import StrEnum
+from functools import wraps
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from batchsim.domain.batches import Batch
 from batchsim.domain.lifecycle import Status
@@ -37,11 +39,30 @@ class OnUnknown(StrEnum):
     WAIT = "wait"
     """Look until the batch would have ended if there were one; then do as `fence`."""
     FENCE = "fence"
-    """Delete the input file, which a late request then lacks; look until the list has had time to
-    settle; then create again with a new file. Pays twice only if a batch was past `validating` when
+    """Delete the input file, which a late request then lacks; look for `Policy.list_lag`; then create again with a new file. Pays twice only if a batch was past `validating` when
     its file was deleted and was absent from the list all that time."""
 
 
+def _accepts_old_names(policy: type[Policy]) -> type[Policy]:
+    """Let the class take its former keywords for one version more, each with a warning."""
+    take = policy.__init__
+
+    @wraps(take)
+    def take_old(self: Policy, **options: Any) -> None:
+        for old in _OLD_NAMES.keys() & options.keys():
+            new = _OLD_NAMES[old]
+            warnings.warn(f"Policy({old}=...) is now {new}", DeprecationWarning, stacklevel=2)
+            options[new] = options.pop(old)
+        take(self, **options)
+
+    policy.__init__ = take_old  # type: ignore[method-assign]
+    return policy
+
+
+_OLD_NAMES = {"settle": "list_lag"}
+
+
+@_accepts_old_names
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """How patient the runner is. The defaults suit the real service.
@@ -56,10 +77,10 @@ class Policy:
     longest_wait: float = 300.0
     patience: float = 3_600.0
     """How long requests for one shard may fail without a break before the shard is left."""
-    settle: float = 600.0
-    """How long a batch may take to appear in the list after a create without an answer."""
+    list_lag: float = 600.0
+    """How long the service may take to list a batch that exists."""
     look_again: float = 20.0
-    """How often the list is read while a create settles."""
+    """How often the list is read while the batch of an unknown create is searched for."""
     late_files: float = 600.0
     """How long an ended batch may keep its result files waiting (observed: for a moment)."""
     batches_per_shard: int = 8

@@ -19,8 +19,8 @@ from batchsim.domain.parameter_checks import a_kind, is_text
 from batchsim.errors import InputError, JobIncomplete, UnaccountedBatches, UsageError
 from batchsim.jsonl import open_input
 from batchsim.runner.effects.account import check_service
-from batchsim.runner.effects.context import Workplace
-from batchsim.runner.effects.leader_election import careful
+from batchsim.runner.effects.context import JobContext
+from batchsim.runner.effects.leader_election import policy_for_copy
 from batchsim.runner.engine.loop import Loop
 from batchsim.runner.job.directory import JobDirectory, RequestLike
 from batchsim.runner.job.remote_names import OUR_METADATA
@@ -124,10 +124,10 @@ def run(
                 plan = None
                 moved = check_service(backend, state, policy)
                 _check_input(source, state.started, state)
-            policy = careful(policy, state, directory.place)
+            policy = policy_for_copy(policy, state, directory.site)
             agenda = Agenda(state, policy, limits)
             ids = plan.custom_ids if plan else None
-            work = Workplace(
+            context = JobContext(
                 backend,
                 directory,
                 source,
@@ -139,7 +139,7 @@ def run(
                 limits=limits,
                 custom_ids=ids,
             )
-            loop = Loop(journal, work, agenda, observe, notices)
+            loop = Loop(journal, context, agenda, observe, notices)
             if plan is not None:
                 loop.begin(plan, own)
             elif moved is not None:

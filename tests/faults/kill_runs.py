@@ -43,7 +43,7 @@ ASKED = 75
 def work(source, results, on_unknown):
     """One runner, in a process of its own."""
     backend = OpenAIBackend(clock=ScaledClock(SPEED))
-    policy = Policy(on_unknown=on_unknown, settle=60, look_again=10, parallel=3)
+    policy = Policy(on_unknown=on_unknown, list_lag=60, look_again=10, parallel=3)
     try:
         report = run(
             source,

@@ -24,8 +24,8 @@ from batchsim.runner.run import Policy, run
 LIMITS = Limits(requests_per_batch=2)
 LINES = 6
 SHARDS = 3
-QUICK = Policy(first_wait=1.0, settle=30.0, look_again=10.0)
-DARING = Policy(first_wait=1.0, settle=30.0, look_again=10.0, on_unknown="fence")
+QUICK = Policy(first_wait=1.0, list_lag=30.0, look_again=10.0)
+DARING = Policy(first_wait=1.0, list_lag=30.0, look_again=10.0, on_unknown="fence")
 
 
 @pytest.fixture

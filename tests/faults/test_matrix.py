@@ -30,7 +30,7 @@ from batchsim.errors import (
 from batchsim.runner.job import filesystem
 from batchsim.runner.job.remote_names import metadata_of
 from batchsim.runner.job.state import fold
-from batchsim.runner.journal.shard_entries import CreateSettled, CreateUnknown
+from batchsim.runner.journal.shard_entries import CreateNotFound, CreateUnknown
 from batchsim.runner.journal.store import Journal
 from batchsim.runner.run import Policy, run
 
@@ -154,7 +154,7 @@ def test_clock_jumps_while_a_create_settles(build, source, jump):
         run(source, lossy, results=build.results, limits=LIMITS)
     with Journal(build.job / "journal.db") as journal:
         times = {type(entry): at for at, entry in journal.entries()}
-    by_wall = times[CreateSettled] - times[CreateUnknown]
+    by_wall = times[CreateNotFound] - times[CreateUnknown]
     assert by_wall >= 600
     assert by_wall - jump >= 600, "by the clock that nobody sets"
 

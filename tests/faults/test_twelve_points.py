@@ -26,10 +26,10 @@ from batchsim.errors import JournalError
 from batchsim.pricing.token_estimate import estimate_prompt_tokens
 from batchsim.runner.job.shard_state import Stage
 from batchsim.runner.job.state import fold
-from batchsim.runner.journal.anomalies import Claim
+from batchsim.runner.journal.anomalies import AnomalyKind
 from batchsim.runner.journal.store import JournalReader
 from batchsim.runner.run import Policy, run
-from batchsim.runner.schedule.budget import account
+from batchsim.runner.schedule.budget import balance
 
 TEN = [f"id-{n}" for n in range(10)]
 ONE_EACH = Limits(requests_per_batch=1)
@@ -174,19 +174,19 @@ def test_point_06_one_line_per_line_in_order_also_where_a_line_fails_for_good(bu
 @pytest.mark.parametrize(
     ("fault", "claims"),
     [
-        ("blank", {Claim.BLANK}),
-        ("doubled", {Claim.DOUBLED}),
-        ("foreign", {Claim.FOREIGN}),
-        ("missing", {Claim.MISSING, Claim.COMPLETED}),
-        ("cut", {Claim.UNREADABLE, Claim.MISSING, Claim.COMPLETED}),
-        ("in_both", {Claim.DOUBLED}),
+        ("blank", {AnomalyKind.BLANK}),
+        ("doubled", {AnomalyKind.DOUBLED}),
+        ("foreign", {AnomalyKind.FOREIGN}),
+        ("missing", {AnomalyKind.MISSING, AnomalyKind.COMPLETED}),
+        ("cut", {AnomalyKind.UNREADABLE, AnomalyKind.MISSING, AnomalyKind.COMPLETED}),
+        ("in_both", {AnomalyKind.DOUBLED}),
     ],
 )
 def test_point_07_what_the_files_hold_and_should_not_is_named(build, ten_lines, fault, claims):
     faults = Faults(lines=(LineFault(fault, custom_id="id-4"),))
     backend = FakeBackend(pacing="quick", faults=faults)
     report = run(ten_lines, backend, results=build.results, policy=Policy(retries=0))
-    found = {each.claim for each in report.differences[1]}
+    found = {each.kind for each in report.differences[1]}
     assert claims <= found
     assert build.ids() == TEN
     ledger = [json.loads(line_of) for line_of in report.ledger.read_bytes().splitlines()]
@@ -270,7 +270,7 @@ def test_point_11_the_budget_is_never_crossed_also_over_restarts(build):
             return
         with JournalReader(build.job / "journal.db") as journal:
             state = fold(journal.news())
-        peak_memory_of_runner = account(state)
+        peak_memory_of_runner = balance(state)
         seen.append(peak_memory_of_runner.settled + peak_memory_of_runner.reserved)
         live.append(sum(shard.stage is Stage.LIVE for shard in state.shards.values()))
         if len(seen) % 2:

@@ -51,7 +51,7 @@ def test_a_job_without_a_name_goes_on_where_it_stopped(desk, lasting):
             raise OutcomeUnknown("no answer came")
 
     silent = Silent(seed=1, clock=VirtualClock())
-    impatient = Policy(patience=0, settle=60)
+    impatient = Policy(patience=0, list_lag=60)
     try:
         run(requests_of("a"), silent, policy=impatient)
     except JobIncomplete:

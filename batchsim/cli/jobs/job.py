@@ -240,7 +240,7 @@ class Follower:
             replace(
                 shard,
                 batch=replace(shard.batch, request_counts=counts[shard.batch.id]),
-                looked=None,
+                checked_at=None,
             )
             if shard.batch and shard.batch.id in counts and shard.stage is Stage.LIVE
             else shard

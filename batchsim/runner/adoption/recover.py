@@ -19,7 +19,7 @@ from batchsim.backends import Backend
 from batchsim.domain.batches import Batch
 from batchsim.errors import NotFound
 from batchsim.runner.effects.batch_list import listed_since
-from batchsim.runner.effects.ownership import claimed
+from batchsim.runner.effects.ownership import new_batches
 from batchsim.runner.job.directory import JobDirectory
 from batchsim.runner.job.remote_names import OUR_METADATA, holds, job_of, shard_of
 from batchsim.runner.job.state import State, fold
@@ -101,7 +101,7 @@ def write_journal(backend: Backend, trace: Trace, plan: Plan, directory: JobDire
         if plan.skipped:
             plan.skipped.write(directory)
         skipped = [plan.skipped.entry()] if plan.skipped else []
-        elected = Elected(place=directory.place)  # a job is recovered that no runner is at work on
+        elected = Elected(site=directory.site)  # a job is recovered that no runner is at work on
         journal.append(float(trace.begun), started, *skipped, *plan.shards, elected)
         state = fold(journal.entries())
         for entries in _found(state, trace):
@@ -113,4 +113,4 @@ def write_journal(backend: Backend, trace: Trace, plan: Plan, directory: JobDire
 
 
 def _found(state: State, trace: Trace) -> Iterator[tuple[Entry, ...]]:
-    yield from claimed(state, trace.batches)
+    yield from new_batches(state, trace.batches)

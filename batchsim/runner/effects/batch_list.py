@@ -15,14 +15,14 @@ from typing import Any
 
 from batchsim.backends import Listed, Page
 from batchsim.domain.batches import Batch
-from batchsim.runner.effects.context import Step, Workplace, batch_of
-from batchsim.runner.effects.ownership import MARGIN, claimed, horizon, owner
+from batchsim.runner.effects.context import Entries, JobContext, batch_of
+from batchsim.runner.effects.ownership import MARGIN, earliest_time, new_batches, owner
 from batchsim.runner.job.remote_names import is_of_run
 from batchsim.runner.job.shard_state import ShardState, Stage
 from batchsim.runner.job.state import State
 from batchsim.runner.job.token_queues import lines_queued
 from batchsim.runner.journal.job_entries import Audited, Entry, Reconciled, Surveyed
-from batchsim.runner.journal.shard_entries import Looked, Observed, TwinSeen
+from batchsim.runner.journal.shard_entries import Checked, Observed, TwinSeen
 
 MOST_PAGES = 1_000
 """How many pages are read at most in one search."""
@@ -50,53 +50,55 @@ def listed_since(
         after = page.data[-1].id
 
 
-def reconcile(work: Workplace) -> Iterator[Step]:
+def reconcile(context: JobContext) -> Iterator[Entries]:
     """See that this key may read both lists, and take over what the journal lacks.
 
     A job that begins in this process has nothing yet.
     """
-    work.backend.list_files(purpose="batch", limit=1)
-    if work.custom_ids is not None:
-        work.backend.list_batches(limit=1)
+    context.backend.list_files(purpose="batch", limit=1)
+    if context.custom_ids is not None:
+        context.backend.list_batches(limit=1)
     else:
-        yield from claimed(work.state, listed_since(work.batches, horizon(work.state)))
+        yield from new_batches(
+            context.state, listed_since(context.batches, earliest_time(context.state))
+        )
     yield Reconciled()
 
 
-def survey(work: Workplace, after: str | None) -> Iterator[Step]:
+def survey(context: JobContext, after: str | None) -> Iterator[Entries]:
     """Take in one page of the list: how live batches do, and twins.
 
     The sweep goes on until a page holds what is older than every batch that ran as it began.
     """
-    page = work.batches(after)
-    state = work.state
+    page = context.batches(after)
+    state = context.state
     if after is None:
-        work.sight.oldest = min((batch.created_at for batch in _unfinished(state)), default=0)
-    yield from claimed(state, page.data)
+        context.sight.oldest = min((batch.created_at for batch in _unfinished(state)), default=0)
+    yield from new_batches(state, page.data)
     seen = [entry for batch in page.data for entry in _news(state, batch)]
     times = [batch.created_at for batch in page.data]
-    is_last = not page.has_more or not times or 0 < times[-1] < work.sight.oldest - MARGIN
+    is_last = not page.has_more or not times or 0 < times[-1] < context.sight.oldest - MARGIN
     others = lines_queued(page.data, state.known)
-    yield *seen, Surveyed(cursor=None if is_last else page.data[-1].id, others=others)
+    yield *seen, Surveyed(cursor=None if is_last else page.data[-1].id, foreign_lines=others)
 
 
-def poll(work: Workplace, number: int, shard: ShardState) -> Entry:
+def poll(context: JobContext, number: int, shard: ShardState) -> Entry:
     """Look at the shard's batch."""
-    return _seen(number, batch_of(shard), work.backend.retrieve_batch(batch_of(shard).id))
+    return _seen(number, batch_of(shard), context.backend.retrieve_batch(batch_of(shard).id))
 
 
-def audit(work: Workplace) -> Iterator[Step]:
+def audit(context: JobContext) -> Iterator[Entries]:
     """Compare the batches under the job's name with those in the journal."""
-    state = work.state
+    state = context.state
     listed = [
         batch
-        for batch in listed_since(work.batches, horizon(state))
-        if is_of_run(batch, work.started) or owner(state, batch) is not None
+        for batch in listed_since(context.batches, earliest_time(state))
+        if is_of_run(batch, context.started) or owner(state, batch) is not None
     ]
     strays = tuple(batch for batch in listed if batch.id not in state.known)
     twins = tuple(entry for batch in listed for entry in _news(state, batch))
     yield twins
-    yield from claimed(state, strays)
+    yield from new_batches(state, strays)
     yield Audited(batches=len(listed), strays=tuple(batch.id for batch in strays))
 
 
@@ -117,7 +119,7 @@ def _news(state: State, batch: Batch) -> Iterator[Entry]:
 
 def _seen(number: int, before: Batch, batch: Batch) -> Entry:
     if _durable_part(batch) == _durable_part(before):
-        return Looked(shard=number, batch=batch)
+        return Checked(shard=number, batch=batch)
     return Observed(shard=number, batch=batch)
 
 

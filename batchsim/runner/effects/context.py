@@ -21,9 +21,9 @@ from batchsim.runner.journal.shard_entries import Blocked, Postponed
 from batchsim.runner.planning.plan import Plan
 from batchsim.runner.policy import Policy, is_passing
 from batchsim.runner.results.custom_id_spool import CustomIdSpool
-from batchsim.runner.schedule.budget import Account
+from batchsim.runner.schedule.budget import Balance
 
-Step = Entry | tuple[Entry, ...]
+Entries = Entry | tuple[Entry, ...]
 """What an action tells at once: it is in the journal, all of it or nothing, before it goes on."""
 
 
@@ -40,7 +40,7 @@ class Sight:
 
 
 @dataclass(frozen=True, slots=True)
-class Workplace:
+class JobContext:
     """`state` is the driver's own: it has taken in every entry by the time the next is asked for.
 
     `custom_ids` is None where the job was planned by another process; then the input tells them.
@@ -53,7 +53,7 @@ class Workplace:
     results: Path
     state: State
     policy: Policy
-    held: Callable[[], Account]
+    held: Callable[[], Balance]
     """What the job has spent and reserved by now, kept up entry by entry; only under a cap on cost."""
     plan_again: Callable[[Path], Plan]
     """Plans an input as the job was planned, its invalid lines left out."""
@@ -88,14 +88,14 @@ class Workplace:
         if isinstance(error, JournalError):
             raise error
         if isinstance(error, Refused) and not is_passing(error):
-            yield Blocked(shard=number, reason=words(error))
+            yield Blocked(shard=number, reason=reason_of(error))
         else:
             yield self.postponed(number, error)
 
     def postponed(self, number: int, error: BatchsimError) -> Postponed:
         """The shard's next request comes later, the later the more have failed in a row."""
         until = self.next_try(self.state.shards[number].setback, error)
-        return Postponed(shard=number, until=until, reason=words(error))
+        return Postponed(shard=number, until=until, reason=reason_of(error))
 
     def next_try(self, setback: Setback | None, error: BatchsimError) -> float:
         """When to ask again (unix seconds) after `error` and the failures before it."""
@@ -111,7 +111,7 @@ def batch_of(shard: ShardState) -> Batch:
     return shard.batch
 
 
-def words(error: BatchsimError) -> str:
+def reason_of(error: BatchsimError) -> str:
     """What an error says, with its code."""
     code = error.code if isinstance(error, Refused) else None
     return f"{error.message} ({code})" if code else error.message

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from batchsim.errors import NotFound
-from batchsim.runner.effects.context import Workplace
+from batchsim.runner.effects.context import JobContext
 from batchsim.runner.effects.verify_downloads import sha256_of
 from batchsim.runner.job.shard_state import ShardState
 from batchsim.runner.journal.job_entries import Entry
@@ -20,11 +20,11 @@ from batchsim.runner.journal.shard_entries import Blocked, Downloaded, RemoteDel
 from batchsim.runner.schedule.remote_cleanup import own_files
 
 
-def delete_remote(work: Workplace, number: int, shard: ShardState) -> Iterator[Entry]:
+def delete_remote(context: JobContext, number: int, shard: ShardState) -> Iterator[Entry]:
     """Delete the shard's files at the service, once its results here are what they were."""
     for file in shard.files:
         if isinstance(file, Downloaded):
-            path = work.directory.file(number, file.source)
+            path = context.directory.file(number, file.source)
             if sha256_of(path) != file.sha256:
                 yield Blocked(
                     shard=number,
@@ -34,5 +34,5 @@ def delete_remote(work: Workplace, number: int, shard: ShardState) -> Iterator[E
                 return
     for file_id in own_files(shard):
         with suppress(NotFound):  # deleted before, or expired
-            work.backend.delete_file(file_id)
+            context.backend.delete_file(file_id)
         yield RemoteDeleted(shard=number, file_id=file_id)

@@ -18,7 +18,7 @@ from typing import BinaryIO, cast
 from batchsim.backends import Resumes
 from batchsim.errors import NotFound, RateLimited, Refused, TransferBroken
 from batchsim.jsonl import BLOCK, sync_folder
-from batchsim.runner.effects.context import Workplace, batch_of, words
+from batchsim.runner.effects.context import JobContext, batch_of, reason_of
 from batchsim.runner.job.shard_state import ShardState
 from batchsim.runner.journal.job_entries import Entry
 from batchsim.runner.journal.shard_entries import Downloaded, FileGone
@@ -35,20 +35,20 @@ LARGEST = 64 << 30
 """Bytes that may come of a file whose size is not told."""
 
 
-def download(work: Workplace, action: Download, shard: ShardState) -> Entry:
+def download(context: JobContext, action: Download, shard: ShardState) -> Entry:
     """Fetch a result file, or tell that it is gone."""
-    path = work.directory.file(action.shard, action.source)
+    path = context.directory.file(action.shard, action.source)
     try:
-        size, digest = fetch(work, action.file_id, path)
+        size, digest = fetch(context, action.file_id, path)
     except NotFound as error:
-        work.backend.retrieve_batch(batch_of(shard).id)  # a wrong key knows no batch either
-        if work.backend.clock.now() < shard.since + work.policy.late_files:
-            return work.postponed(action.shard, error)
+        context.backend.retrieve_batch(batch_of(shard).id)  # a wrong key knows no batch either
+        if context.backend.clock.now() < shard.since + context.policy.late_files:
+            return context.postponed(action.shard, error)
         return FileGone(
             shard=action.shard,
             source=action.source,
             file_id=action.file_id,
-            reason=words(error),
+            reason=reason_of(error),
         )
     return Downloaded(
         shard=action.shard,
@@ -59,47 +59,47 @@ def download(work: Workplace, action: Download, shard: ShardState) -> Entry:
     )
 
 
-def fetch(work: Workplace, file_id: str, path: Path) -> tuple[int, str]:
+def fetch(context: JobContext, file_id: str, path: Path) -> tuple[int, str]:
     """Bring the content of a result file to `path`; its size, and its SHA-256 in hexadecimal."""
-    expected = work.backend.retrieve_file(file_id).bytes
+    expected = context.backend.retrieve_file(file_id).bytes
     most = expected + MORE_THAN_SAID if expected else LARGEST
     partial = path.with_name(f".{path.name}.part")
     digest = hashlib.sha256()
-    may_resume = work.partials.get(partial) == file_id and isinstance(work.backend, Resumes)
-    work.partials[partial] = file_id
+    may_resume = context.partials.get(partial) == file_id and isinstance(context.backend, Resumes)
+    context.partials[partial] = file_id
     with _opened(partial, keep=may_resume) as stream:
         size = _hash_so_far(stream, digest)
-        with closing(_pieces(work, file_id, size)) as pieces:
+        with closing(_pieces(context, file_id, size)) as pieces:
             try:
                 for piece in pieces:
-                    if work.stopping.is_set():
+                    if context.stopping.is_set():
                         raise TransferBroken("the run has ended")
                     stream.write(piece)
                     digest.update(piece)
                     size += len(piece)
                     if size > most:
-                        del work.partials[partial]
+                        del context.partials[partial]
                         raise TransferBroken(f"{file_id} does not end after {size:,} bytes")
             except Refused as error:
                 if isinstance(error, RateLimited) or error.status != OUT_OF_RANGE:
                     raise
-                del work.partials[partial]
+                del context.partials[partial]
                 raise TransferBroken(f"{file_id} is shorter than what came of it") from error
         if size < expected:
             raise TransferBroken(f"{file_id} ended after {size:,} of {expected:,} bytes")
         stream.flush()
-        if work.directory.outlasts_power:
+        if context.directory.outlasts_power:
             os.fsync(stream.fileno())
     partial.replace(path)
-    if work.directory.outlasts_power:
+    if context.directory.outlasts_power:
         sync_folder(path.parent)
-    del work.partials[partial]
-    work.verified.add(path)
+    del context.partials[partial]
+    context.verified.add(path)
     return size, digest.hexdigest()
 
 
-def _pieces(work: Workplace, file_id: str, start: int) -> Generator[bytes, None, None]:
-    backend = work.backend
+def _pieces(context: JobContext, file_id: str, start: int) -> Generator[bytes, None, None]:
+    backend = context.backend
     pieces: Iterator[bytes]
     if start and isinstance(backend, Resumes):
         pieces = backend.read_file_from(file_id, start)

@@ -23,9 +23,9 @@ from dataclasses import replace
 from batchsim.amounts import instant
 from batchsim.domain.files import File
 from batchsim.runner.effects.batch_list import listed_since
-from batchsim.runner.effects.context import Step, Workplace
-from batchsim.runner.effects.ownership import horizon
-from batchsim.runner.job.remote_names import place_of
+from batchsim.runner.effects.context import Entries, JobContext
+from batchsim.runner.effects.ownership import earliest_time
+from batchsim.runner.job.remote_names import site_of
 from batchsim.runner.job.shard_state import ShardState, Stage
 from batchsim.runner.job.state import State
 from batchsim.runner.journal.job_entries import Delayed, Elected, Entry, Placed, StoodBack
@@ -36,44 +36,44 @@ _IN_DOUBT = frozenset({Stage.CREATING, Stage.UNKNOWN})
 _CLAIMING = frozenset({Stage.UPLOADING, Stage.UPLOADED})
 
 
-def take_place(state: State, policy: Policy, place: str) -> Iterator[Entry]:
+def take_place(state: State, policy: Policy, site: str) -> Iterator[Entry]:
     """What a process that begins in `place` has to note: a copy has no claim of its own."""
-    yield Placed(place=place)
+    yield Placed(site=site)
     if policy.alone:
-        if state.elected is None or state.elected.place != place:
-            yield Elected(place=place)
+        if state.elected is None or state.elected.site != site:
+            yield Elected(site=site)
         return
     for number, shard in state.shards.items():
-        if shard.stage in _CLAIMING and not _is_of(place, shard):
+        if shard.stage in _CLAIMING and not _is_of(site, shard):
             yield UploadDropped(shard=number, reason="a runner in another place uploaded it")
 
 
-def careful(policy: Policy, state: State, place: str) -> Policy:
+def policy_for_copy(policy: Policy, state: State, site: str) -> Policy:
     """The policy, for a journal that may be a copy.
 
     Whoever sent a create whose outcome it does not know may be at work on it: only that runner may
     delete the file and create again.
     """
-    others = (s for s in state.shards.values() if s.stage in _IN_DOUBT and not _is_of(place, s))
+    others = (s for s in state.shards.values() if s.stage in _IN_DOUBT and not _is_of(site, s))
     if policy.alone or not any(others):
         return policy
     return replace(policy, on_unknown=OnUnknown.STOP)
 
 
-def elect(work: Workplace) -> Iterator[Step]:
+def elect(context: JobContext) -> Iterator[Entries]:
     """See whether the oldest file of the job in the list is from here."""
-    state, place = work.state, work.state.place
+    state, site = context.state, context.state.site
     claims = {s.file_id for s in state.shards.values() if s.stage is Stage.UPLOADED}
     own: list[File] = []
     others: list[File] = []
-    for file in listed_since(work.files, horizon(state)):
-        told = place_of(file.filename, work.started)
-        if told == place or file.id in claims:  # there are services that change names
+    for file in listed_since(context.files, earliest_time(state)):
+        told = site_of(file.filename, context.started)
+        if told == site or file.id in claims:  # there are services that change names
             own.append(file)
         elif told is not None:
             others.append(file)
     if not own:
-        until = work.backend.clock.now() + work.policy.look_again
+        until = context.backend.clock.now() + context.policy.look_again
         yield Delayed(until=until, reason="the list of files does not show what was uploaded")
         return
     claim = min(own, key=_age)
@@ -82,15 +82,15 @@ def elect(work: Workplace) -> Iterator[Step]:
         first = min(older, key=_age)
         when = f" at {instant(first.created_at)}" if first.created_at else ""
         yield StoodBack(
-            reason=f"another runner of this job, in another place, uploaded {first.filename} "
+            reason=f"another runner of this job, in another site, uploaded {first.filename} "
             f"({first.id}) first{when}, and only one may create batches"
         )
     else:
-        yield Elected(place=place, file_id=claim.id)
+        yield Elected(site=site, file_id=claim.id)
 
 
-def _is_of(place: str, shard: ShardState) -> bool:
-    return shard.filename is None or shard.filename.endswith(f"-{place}.jsonl")
+def _is_of(site: str, shard: ShardState) -> bool:
+    return shard.filename is None or shard.filename.endswith(f"-{site}.jsonl")
 
 
 def _is_older(other: File, claim: File) -> bool:

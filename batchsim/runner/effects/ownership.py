@@ -50,7 +50,7 @@ def owner(state: State, batch: Batch) -> int | None:
     return number
 
 
-def claimed(state: State, listed: Iterable[Batch]) -> Iterator[tuple[Entry, ...]]:
+def new_batches(state: State, listed: Iterable[Batch]) -> Iterator[tuple[Entry, ...]]:
     """What a list says that the journal lacks: a batch for a shard without one, and twins."""
     found: dict[int, list[Batch]] = defaultdict(list)
     for batch in listed:
@@ -62,7 +62,7 @@ def claimed(state: State, listed: Iterable[Batch]) -> Iterator[tuple[Entry, ...]
         yield tuple(_claim(state.shards[number], sorted(batches, key=_age)))
 
 
-def horizon(state: State) -> float:
+def earliest_time(state: State) -> float:
     """The time (unix seconds) before which the service can have nothing of the job.
 
     By the service's own times where it told any; else by ours, which may be wrong by hours.

@@ -14,26 +14,26 @@ from collections.abc import Iterator
 from batchsim.clock import steady
 from batchsim.errors import JournalError, NotFound, OutcomeUnknown, Refused, Unavailable
 from batchsim.runner.effects.batch_list import listed_since
-from batchsim.runner.effects.context import Step, Workplace, words
-from batchsim.runner.effects.ownership import claimed, since
+from batchsim.runner.effects.context import Entries, JobContext, reason_of
+from batchsim.runner.effects.ownership import new_batches, since
 from batchsim.runner.job.remote_names import filename_of, metadata_of, request_id_of, upload_id_of
 from batchsim.runner.job.shard_state import ShardState
 from batchsim.runner.journal.job_entries import Entry
 from batchsim.runner.journal.shard_entries import (
+    Checked,
     Created,
     CreateFenced,
     CreateIntended,
+    CreateNotFound,
     CreateRefused,
-    CreateSettled,
     CreateUnknown,
-    Looked,
     UploadDropped,
     Uploaded,
     UploadIntended,
 )
 from batchsim.runner.planning.shard_content import ShardContent
 from batchsim.runner.policy import misses_file
-from batchsim.runner.schedule.budget import most
+from batchsim.runner.schedule.budget import cost_bound
 
 SHARED = 1.0
 """For how many seconds a look into the list serves the first creates of other shards as well."""
@@ -42,61 +42,64 @@ SKEW = 86_400
 """How far the service's clock may differ from ours, in seconds, when the list of files is read."""
 
 
-def upload(work: Workplace, number: int, shard: ShardState) -> Iterator[Step]:
+def upload(context: JobContext, number: int, shard: ShardState) -> Iterator[Entries]:
     """Send the shard's lines under a name that was never used."""
     attempt = shard.attempt + 1
-    filename = filename_of(work.started, shard.plan, attempt, work.directory.place)
-    request_id = upload_id_of(work.started, shard.plan, attempt)
+    filename = filename_of(context.started, shard.plan, attempt, context.directory.site)
+    request_id = upload_id_of(context.started, shard.plan, attempt)
     yield UploadIntended(shard=number, attempt=attempt, filename=filename, request_id=request_id)
     try:
-        with ShardContent(work.source, shard.plan) as content:
-            file = work.backend.upload_file(
+        with ShardContent(context.source, shard.plan) as content:
+            file = context.backend.upload_file(
                 content.buffered(), filename=filename, request_id=request_id
             )
     except OutcomeUnknown as error:
-        yield work.postponed(number, error)
+        yield context.postponed(number, error)
     except (Refused, Unavailable, JournalError) as error:
-        yield UploadDropped(shard=number, reason=words(error))
-        yield from work.failed(number, error)
+        yield UploadDropped(shard=number, reason=reason_of(error))
+        yield from context.failed(number, error)
     else:
         yield Uploaded(shard=number, file_id=file.id, created_at=file.created_at)
 
 
-def find_upload(work: Workplace, number: int, shard: ShardState) -> Iterator[Step]:
+def find_upload(context: JobContext, number: int, shard: ShardState) -> Iterator[Entries]:
     """Our name is used once only, so a file of that name and size is ours and whole."""
     name, size = shard.filename, shard.plan.bytes
-    for file in listed_since(work.files, shard.since - SKEW):
+    for file in listed_since(context.files, shard.since - SKEW):
         if file.filename == name and file.bytes == size:
             yield Uploaded(shard=number, file_id=file.id, created_at=file.created_at, adopted=True)
             return
     yield UploadDropped(shard=number, reason=f"{name} did not arrive")
 
 
-def create(work: Workplace, number: int, shard: ShardState) -> Iterator[Step]:
+def create(context: JobContext, number: int, shard: ShardState) -> Iterator[Entries]:
     """Ask for a batch, unless the list shows one already."""
     if shard.file_id is None:
         raise JournalError(f"shard {number} is uploaded but has no file")
-    yield from _look_first(work, shard)
-    if work.state.shards[number].batch is not None:
+    yield from _look_first(context, shard)
+    if context.state.shards[number].batch is not None:
         return
-    request_id = request_id_of(work.started, shard.plan, shard.attempt, shard.sent + 1)
+    request_id = request_id_of(context.started, shard.plan, shard.attempt, shard.sent + 1)
     yield CreateIntended(
-        shard=number, file_id=shard.file_id, request_id=request_id, reserved=most(shard)
+        shard=number, file_id=shard.file_id, request_id=request_id, reserved=cost_bound(shard)
     )
     try:
-        batch = work.backend.create_batch(
+        batch = context.backend.create_batch(
             input_file_id=shard.file_id,
             endpoint=shard.plan.endpoint,
             metadata=metadata_of(
-                work.started, shard.plan, shard.attempt, work.state.last_shards[shard.plan.round]
+                context.started,
+                shard.plan,
+                shard.attempt,
+                context.state.last_shards[shard.plan.round],
             ),
             request_id=request_id,
         )
     except OutcomeUnknown as error:
-        yield CreateUnknown(shard=number, reason=words(error))
+        yield CreateUnknown(shard=number, reason=reason_of(error))
     except (Refused, Unavailable) as error:
-        yield CreateRefused(shard=number, reason=words(error))
-        yield from work.failed(number, error)
+        yield CreateRefused(shard=number, reason=reason_of(error))
+        yield from context.failed(number, error)
         was_refused_to_another_process = shard.was_refused and shard.setback is None
         if was_refused_to_another_process and isinstance(error, Refused) and misses_file(error):
             yield UploadDropped(shard=number, reason=f"{shard.file_id} is gone")
@@ -108,52 +111,52 @@ def create(work: Workplace, number: int, shard: ShardState) -> Iterator[Step]:
             yield CreateUnknown(shard=number, reason=reason)
 
 
-def find_batch(work: Workplace, number: int, shard: ShardState) -> Iterator[Step]:
+def find_batch(context: JobContext, number: int, shard: ShardState) -> Iterator[Entries]:
     """Look for the batch of a create of unknown outcome.
 
     The list has had time to settle when both the clock of the backend, which people set, and the
     steady one say so.
     """
-    yield from _look(work, shard)
-    if work.state.shards[number].batch is not None:
+    yield from _look(context, shard)
+    if context.state.shards[number].batch is not None:
         return
-    clock, settle = work.backend.clock, work.policy.settle
-    begun = work.seeking.setdefault((number, shard.sent, shard.is_fenced), steady(clock))
-    has_settled = clock.now() >= shard.since + settle and steady(clock) >= begun + settle
-    looked: tuple[Entry, ...] = (Looked(shard=number),)
-    if has_settled and not shard.has_settled:
-        looked = (CreateSettled(shard=number), *looked)
+    clock, settle = context.backend.clock, context.policy.list_lag
+    begun = context.seeking.setdefault((number, shard.sent, shard.is_fenced), steady(clock))
+    is_search_over = clock.now() >= shard.since + settle and steady(clock) >= begun + settle
+    looked: tuple[Entry, ...] = (Checked(shard=number),)
+    if is_search_over and not shard.is_search_over:
+        looked = (CreateNotFound(shard=number), *looked)
     yield looked
 
 
-def fence(work: Workplace, number: int, shard: ShardState) -> Iterator[Step]:
+def fence(context: JobContext, number: int, shard: ShardState) -> Iterator[Entries]:
     """Delete the input file, so that a request which arrives from now on finds none."""
     if shard.file_id is None:
         raise JournalError(f"shard {number} waits for a batch but has no file")
     try:
-        work.backend.delete_file(shard.file_id)
+        context.backend.delete_file(shard.file_id)
     except NotFound:
         pass  # deleted before, by this process or another
     except OutcomeUnknown as error:
-        yield work.postponed(number, error)
+        yield context.postponed(number, error)
         return
-    yield CreateFenced(shard=number), Looked(shard=number)
+    yield CreateFenced(shard=number), Checked(shard=number)
 
 
-def _look_first(work: Workplace, shard: ShardState) -> Iterator[Step]:
+def _look_first(context: JobContext, shard: ShardState) -> Iterator[Entries]:
     """Look before a create, unless the look before another one serves.
 
     It does for a shard for which no batch was ever asked: of ours there is nothing to find, and a
     batch that a runner with a copy of the job directory made is found a second later at most. After
     any create of the shard, whatever came of it, the list is read anew.
     """
-    now, moment, sight = work.backend.clock.now(), since(shard), work.sight
+    now, moment, sight = context.backend.clock.now(), since(shard), context.sight
     if shard.sent == 0 and 0 <= now - sight.at < SHARED and sight.since <= moment:
         return
-    yield from _look(work, shard)
+    yield from _look(context, shard)
     sight.at, sight.since = now, moment
 
 
-def _look(work: Workplace, shard: ShardState) -> Iterator[Step]:
+def _look(context: JobContext, shard: ShardState) -> Iterator[Entries]:
     """Take in what the list shows of ours and the journal lacks, of this shard and of others."""
-    yield from claimed(work.state, listed_since(work.batches, since(shard)))
+    yield from new_batches(context.state, listed_since(context.batches, since(shard)))

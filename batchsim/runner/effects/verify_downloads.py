@@ -16,7 +16,7 @@ from pathlib import Path
 
 from batchsim.errors import JournalError
 from batchsim.runner.effects import finish_shard
-from batchsim.runner.effects.context import Workplace
+from batchsim.runner.effects.context import JobContext
 from batchsim.runner.effects.download import fetch
 from batchsim.runner.job.shard_state import ShardState, Stage
 from batchsim.runner.journal.shard_entries import Downloaded
@@ -24,67 +24,67 @@ from batchsim.runner.planning.skipped_lines import SHARD
 from batchsim.runner.results.shard_index import is_whole
 
 
-def damaged(work: Workplace, shard: ShardState) -> Iterator[Downloaded]:
+def damaged(context: JobContext, shard: ShardState) -> Iterator[Downloaded]:
     """The shard's downloads whose files are not what they were, each looked at once a process."""
     for file in shard.files:
         if isinstance(file, Downloaded):
-            path = work.directory.file(file.shard, file.source)
-            if path in work.verified:
+            path = context.directory.file(file.shard, file.source)
+            if path in context.verified:
                 continue
             if sha256_of(path) != file.sha256:
                 yield file
             else:
-                work.verified.add(path)
+                context.verified.add(path)
 
 
-def mend(work: Workplace) -> None:
+def mend(context: JobContext) -> None:
     """Fetch every damaged download of the job again, and make every damaged index anew.
 
     Raises what fetching raises, and JournalError when the service has other bytes now.
     """
-    for shard in work.state.shards.values():
-        for file in damaged(work, shard):
-            path = work.directory.file(file.shard, file.source)
-            _, digest = fetch(work, file.file_id, path)
+    for shard in context.state.shards.values():
+        for file in damaged(context, shard):
+            path = context.directory.file(file.shard, file.source)
+            _, digest = fetch(context, file.file_id, path)
             if digest != file.sha256:
-                work.verified.discard(path)
+                context.verified.discard(path)
                 raise JournalError(
                     f"{path} was damaged, and {file.file_id} has other bytes now than when it was "
                     "downloaded",
                     hint="a result file never changes: see whose service this is",
                 )
-        _mend_index(work, shard)
-    _mend_skipped(work)
+        _mend_index(context, shard)
+    _mend_skipped(context)
 
 
-def _mend_index(work: Workplace, shard: ShardState) -> None:
+def _mend_index(context: JobContext, shard: ShardState) -> None:
     number = shard.plan.shard
-    path = work.directory.index(number)
-    if shard.stage is not Stage.COLLECTED or path in work.verified:
+    path = context.directory.index(number)
+    if shard.stage is not Stage.COLLECTED or path in context.verified:
         return
-    if is_whole(work.directory, number, shard.plan.lines):
-        work.verified.add(path)
-    elif finish_shard.place_again(work, shard) != shard.tally:
+    if is_whole(context.directory, number, shard.plan.lines):
+        context.verified.add(path)
+    elif finish_shard.place_again(context, shard) != shard.tally:
         raise JournalError(
             f"{path} was damaged, and the results beside it say other things now than when it was made",
             hint="restore the job directory, or take the job's batches over: batchsim recover",
         )
 
 
-def _mend_skipped(work: Workplace) -> None:
+def _mend_skipped(context: JobContext) -> None:
     """What is said of invalid lines comes of the input, which is known to be the one that was planned."""
-    skipped, path = work.state.skipped, work.directory.index(SHARD)
-    if skipped is None or path in work.verified:
+    skipped, path = context.state.skipped, context.directory.index(SHARD)
+    if skipped is None or path in context.verified:
         return
-    if not is_whole(work.directory, SHARD, skipped.lines):
-        found = work.plan_again(work.source).skipped
+    if not is_whole(context.directory, SHARD, skipped.lines):
+        found = context.plan_again(context.source).skipped
         if found is None or found.entry() != skipped:
             raise JournalError(
                 f"{path} was damaged, and other lines of the input are invalid now than when it was made",
                 hint="give the command that began the job, as it was given; else restore the file",
             )
-        found.write(work.directory)
-    work.verified.add(path)
+        found.write(context.directory)
+    context.verified.add(path)
 
 
 def sha256_of(path: Path) -> str | None:

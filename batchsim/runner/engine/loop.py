@@ -18,10 +18,10 @@ from functools import partial
 from batchsim.amounts import counted
 from batchsim.errors import JobIncomplete
 from batchsim.runner.effects import finish_shard, verify_downloads
-from batchsim.runner.effects.context import Workplace
+from batchsim.runner.effects.context import JobContext
 from batchsim.runner.effects.leader_election import take_place
 from batchsim.runner.engine.perform import perform
-from batchsim.runner.engine.workers import Crew
+from batchsim.runner.engine.workers import WorkerPool
 from batchsim.runner.job.remote_names import job_of, new_run
 from batchsim.runner.job.shard_state import Stage
 from batchsim.runner.job.state import State
@@ -38,10 +38,10 @@ from batchsim.runner.journal.job_entries import (
 )
 from batchsim.runner.journal.shard_entries import (
     AnswerIntended,
-    AnswerSettled,
+    AnswerRecorded,
     CreateIntended,
     CreateUnknown,
-    Looked,
+    Checked,
     Noticed,
 )
 from batchsim.runner.journal.store import Journal
@@ -61,7 +61,7 @@ _SILENCE = 60.0
 """Seconds of looking for a batch after which that is told."""
 
 _QUIET = (
-    Looked
+    Checked
     | Noticed
     | Reconciled
     | Surveyed
@@ -69,7 +69,7 @@ _QUIET = (
     | Placed
     | Elected
     | AnswerIntended
-    | AnswerSettled
+    | AnswerRecorded
 )
 """Entries that are no news to people."""
 
@@ -80,24 +80,24 @@ class Loop:
     def __init__(
         self,
         journal: Journal,
-        work: Workplace,
+        context: JobContext,
         agenda: Agenda,
         observe: Callable[[Progress], None] | None,
         notices: Notices | None = None,
     ) -> None:
         self._journal = journal
-        self._work = work
-        self._state = work.state
-        self._clock = work.backend.clock
+        self._context = context
+        self._state = context.state
+        self._clock = context.backend.clock
         self._agenda = agenda
         self._observe = observe
         self._notices = notices
-        self._latest = Message("going on with the job" if work.state.started else "")
+        self._latest = Message("going on with the job" if context.state.started else "")
         self._searched = 0.0
 
     def begin(self, plan: Plan, metadata: Mapping[str, str]) -> None:
         """Record how the job begins: all of it or nothing."""
-        run, backend = new_run(), self._work.backend
+        run, backend = new_run(), self._context.backend
         started = Started(
             run=run,
             job=job_of(run, backend.service, backend.account, plan.shards),
@@ -108,7 +108,7 @@ class Loop:
             metadata=metadata,
         )
         if plan.skipped:
-            plan.skipped.write(self._work.directory)
+            plan.skipped.write(self._context.directory)
         skipped = [plan.skipped.entry()] if plan.skipped else []
         self._record(started, *skipped, *plan.shards)
 
@@ -119,44 +119,44 @@ class Loop:
     def run(self) -> None:
         """Go on until the results are written. Raises JobIncomplete when that cannot be now."""
         self._take_over()
-        with Crew(self._work) as crew:
+        with WorkerPool(self._context) as workers:
             while True:
                 self._note_cancel_request()
                 self._note_notices()
                 actions = decide(self._agenda, self._clock.now())
-                free = [action for action in actions if not crew.has(action)]
-                if crew.is_busy and (not free or isinstance(free[0], Done | Stop | Wait)):
-                    crew.take(self._record, _GLANCE)
+                free = [action for action in actions if not workers.has(action)]
+                if workers.is_busy and (not free or isinstance(free[0], Done | Stop | Wait)):
+                    workers.take(self._record, _GLANCE)
                     continue
                 for action in free:
                     if isinstance(action, Done):
                         return self._restore_results()
-                    self._do(action, crew)
+                    self._do(action, workers)
 
-    def _do(self, action: Action, crew: Crew) -> None:
+    def _do(self, action: Action, workers: WorkerPool) -> None:
         """Do one thing that is due, or have it done."""
         match action:
             case Stop():
                 raise _incomplete(action, self._state)
             case Wait():
                 self._clock.sleep(max(0.0, action.until - self._clock.now()))
-            case Upload() | Download() if crew.wants(action):
-                if not crew.start(action):
-                    crew.take(self._record, _GLANCE)
+            case Upload() | Download() if workers.wants(action):
+                if not workers.start(action):
+                    workers.take(self._record, _GLANCE)
                     return
                 is_begun = isinstance(action, Download)
-                while crew.has(action) and not is_begun:  # until the intent is written
-                    crew.take(self._record, _GLANCE)
+                while workers.has(action) and not is_begun:  # until the intent is written
+                    workers.take(self._record, _GLANCE)
                     is_begun = self._state.shards[action.shard].stage is not Stage.WAITING
             case _:
-                for entries in perform(self._work, action):
+                for entries in perform(self._context, action):
                     self._record(*entries)
-                while crew.is_busy and crew.take(self._record, 0):
+                while workers.is_busy and workers.take(self._record, 0):
                     pass
 
     def _note_cancel_request(self) -> None:
         """Another process may have left the wish that the job be cancelled."""
-        request = self._work.directory.cancel_request
+        request = self._context.directory.cancel_request
         if not request.exists():
             return
         if self._state.cancelled_at is None and self._state.finished is None:
@@ -176,8 +176,8 @@ class Loop:
 
         Where that process worked in another place, this journal is a copy.
         """
-        state, policy = self._state, self._work.policy
-        for entry in list(take_place(state, policy, self._work.directory.place)):
+        state, policy = self._state, self._context.policy
+        for entry in list(take_place(state, policy, self._context.directory.site)):
             self._record(entry)
         reason = "the process ended before an answer came"
         for number, shard in self._state.shards.items():
@@ -196,7 +196,7 @@ class Loop:
         if told is not None:
             self._latest = describe(told, self._state)
         for entry in entries if told is None else ():
-            if isinstance(entry, Looked):
+            if isinstance(entry, Checked):
                 self._tell_search(entry.shard, now)
         if self._observe is not None:
             self._observe(progress(self._state, now, self._latest))
@@ -206,22 +206,22 @@ class Loop:
         shard = self._state.shards[number]
         if shard.stage is Stage.UNKNOWN and now - max(self._searched, shard.since) >= _SILENCE:
             self._searched = now
-            self._latest = describe_search(shard, self._work.policy, now)
+            self._latest = describe_search(shard, self._context.policy, now)
 
     def _reservation(self, entries: list[Entry]) -> Callable[[], None] | None:
         """What must hold for the entries to be written: what costs is asked for only under the cap."""
         for entry in entries:
             if isinstance(entry, CreateIntended | AnswerIntended):
                 held = self._agenda.held()
-                return partial(check_reservation, held, self._work.policy, entry.reserved)
+                return partial(check_reservation, held, self._context.policy, entry.reserved)
         return None
 
     def _restore_results(self) -> None:
         """Write the results of a finished job again if they are gone or cut short."""
-        finished, path = self._state.finished, self._work.results
+        finished, path = self._state.finished, self._context.results
         if finished and not (path.is_file() and path.stat().st_size == finished.bytes):
-            verify_downloads.mend(self._work)
-            finish_shard.write_results(self._work)
+            verify_downloads.mend(self._context)
+            finish_shard.write_results(self._context)
 
 
 def _incomplete(stop: Stop, state: State) -> JobIncomplete:

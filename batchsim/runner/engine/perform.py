@@ -32,24 +32,24 @@ from batchsim.runner.effects import (
     submit,
     verify_downloads,
 )
-from batchsim.runner.effects.context import Step, Workplace, batch_of, words
+from batchsim.runner.effects.context import Entries, JobContext, batch_of, reason_of
 from batchsim.runner.job.shard_state import ShardState
 from batchsim.runner.journal.job_entries import Delayed, Entry, FinishBegun, Halted
 from batchsim.runner.journal.shard_entries import (
+    BatchCancelRequested,
     BatchGivenUp,
     Blocked,
-    CancelAsked,
     Collected,
+    CostRecorded,
     CreateAbandoned,
     CreateLeft,
     Divided,
     DownloadDropped,
-    Settled,
     TwinSeen,
 )
 from batchsim.runner.planning.token_bounds import divide, weigh
 from batchsim.runner.schedule import actions
-from batchsim.runner.schedule.budget import paid
+from batchsim.runner.schedule.budget import batch_cost
 from batchsim.runner.synchronous import finish
 
 _JobAction = (
@@ -62,126 +62,126 @@ _JobAction = (
 )
 
 
-def perform(work: Workplace, action: actions.Action) -> Iterator[tuple[Entry, ...]]:
+def perform(context: JobContext, action: actions.Action) -> Iterator[tuple[Entry, ...]]:
     """Do `action`, telling what is about to happen and what did."""
-    for step in _guarded(work, action):
+    for step in _guarded(context, action):
         if not isinstance(step, tuple):
             yield (step,)
         elif step:
             yield step
 
 
-def _guarded(work: Workplace, action: actions.Action) -> Iterator[Step]:
+def _guarded(context: JobContext, action: actions.Action) -> Iterator[Entries]:
     if isinstance(action, actions.BeginFinish):
         yield FinishBegun()
     elif isinstance(action, _JobAction):
         try:
-            yield from _for_job(work, action)
+            yield from _for_job(context, action)
         except (Unavailable, RateLimited) as error:
-            until = work.next_try(work.state.setback, error)
-            yield Delayed(until=until, reason=words(error))
+            until = context.next_try(context.state.setback, error)
+            yield Delayed(until=until, reason=reason_of(error))
         except AuthenticationFailed:
             raise
         except Refused as error:
             reads_results = isinstance(action, actions.PlanRound | actions.Assemble)
             what = "results" if reads_results else "lists"
-            yield Halted(reason=f"the {what} cannot be read: {words(error)}")
+            yield Halted(reason=f"the {what} cannot be read: {reason_of(error)}")
     elif isinstance(action, actions.ShardAction):
         try:
-            yield from _for_shard(work, action)
+            yield from _for_shard(context, action)
         except (Unavailable, OutcomeUnknown, RateLimited) as error:
-            yield work.postponed(action.shard, error)
+            yield context.postponed(action.shard, error)
         except Refused as error:
-            yield Blocked(shard=action.shard, reason=words(error))
+            yield Blocked(shard=action.shard, reason=reason_of(error))
 
 
-def _for_job(work: Workplace, action: actions.Action) -> Iterator[Step]:
+def _for_job(context: JobContext, action: actions.Action) -> Iterator[Entries]:
     match action:
         case actions.Reconcile():
-            yield from batch_list.reconcile(work)
+            yield from batch_list.reconcile(context)
         case actions.Elect():
-            yield from leader_election.elect(work)
+            yield from leader_election.elect(context)
         case actions.Survey():
-            yield from batch_list.survey(work, action.after)
+            yield from batch_list.survey(context, action.after)
         case actions.Audit():
-            yield from batch_list.audit(work)
+            yield from batch_list.audit(context)
         case actions.PlanRound():
-            verify_downloads.mend(work)
-            yield finish_shard.next_round(work)
+            verify_downloads.mend(context)
+            yield finish_shard.next_round(context)
         case actions.Assemble():
-            verify_downloads.mend(work)
-            yield finish_shard.write_results(work)
+            verify_downloads.mend(context)
+            yield finish_shard.write_results(context)
 
 
-def _for_shard(work: Workplace, action: actions.ShardAction) -> Iterator[Step]:  # noqa: C901 - one case per kind of action
-    number, shard = action.shard, work.state.shards[action.shard]
+def _for_shard(context: JobContext, action: actions.ShardAction) -> Iterator[Entries]:  # noqa: C901 - one case per kind of action
+    number, shard = action.shard, context.state.shards[action.shard]
     match action:
         case actions.AnswerLines():
-            yield from finish.answer_lines(work, number, shard)
+            yield from finish.answer_lines(context, number, shard)
         case actions.DeleteRemote():
-            yield from delete.delete_remote(work, number, shard)
+            yield from delete.delete_remote(context, number, shard)
         case actions.Upload():
-            yield from submit.upload(work, number, shard)
+            yield from submit.upload(context, number, shard)
         case actions.FindUpload():
-            yield from submit.find_upload(work, number, shard)
+            yield from submit.find_upload(context, number, shard)
         case actions.Create():
-            yield from submit.create(work, number, shard)
+            yield from submit.create(context, number, shard)
         case actions.FindBatch():
-            yield from submit.find_batch(work, number, shard)
+            yield from submit.find_batch(context, number, shard)
         case actions.FenceCreate():
-            yield from submit.fence(work, number, shard)
+            yield from submit.fence(context, number, shard)
         case actions.AbandonCreate():
             yield CreateAbandoned(shard=number)
         case actions.LeaveCreate():
             yield CreateLeft(shard=number)
         case actions.Poll():
-            yield batch_list.poll(work, number, shard)
+            yield batch_list.poll(context, number, shard)
         case actions.CancelTwin():
-            yield _cancel_twin(work, action)
+            yield _cancel_twin(context, action)
         case actions.CancelBatch():
-            yield _cancel(work, number, shard)
+            yield _cancel(context, number, shard)
         case actions.GiveUpBatch():
             reasons = "; ".join(error.message for error in batch_of(shard).errors[:1])
             yield BatchGivenUp(shard=number, reason=f"{batch_of(shard).id} failed: {reasons}")
         case actions.Download():
-            yield download.download(work, action, shard)
+            yield download.download(context, action, shard)
         case actions.Collect():
-            yield from _collect(work, number, shard)
+            yield from _collect(context, number, shard)
         case actions.Weigh():
-            yield weigh(work.source, shard.plan)
+            yield weigh(context.source, shard.plan)
         case actions.Divide():
-            last = max(work.state.last_shards.values())
-            parts = divide(work.source, shard.plan, work.limits, action.tokens, after=last)
+            last = max(context.state.last_shards.values())
+            parts = divide(context.source, shard.plan, context.limits, action.tokens, after=last)
             yield Divided(shard=number), *parts
 
 
-def _collect(work: Workplace, number: int, shard: ShardState) -> Iterator[Step]:
-    changed = tuple(verify_downloads.damaged(work, shard))
+def _collect(context: JobContext, number: int, shard: ShardState) -> Iterator[Entries]:
+    changed = tuple(verify_downloads.damaged(context, shard))
     if changed:
         reason = "the file is not what was downloaded"
         yield tuple(
             DownloadDropped(shard=number, source=each.source, reason=reason) for each in changed
         )
         return
-    for entry in finish_shard.gather(work, number, shard):
+    for entry in finish_shard.gather(context, number, shard):
         usd = None
-        if isinstance(entry, Collected) and work.policy.max_cost is not None:
-            usd = paid(shard.plan, shard.batch, entry.tally)
-        yield entry if usd is None else (entry, Settled(shard=number, usd=usd))
+        if isinstance(entry, Collected) and context.policy.max_cost is not None:
+            usd = batch_cost(shard.plan, shard.batch, entry.tally)
+        yield entry if usd is None else (entry, CostRecorded(shard=number, usd=usd))
 
 
-def _cancel(work: Workplace, number: int, shard: ShardState) -> Entry:
+def _cancel(context: JobContext, number: int, shard: ShardState) -> Entry:
     identifier = batch_of(shard).id
     try:
-        batch = work.backend.cancel_batch(identifier)
+        batch = context.backend.cancel_batch(identifier)
     except Conflict:  # it has ended, or will not be stopped any more
-        batch = work.backend.retrieve_batch(identifier)
-    return CancelAsked(shard=number, batch=batch)
+        batch = context.backend.retrieve_batch(identifier)
+    return BatchCancelRequested(shard=number, batch=batch)
 
 
-def _cancel_twin(work: Workplace, action: actions.CancelTwin) -> Entry:
+def _cancel_twin(context: JobContext, action: actions.CancelTwin) -> Entry:
     try:
-        twin = work.backend.cancel_batch(action.batch_id)
+        twin = context.backend.cancel_batch(action.batch_id)
     except Conflict:  # it has ended
-        twin = work.backend.retrieve_batch(action.batch_id)
+        twin = context.backend.retrieve_batch(action.batch_id)
     return TwinSeen(shard=action.shard, batch=twin)

@@ -14,7 +14,7 @@ import threading
 from typing import NamedTuple, Protocol, Self
 
 from batchsim.clock import SystemClock, VirtualClock
-from batchsim.runner.effects.context import Workplace
+from batchsim.runner.effects.context import JobContext
 from batchsim.runner.engine.perform import perform
 from batchsim.runner.journal.job_entries import Entry
 from batchsim.runner.schedule.actions import Action, Download, ShardAction, Upload
@@ -35,13 +35,13 @@ class _Message(NamedTuple):
     error: BaseException | None = None
 
 
-class Crew:
+class WorkerPool:
     """The workers of one loop; a context manager that sends them home."""
 
-    def __init__(self, work: Workplace) -> None:
-        self._work = work
-        is_alone = isinstance(work.backend.clock, VirtualClock) or work.policy.parallel < 2
-        self._size = 0 if is_alone else work.policy.parallel
+    def __init__(self, context: JobContext) -> None:
+        self._context = context
+        is_alone = isinstance(context.backend.clock, VirtualClock) or context.policy.parallel < 2
+        self._size = 0 if is_alone else context.policy.parallel
         self._busy: dict[int, threading.Thread] = {}
         self._messages: queue.SimpleQueue[_Message] = queue.SimpleQueue()
 
@@ -49,7 +49,7 @@ class Crew:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._work.stopping.set()
+        self._context.stopping.set()
         clock = SystemClock()  # the threads are real, whatever time the backend lives by
         until = clock.steady() + ENDS_WITHIN
         for thread in self._busy.values():
@@ -100,11 +100,11 @@ class Crew:
     def _perform(self, action: ShardAction) -> None:
         error = None
         try:
-            for entries in perform(self._work, action):
+            for entries in perform(self._context, action):
                 written = threading.Event()
                 self._messages.put(_Message(action.shard, entries, written))
                 while not written.wait(0.1):
-                    if self._work.stopping.is_set():
+                    if self._context.stopping.is_set():
                         return
         except BaseException as caught:  # noqa: BLE001 - it is raised again where the loop runs
             error = caught

@@ -73,7 +73,7 @@ class JobDirectory:
             return None
 
     @property
-    def place(self) -> str:
+    def site(self) -> str:
         """A name for where the directory lies, which a copy of it does not have: 8 hex digits.
 
         It is made of the numbers that the file system gives the directory and its journal, which

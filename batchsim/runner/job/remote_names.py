@@ -42,16 +42,16 @@ def job_of(run: str, service: str, account: str, plans: Iterable[Planned]) -> st
     return digest.hexdigest()
 
 
-def filename_of(started: Started, plan: Planned, attempt: int, place: str) -> str:
+def filename_of(started: Started, plan: Planned, attempt: int, site: str) -> str:
     """The name of an input file, never used before; attempts count from 1, names from 0.
 
-    `place` is where the runner works (JobDirectory.place).
+    `place` is where the runner works (JobDirectory.site).
     """
     job, content = _job(started)[:12], plan.fingerprint[:16]
-    return f"bs-{job}-r{plan.round}-s{plan.shard:04}-t{attempt - 1}-{content}-{place}.jsonl"
+    return f"bs-{job}-r{plan.round}-s{plan.shard:04}-t{attempt - 1}-{content}-{site}.jsonl"
 
 
-def place_of(filename: str, started: Started) -> str | None:
+def site_of(filename: str, started: Started) -> str | None:
     """Where the runner works that uploaded the file; None when it is not of this job."""
     found = _FILE.fullmatch(filename)
     return found["place"] if found and found["job"] == _job(started)[:12] else None

@@ -14,33 +14,33 @@ from typing import Any
 from batchsim.domain.batches import Batch
 from batchsim.errors import JournalError
 from batchsim.runner.job.remote_names import attempt_of
-from batchsim.runner.journal.anomalies import Difference
+from batchsim.runner.journal.anomalies import Anomaly
 from batchsim.runner.journal.job_entries import Delayed, ShardEntry, Tally
 from batchsim.runner.journal.shard_entries import (
     AnswerIntended,
-    AnswerSettled,
+    AnswerRecorded,
+    BatchCancelRequested,
     BatchGivenUp,
     Blocked,
-    CancelAsked,
+    Checked,
     Collected,
+    CostRecorded,
     CreateAbandoned,
     Created,
     CreateFenced,
     CreateIntended,
     CreateLeft,
+    CreateNotFound,
     CreateRefused,
-    CreateSettled,
     CreateUnknown,
     DownloadDropped,
     Downloaded,
     FileGone,
-    Looked,
     Noticed,
     Observed,
     Planned,
     Postponed,
     RemoteDeleted,
-    Settled,
     Source,
     TwinSeen,
     UploadDropped,
@@ -110,26 +110,26 @@ class ShardState:
     """A create with this file was refused before."""
     is_fenced: bool = False
     """While the outcome of a create is not known: its input file is deleted."""
-    has_settled: bool = False
+    is_search_over: bool = False
     """While the outcome of a create is not known: it was looked for long enough."""
-    is_left: bool = False
+    has_unfound_batch: bool = False
     """A batch of its lines may exist that was not found, and they are not asked for again."""
     weight: Weighed | None = None
     reserved: Decimal | None = None
     """What the present batch may cost at most, in US dollars; None when that is not known."""
     at_risk: Decimal = Decimal(0)
     """What batches of unknown outcome may cost that were given up."""
-    settled: Decimal = Decimal(0)
-    is_settled: bool = False
-    asked: Mapping[int, Decimal | None] = field(default_factory=dict)
+    spent: Decimal = Decimal(0)
+    is_cost_recorded: bool = False
+    answer_reserves: Mapping[int, Decimal | None] = field(default_factory=dict)
     """The positions of lines that were asked for without a batch, and what each may still cost, in
     US dollars; None once that is settled."""
     batch: Batch | None = None
     twins: tuple[Batch, ...] = ()
     """Other batches of the shard, as last seen; only one of all is wanted."""
-    given_up: int = 0
+    batches_given_up: int = 0
     """How many batches failed in passing."""
-    cancel_asked: bool = False
+    is_cancel_requested: bool = False
     """Whether the service was asked to cancel the batch."""
     files: tuple[Downloaded | FileGone, ...] = ()
     uploads: tuple[str, ...] = ()
@@ -137,8 +137,8 @@ class ShardState:
     deleted: tuple[str, ...] = ()
     """The ids of those files of the shard that are no longer at the service."""
     tally: Tally | None = None
-    differences: tuple[Difference, ...] = ()
-    looked: float | None = None
+    differences: tuple[Anomaly, ...] = ()
+    checked_at: float | None = None
     """When this process last looked at the batch, or for it."""
     is_noticed: bool = False
     """Whether word came since then that something happened to the batch."""
@@ -169,46 +169,48 @@ class ShardState:
                 return self._start_over(at)
             case CreateAbandoned() | CreateLeft():
                 risk = self.at_risk + (self.reserved or Decimal(0))
-                is_left = isinstance(entry, CreateLeft)
-                return replace(self._start_over(at), at_risk=risk, is_left=is_left)
+                has_unfound_batch = isinstance(entry, CreateLeft)
+                return replace(
+                    self._start_over(at), at_risk=risk, has_unfound_batch=has_unfound_batch
+                )
             case BatchGivenUp():
-                return replace(self._start_over(at), given_up=self.given_up + 1)
+                return replace(self._start_over(at), batches_given_up=self.batches_given_up + 1)
             case Weighed():
                 return replace(self, weight=entry)
-            case Settled():
-                return replace(self, settled=entry.usd, is_settled=True)
+            case CostRecorded():
+                return replace(self, spent=entry.usd, is_cost_recorded=True)
             case AnswerIntended():
-                risk = self.at_risk + (self.asked.get(entry.position) or Decimal(0))
-                asked = {**self.asked, entry.position: entry.reserved or Decimal(0)}
-                return replace(self, at_risk=risk, asked=asked)
-            case AnswerSettled():
-                asked = {**self.asked, entry.position: None}
-                if entry.again:
-                    del asked[entry.position]
-                return replace(self, settled=self.settled + entry.usd, asked=asked)
+                risk = self.at_risk + (self.answer_reserves.get(entry.position) or Decimal(0))
+                reserves = {**self.answer_reserves, entry.position: entry.reserved or Decimal(0)}
+                return replace(self, at_risk=risk, answer_reserves=reserves)
+            case AnswerRecorded():
+                reserves = {**self.answer_reserves, entry.position: None}
+                if entry.is_repeated:
+                    del reserves[entry.position]
+                return replace(self, spent=self.spent + entry.usd, answer_reserves=reserves)
             case CreateIntended():
                 return self._enter(Stage.CREATING, at, sent=self.sent + 1, reserved=entry.reserved)
             case CreateUnknown():
-                return self._enter(Stage.UNKNOWN, at, is_fenced=False, has_settled=False)
+                return self._enter(Stage.UNKNOWN, at, is_fenced=False, is_search_over=False)
             case CreateFenced():
-                return replace(self, since=at, is_fenced=True, has_settled=False, setback=None)
-            case CreateSettled():
-                return replace(self, looked=at, has_settled=True, setback=None)
+                return replace(self, since=at, is_fenced=True, is_search_over=False, setback=None)
+            case CreateNotFound():
+                return replace(self, checked_at=at, is_search_over=True, setback=None)
             case CreateRefused():
                 return self._enter(Stage.UPLOADED, at, was_refused=True)
             case Created():
                 stage = Stage.ENDED if entry.batch.status.is_terminal else Stage.LIVE
                 attempt = max(self.attempt, attempt_of(entry.batch.metadata))
                 return self._enter(
-                    stage, at, batch=entry.batch, attempt=attempt, looked=at, setback=None
+                    stage, at, batch=entry.batch, attempt=attempt, checked_at=at, setback=None
                 )
             case TwinSeen():
                 others = tuple(twin for twin in self.twins if twin.id != entry.batch.id)
                 return replace(self, twins=(*others, entry.batch))
             case Observed():
                 return self._observe(at, entry.batch)
-            case CancelAsked():
-                return replace(self._observe(at, entry.batch), cancel_asked=True)
+            case BatchCancelRequested():
+                return replace(self._observe(at, entry.batch), is_cancel_requested=True)
             case Downloaded() | FileGone():
                 kept = tuple(each for each in self.files if each.source is not entry.source)
                 return replace(self, files=(*kept, entry), setback=None)
@@ -221,9 +223,9 @@ class ShardState:
                 return self._enter(
                     Stage.COLLECTED, at, tally=entry.tally, differences=entry.differences
                 )
-            case Looked():
+            case Checked():
                 seen = entry.batch or self.batch
-                return replace(self, looked=at, is_noticed=False, batch=seen, setback=None)
+                return replace(self, checked_at=at, is_noticed=False, batch=seen, setback=None)
             case Noticed():
                 return replace(self, is_noticed=True)
             case Postponed():
@@ -233,7 +235,7 @@ class ShardState:
         raise JournalError(f"the journal holds an entry that is not known: {entry!r}")
 
     def _enter(self, stage: Stage, at: float, **changes: Any) -> ShardState:
-        return replace(self, stage=stage, since=at, **{"looked": None, **changes})
+        return replace(self, stage=stage, since=at, **{"checked_at": None, **changes})
 
     def _start_over(self, at: float) -> ShardState:
         return self._enter(
@@ -245,13 +247,13 @@ class ShardState:
             was_refused=False,
             reserved=None,
             batch=None,
-            cancel_asked=False,
+            is_cancel_requested=False,
         )
 
     def _observe(self, at: float, batch: Batch) -> ShardState:
         if self.stage is Stage.ENDED:
             later = batch if batch.status.is_terminal else self.batch
-            return replace(self, batch=later, looked=at, is_noticed=False, setback=None)
+            return replace(self, batch=later, checked_at=at, is_noticed=False, setback=None)
         stage = Stage.ENDED if batch.status.is_terminal else Stage.LIVE
         since = at if stage is Stage.ENDED else self.since
         return replace(
@@ -259,7 +261,7 @@ class ShardState:
             stage=stage,
             since=since,
             batch=batch,
-            looked=at,
+            checked_at=at,
             is_noticed=False,
             setback=None,
         )

@@ -45,12 +45,12 @@ from batchsim.runner.journal.job_entries import (
     Tally,
 )
 from batchsim.runner.journal.shard_entries import (
+    Checked,
     Collected,
     Created,
     CreateFenced,
     CreateIntended,
     Divided,
-    Looked,
     Observed,
     Planned,
     Postponed,
@@ -133,11 +133,11 @@ class State:
     skipped: Skipped | None = None
     round: int = 0
     """The latest round that was planned."""
-    again: int = 0
+    retriable: int = 0
     """How many results of the shards collected since then are worth another try."""
-    hurried_at: float | None = None
+    sync_began_at: float | None = None
     """When it was begun to finish without batches."""
-    is_hurried_over: bool = False
+    is_sync_planned: bool = False
     """Whether the shards are planned that are asked for without batches."""
     cancelled_at: float | None = None
     """When somebody asked for the job to be cancelled."""
@@ -158,7 +158,7 @@ class State:
     """When batches were asked for, the latest so many."""
     last_shards: dict[int, int] = field(default_factory=dict)
     """The highest number of a shard of each round."""
-    place: str = ""
+    site: str = ""
     """Where this process works."""
     elected: Elected | None = None
     """Which runner of the job may create batches, as far as was seen here."""
@@ -190,17 +190,17 @@ class State:
     @property
     def is_ending(self) -> bool:
         """Whether nothing more is sent in batches, and those under way are cancelled."""
-        return self.cancelled_at is not None or self.hurried_at is not None
+        return self.cancelled_at is not None or self.sync_began_at is not None
 
     @property
-    def is_hurried(self) -> bool:
+    def is_finishing_sync(self) -> bool:
         """Whether what is left is asked for without batches."""
-        return self.hurried_at is not None and self.cancelled_at is None
+        return self.sync_began_at is not None and self.cancelled_at is None
 
     @property
     def may_create(self) -> bool:
         """Whether this process may create batches (see batchsim.runner.effects.leader_election)."""
-        return self.elected is not None and self.elected.place == self.place
+        return self.elected is not None and self.elected.site == self.site
 
     def apply(self, at: float, entry: Entry) -> None:
         """Take in what happened `at` that time (unix seconds).
@@ -219,10 +219,10 @@ class State:
             case Skipped():
                 self.skipped = entry
             case FinishBegun():
-                self.hurried_at = at
+                self.sync_began_at = at
             case RoundPlanned():
-                self.round, self.again, self.finished = entry.round, 0, None
-                self.is_hurried_over = self.hurried_at is not None
+                self.round, self.retriable, self.finished = entry.round, 0, None
+                self.is_sync_planned = self.sync_began_at is not None
             case CancelRequested():
                 self.cancelled_at = at
             case Finished():
@@ -243,7 +243,7 @@ class State:
         self.counts.add(self.shards[entry.shard])
         if isinstance(entry, Created | Observed):
             self._learn(at, entry)
-        if isinstance(entry, Looked | Observed | Postponed):
+        if isinstance(entry, Checked | Observed | Postponed):
             self.polled = at
         elif isinstance(entry, Created | TwinSeen):
             self.known[entry.batch.id] = entry.shard
@@ -255,7 +255,7 @@ class State:
         elif isinstance(entry, CreateFenced | RemoteDeleted):
             self._end_claim(entry)
         elif isinstance(entry, Collected):
-            self.again += entry.again
+            self.retriable += entry.retriable
 
     def _end_claim(self, entry: CreateFenced | RemoteDeleted) -> None:
         """With its file a claim ends."""
@@ -267,7 +267,7 @@ class State:
     def _apply_lists(self, at: float, entry: Entry) -> None:
         match entry:
             case Placed():
-                self.place = entry.place
+                self.site = entry.site
             case Elected():
                 self.elected, self.setback = entry, None
             case StoodBack():
@@ -289,7 +289,7 @@ class State:
         if self.survey_cursor is None:
             self.survey_begun = at
             self.others = {}
-        for model, lines in entry.others.items():
+        for model, lines in entry.foreign_lines.items():
             self.others[model] = self.others.get(model, 0) + lines
         self.survey_cursor = entry.cursor
         if entry.cursor is None:

@@ -1,138 +1,52 @@
-"""Journal entries as JSON text, and back: what a journal stores of each."""
+"""Journal entries as JSON text, and back.
+
+Every journal of an earlier version stays readable: an entry whose class has a new name keeps its
+old kind in `_KEPT_KINDS`, and a field with a new name keeps its old one by the class's `rename`.
+"""
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import orjson
 
 from batchsim.domain.batches import Batch, Usage
-from batchsim.runner.journal.anomalies import Claim, Difference
-from batchsim.runner.journal.job_entries import (
-    AccountChanged,
-    Audited,
-    CancelRequested,
-    Elected,
-    Entry,
-    FinishBegun,
-    Finished,
-    RoundPlanned,
-    Skipped,
-    Started,
-    Tally,
-)
-from batchsim.runner.journal.shard_entries import (
-    AnswerIntended,
-    AnswerSettled,
-    BatchGivenUp,
-    CancelAsked,
-    Collected,
-    CreateAbandoned,
-    Created,
-    CreateFenced,
-    CreateIntended,
-    CreateLeft,
-    CreateRefused,
-    CreateSettled,
-    CreateUnknown,
-    Divided,
-    DownloadDropped,
-    Downloaded,
-    FileGone,
-    Observed,
-    Origin,
-    Planned,
-    RemoteDeleted,
-    Settled,
-    Source,
-    TwinSeen,
-    UploadDropped,
-    Uploaded,
-    UploadIntended,
-    Weighed,
-)
+from batchsim.runner.journal import job_entries, shard_entries
+from batchsim.runner.journal.job_entries import Entry, ShardEntry
+
+_KEPT_KINDS: Mapping[type[Entry], str] = {
+    shard_entries.CostRecorded: "Settled",
+    shard_entries.AnswerRecorded: "AnswerSettled",
+    shard_entries.CreateNotFound: "CreateSettled",
+    shard_entries.BatchCancelRequested: "CancelAsked",
+}
 
 KINDS: Mapping[str, type[Entry]] = {
-    kind.__name__: kind
-    for kind in (
-        Started,
-        AccountChanged,
-        Planned,
-        Weighed,
-        Divided,
-        Settled,
-        FinishBegun,
-        AnswerIntended,
-        AnswerSettled,
-        RemoteDeleted,
-        RoundPlanned,
-        Skipped,
-        UploadIntended,
-        Uploaded,
-        UploadDropped,
-        CreateIntended,
-        CreateUnknown,
-        CreateRefused,
-        CreateFenced,
-        CreateSettled,
-        CreateAbandoned,
-        CreateLeft,
-        Created,
-        TwinSeen,
-        Observed,
-        BatchGivenUp,
-        Downloaded,
-        DownloadDropped,
-        FileGone,
-        Collected,
-        Audited,
-        Elected,
-        CancelRequested,
-        CancelAsked,
-        Finished,
-    )
+    _KEPT_KINDS.get(each, each.__name__): each
+    for module in (job_entries, shard_entries)
+    for each in vars(module).values()
+    if isinstance(each, type)
+    and issubclass(each, Entry)
+    and each.durable
+    and each not in (Entry, ShardEntry)
 }
 """The durable entries by the name that the journal gives them."""
 
-
-def _tally(value: dict[str, Any]) -> Tally:
-    return Tally(**{**value, "usage": Usage(**value["usage"])})
+_NAMES = {entry: kind for kind, entry in KINDS.items()}
 
 
-def _differences(value: list[dict[str, Any]]) -> tuple[Difference, ...]:
-    return tuple(Difference(**{**each, "claim": Claim(each["claim"])}) for each in value)
-
-
-_READERS: Mapping[str, Callable[[Any], Any]] = {
-    "batch": Batch.from_object,
-    "differences": _differences,
-    "ranges": lambda value: array("Q", value),
-    "origin": Origin,
-    "source": Source,
-    "usd": Decimal,
-    "reserved": lambda value: None if value is None else Decimal(value),
-    "strays": tuple,
-    "tally": _tally,
-}
-"""How the fields that JSON cannot hold are read, by name."""
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, array):
-        return value.tolist()
-    if isinstance(value, Decimal):
-        return str(value)
-    if isinstance(value, Usage):
-        return value._asdict()
-    raise TypeError
+def kind_of(entry: Entry) -> str:
+    """The name that the journal gives this kind of entry."""
+    return _NAMES[type(entry)]
 
 
 def to_payload(entry: Entry) -> str:
     """The entry's fields as JSON text."""
-    values = {name: getattr(entry, name) for name in entry.__struct_fields__}
+    values = _fields(entry)
     if "batch" in values:
         values["batch"] = values["batch"].to_object()
     return orjson.dumps(values, default=_plain).decode()
@@ -144,12 +58,32 @@ def from_payload(kind: str, payload: str) -> Entry:
         raise ValueError(f"there is no entry of kind {kind!r}")
     try:
         values = orjson.loads(payload)
-        return KINDS[kind](
-            **{name: _READERS.get(name, _same)(value) for name, value in values.items()}
-        )
-    except (KeyError, TypeError, AttributeError) as error:
+        if "batch" in values:
+            values["batch"] = Batch.from_object(values["batch"])
+        if "tally" in values:
+            values["tally"]["usage"] = Usage(**values["tally"]["usage"])
+        return msgspec.convert(values, KINDS[kind], dec_hook=_array)
+    except (KeyError, TypeError, AttributeError, msgspec.ValidationError) as error:
         raise ValueError(f"an entry of kind {kind!r} cannot be read: {error}") from error
 
 
-def _same(value: Any) -> Any:
-    return value
+def _fields(value: msgspec.Struct) -> dict[str, Any]:
+    names = zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True)
+    return {stored: getattr(value, name) for stored, name in names}
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case array():
+            return value.tolist()
+        case Decimal():
+            return str(value)
+        case Usage():
+            return value._asdict()
+        case msgspec.Struct():
+            return _fields(value)
+    raise TypeError
+
+
+def _array(_: type[array[int]], value: Any) -> array[int]:
+    return array("Q", value)

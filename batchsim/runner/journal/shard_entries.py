@@ -1,4 +1,4 @@
-"""What a job's journal can say of one shard: its plan, its sending, its batch and its results.
+"""Journal entries of one shard: its plan, its upload, its batch and its results.
 
 For entries in general see batchsim.runner.journal.job_entries.
 """
@@ -12,15 +12,15 @@ from enum import StrEnum
 from typing import ClassVar, NamedTuple
 
 from batchsim.domain.batches import Batch
-from batchsim.runner.journal.anomalies import Difference
-from batchsim.runner.journal.job_entries import ShardEntry, Tally
+from batchsim.runner.journal.anomalies import Anomaly
+from batchsim.runner.journal.job_entries import Count, Ranges, ShardEntry, Tally
 
 RANGE = 4
 """How many numbers describe one run of neighbouring lines in `Planned.ranges`."""
 
 
 class Run(NamedTuple):
-    """Neighbouring lines of one shard: the index of the first, how many, and their bytes in the input."""
+    """Neighbouring lines of one shard: index of the first, number, and their bytes in the input."""
 
     first: int
     lines: int
@@ -29,18 +29,18 @@ class Run(NamedTuple):
 
 
 def runs(ranges: array[int]) -> Iterator[Run]:
-    """The runs that `Planned.ranges` describes, in input order."""
+    """Yield the runs that `Planned.ranges` describes, in input order."""
     for at in range(0, len(ranges), RANGE):
         yield Run(*ranges[at : at + RANGE])
 
 
 class Source(StrEnum):
-    """Where a line of the results comes from; the order is that in which they are read."""
+    """The file that a line of the results comes from, in the order in which they are read."""
 
     OUTPUT = "output"
     ERROR = "error"
     RECORDS = "records"
-    """Ours: what is written for lines of which the service says nothing."""
+    """Placeholders, which batchsim writes itself."""
 
 
 class Origin(StrEnum):
@@ -48,17 +48,17 @@ class Origin(StrEnum):
 
     OURS = "ours"
     ADOPTED = "adopted"
-    """Others made it, and its input file held the shard's lines, to the byte."""
+    """Made by another tool; its input file held the shard's lines, byte for byte."""
     REORDERED = "reordered"
-    """Others made it, and its input file held these lines in another order or spelling."""
+    """Made by another tool; its input file held these lines in another order or spelling."""
     SYNCHRONOUS = "synchronous"
-    """It gets no batch: its lines are asked for one by one, at the ordinary price."""
+    """No batch: the lines are sent one by one, at the ordinary price."""
     UNKNOWN = "unknown"
-    """Others made it, and of its lines only the custom_ids are known: they cannot be sent."""
+    """Made by another tool; only the custom_ids are known, so the lines cannot be sent again."""
 
 
 class Planned(ShardEntry, frozen=True, kw_only=True):
-    """Which lines of the input go into one batch together.
+    """The lines of the input that go into one batch together.
 
     `ranges` is flat, four numbers per run of neighbouring lines: the index of its first line
     (from 0), how many lines it has, the offset of its first byte, the offset after its last. A
@@ -68,54 +68,53 @@ class Planned(ShardEntry, frozen=True, kw_only=True):
 
     endpoint: str
     model: str | None
-    lines: int
-    bytes: int
-    tokens: int
+    lines: Count
+    bytes: Count
+    tokens: Count
     """Estimated prompt tokens; 0 where no limit on them is known."""
     fingerprint: str
-    ranges: array[int]
-    round: int = 0
+    ranges: Ranges
+    round: Count = 0
     origin: Origin = Origin.OURS
 
 
 class Weighed(ShardEntry, frozen=True, kw_only=True):
-    """What the shard's lines ask for.
+    """The tokens of the shard's lines: the estimated prompt, and bounds on prompt and output.
 
-    `tokens` of prompt by estimate, and at most `most_prompt` of them and `most_output` of output;
-    None where nothing bounds them.
+    A bound is None where there is none.
     """
 
-    tokens: int
-    most_prompt: int | None
-    most_output: int | None
+    tokens: Count
+    most_prompt: Count | None
+    most_output: Count | None
 
 
 class Divided(ShardEntry, frozen=True, kw_only=True):
-    """The shard was too large for its model's queue; its lines are in shards planned with this."""
+    """The shard was too large for its model's queue; the shards planned with this replace it."""
 
 
-class Settled(ShardEntry, frozen=True, kw_only=True):
-    """What the shard's batch has cost, in US dollars, by its usage."""
+class CostRecorded(ShardEntry, frozen=True, kw_only=True):
+    """The real cost of the shard's batch in US dollars, by its usage."""
 
     usd: Decimal
 
 
 class UploadIntended(ShardEntry, frozen=True, kw_only=True):
-    """The input file is about to be sent under a name that was never used before.
+    """The input file is about to be sent, under a name that was never used before.
 
     `request_id` is the name of the request.
     """
 
-    attempt: int
+    attempt: Count
     filename: str
     request_id: str = ""
 
 
 class Uploaded(ShardEntry, frozen=True, kw_only=True):
-    """The input file is there; `adopted` when it was found and no answer had come.
+    """The input file exists; `adopted` when no answer had come and the list showed it.
 
-    `created_at` is the service's own time of it (unix seconds, 0 when it did not say): no batch
-    over the file can be older.
+    `created_at` is the service's own time of it (unix seconds; 0: not told). No batch over the
+    file can be older.
     """
 
     file_id: str
@@ -124,15 +123,15 @@ class Uploaded(ShardEntry, frozen=True, kw_only=True):
 
 
 class UploadDropped(ShardEntry, frozen=True, kw_only=True):
-    """The intended upload has no file, or none that will be used: the next has another name."""
+    """The intended upload has no file, or none that will be used; the next gets another name."""
 
     reason: str
 
 
 class CreateIntended(ShardEntry, frozen=True, kw_only=True):
-    """A batch is about to be asked for. Until its outcome is recorded one may exist.
+    """The request for a batch is about to be sent. Until its outcome is recorded one may exist.
 
-    `request_id` is the name under which the request is sent.
+    `request_id` is the name of the request.
     """
 
     file_id: str
@@ -142,42 +141,42 @@ class CreateIntended(ShardEntry, frozen=True, kw_only=True):
 
 
 class CreateUnknown(ShardEntry, frozen=True, kw_only=True):
-    """The request was sent, or may have been, and no answer came: a batch may exist."""
+    """The request for a batch may have been sent, and no answer came: a batch may exist."""
 
     reason: str
 
 
 class CreateFenced(ShardEntry, frozen=True, kw_only=True):
-    """The input file was deleted while the outcome was unknown: a late request finds no file."""
+    """The input file of an unknown create was deleted: a late request finds no file."""
 
 
-class CreateSettled(ShardEntry, frozen=True, kw_only=True):
-    """No batch of unknown outcome was in the list for as long as one may take to appear there."""
+class CreateNotFound(ShardEntry, frozen=True, kw_only=True):
+    """The list did not show the batch of an unknown create for as long as the list may lag."""
 
 
 class CreateLeft(ShardEntry, frozen=True, kw_only=True):
-    """The outcome stays unknown: a batch may exist, and the lines are not asked for again."""
+    """The outcome of a create stays unknown: a batch may exist; the lines are not sent again."""
 
 
 class CreateRefused(ShardEntry, frozen=True, kw_only=True):
-    """No batch was made: the service said so, or the request never left."""
+    """No batch was made: the service refused, or the request never left."""
 
     reason: str
 
 
 class CreateAbandoned(ShardEntry, frozen=True, kw_only=True):
-    """A batch of unknown outcome was not found and, as the policy allows, is given up."""
+    """An unknown create was not found, and the policy allows another one."""
 
 
 class Created(ShardEntry, frozen=True, kw_only=True):
-    """The batch exists; `adopted` when it was found and no answer had come."""
+    """The batch exists; `adopted` when no answer had come and the list showed it."""
 
     batch: Batch
     adopted: bool = False
 
 
 class TwinSeen(ShardEntry, frozen=True, kw_only=True):
-    """The shard has this batch besides its own: new, or in another status than before."""
+    """The shard has this second batch: new, or in another status than before."""
 
     batch: Batch
 
@@ -195,16 +194,16 @@ class BatchGivenUp(ShardEntry, frozen=True, kw_only=True):
 
 
 class Downloaded(ShardEntry, frozen=True, kw_only=True):
-    """A result file lies whole in the job directory."""
+    """A result file is complete in the job directory."""
 
     source: Source
     file_id: str
-    bytes: int
+    bytes: Count
     sha256: str
 
 
 class DownloadDropped(ShardEntry, frozen=True, kw_only=True):
-    """The result file in the job directory is not what it should be; it is fetched again."""
+    """The result file in the job directory was changed; it is downloaded again."""
 
     source: Source
     reason: str
@@ -218,37 +217,37 @@ class FileGone(ShardEntry, frozen=True, kw_only=True):
     reason: str
 
 
-class Collected(ShardEntry, frozen=True, kw_only=True):
-    """Every line of the shard has its place. `again` of them are worth another try."""
+class Collected(ShardEntry, frozen=True, kw_only=True, rename={"retriable": "again"}):
+    """Every line of the shard has a result. `retriable` of them are worth another try."""
 
     tally: Tally
-    again: int = 0
-    differences: tuple[Difference, ...] = ()
+    retriable: Count = 0
+    differences: tuple[Anomaly, ...] = ()
 
 
-class CancelAsked(ShardEntry, frozen=True, kw_only=True):
-    """The service was asked to cancel the batch, and answered with it."""
+class BatchCancelRequested(ShardEntry, frozen=True, kw_only=True):
+    """The service took the request to cancel the batch, and answered with it."""
 
     batch: Batch
 
 
 class AnswerIntended(ShardEntry, frozen=True, kw_only=True):
-    """The line at that position of the shard is about to be asked for, without a batch."""
+    """The line at `position` of the shard is about to be sent without a batch."""
 
-    position: int
+    position: Count
     reserved: Decimal | None
     """The most that the answer can cost, in US dollars; None when that is not known."""
 
 
-class AnswerSettled(ShardEntry, frozen=True, kw_only=True):
-    """What the answer to the line has cost, in US dollars.
+class AnswerRecorded(ShardEntry, frozen=True, kw_only=True, rename={"is_repeated": "again"}):
+    """The answer to the line at `position` has come, and cost `usd` US dollars.
 
-    `again` when it was no answer to keep: the line may be asked for once more.
+    `is_repeated` when it met a passing error: the line may be sent once more.
     """
 
-    position: int
+    position: Count
     usd: Decimal
-    again: bool = False
+    is_repeated: bool = False
 
 
 class RemoteDeleted(ShardEntry, frozen=True, kw_only=True):
@@ -257,21 +256,21 @@ class RemoteDeleted(ShardEntry, frozen=True, kw_only=True):
     file_id: str
 
 
-class Looked(ShardEntry, frozen=True, kw_only=True):
-    """We looked and nothing durable is new; `batch` holds the counts, if it is one that we saw."""
+class Checked(ShardEntry, frozen=True, kw_only=True):
+    """The service was asked and nothing durable is new; `batch` holds the latest counts, if any."""
 
     durable: ClassVar[bool] = False
     batch: Batch | None = None
 
 
 class Noticed(ShardEntry, frozen=True, kw_only=True):
-    """Word came from outside that something happened to the batch: look at once."""
+    """A notice came from outside that the batch has changed: poll it at once."""
 
     durable: ClassVar[bool] = False
 
 
 class Postponed(ShardEntry, frozen=True, kw_only=True):
-    """A request failed in a passing way. Try again `until` then (unix seconds), not before."""
+    """A request failed in a passing way; it is repeated at `until` (unix seconds)."""
 
     durable: ClassVar[bool] = False
     until: float
@@ -279,7 +278,7 @@ class Postponed(ShardEntry, frozen=True, kw_only=True):
 
 
 class Blocked(ShardEntry, frozen=True, kw_only=True):
-    """A request was refused in a way that waiting does not mend: this process leaves the shard."""
+    """A request was refused, and waiting does not help: this process leaves the shard."""
 
     durable: ClassVar[bool] = False
     reason: str

@@ -24,7 +24,7 @@ from typing import Self
 
 from batchsim.errors import BatchsimError, JobIncomplete, JournalError
 from batchsim.jsonl import sync_folder
-from batchsim.runner.journal.codec import from_payload, to_payload
+from batchsim.runner.journal.codec import from_payload, kind_of, to_payload
 from batchsim.runner.journal.job_entries import Entry, ShardEntry
 
 APPLICATION = 0x62736A6C
@@ -133,7 +133,7 @@ class Journal:
         rows = [
             (
                 at,
-                type(entry).__name__,
+                kind_of(entry),
                 entry.shard if isinstance(entry, ShardEntry) else None,
                 to_payload(entry),
             )

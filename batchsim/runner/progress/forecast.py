@@ -27,7 +27,7 @@ from batchsim.domain.limits import DAY, ENQUEUED_TOKENS, HOUR, Limits
 from batchsim.domain.models import alias
 from batchsim.runner.planning.sharding import queue
 from batchsim.runner.progress.snapshot import ShardProgress
-from batchsim.runner.schedule.keyed_heap import Smallest
+from batchsim.runner.schedule.keyed_heap import KeyedHeap
 
 USUAL_SECONDS = 7 * 60
 SLOW_SECONDS = HOUR
@@ -193,7 +193,7 @@ class Forecast:
         self._history = history
         self._experience = history.batches
         self._shards: dict[int, ShardProgress] = {}
-        self._ends = Smallest[float]()
+        self._ends = KeyedHeap[float]()
         """When the running ones end, negated: the latest counts."""
         self._unknown: set[int] = set()
         """The running ones of which no end is known."""

@@ -19,7 +19,7 @@ from batchsim.pricing.prices import cost
 from batchsim.runner.job.shard_state import ShardState
 from batchsim.runner.progress.forecast import Forecast, History, Pace, ShardForecast
 from batchsim.runner.progress.snapshot import Progress, ShardProgress, shard_progress
-from batchsim.runner.schedule.budget import account_of
+from batchsim.runner.schedule.budget import balance_of
 
 
 class ShardSummary(NamedTuple):
@@ -100,13 +100,13 @@ class JobTracker:
 
     def _take_in(self, state: ShardState, now: float) -> None:
         shard = shard_progress(state)
-        self._forecast.put(shard, now if state.looked is None else state.looked)
+        self._forecast.put(shard, now if state.checked_at is None else state.checked_at)
         is_open = shard.is_synchronous or not shard.usage.total_tokens
         summary = ShardSummary(
             shard,
             self._forecast.of(shard),
             _spent(shard) if self._priced else None,
-            account_of(state).reserved if is_open else Decimal(0),
+            balance_of(state).reserved if is_open else Decimal(0),
         )
         before = self._known.get(shard.shard)
         if before is not None:

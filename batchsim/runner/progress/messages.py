@@ -18,10 +18,10 @@ _STEPS = (
     | shard_entries.CreateIntended
     | shard_entries.Created
     | shard_entries.Observed
-    | shard_entries.CancelAsked
+    | shard_entries.BatchCancelRequested
     | shard_entries.Downloaded
     | shard_entries.Collected
-    | shard_entries.Settled
+    | shard_entries.CostRecorded
     | shard_entries.RemoteDeleted
 )
 """Entries that every shard has."""
@@ -53,7 +53,7 @@ def describe(entry: job_entries.Entry, state: State) -> Message:
 def describe_search(shard: ShardState, policy: Policy, now: float) -> Message:
     """Return the message about a search for the batch of an unanswered create."""
     waits = policy.on_unknown == OnUnknown.WAIT and not shard.is_fenced
-    longest = policy.longest_window if waits else policy.settle
+    longest = policy.longest_window if waits else policy.list_lag
     text = (
         f"no answer came to the create; looking for its batch for {duration(now - shard.since)}, "
         f"for {duration(longest)} at most"
@@ -102,7 +102,7 @@ def _describe_shard(entry: job_entries.ShardEntry) -> str:  # noqa: C901 - one c
             return f"{counted(entry.lines, 'line')} for {entry.model or 'no model'} at {entry.endpoint}"
         case shard_entries.Divided():
             return "too large for its model's queue; divided"
-        case shard_entries.Settled():
+        case shard_entries.CostRecorded():
             return f"cost ${entry.usd}"
         case shard_entries.Weighed():
             return f"about {entry.tokens:,} tokens of prompt"
@@ -122,7 +122,7 @@ def _describe_shard(entry: job_entries.ShardEntry) -> str:  # noqa: C901 - one c
             return f"{entry.reason}; looking for the batch"
         case shard_entries.CreateFenced():
             return "the input file was deleted, so that no late request can use it"
-        case shard_entries.CreateSettled():
+        case shard_entries.CreateNotFound():
             return "the batch is not in the list"
         case shard_entries.TwinSeen():
             return f"{entry.batch.id} is there besides its own batch"
@@ -132,7 +132,7 @@ def _describe_shard(entry: job_entries.ShardEntry) -> str:  # noqa: C901 - one c
             return "the batch was not found, and the input is no longer there for a late one"
         case shard_entries.Created():
             return f"{'found' if entry.adopted else 'created'} {entry.batch.id}"
-        case shard_entries.Observed() | shard_entries.CancelAsked():
+        case shard_entries.Observed() | shard_entries.BatchCancelRequested():
             return f"{entry.batch.id} is {entry.batch.unknown_status or entry.batch.status}"
         case shard_entries.Downloaded():
             return f"downloaded {entry.file_id}, {entry.bytes:,} bytes"

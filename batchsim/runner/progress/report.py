@@ -9,7 +9,7 @@ from pathlib import Path
 from batchsim.domain.batches import Usage
 from batchsim.errors import JournalError
 from batchsim.runner.job.state import State
-from batchsim.runner.journal.anomalies import Difference
+from batchsim.runner.journal.anomalies import Anomaly
 from batchsim.runner.journal.shard_entries import Origin
 from batchsim.runner.progress.snapshot import unfound
 
@@ -48,7 +48,7 @@ class Report:
     resent: int
     synchronous: int
     late: int
-    differences: Mapping[int, tuple[Difference, ...]]
+    differences: Mapping[int, tuple[Anomaly, ...]]
     """By shard. A shard without any is absent."""
     unfound: Mapping[int, str]
     """The input files, by shard, of batches that may exist and were given up."""

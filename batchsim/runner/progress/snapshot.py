@@ -163,7 +163,7 @@ def shard_progress(shard: ShardState) -> ShardProgress:
         created_at=batch.created_at if batch else None,
         expires_at=batch.expires_at if batch else None,
         is_synchronous=plan.origin is Origin.SYNCHRONOUS,
-        recorded_cost=shard.settled,
+        recorded_cost=shard.spent,
     )
 
 
@@ -172,7 +172,7 @@ def unfound(shards: Iterable[ShardState]) -> dict[int, str]:
     return {
         shard.plan.shard: shard.uploads[-1]
         for shard in shards
-        if shard.is_left and shard.batch is None
+        if shard.has_unfound_batch and shard.batch is None
     }
 
 

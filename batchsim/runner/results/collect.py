@@ -21,7 +21,7 @@ from batchsim.errors import BatchsimError
 from batchsim.jsonl import replace_file, replace_or_remove
 from batchsim.runner.job.directory import JobDirectory
 from batchsim.runner.job.shard_state import ShardState
-from batchsim.runner.journal.anomalies import Claim, Difference
+from batchsim.runner.journal.anomalies import Anomaly, AnomalyKind
 from batchsim.runner.journal.job_entries import Tally
 from batchsim.runner.journal.shard_entries import Downloaded, Origin, Source
 from batchsim.runner.results.match import Sorter
@@ -45,8 +45,8 @@ class Gathered(NamedTuple):
     """What became of a shard's lines; so many are worth another try."""
 
     tally: Tally
-    again: int
-    differences: tuple[Difference, ...]
+    retriable: int
+    differences: tuple[Anomaly, ...]
 
 
 def collect(
@@ -54,11 +54,11 @@ def collect(
     custom_ids: Iterable[str],
     directory: JobDirectory,
     *,
-    is_hurried: bool = False,
+    retry_cancelled: bool = False,
 ) -> Gathered:
     """Find the place of every line's result; what became of the lines.
 
-    `is_hurried` when we had batches cancelled to finish without them. `custom_ids` are those of the shard's lines, in order. Writes the shard's index, records,
+    `retry_cancelled` when we had batches cancelled to finish without them. `custom_ids` are those of the shard's lines, in order. Writes the shard's index, records,
     quarantine and conflicts into the directory; doing so again gives the same bytes.
 
     Raises ForeignResults when a result file has nothing to do with the lines.
@@ -79,7 +79,7 @@ def collect(
             conflicts,
             was_cancelled=shard.batch is not None and shard.batch.status is Status.CANCELLED,
             is_known=shard.plan.origin is not Origin.UNKNOWN,
-            is_hurried=is_hurried,
+            retry_cancelled=retry_cancelled,
         )
         for source in (Source.OUTPUT, Source.ERROR):
             if isinstance(shard.file(source), Downloaded):
@@ -112,7 +112,7 @@ def _tally(counts: Mapping[int, int], sorter: Sorter) -> Tally:
     )
 
 
-def _false_claims(shard: ShardState, counts: Mapping[int, int]) -> Iterator[Difference]:
+def _false_claims(shard: ShardState, counts: Mapping[int, int]) -> Iterator[Anomaly]:
     """Where the batch's counts are not what its files hold; a service may give no counts at all."""
     batch = shard.batch
     if batch is None or batch.status is Status.FAILED or not batch.request_counts.total:
@@ -124,10 +124,10 @@ def _false_claims(shard: ShardState, counts: Mapping[int, int]) -> Iterator[Diff
             good += count
         elif verdict(ending).outcome is Outcome.FAILED and status_code(ending):
             bad += count
-    for claim, claimed, found in (
-        (Claim.TOTAL, told.total, shard.plan.lines),
-        (Claim.COMPLETED, told.completed, good),
-        (Claim.FAILED, told.failed, bad),
+    for kind, reported, found in (
+        (AnomalyKind.TOTAL, told.total, shard.plan.lines),
+        (AnomalyKind.COMPLETED, told.completed, good),
+        (AnomalyKind.FAILED, told.failed, bad),
     ):
-        if claimed != found:
-            yield Difference(claim=claim, claimed=claimed, found=found)
+        if reported != found:
+            yield Anomaly(kind=kind, reported=reported, found=found)

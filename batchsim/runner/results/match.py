@@ -19,7 +19,7 @@ from batchsim.domain.lines import ResultLine
 from batchsim.errors import InputError
 from batchsim.jsonl import LONGEST, raw_lines
 from batchsim.runner.job.shard_state import ShardState
-from batchsim.runner.journal.anomalies import Claim, Difference
+from batchsim.runner.journal.anomalies import Anomaly, AnomalyKind
 from batchsim.runner.journal.shard_entries import Source
 from batchsim.runner.results.outcomes import Outcome, Verdict, is_blank, judge
 from batchsim.runner.results.placeholders import named_lines, record, unnamed_lines
@@ -46,7 +46,7 @@ class Sorter:
         *,
         was_cancelled: bool,
         is_known: bool,
-        is_hurried: bool,
+        retry_cancelled: bool,
     ) -> None:
         self.index = Index.empty(len(ids))
         self._ids = ids
@@ -54,10 +54,10 @@ class Sorter:
         self._conflicts = conflicts
         self._was_cancelled = was_cancelled
         self._is_known = is_known
-        self._is_hurried = is_hurried
+        self._retry_cancelled = retry_cancelled
         self.usage = Usage()
-        self._odd: Counter[Claim] = Counter()
-        self._examples: dict[Claim, str] = {}
+        self._odd: Counter[AnomalyKind] = Counter()
+        self._examples: dict[AnomalyKind, str] = {}
         self._paths: dict[Source, Path] = {}
         self.quarantined = 0
         """How many lines went into quarantine."""
@@ -131,12 +131,12 @@ class Sorter:
             )
         result = read_result(content)
         if result is None:
-            self._set_aside(content, Claim.UNREADABLE)
+            self._set_aside(content, AnomalyKind.UNREADABLE)
             return
         position = self._ids.get(result.custom_id)
         if position is None:
             self._stranger = self._stranger or result.custom_id
-            self._set_aside(content, Claim.FOREIGN, result.custom_id)
+            self._set_aside(content, AnomalyKind.FOREIGN, result.custom_id)
             return
         self._ours += 1
         self._offer(position, content, offset, source, result)
@@ -159,14 +159,14 @@ class Sorter:
             self._put(position, Place(offset, len(content), Source.RECORDS, verdict, None))
             offset += len(content) + 1
             if not has_failed:
-                self._note(Claim.MISSING, custom_id)
+                self._note(AnomalyKind.MISSING, custom_id)
 
-    def oddities(self) -> Iterator[Difference]:
+    def oddities(self) -> Iterator[Anomaly]:
         """What was odd about the results, in a fixed order."""
-        for claim in Claim:
-            if self._odd[claim]:
-                example = self._examples.get(claim)
-                yield Difference(claim=claim, found=self._odd[claim], example=example)
+        for kind in AnomalyKind:
+            if self._odd[kind]:
+                example = self._examples.get(kind)
+                yield Anomaly(kind=kind, found=self._odd[kind], example=example)
 
     def _offer(
         self, position: int, content: bytes, offset: int, source: Source, result: ResultLine
@@ -176,7 +176,7 @@ class Sorter:
         verdict = judge(result, was_cancelled=self._was_cancelled)
         place = Place(offset, len(content), source, verdict, code)
         if is_blank(result):
-            self._note(Claim.BLANK, result.custom_id)
+            self._note(AnomalyKind.BLANK, result.custom_id)
         is_good = verdict.outcome is Outcome.OK
         if self.index.holds(position):
             before = self.index.at(position)
@@ -185,8 +185,8 @@ class Sorter:
             if differs:
                 self._conflicts(earlier + b"\n" + content + b"\n")
             loses = not is_good or before.verdict.outcome is Outcome.OK
-            claim = Claim.CONFLICTING if differs else Claim.DOUBLED
-            self._set_aside(content if loses else earlier, claim, result.custom_id)
+            kind = AnomalyKind.CONFLICTING if differs else AnomalyKind.DOUBLED
+            self._set_aside(content if loses else earlier, kind, result.custom_id)
             if loses:
                 return
         self._put(position, place)
@@ -196,7 +196,7 @@ class Sorter:
     def _put(self, position: int, place: Place) -> None:
         """Only a line whose request is known may be worth another try."""
         outcome, again = place.verdict
-        again = again or (self._is_hurried and outcome is Outcome.CANCELLED)
+        again = again or (self._retry_cancelled and outcome is Outcome.CANCELLED)
         place = place._replace(verdict=Verdict(outcome, again and self._is_known))
         self.index.put(position, place)
 
@@ -205,12 +205,12 @@ class Sorter:
             stream.seek(place.offset)
             return stream.read(place.length)
 
-    def _set_aside(self, content: bytes, claim: Claim, custom_id: str | None = None) -> None:
+    def _set_aside(self, content: bytes, kind: AnomalyKind, custom_id: str | None = None) -> None:
         self._quarantine(content + b"\n")
         self.quarantined += 1
-        self._note(claim, custom_id)
+        self._note(kind, custom_id)
 
-    def _note(self, claim: Claim, custom_id: str | None) -> None:
-        self._odd[claim] += 1
+    def _note(self, kind: AnomalyKind, custom_id: str | None) -> None:
+        self._odd[kind] += 1
         if custom_id is not None:
-            self._examples.setdefault(claim, custom_id)
+            self._examples.setdefault(kind, custom_id)

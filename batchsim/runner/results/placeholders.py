@@ -52,7 +52,7 @@ def unnamed_lines(shard: ShardState) -> Explanation:
     exist and are paid, so nothing is asked again. A shard without a batch was never sent, unless it
     was left with a create of unknown outcome: then nothing is asked again either.
     """
-    if shard.batch is None and shard.is_left:
+    if shard.batch is None and shard.has_unfound_batch:
         message = (
             "A batch with this request was asked for, no answer came and none was found. It may "
             "exist and have been paid for."

@@ -23,11 +23,11 @@ from batchsim.runner.job.state import State
 from batchsim.runner.journal.job_entries import Entry, ShardEntry, Surveyed
 from batchsim.runner.policy import Policy
 from batchsim.runner.schedule.actions import ShardAction
-from batchsim.runner.schedule.budget import Account, most
-from batchsim.runner.schedule.capacity import Room, Taken, queue_limits, queue_of, tokens_of
-from batchsim.runner.schedule.keyed_heap import Smallest
-from batchsim.runner.schedule.polling import Looks
-from batchsim.runner.schedule.shard_steps import Standing, Timed, standing
+from batchsim.runner.schedule.budget import Balance, cost_bound
+from batchsim.runner.schedule.capacity import Capacity, Load, queue_limits, queue_of, tokens_of
+from batchsim.runner.schedule.keyed_heap import KeyedHeap
+from batchsim.runner.schedule.polling import PollQueue
+from batchsim.runner.schedule.shard_steps import NextSteps, Timed, next_steps
 
 
 class _Queue:
@@ -36,7 +36,7 @@ class _Queue:
     def __init__(self) -> None:
         self.uploaded: list[int] = []
         self.waiting: list[int] = []
-        self.sizes = Smallest[int]()
+        self.sizes = KeyedHeap[int]()
 
     def put(self, number: int, shard: ShardState) -> None:
         """File a shard that is not here."""
@@ -61,18 +61,18 @@ class Agenda:
         self.limits = limits
         self.stages: Counter[Stage] = Counter()
         """How many shards are in each stage."""
-        self.taken = Taken(counts_money=policy.max_cost is not None)
-        self.looks = Looks()
-        self.expiries = Smallest[int]()
+        self.taken = Load(counts_money=policy.max_cost is not None)
+        self.polls = PollQueue()
+        self.expiries = KeyedHeap[int]()
         """When the live batches expire (unix seconds)."""
         self._changed = set(state.shards)
         self._has_swept = False
         self._terms: object = None
-        self._filed: dict[int, tuple[ShardState, Standing]] = {}
-        self._moments = Smallest[float]()
+        self._filed: dict[int, tuple[ShardState, NextSteps]] = {}
+        self._moments = KeyedHeap[float]()
         self._due: set[int] = set()
         self._queues: dict[str, _Queue] = {}
-        self._costs = Smallest[Decimal]()
+        self._costs = KeyedHeap[Decimal]()
         self._held_up = 0
 
     def note(self, entry: Entry) -> None:
@@ -86,27 +86,27 @@ class Agenda:
         """File anew what has changed."""
         state = self.state
         queues = queue_limits(state, self.limits)
-        if (queues, state.is_ending, state.is_hurried) != self._terms:
-            self._terms = queues, state.is_ending, state.is_hurried
+        if (queues, state.is_ending, state.is_finishing_sync) != self._terms:
+            self._terms = queues, state.is_ending, state.is_finishing_sync
             self._changed |= state.shards.keys()
         for number in sorted(self._changed):
             self._unfile(number)
             shard = state.shards.get(number)
             if shard is not None:
-                found = standing(
+                found = next_steps(
                     shard,
                     self.policy,
                     queues,
                     is_ending=state.is_ending,
-                    is_hurried=state.is_hurried,
+                    is_finishing_sync=state.is_finishing_sync,
                 )
                 self._file(shard, found)
         self._changed.clear()
         if self._has_swept and state.survey_cursor is None:
             self._has_swept = False
-            self.looks.put_all(state, self.policy)
+            self.polls.put_all(state, self.policy)
 
-    def held(self) -> Account:
+    def held(self) -> Balance:
         """What the job has spent and reserved by now; counted only under a cap on cost."""
         self.refresh()
         return self.taken.money
@@ -136,7 +136,7 @@ class Agenda:
         if self._moments.number is not None:
             yield self._next()
 
-    def submissions(self, room: Room) -> Iterator[Timed]:
+    def submissions(self, room: Capacity) -> Iterator[Timed]:
         """What there is room for, in the order of the shards; each has taken its room when told."""
         if self._held_up:
             return
@@ -156,7 +156,7 @@ class Agenda:
     def _next(self) -> float:
         return self._moments.value or 0.0
 
-    def _file(self, shard: ShardState, found: Standing) -> None:
+    def _file(self, shard: ShardState, found: NextSteps) -> None:
         number, batch = shard.plan.shard, shard.batch
         self._filed[number] = shard, found
         self._count(shard, found, 1)
@@ -166,10 +166,10 @@ class Agenda:
         if found.submission is not None:
             self._queues.setdefault(queue_of(shard), _Queue()).put(number, shard)
             if self.policy.max_cost is not None:
-                self._costs.put(number, most(shard))
+                self._costs.put(number, cost_bound(shard))
         if found.is_looked_at:
-            self.looks.put(number, shard, self.state, self.policy)
-        self.looks.put_twins(number, sum(not twin.status.is_terminal for twin in shard.twins))
+            self.polls.put(number, shard, self.state, self.policy)
+        self.polls.put_twins(number, sum(not twin.status.is_terminal for twin in shard.twins))
         if shard.stage is Stage.LIVE and batch is not None and batch.expires_at:
             self.expiries.put(number, batch.expires_at)
 
@@ -185,15 +185,15 @@ class Agenda:
         self.expiries.put(number, None)
         if found.submission is not None:
             self._queues[queue_of(shard)].drop(number)
-        self.looks.put(number, None, self.state, self.policy)
-        self.looks.put_twins(number, 0)
+        self.polls.put(number, None, self.state, self.policy)
+        self.polls.put_twins(number, 0)
 
-    def _count(self, shard: ShardState, found: Standing, sign: int) -> None:
+    def _count(self, shard: ShardState, found: NextSteps, sign: int) -> None:
         self.stages[shard.stage] += sign
         self._held_up += sign * (found.lacks_weight or found.is_refused)
 
 
-def _open(queue: _Queue, name: str, room: Room) -> Iterator[int]:
+def _open(queue: _Queue, name: str, room: Capacity) -> Iterator[int]:
     """The uploaded shards, while their queue has room for the smallest."""
     for number in queue.uploaded:
         if not room.has_queue(name, queue.sizes.value or 0):
@@ -201,7 +201,7 @@ def _open(queue: _Queue, name: str, room: Room) -> Iterator[int]:
         yield number
 
 
-def _with_place(queue: _Queue, name: str, room: Room) -> Iterator[int]:
+def _with_place(queue: _Queue, name: str, room: Capacity) -> Iterator[int]:
     """The waiting shards, while their queue has room for the smallest and one more may be sent."""
     for number in queue.waiting:
         if not room.has_place or not room.has_queue(name, queue.sizes.value or 0):

@@ -40,43 +40,43 @@ CENT = Decimal("0.01")
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class Balance:
     """US dollars: spent for good, and reserved for what is not settled."""
 
-    settled: Decimal = Decimal(0)
+    spent: Decimal = Decimal(0)
     reserved: Decimal = Decimal(0)
 
-    def __add__(self, other: Account) -> Account:
-        return Account(self.settled + other.settled, self.reserved + other.reserved)
+    def __add__(self, other: Balance) -> Balance:
+        return Balance(self.spent + other.spent, self.reserved + other.reserved)
 
-    def __sub__(self, other: Account) -> Account:
-        return Account(self.settled - other.settled, self.reserved - other.reserved)
+    def __sub__(self, other: Balance) -> Balance:
+        return Balance(self.spent - other.spent, self.reserved - other.reserved)
 
     def left(self, cap: Decimal) -> Decimal:
         """What may still be reserved under `cap`."""
-        return cap - self.settled - self.reserved
+        return cap - self.spent - self.reserved
 
 
-def account(state: State) -> Account:
+def balance(state: State) -> Balance:
     """What the job has spent and reserved so far."""
-    return sum((account_of(shard) for shard in state.shards.values()), start=Account())
+    return sum((balance_of(shard) for shard in state.shards.values()), start=Balance())
 
 
-def account_of(shard: ShardState) -> Account:
+def balance_of(shard: ShardState) -> Balance:
     """What one shard has spent and reserved so far."""
     late = _paid_without_cap(shard)
-    settled = shard.settled + (late or Decimal(0))
+    spent = shard.spent + (late or Decimal(0))
     reserved = shard.at_risk + (_held(shard) if late is None else Decimal(0))
     for twin in shard.twins:
         known = _usage_cost(shard.plan, twin.usage) if twin.status.is_terminal else None
         if known is not None and (twin.usage.total_tokens or _is_void(twin)):
-            settled += known
+            spent += known
         else:
-            reserved += most(shard) or Decimal(0)
-    return Account(settled, reserved)
+            reserved += cost_bound(shard) or Decimal(0)
+    return Balance(spent, reserved)
 
 
-def most(shard: ShardState) -> Decimal | None:
+def cost_bound(shard: ShardState) -> Decimal | None:
     """The most that a batch of the shard can cost; None when that is not known."""
     weight = shard.weight
     if shard.plan.endpoint == _FREE:
@@ -87,7 +87,7 @@ def most(shard: ShardState) -> Decimal | None:
     return _usage_cost(shard.plan, usage)
 
 
-def most_alone(plan: Planned, bounds: Bounds) -> Decimal | None:
+def answer_cost_bound(plan: Planned, bounds: Bounds) -> Decimal | None:
     """The most that a line of the shard can cost without a batch; None when that is not known."""
     if plan.endpoint == _FREE:
         return Decimal(0)
@@ -97,7 +97,7 @@ def most_alone(plan: Planned, bounds: Bounds) -> Decimal | None:
     return _usage_cost(plan, usage)
 
 
-def paid_alone(plan: Planned, answer: ResultLine) -> Decimal | None:
+def answer_cost(plan: Planned, answer: ResultLine) -> Decimal | None:
     """What an answer without a batch cost, by its own usage; None when that is not known.
 
     A refusal costs nothing, but a request that took too long may have been billed.
@@ -111,7 +111,7 @@ def paid_alone(plan: Planned, answer: ResultLine) -> Decimal | None:
     return _usage_cost(plan, usage) if is_told else Decimal(0)
 
 
-def paid(plan: Planned, batch: Batch | None, tally: Tally) -> Decimal | None:
+def batch_cost(plan: Planned, batch: Batch | None, tally: Tally) -> Decimal | None:
     """What a batch cost, by its own usage or that of its results, whichever is more.
 
     None when its price is not known, or when lines ran well and no usage is told.
@@ -123,7 +123,7 @@ def paid(plan: Planned, batch: Batch | None, tally: Tally) -> Decimal | None:
     return None if None in costs else max(each for each in costs if each is not None)
 
 
-def check_reservation(held: Account, policy: Policy, amount: Decimal | None) -> None:
+def check_reservation(held: Balance, policy: Policy, amount: Decimal | None) -> None:
     """Raises JobIncomplete when `amount` may not be reserved on top of what is `held`."""
     cap = policy.max_cost
     if cap is not None and (amount is None or amount > held.left(cap)):
@@ -134,7 +134,7 @@ def check_reservation(held: Account, policy: Policy, amount: Decimal | None) -> 
 
 def is_unbounded(shard: ShardState) -> bool:
     """Whether the shard was weighed and nothing bounds what it may cost."""
-    return shard.weight is not None and most(shard) is None
+    return shard.weight is not None and cost_bound(shard) is None
 
 
 def refusals(state: State, policy: Policy) -> Iterator[str]:
@@ -154,7 +154,7 @@ def refusals(state: State, policy: Policy) -> Iterator[str]:
 def shortage(shard: ShardState, left: Decimal, cap: Decimal) -> str:
     """Why a shard is not sent under the cap."""
     return (
-        f"it may cost up to {dollars(most(shard) or Decimal(0))}, and of the cap of {dollars(cap)} "
+        f"it may cost up to {dollars(cost_bound(shard) or Decimal(0))}, and of the cap of {dollars(cap)} "
         f"{dollars(max(left, Decimal(0)))} is left"
     )
 
@@ -166,15 +166,15 @@ def dollars(amount: Decimal) -> str:
 
 def _held(shard: ShardState) -> Decimal:
     if shard.plan.origin is Origin.SYNCHRONOUS:
-        return sum((each for each in shard.asked.values() if each), Decimal(0))
+        return sum((each for each in shard.answer_reserves.values() if each), Decimal(0))
     if shard.stage is Stage.COLLECTED and shard.batch is None:
         return Decimal(0)
-    if shard.is_settled or shard.stage not in _BATCH_EXISTS:
+    if shard.is_cost_recorded or shard.stage not in _BATCH_EXISTS:
         return Decimal(0)
     if shard.batch is not None and _is_void(shard.batch):
         return Decimal(0)
     reserved = shard.reserved
-    return (most(shard) or Decimal(0)) if reserved is None else reserved
+    return (cost_bound(shard) or Decimal(0)) if reserved is None else reserved
 
 
 def _paid_without_cap(shard: ShardState) -> Decimal | None:
@@ -182,9 +182,9 @@ def _paid_without_cap(shard: ShardState) -> Decimal | None:
 
     None for all other shards, and where it is not known.
     """
-    if shard.is_settled or shard.tally is None or shard.batch is None:
+    if shard.is_cost_recorded or shard.tally is None or shard.batch is None:
         return None
-    return paid(shard.plan, shard.batch, shard.tally)
+    return batch_cost(shard.plan, shard.batch, shard.tally)
 
 
 def _is_void(batch: Batch) -> bool:

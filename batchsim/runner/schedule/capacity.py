@@ -1,6 +1,6 @@
 """Which shards may still be sent: room on the way, in the queue of the model, in the hour, under the cap.
 
-Theory of operation. What shards take of the room is kept as a sum (`Taken`). At each moment they
+Theory of operation. What shards take of the room is kept as a sum (`Load`). At each moment they
 are asked in order; each that may go on takes its room, so that what is decided together fits
 together. A shard that found no room is passed over, and later ones that are smaller, or wait for
 another queue, go on: the pipe is kept full. Where not even the smallest fits, none is asked.
@@ -17,7 +17,7 @@ from batchsim.domain.models import alias
 from batchsim.runner.job.shard_state import ShardState, Stage
 from batchsim.runner.job.state import State
 from batchsim.runner.policy import Policy
-from batchsim.runner.schedule.budget import Account, account_of, most, shortage
+from batchsim.runner.schedule.budget import Balance, balance_of, cost_bound, shortage
 
 HOLDING_TOKENS = frozenset({Stage.CREATING, Stage.UNKNOWN, Stage.LIVE})
 ON_THEIR_WAY = HOLDING_TOKENS | {Stage.UPLOADING, Stage.UPLOADED}
@@ -38,14 +38,14 @@ def tokens_of(shard: ShardState) -> int:
     return shard.weight.tokens if shard.weight is not None else shard.plan.tokens
 
 
-class Taken:
+class Load:
     """What shards take of the room, in all: it is told of each shard as it was and as it is."""
 
     def __init__(self, shards: Iterable[ShardState] = (), *, counts_money: bool = False) -> None:
         self.on_their_way = 0
         self.tokens: Counter[str] = Counter()
         self.lines: Counter[str] = Counter()
-        self.money = Account()
+        self.money = Balance()
         self._counts_money = counts_money
         for shard in shards:
             self.add(shard)
@@ -54,13 +54,13 @@ class Taken:
         """Take in what the shard takes."""
         self._count(shard, 1)
         if self._counts_money:
-            self.money += account_of(shard)
+            self.money += balance_of(shard)
 
     def remove(self, shard: ShardState) -> None:
         """Take out what the shard took."""
         self._count(shard, -1)
         if self._counts_money:
-            self.money -= account_of(shard)
+            self.money -= balance_of(shard)
 
     def _count(self, shard: ShardState, sign: int) -> None:
         self.on_their_way += sign * (shard.stage in ON_THEIR_WAY)
@@ -70,11 +70,11 @@ class Taken:
             self.lines[name] += sign * shard.plan.lines
 
 
-class Room:
+class Capacity:
     """What is free at one moment (`now` in unix seconds), where so much is `taken`."""
 
     def __init__(
-        self, state: State, policy: Policy, limits: Limits, taken: Taken, now: float
+        self, state: State, policy: Policy, limits: Limits, taken: Load, now: float
     ) -> None:
         self._state = state
         self._policy = policy
@@ -118,7 +118,7 @@ class Room:
         self._take(name, shard)
         self._creates -= 1
         if self._money is not None:
-            self._money -= most(shard) or Decimal(0)
+            self._money -= cost_bound(shard) or Decimal(0)
         return True
 
     def _has_queue(self, name: str, tokens: int) -> bool:
@@ -143,7 +143,7 @@ class Room:
         return lines * self._queued[name] // self._lines[name]
 
     def _has_money(self, shard: ShardState) -> bool:
-        amount, cap = most(shard) if self._money is not None else None, self._policy.max_cost
+        amount, cap = cost_bound(shard) if self._money is not None else None, self._policy.max_cost
         if self.can_pay(amount):
             return True
         if amount is not None and self._money is not None and cap is not None:

@@ -64,7 +64,7 @@ from batchsim.runner.schedule.actions import (
 )
 from batchsim.runner.schedule.agenda import Agenda
 from batchsim.runner.schedule.budget import refusals
-from batchsim.runner.schedule.capacity import Room
+from batchsim.runner.schedule.capacity import Capacity
 from batchsim.runner.schedule.remote_cleanup import sweep_steps
 from batchsim.runner.schedule.shard_steps import (
     SUBMITTING,
@@ -78,7 +78,7 @@ def decide(agenda: Agenda, now: float) -> list[Action]:
     """What is to be done `now` (unix seconds): never empty, and at most one Upload or Create."""
     agenda.refresh()
     state, policy = agenda.state, agenda.policy
-    if agenda.is_collected and state.again and _may_resend(state, policy):
+    if agenda.is_collected and state.retriable and _may_resend(state, policy):
         return [PlanRound()]
     if state.finished:
         return _sweep(agenda, now)
@@ -101,8 +101,8 @@ def decide(agenda: Agenda, now: float) -> list[Action]:
 def _may_resend(state: State, policy: Policy) -> bool:
     if state.cancelled_at is not None:
         return False
-    if state.hurried_at is not None:
-        return not state.is_hurried_over
+    if state.sync_began_at is not None:
+        return not state.is_sync_planned
     return state.round < policy.retries
 
 
@@ -159,7 +159,7 @@ def _last_steps(agenda: Agenda, held: float, now: float) -> Iterator[tuple[float
     yield from ((at, Wait(at)) for at in agenda.later())
     is_waiting = any(not twin.status.is_terminal for twin in twins)
     if is_waiting and (state.surveyed or 0.0) < ended + policy.twins_end:
-        yield from _first_due(agenda.looks.steps(state, policy), now)
+        yield from _first_due(agenda.polls.steps(state, policy), now)
     elif not state.is_audited:
         yield held, Audit()
     else:
@@ -169,17 +169,17 @@ def _last_steps(agenda: Agenda, held: float, now: float) -> Iterator[tuple[float
 def _steps(agenda: Agenda, now: float) -> Iterator[tuple[float, Action]]:
     """What is due of all shards; of the rest, when the first falls due."""
     state = agenda.state
-    room = Room(state, agenda.policy, agenda.limits, agenda.taken, now)
+    room = Capacity(state, agenda.policy, agenda.limits, agenda.taken, now)
     steps: list[tuple[float, Action]] = [(0.0, action) for action in agenda.due(now)]
     steps += _submissions(agenda, room, now)
     steps.sort(key=_number)
     yield from steps
     yield from ((at, Wait(at)) for at in agenda.later())
-    yield from _first_due(agenda.looks.steps(state, agenda.policy), now)
+    yield from _first_due(agenda.polls.steps(state, agenda.policy), now)
     yield from ((at, Wait(at)) for at in room.opens if at > now)
 
 
-def _submissions(agenda: Agenda, room: Room, now: float) -> Iterator[tuple[float, Action]]:
+def _submissions(agenda: Agenda, room: Capacity, now: float) -> Iterator[tuple[float, Action]]:
     """What there is room for: of several runners of the job only one may create batches.
 
     Until it is known which, one file is uploaded, with which this one claims to be it.
@@ -215,7 +215,7 @@ def _stop(agenda: Agenda, now: float) -> Stop:
         reasons.append(state.setback.reason)
     reasons += [state.stood_back] if state.stood_back else []
     reasons += refusals(state, policy)
-    room = Room(state, policy, agenda.limits, agenda.taken, now)
+    room = Capacity(state, policy, agenda.limits, agenda.taken, now)
     for number, shard in state.shards.items():
         reason = stuck(shard, policy)
         if reason is None and shard.stage in SUBMITTING and not room.admits(shard):

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 Value = TypeVar("Value", int, float, Decimal)
 
 
-class Smallest(Generic[Value]):
+class KeyedHeap(Generic[Value]):
     """Values by number.
 
     What was replaced stays in the heap until it comes up, or until it is the larger part of it.

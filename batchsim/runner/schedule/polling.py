@@ -16,7 +16,7 @@ from batchsim.runner.job.shard_state import ShardState
 from batchsim.runner.job.state import State
 from batchsim.runner.policy import Policy
 from batchsim.runner.schedule.actions import Action, Poll, Survey
-from batchsim.runner.schedule.keyed_heap import Smallest
+from batchsim.runner.schedule.keyed_heap import KeyedHeap
 
 APART = 1.0
 """Seconds between two requests that only look."""
@@ -28,15 +28,15 @@ RARELY = 3
 """How many times less often the list is read than a batch is looked at, while it is no survey."""
 
 
-class Looks:
+class PollQueue:
     """When the live batches are to be looked at.
 
     Those that the last sweep of the list should have shown and did not are kept apart.
     """
 
     def __init__(self) -> None:
-        self._listed = Smallest[float]()
-        self._missed = Smallest[float]()
+        self._listed = KeyedHeap[float]()
+        self._missed = KeyedHeap[float]()
         self._twins: Counter[int] = Counter()
 
     def put(self, number: int, shard: ShardState | None, state: State, policy: Policy) -> None:
@@ -79,20 +79,20 @@ class Looks:
             yield max(held, _next_watch(state, policy)), Survey(None)
 
 
-def _first(looks: Smallest[float]) -> Iterator[tuple[float, Poll]]:
+def _first(looks: KeyedHeap[float]) -> Iterator[tuple[float, Poll]]:
     if looks.number is not None and looks.value is not None:
         yield looks.value, Poll(looks.number)
 
 
 def _due(shard: ShardState, policy: Policy) -> float:
-    looked = shard.since if shard.looked is None else shard.looked
+    looked = shard.since if shard.checked_at is None else shard.checked_at
     at = 0.0 if shard.is_noticed else looked + policy.poll_interval(looked - shard.since)
     return max(at, shard.setback.until) if shard.setback else at
 
 
 def _was_missed(state: State, shard: ShardState) -> bool:
     """Whether the last sweep did not show a batch that was there when it began."""
-    looked = shard.since if shard.looked is None else shard.looked
+    looked = shard.since if shard.checked_at is None else shard.checked_at
     return state.surveyed is not None and looked < state.survey_begun
 
 

@@ -43,7 +43,7 @@ Timed = tuple[float, ShardAction]
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class NextSteps:
     """What one shard, by itself, may do next, and what that means for the others."""
 
     steps: tuple[Timed, ...]
@@ -58,24 +58,24 @@ class Standing:
     """Whether no other shard is begun, because it would fare as this one did."""
 
 
-def standing(
+def next_steps(
     shard: ShardState,
     policy: Policy,
     queues: Mapping[str, int],
     *,
     is_ending: bool,
-    is_hurried: bool,
-) -> Standing:
+    is_finishing_sync: bool,
+) -> NextSteps:
     """Where the shard stands. `queues` are the tokens that may be queued by model."""
     lacks_weight = _lacks_weight(shard, policy, queues)
     steps, submission = list(_steps(shard, policy, queues, is_ending=is_ending)), None
-    if is_hurried and _stays_unknown(shard, policy):
+    if is_finishing_sync and _stays_unknown(shard, policy):
         steps = [(shard.since, LeaveCreate(shard.plan.shard))]
     if lacks_weight:
         steps = [(0.0, Weigh(shard.plan.shard)), *(step for step in steps if _ends(step[1]))]
     elif steps and isinstance(steps[-1][1], Upload | Create):
         submission = steps.pop()
-    return Standing(
+    return NextSteps(
         steps=tuple(steps),
         submission=submission,
         is_looked_at=shard.stage is Stage.LIVE
@@ -89,7 +89,7 @@ def standing(
 
 def _stays_unknown(shard: ShardState, policy: Policy) -> bool:
     """Whether a deadline finds a create that may have taken effect and will not be fenced off."""
-    was_looked_for = shard.has_settled and shard.looked is not None
+    was_looked_for = shard.is_search_over and shard.checked_at is not None
     may_fence = policy.on_unknown == OnUnknown.FENCE or shard.is_fenced
     return shard.stage is Stage.UNKNOWN and was_looked_for and not may_fence
 
@@ -162,18 +162,18 @@ def _step(
 
 
 def _unknown_step(number: int, shard: ShardState, policy: Policy) -> tuple[float, ShardAction]:
-    looked = shard.looked
+    looked = shard.checked_at
     if looked is None:
         return shard.since, FindBatch(number)
     waits = policy.on_unknown == OnUnknown.WAIT and not shard.is_fenced
     if waits and looked < shard.since + policy.longest_window:  # case 4b
-        pause = policy.poll_interval(looked - shard.since) if shard.has_settled else 0.0
+        pause = policy.poll_interval(looked - shard.since) if shard.is_search_over else 0.0
         return looked + max(policy.look_again, pause), FindBatch(number)
     if policy.on_unknown != OnUnknown.STOP and not shard.is_fenced:  # case 4c
         return looked, FenceCreate(number)
-    if shard.has_settled:
+    if shard.is_search_over:
         return looked, AbandonCreate(number)
-    settles = shard.since + policy.settle
+    settles = shard.since + policy.list_lag
     again = looked + policy.look_again
     return min(again, settles) if looked < settles else again, FindBatch(number)
 
@@ -181,13 +181,13 @@ def _unknown_step(number: int, shard: ShardState, policy: Policy) -> tuple[float
 def _ended_step(number: int, shard: ShardState, policy: Policy) -> tuple[float, ShardAction]:
     batch, since = _batch(shard), shard.since
     may_go_again = shard.plan.origin is not Origin.UNKNOWN
-    gives_up = shard.given_up + 1 < policy.batches_per_shard and may_go_again
+    gives_up = shard.batches_given_up + 1 < policy.batches_per_shard and may_go_again
     if failed_in_passing(batch) and gives_up:  # case 6a
         if told_limit(batch) is None:
-            return since + policy.batch_wait(shard.given_up), GiveUpBatch(number)
+            return since + policy.batch_wait(shard.batches_given_up), GiveUpBatch(number)
         if shard.plan.lines > 1 or tokens_of(shard) <= (told_limit(batch) or 0):
             return since, GiveUpBatch(number)  # it waits for room, not for time
-    looked = since if shard.looked is None else shard.looked
+    looked = since if shard.checked_at is None else shard.checked_at
     if awaits_files(batch) and looked < since + policy.late_files:  # case 6b
         return looked + policy.first_poll, Poll(number)
     for source, file_id in (
@@ -205,7 +205,7 @@ def _batch(shard: ShardState) -> Batch:
 
 
 def _must_be_cancelled(shard: ShardState) -> bool:
-    return shard.batch is not None and is_running(shard.batch) and not shard.cancel_asked
+    return shard.batch is not None and is_running(shard.batch) and not shard.is_cancel_requested
 
 
 def stuck(shard: ShardState, policy: Policy) -> str | None:
@@ -215,7 +215,7 @@ def stuck(shard: ShardState, policy: Policy) -> str | None:
     setback = shard.setback
     if setback is not None and is_out_of_patience(setback, policy):
         return f"{setback.reason} (for {setback.last - setback.since:.0f} seconds)"
-    was_looked_for = shard.has_settled and shard.looked is not None
+    was_looked_for = shard.is_search_over and shard.checked_at is not None
     if shard.stage is Stage.UNKNOWN and was_looked_for and policy.on_unknown == OnUnknown.STOP:
         return (
             f"a batch over {shard.file_id} was asked for, no answer came and none is in the list: "

@@ -22,12 +22,12 @@ from batchsim.errors import (
     Refused,
     Unavailable,
 )
-from batchsim.runner.effects.context import Workplace
+from batchsim.runner.effects.context import JobContext
 from batchsim.runner.journal.job_entries import Entry
-from batchsim.runner.journal.shard_entries import AnswerIntended, AnswerSettled
+from batchsim.runner.journal.shard_entries import AnswerIntended, AnswerRecorded
 from batchsim.runner.results.outcomes import is_passing_answer
 from batchsim.runner.results.result_lines import read_result
-from batchsim.runner.schedule.budget import paid_alone
+from batchsim.runner.schedule.budget import answer_cost
 from batchsim.runner.synchronous.answer_file import KeptAnswers, result_line
 
 _GLANCE = 0.2
@@ -58,12 +58,12 @@ class Asking:
     """
 
     def __init__(
-        self, work: Workplace, number: int, lines: list[Question], answers: KeptAnswers
+        self, context: JobContext, number: int, lines: list[Question], answers: KeptAnswers
     ) -> None:
-        self._work = work
-        self._clock = work.backend.clock
+        self._context = context
+        self._clock = context.backend.clock
         self._number = number
-        self._plan = work.state.shards[number].plan
+        self._plan = context.state.shards[number].plan
         self._waiting = deque(lines)
         self._under_way: dict[Future[Answer | None], Question] = {}
         self._answers = answers
@@ -71,7 +71,7 @@ class Asking:
 
     def go_through(self) -> Iterator[Entry]:
         """Until every line has its answer, or finds no room."""
-        executor = ThreadPoolExecutor(self._work.policy.sync_parallel)
+        executor = ThreadPoolExecutor(self._context.policy.sync_parallel)
         try:
             while self._waiting or self._under_way:
                 yield from self._begin(executor)
@@ -82,7 +82,7 @@ class Asking:
     def _begin(self, executor: ThreadPoolExecutor) -> Iterator[Entry]:
         now = self._clock.now()
         for _ in range(len(self._waiting)):
-            if len(self._under_way) >= self._work.policy.sync_parallel:
+            if len(self._under_way) >= self._context.policy.sync_parallel:
                 return
             line = self._waiting.popleft()
             if line.due > now:
@@ -114,27 +114,29 @@ class Asking:
     def _settle(self, line: Question, answer: Answer) -> Iterator[Entry]:
         again = self._goes_again(line, answer)
         result = read_result(result_line(line.custom_id, answer))
-        usd = paid_alone(self._plan, result) if result is not None else None
+        usd = answer_cost(self._plan, result) if result is not None else None
         if usd is not None:
-            yield AnswerSettled(shard=self._number, position=line.position, usd=usd, again=again)
+            yield AnswerRecorded(
+                shard=self._number, position=line.position, usd=usd, is_repeated=again
+            )
         if again:
-            due = self._clock.now() + self._work.policy.wait(line.attempt)
+            due = self._clock.now() + self._context.policy.wait(line.attempt)
             self._waiting.append(replace(line, attempt=line.attempt + 1, due=due, last=answer))
 
     def _fits(self, line: Question) -> bool:
-        cap = self._work.policy.max_cost
+        cap = self._context.policy.max_cost
         if cap is None:
             return True
-        return line.most is not None and line.most <= self._work.held().left(cap)
+        return line.most is not None and line.most <= self._context.held().left(cap)
 
     def _goes_again(self, line: Question, answer: Answer) -> bool:
         is_passing = is_passing_answer(answer.status_code, answer.body)
-        return is_passing and line.attempt <= self._work.policy.retries
+        return is_passing and line.attempt <= self._context.policy.retries
 
     def _ask(self, line: Question) -> Answer | None:
         """Ask once, in a thread of its own; None when the request left and no answer came."""
         request = json.loads(line.content)  # which keeps integers of any length
-        backend = cast(Answers, self._work.backend)
+        backend = cast(Answers, self._context.backend)
         try:
             answer = backend.answer(request["url"], request["body"])
         except OutcomeUnknown:

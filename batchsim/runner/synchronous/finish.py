@@ -25,15 +25,15 @@ from batchsim.domain.lines import LineError
 from batchsim.errors import UsageError
 from batchsim.jsonl import Line, read_lines
 from batchsim.runner.effects import finish_shard
-from batchsim.runner.effects.context import Workplace
+from batchsim.runner.effects.context import JobContext
 from batchsim.runner.job.shard_state import ShardState
 from batchsim.runner.journal.job_entries import Entry
-from batchsim.runner.journal.shard_entries import AnswerSettled, Blocked, Downloaded, Source
+from batchsim.runner.journal.shard_entries import AnswerRecorded, Blocked, Downloaded, Source
 from batchsim.runner.planning.shard_content import ShardContent
 from batchsim.runner.planning.token_bounds import bounds, read_request
 from batchsim.runner.policy import Policy
 from batchsim.runner.results.placeholders import record
-from batchsim.runner.schedule.budget import dollars, most_alone, paid_alone
+from batchsim.runner.schedule.budget import answer_cost, answer_cost_bound, dollars
 from batchsim.runner.synchronous.answer_file import KeptAnswers
 from batchsim.runner.synchronous.ask import Asking, Question
 
@@ -55,29 +55,29 @@ def check_policy(backend: Backend, policy: Policy) -> None:
         )
 
 
-def answer_lines(work: Workplace, number: int, shard: ShardState) -> Iterator[Entry]:
+def answer_lines(context: JobContext, number: int, shard: ShardState) -> Iterator[Entry]:
     """Ask for the lines of a shard that have not been asked for, and collect the shard.
 
     Where the cap on cost leaves lines out, the shard is stopped instead.
     """
-    with ShardContent(work.source, shard.plan) as content:
-        lines = [_question(work, shard, line) for line in read_lines(content.buffered())]
-    path = work.directory.file(number, Source.OUTPUT)
+    with ShardContent(context.source, shard.plan) as content:
+        lines = [_question(context, shard, line) for line in read_lines(content.buffered())]
+    path = context.directory.file(number, Source.OUTPUT)
     with KeptAnswers(path) as answers:
-        yield from _settle_late(work, number, lines, answers)
-        if work.state.cancelled_at is None:
-            asked = work.state.shards[number].asked
+        yield from _settle_late(context, number, lines, answers)
+        if context.state.cancelled_at is None:
+            asked = context.state.shards[number].answer_reserves
             todo = [
                 line
                 for line in lines
                 if line.position not in asked and line.custom_id not in answers.found
             ]
-            asking = Asking(work, number, todo, answers)
+            asking = Asking(context, number, todo, answers)
             yield from asking.go_through()
             if asking.short:
-                yield Blocked(shard=number, reason=_shortage(work, asking.short))
+                yield Blocked(shard=number, reason=_shortage(context, asking.short))
                 return
-        for position in sorted(work.state.shards[number].asked):
+        for position in sorted(context.state.shards[number].answer_reserves):
             custom_id = lines[position].custom_id
             if custom_id not in answers.found:
                 answers.keep(custom_id, record(custom_id, _UNKNOWN))
@@ -89,32 +89,32 @@ def answer_lines(work: Workplace, number: int, shard: ShardState) -> Iterator[En
         bytes=len(content_bytes),
         sha256=hashlib.sha256(content_bytes).hexdigest(),
     )
-    yield from finish_shard.gather(work, number, work.state.shards[number])
+    yield from finish_shard.gather(context, number, context.state.shards[number])
 
 
-def _question(work: Workplace, shard: ShardState, line: Line) -> Question:
-    request = read_request(line, work.source)
+def _question(context: JobContext, shard: ShardState, line: Line) -> Question:
+    request = read_request(line, context.source)
     most = None
     if request.body.get("service_tier") not in _DEARER:
-        most = most_alone(shard.plan, bounds(line.content, request))
+        most = answer_cost_bound(shard.plan, bounds(line.content, request))
     return Question(line.number - 1, request.custom_id, line.content, most)
 
 
 def _settle_late(
-    work: Workplace, number: int, lines: list[Question], answers: KeptAnswers
+    context: JobContext, number: int, lines: list[Question], answers: KeptAnswers
 ) -> Iterator[Entry]:
     """Settle what was answered before another process ended, and not settled by it."""
-    shard = work.state.shards[number]
-    for position, reserved in sorted(shard.asked.items()):
+    shard = context.state.shards[number]
+    for position, reserved in sorted(shard.answer_reserves.items()):
         answer = answers.found.get(lines[position].custom_id)
-        usd = paid_alone(shard.plan, answer) if answer is not None else None
+        usd = answer_cost(shard.plan, answer) if answer is not None else None
         if reserved is not None and usd is not None:
-            yield AnswerSettled(shard=number, position=position, usd=usd)
+            yield AnswerRecorded(shard=number, position=position, usd=usd)
 
 
-def _shortage(work: Workplace, lines: list[Question]) -> str:
-    cap = work.policy.max_cost or Decimal(0)
-    left = max(work.held().left(cap), Decimal(0))
+def _shortage(context: JobContext, lines: list[Question]) -> str:
+    cap = context.policy.max_cost or Decimal(0)
+    left = max(context.held().left(cap), Decimal(0))
     unknown = [line.custom_id for line in lines if line.most is None]
     if unknown:
         return (

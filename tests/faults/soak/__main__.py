@@ -107,7 +107,7 @@ def work(folder: Path, lines: int, shard_lines: int) -> None:
         backend,
         results=folder / "results.jsonl",
         limits=limits,
-        policy=Policy(on_unknown="fence", retries=RETRIES, settle=60.0),
+        policy=Policy(on_unknown="fence", retries=RETRIES, list_lag=60.0),
         observe=Phase(-(-lines // shard_lines)).observe,
     )
     print(json.dumps([report.lines, report.ok, report.shards, report.rounds, report.resent]))

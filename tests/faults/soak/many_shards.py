@@ -103,13 +103,13 @@ def run_job(folder: Path, shards: int, hours: float, **policy) -> JobFigures:
     backend = WatchedService(hours)
     began = backend.clock.now()
     worked_out = Counter()
-    standing, perform = agenda.standing, loop.perform
+    standing, perform = agenda.next_steps, loop.perform
 
     def counted(*arguments, **options):
         worked_out["standing"] += 1
         return standing(*arguments, **options)
 
-    agenda.standing, loop.perform = counted, backend.watching(perform)
+    agenda.next_steps, loop.perform = counted, backend.watching(perform)
     try:
         report = run(
             source,
@@ -119,7 +119,7 @@ def run_job(folder: Path, shards: int, hours: float, **policy) -> JobFigures:
             policy=Policy(max_live=shards, **policy),
         )
     finally:
-        agenda.standing, loop.perform = standing, perform
+        agenda.next_steps, loop.perform = standing, perform
     assert report.all_ok
     assert report.shards == shards
     seconds = backend.clock.now() - began

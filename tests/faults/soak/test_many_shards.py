@@ -78,7 +78,7 @@ class Service:
         self.looks.append(self.now)
         if isinstance(action, Poll):
             self.shown += 1
-            self.record(of_shard.Looked(shard=action.shard, batch=self.batches[action.shard]))
+            self.record(of_shard.Checked(shard=action.shard, batch=self.batches[action.shard]))
         else:
             assert isinstance(action, Survey)
             self.record(*self.page(int(action.after or 0)))
@@ -87,9 +87,9 @@ class Service:
         numbers = range(after + 1, min(after + PAGE, SHARDS) + 1)
         self.shown += len(numbers)
         for number in numbers:
-            yield of_shard.Looked(shard=number, batch=self.batches[number])
+            yield of_shard.Checked(shard=number, batch=self.batches[number])
         cursor = str(numbers[-1]) if numbers[-1] < SHARDS else None
-        yield job_entries.Surveyed(cursor=cursor, others={})
+        yield job_entries.Surveyed(cursor=cursor, foreign_lines={})
 
 
 def planned_shard(number: int) -> of_shard.Planned:
@@ -117,19 +117,19 @@ def test_2000_live_shards_are_looked_at_once_a_second_at_most_for_ten_hours(
     monkeypatch, policy, least
 ):
     worked_out = [0]
-    standing = agendas.standing
+    standing = agendas.next_steps
 
     def counted(*arguments, **options):
         worked_out[0] += 1
         return standing(*arguments, **options)
 
-    monkeypatch.setattr(agendas, "standing", counted)
+    monkeypatch.setattr(agendas, "next_steps", counted)
     service = Service(policy)
     while service.now < HOURS * HOUR:
         service.step()
     assert min(later - earlier for earlier, later in pairwise(service.looks)) >= 1.0
     assert len(service.looks) >= least
-    looked = [shard.looked for shard in service.state.shards.values()]
+    looked = [shard.checked_at for shard in service.state.shards.values()]
     assert min(looked) > service.now - max(SHARDS + 60, 2 * policy.slowest_poll), (
         "none is forgotten"
     )

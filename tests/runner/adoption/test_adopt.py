@@ -228,7 +228,7 @@ def test_killed_at_every_write_of_the_journal_nothing_is_made_twice(build, monke
             if writes[0] == n:
                 raise build.Killed
 
-        sought, policy = Sought(ids=[batch.id]), Policy(on_unknown="fence", settle=30.0)
+        sought, policy = Sought(ids=[batch.id]), Policy(on_unknown="fence", list_lag=30.0)
         with monkeypatch.context() as patched:
             patched.setattr(Journal, "append", write)
             try:

@@ -12,7 +12,7 @@ from batchsim.backends.fake import FakeBackend
 from batchsim.backends.fake.behaviour.faults import Faults
 from batchsim.errors import JobIncomplete, OutcomeUnknown
 from batchsim.runner.job.directory import JobDirectory
-from batchsim.runner.job.remote_names import place_of
+from batchsim.runner.job.remote_names import site_of
 from batchsim.runner.job.state import fold
 from batchsim.runner.journal.store import Journal
 from batchsim.runner.run import Policy, run
@@ -116,10 +116,10 @@ def test_who_says_to_be_alone_goes_on_where_another_place_began_and_says_it_once
 
 
 def test_a_directory_that_is_renamed_is_the_same_place(build, uploaded_job, backend):
-    before = JobDirectory(build.job).place
+    before = JobDirectory(build.job).site
     moved = build.job.rename(build.folder / "moved.job")
-    assert JobDirectory(moved).place == before
-    assert JobDirectory(copy_of_copy(moved, build)).place != before
+    assert JobDirectory(moved).site == before
+    assert JobDirectory(copy_of_copy(moved, build)).site != before
     assert run(uploaded_job, backend, results=build.results, job=moved).all_ok
 
 
@@ -150,7 +150,7 @@ def upload_from_elsewhere(build, backend, seconds):
     (own,) = backend.list_files(purpose="batch").data
     backend.clock.sleep(seconds)
     name = own.filename[: -len("01234567.jsonl")] + "01234567.jsonl"
-    assert place_of(name, started) == "01234567"
+    assert site_of(name, started) == "01234567"
     return backend.upload_file(io.BytesIO(build.source.read_bytes()), filename=name)
 
 
@@ -174,7 +174,7 @@ def test_where_the_service_tells_no_times_any_other_file_goes_first(build, uploa
         return replace(page, data=tuple(replace(file, created_at=0) for file in page.data))
 
     backend.list_files = timeless
-    with pytest.raises(JobIncomplete, match="another runner of this job, in another place"):
+    with pytest.raises(JobIncomplete, match="another runner of this job, at another site"):
         run(uploaded_job, backend, results=build.results)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from batchsim.domain.batches import Batch, RequestCounts
 from batchsim.domain.lifecycle import Status
-from batchsim.runner.effects.ownership import claimed
+from batchsim.runner.effects.ownership import new_batches
 from batchsim.runner.job.remote_names import OUR_METADATA
 from batchsim.runner.job.state import fold
 from batchsim.runner.journal.job_entries import Started
@@ -57,7 +57,9 @@ def claims(entries, *listed):
     """What is claimed, as the names of the entries and of their batches."""
     state = fold((float(at), entry) for at, entry in enumerate(entries))
     return [
-        (type(entry).__name__, entry.batch.id) for step in claimed(state, listed) for entry in step
+        (type(entry).__name__, entry.batch.id)
+        for step in new_batches(state, listed)
+        for entry in step
     ]
 
 

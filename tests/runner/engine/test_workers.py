@@ -11,7 +11,7 @@ from batchsim.backends.fake import FakeBackend
 from batchsim.clock import ScaledClock
 from batchsim.domain.limits import Limits
 from batchsim.errors import JobIncomplete, OutcomeUnknown, Refused
-from batchsim.runner.engine.workers import ENDS_WITHIN, Crew
+from batchsim.runner.engine.workers import ENDS_WITHIN, WorkerPool
 from batchsim.runner.journal.store import Journal
 from batchsim.runner.run import Policy, run
 
@@ -146,7 +146,7 @@ def test_however_many_workers_hang_the_stop_waits_for_all_of_them_together(build
     work = SimpleNamespace(
         backend=FakeBackend(clock=ScaledClock(10)), policy=Policy(), stopping=threading.Event()
     )
-    with Crew(work) as crew:
+    with WorkerPool(work) as crew:
         crew._busy = {n: Hung() for n in range(4)}
     assert work.stopping.is_set()
     assert Hung.waited == ENDS_WITHIN

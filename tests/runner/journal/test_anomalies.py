@@ -11,7 +11,7 @@ from batchsim.backends import Page
 from batchsim.backends.fake import FakeBackend
 from batchsim.backends.fake.behaviour.faults import Faults
 from batchsim.errors import JobIncomplete
-from batchsim.runner.journal.anomalies import Claim
+from batchsim.runner.journal.anomalies import AnomalyKind
 from batchsim.runner.run import Policy, run
 
 ONCE = Policy(retries=0)
@@ -54,7 +54,7 @@ def differences_of_job(build, backend, policy=ONCE):
     report = run(build.input(lines), backend, results=build.results, policy=policy)
     assert build.ids() == list("abcd")
     found = report.differences.get(1, ())
-    return report, {each.claim: (each.claimed, each.found, each.example) for each in found}
+    return report, {each.kind: (each.reported, each.found, each.example) for each in found}
 
 
 def with_blank_response(line):
@@ -72,9 +72,9 @@ def test_results_as_they_should_be_have_none(build):
 @pytest.mark.parametrize(
     ("counts", "claim", "expected"),
     [
-        ({"total": 7}, Claim.TOTAL, (7, 4, None)),
-        ({"completed": 3}, Claim.COMPLETED, (3, 4, None)),
-        ({"failed": 2}, Claim.FAILED, (2, 0, None)),
+        ({"total": 7}, AnomalyKind.TOTAL, (7, 4, None)),
+        ({"completed": 3}, AnomalyKind.COMPLETED, (3, 4, None)),
+        ({"failed": 2}, AnomalyKind.FAILED, (2, 0, None)),
     ],
 )
 def test_counts_that_lie_are_named(build, counts, claim, expected):
@@ -92,7 +92,7 @@ def test_blank_results_are_named_and_sent_again(build):
         return first
 
     report, found = differences_of_job(build, Rewriting(once), Policy())
-    assert found == {Claim.COMPLETED: (4, 3, None), Claim.BLANK: (None, 1, "a")}
+    assert found == {AnomalyKind.COMPLETED: (4, 3, None), AnomalyKind.BLANK: (None, 1, "a")}
     assert (report.ok, report.rounds, report.resent) == (4, 1, 1)
 
 
@@ -102,8 +102,8 @@ def test_doubled_results_are_named_and_a_good_one_beats_a_blank_one(build):
     )
     report, found = differences_of_job(build, backend)
     assert report.all_ok
-    assert found[Claim.DOUBLED] == (None, 1, "b")
-    assert found[Claim.CONFLICTING] == (None, 1, "a")
+    assert found[AnomalyKind.DOUBLED] == (None, 1, "b")
+    assert found[AnomalyKind.CONFLICTING] == (None, 1, "a")
     conflicts = (build.job / "shards" / "0001.conflicts.jsonl").read_bytes().splitlines()
     statuses = [json.loads(line)["response"]["status_code"] for line in conflicts]
     assert statuses == [0, 200]
@@ -116,10 +116,10 @@ def test_missing_foreign_and_unreadable_lines_are_named(build):
 
     report, found = differences_of_job(build, Rewriting(spoil))
     assert found == {
-        Claim.COMPLETED: (4, 3, None),
-        Claim.FOREIGN: (None, 1, "z"),
-        Claim.UNREADABLE: (None, 1, None),
-        Claim.MISSING: (None, 1, "a"),
+        AnomalyKind.COMPLETED: (4, 3, None),
+        AnomalyKind.FOREIGN: (None, 1, "z"),
+        AnomalyKind.UNREADABLE: (None, 1, None),
+        AnomalyKind.MISSING: (None, 1, "a"),
     }
     assert (report.ok, report.missing, report.quarantined) == (3, 1, 2)
     words = " ".join(each.words for each in report.differences[1])
@@ -151,8 +151,8 @@ def test_faults_of_all_kinds_add_up(build):
     backend = FakeBackend(seed=3, pacing="quick", faults=faults)
     lines = [build.chat(f"id-{n}") for n in range(60)]
     report = run(build.input(lines), backend, results=build.results, policy=ONCE)
-    counts = {each.claim: each.found for each in report.differences[1]}
-    assert counts[Claim.MISSING] == report.missing
-    assert report.failed <= counts[Claim.BLANK] <= report.failed + counts[Claim.DOUBLED]
-    assert counts[Claim.DOUBLED] == report.quarantined
+    counts = {each.kind: each.found for each in report.differences[1]}
+    assert counts[AnomalyKind.MISSING] == report.missing
+    assert report.failed <= counts[AnomalyKind.BLANK] <= report.failed + counts[AnomalyKind.DOUBLED]
+    assert counts[AnomalyKind.DOUBLED] == report.quarantined
     assert report.ok + report.failed + report.missing == 60

@@ -15,8 +15,8 @@ from batchsim.domain.batches import Batch, BatchError, RequestCounts, Usage
 from batchsim.domain.lifecycle import Status
 from batchsim.errors import JobIncomplete, JournalError
 from batchsim.runner.journal import job_entries, shard_entries
-from batchsim.runner.journal.anomalies import Claim, Difference
-from batchsim.runner.journal.codec import KINDS
+from batchsim.runner.journal.anomalies import Anomaly, AnomalyKind
+from batchsim.runner.journal.codec import KINDS, kind_of
 from batchsim.runner.journal.store import Journal
 from batchsim.runner.policy import Policy
 from batchsim.runner.run import run
@@ -48,10 +48,10 @@ EVERY_KIND = [
     shard_entries.Weighed(shard=1, tokens=3, most_prompt=9, most_output=None),
     shard_entries.AnswerIntended(shard=1, position=0, reserved=Decimal("0.01")),
     shard_entries.AnswerIntended(shard=1, position=1, reserved=None),
-    shard_entries.AnswerSettled(shard=1, position=0, usd=Decimal("0.002"), again=True),
+    shard_entries.AnswerRecorded(shard=1, position=0, usd=Decimal("0.002"), is_repeated=True),
     job_entries.AccountChanged(account="b"),
     shard_entries.Divided(shard=1),
-    shard_entries.Settled(shard=1, usd=Decimal("0.0000012")),
+    shard_entries.CostRecorded(shard=1, usd=Decimal("0.0000012")),
     shard_entries.UploadIntended(shard=1, attempt=1, filename="bs.jsonl"),
     shard_entries.Uploaded(shard=1, file_id="file-1", adopted=True),
     shard_entries.UploadDropped(shard=1, reason="no"),
@@ -62,7 +62,7 @@ EVERY_KIND = [
     shard_entries.CreateUnknown(shard=1, reason="lost"),
     shard_entries.CreateRefused(shard=1, reason="no"),
     shard_entries.CreateFenced(shard=1),
-    shard_entries.CreateSettled(shard=1),
+    shard_entries.CreateNotFound(shard=1),
     shard_entries.CreateAbandoned(shard=1),
     shard_entries.TwinSeen(shard=1, batch=BATCH),
     shard_entries.Created(shard=1, batch=BATCH),
@@ -76,10 +76,10 @@ EVERY_KIND = [
         shard=1, tally=job_entries.Tally(ok=1, missing=1, usage=Usage(1, 2, 3, 4))
     ),
     job_entries.Audited(batches=2, strays=("batch_9",)),
-    job_entries.Elected(place="0123abcd", file_id="file-1"),
+    job_entries.Elected(site="0123abcd", file_id="file-1"),
     shard_entries.CreateLeft(shard=1),
     job_entries.CancelRequested(),
-    shard_entries.CancelAsked(shard=1, batch=BATCH),
+    shard_entries.BatchCancelRequested(shard=1, batch=BATCH),
     job_entries.Finished(bytes=12, tally=job_entries.Tally(ok=2), late=1),
     shard_entries.DownloadDropped(shard=1, source=shard_entries.Source.OUTPUT, reason="words"),
     job_entries.RoundPlanned(round=1),
@@ -89,8 +89,8 @@ EVERY_KIND = [
     shard_entries.Collected(
         shard=1,
         tally=job_entries.Tally(invalid=1),
-        again=1,
-        differences=(Difference(claim=Claim.BLANK, found=2, claimed=3, example="a"),),
+        retriable=1,
+        differences=(Anomaly(kind=AnomalyKind.BLANK, found=2, reported=3, example="a"),),
     ),
 ]
 
@@ -133,7 +133,7 @@ def test_a_job_waits_for_the_disk_only_if_its_service_outlives_the_process(
 
 
 def test_every_kind_of_entry_is_read_back_as_it_was_written(path):
-    assert {type(entry).__name__ for entry in EVERY_KIND} == set(KINDS)
+    assert {kind_of(entry) for entry in EVERY_KIND} == set(KINDS)
     with Journal(path) as journal:
         for at, entry in enumerate(EVERY_KIND):
             journal.append(at, entry)

@@ -223,7 +223,7 @@ def test_rounds_survive_a_kill_at_every_write_of_the_journal(build, moment, monk
     lines = [build.chat(f"id-{n}") for n in range(4)]
     source = build.input(lines)
     bad = {"id-1": [500], "id-2": [500, 500]}
-    policy = Policy(on_unknown="fence", settle=30.0, look_again=10.0)
+    policy = Policy(on_unknown="fence", list_lag=30.0, look_again=10.0)
     backends = defaultdict(lambda: FakeBackend(seed=1, pacing="quick", responder=failing(bad)))
 
     def job(n):

@@ -112,7 +112,7 @@ def test_invalid_lines_stay_in_place_over_rounds_and_kills(build, mixed, monkeyp
                     backend,
                     results=build.results,
                     skip_invalid=True,
-                    policy=Policy(on_unknown="fence", settle=30.0),
+                    policy=Policy(on_unknown="fence", list_lag=30.0),
                 )
                 break
             except build.Killed:

@@ -26,7 +26,7 @@ from batchsim.runner.schedule import agenda as agendas
 from batchsim.runner.schedule.actions import Collect, Upload, Wait
 from batchsim.runner.schedule.agenda import Agenda
 from batchsim.runner.schedule.decide import decide
-from batchsim.runner.schedule.keyed_heap import Smallest
+from batchsim.runner.schedule.keyed_heap import KeyedHeap
 
 FEW, MANY = 12, 60
 
@@ -50,8 +50,8 @@ def calls_for_job(build, monkeypatch, count):
 
     backend = FakeBackend(seed=1, pacing="quick")
     for owner, name in (
-        (agendas, "standing"),
-        (agendas.Room, "admits"),
+        (agendas, "next_steps"),
+        (agendas.Capacity, "admits"),
         (loop, "decide"),
         (backend, "list_batches"),
         (Counts, "_count"),
@@ -77,7 +77,7 @@ def calls_for_job(build, monkeypatch, count):
 def test_the_work_on_a_shard_does_not_grow_with_their_number(build, monkeypatch):
     monkeypatch.setattr("os.fsync", lambda descriptor: None)
     few, many = (calls_for_job(build, monkeypatch, count) for count in (FEW, MANY))
-    bounds = {"standing": 12, "admits": 3, "decide": 5, "_count": 30, "shard_progress": 12}
+    bounds = {"next_steps": 12, "admits": 3, "decide": 5, "_count": 30, "shard_progress": 12}
     for what, bound in bounds.items():
         assert 0 < many[what] <= bound * MANY, what
         assert many[what] / MANY <= 1.25 * few[what] / FEW, what
@@ -163,7 +163,7 @@ def planned_shard():
     )
 )
 def test_the_smallest_value_is_that_of_a_search(puts):
-    values, smallest = {}, Smallest()
+    values, smallest = {}, KeyedHeap()
     for number, value in puts:
         smallest.put(number, value)
         if value is None:

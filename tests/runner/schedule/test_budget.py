@@ -20,7 +20,7 @@ from batchsim.runner.job.state import fold
 from batchsim.runner.journal.shard_entries import CreateIntended
 from batchsim.runner.journal.store import Journal
 from batchsim.runner.run import Policy, run
-from batchsim.runner.schedule.budget import Account, account
+from batchsim.runner.schedule.budget import Balance, balance
 
 LIMITS = Limits(requests_per_batch=1)
 SLOW = Pacing(running=3_600, running_per_line=0)
@@ -76,7 +76,7 @@ def test_t27_fifty_shards_at_once_and_a_cap_for_ten_create_exactly_ten(build, tm
             observe=watch,
         )
     assert max(most) == 10
-    assert account(state_of(build)).left(cap) == 0
+    assert balance(state_of(build)).left(cap) == 0
 
 
 def test_p3_reserved_and_settled_never_exceed_the_cap_over_kills_and_rounds(
@@ -90,8 +90,8 @@ def test_p3_reserved_and_settled_never_exceed_the_cap_over_kills_and_rounds(
 
     def checked(loop, *entries):
         record(loop, *entries)
-        held = account(loop._state)
-        assert held.settled + held.reserved <= cap
+        held = balance(loop._state)
+        assert held.spent + held.reserved <= cap
         writes[0] += 1
         if writes[0] % 29 == 0:
             raise build.Killed
@@ -106,8 +106,8 @@ def test_p3_reserved_and_settled_never_exceed_the_cap_over_kills_and_rounds(
         break
     assert report.all_ok
     state = state_of(build)
-    assert account(state).reserved == 0
-    assert account(state).settled == sum(shard.settled for shard in state.shards.values()) > 0
+    assert balance(state).reserved == 0
+    assert balance(state).spent == sum(shard.spent for shard in state.shards.values()) > 0
 
 
 def test_what_was_spent_without_a_cap_counts_under_a_later_one(build, tmp_path_factory):
@@ -115,11 +115,11 @@ def test_what_was_spent_without_a_cap_counts_under_a_later_one(build, tmp_path_f
     backend = FakeBackend(pacing="quick", faults=faults)
     source = input_of(build, 2)
     run(source, backend, results=build.results, limits=LIMITS, policy=Policy(retries=0))
-    spent = account(state_of(build))
-    assert not any(shard.is_settled for shard in state_of(build).shards.values())
-    assert spent == Account(cost("gpt-4o-mini", state_of(build).tally().usage, batch=True))
+    spent = balance(state_of(build))
+    assert not any(shard.is_cost_recorded for shard in state_of(build).shards.values())
+    assert spent == Balance(cost("gpt-4o-mini", state_of(build).tally().usage, batch=True))
     room = reservation(build, tmp_path_factory)
-    for cap, batches in ((spent.settled + room / 2, 2), (spent.settled + room, 3)):
+    for cap, batches in ((spent.spent + room / 2, 2), (spent.spent + room, 3)):
         policy = Policy(retries=1, max_cost=cap)
         with suppress(JobIncomplete):
             run(source, backend, results=build.results, limits=LIMITS, policy=policy)
@@ -202,7 +202,7 @@ def test_a_create_of_unknown_outcome_keeps_its_reservation_when_it_is_given_up(
     policy = Policy(max_cost=once, on_unknown="fence")
     with pytest.raises(JobIncomplete, match="of the cap of"):
         run(input_of(build, 1), backend, results=build.results, policy=policy)
-    assert account(state_of(build)).reserved == once
+    assert balance(state_of(build)).reserved == once
     assert not backend.undisturbed.list_batches().data
 
 
@@ -229,11 +229,11 @@ def test_p2_the_reservation_is_written_with_the_intent(build):
 def test_the_transaction_of_the_intent_refuses_what_deciding_let_through(
     build, monkeypatch, tmp_path_factory
 ):
-    from batchsim.runner.schedule.capacity import Room
+    from batchsim.runner.schedule.capacity import Capacity
 
     cap = reservation(build, tmp_path_factory) * 2
     backend = FakeBackend(pacing=SLOW)
-    monkeypatch.setattr(Room, "can_pay", lambda room, cost: True)
+    monkeypatch.setattr(Capacity, "can_pay", lambda room, cost: True)
     with pytest.raises(JobIncomplete, match="leaves no room for another batch"):
         run(
             input_of(build, 5),
@@ -243,4 +243,4 @@ def test_the_transaction_of_the_intent_refuses_what_deciding_let_through(
             policy=Policy(max_cost=cap),
         )
     assert len(backend.undisturbed.list_batches().data) == 2
-    assert account(state_of(build)).left(cap) == 0
+    assert balance(state_of(build)).left(cap) == 0

@@ -24,17 +24,17 @@ from batchsim.runner.journal.job_entries import (
 from batchsim.runner.journal.shard_entries import (
     BatchGivenUp,
     Blocked,
+    Checked,
     Collected,
     CreateAbandoned,
     Created,
     CreateFenced,
     CreateIntended,
+    CreateNotFound,
     CreateRefused,
-    CreateSettled,
     CreateUnknown,
     Downloaded,
     FileGone,
-    Looked,
     Observed,
     Planned,
     Postponed,
@@ -101,7 +101,7 @@ def batch_like(
     )
 
 
-LEFT = Collected(shard=1, tally=TALLY, again=1)
+LEFT = Collected(shard=1, tally=TALLY, retriable=1)
 
 
 def state_after(*entries, shards=1):
@@ -116,7 +116,7 @@ def state_after(*entries, shards=1):
 def after_surveying(state, now):
     """The state once this process has read the lists, and may create."""
     state.apply(now, Reconciled())
-    state.apply(now, Elected(place=state.place))
+    state.apply(now, Elected(site=state.site))
     state.surveyed = 1e9  # surveys are tested by themselves
     state.polled = None
     return state
@@ -156,7 +156,10 @@ LOST = BatchError("invalid_request", "Cannot find file file-1, or ...", "file_id
         ),
         pytest.param([INTENDED, UPLOADED, ASKED, UNKNOWN], 4, FindBatch(1), id="4"),
         pytest.param(
-            [INTENDED, UPLOADED, ASKED, UNKNOWN, Looked(shard=1)], 5, Wait(25.0), id="4 looks again"
+            [INTENDED, UPLOADED, ASKED, UNKNOWN, Checked(shard=1)],
+            5,
+            Wait(25.0),
+            id="4 looks again",
         ),
         pytest.param([INTENDED, UPLOADED, ASKED, CREATED], 4, Wait(14.0), id="5 waits"),
         pytest.param([INTENDED, UPLOADED, ASKED, CREATED], 14, Poll(1), id="5"),
@@ -244,18 +247,18 @@ def test_a_shard_takes_the_step_of_its_case(entries, now, expected):
 def test_files_that_never_come_are_waited_for_only_so_long():
     promised = observed(status=Status.COMPLETED, completed=1)
     state = state_after(CREATED, promised)
-    state.apply(601.0, Looked(shard=1, batch=promised.batch))
+    state.apply(601.0, Checked(shard=1, batch=promised.batch))
     assert actions_at(state, 611.0) == [Poll(1)]
-    state.apply(611.0, Looked(shard=1, batch=promised.batch))
+    state.apply(611.0, Checked(shard=1, batch=promised.batch))
     assert actions_at(state, 611.0) == [Collect(1)]
 
 
 def state_after_search(policy, *, until=604.0):
     """A create of unknown outcome at 4.0, looked for since, and settled `until`."""
     state = state_after(INTENDED, UPLOADED, ASKED, UNKNOWN)
-    state.apply(until - 14, Looked(shard=1))
+    state.apply(until - 14, Checked(shard=1))
     assert actions_at(state, until - 14, policy) == [Wait(until)]
-    for entry in (CreateSettled(shard=1), Looked(shard=1)):
+    for entry in (CreateNotFound(shard=1), Checked(shard=1)):
         state.apply(until, entry)
     return state
 
@@ -270,14 +273,14 @@ def test_fence_deletes_the_file_after_the_first_look_and_creates_again_once_it_s
     policy = Policy(on_unknown="fence")
     state = state_after(INTENDED, UPLOADED, ASKED, UNKNOWN)
     assert actions_at(state, 4.0, policy) == [FindBatch(1)]
-    state.apply(5.0, Looked(shard=1))
+    state.apply(5.0, Checked(shard=1))
     assert actions_at(state, 5.0, policy) == [FenceCreate(1)]
-    for entry in (CreateFenced(shard=1), Looked(shard=1)):
+    for entry in (CreateFenced(shard=1), Checked(shard=1)):
         state.apply(6.0, entry)
     assert actions_at(state, 6.0, policy) == [Wait(26.0)]
-    state.apply(606.0, Looked(shard=1))
+    state.apply(606.0, Checked(shard=1))
     assert actions_at(state, 606.0, policy) == [Wait(626.0)], "looked at, but not by both clocks"
-    for entry in (CreateSettled(shard=1), Looked(shard=1)):
+    for entry in (CreateNotFound(shard=1), Checked(shard=1)):
         state.apply(607.0, entry)
     assert actions_at(state, 607.0, policy) == [AbandonCreate(1)]
     state.apply(608.0, CreateAbandoned(shard=1))
@@ -290,10 +293,10 @@ def test_wait_looks_on_until_the_batch_would_have_ended_and_fences_then():
     state = state_after_search(Policy())
     (wait,) = actions_at(state, 604.0, policy)
     assert wait.until > 604.0
-    state.apply(25 * 3_600.0, Looked(shard=1))
+    state.apply(25 * 3_600.0, Checked(shard=1))
     (wait,) = actions_at(state, 25 * 3_600.0, policy)
     assert isinstance(wait, Wait)
-    state.apply(25 * 3_600.0 + 60, Looked(shard=1))
+    state.apply(25 * 3_600.0 + 60, Checked(shard=1))
     assert actions_at(state, 25 * 3_600.0 + 60, policy) == [FenceCreate(1)]
 
 
@@ -332,14 +335,14 @@ def test_patience_counts_from_the_first_failure_and_starts_anew_after_a_success(
     state.apply(3_700.0, Postponed(shard=1, until=3_800.0, reason="still down"))
     (stop,) = actions_at(state, 3_700.0)
     assert stop.reasons == ("shard 1 of 1: still down (for 3600 seconds)",)
-    state.apply(3_800.0, Looked(shard=1, batch=batch_like()))
+    state.apply(3_800.0, Checked(shard=1, batch=batch_like()))
     assert isinstance(actions_at(state, 3_800.0)[0], Wait)
 
 
 def test_submissions_come_one_at_a_time_and_looks_a_second_apart():
     state = state_after(CREATED, Created(shard=2, batch=batch_like()), shards=4)
     assert actions_at(state, 60.0) == [Upload(3), Poll(1)]
-    state.apply(60.0, Looked(shard=1))
+    state.apply(60.0, Checked(shard=1))
     assert actions_at(state, 60.5) == [Upload(3)]
     assert actions_at(state, 61.0) == [Upload(3), Poll(2)], "one look a second"
 

@@ -19,14 +19,14 @@ from batchsim.errors import JobIncomplete, OutcomeUnknown, Unavailable
 from batchsim.pricing.prices import cost
 from batchsim.runner.engine.loop import Loop
 from batchsim.runner.job.state import fold
-from batchsim.runner.journal.shard_entries import AnswerIntended, AnswerSettled
+from batchsim.runner.journal.shard_entries import AnswerIntended, AnswerRecorded
 from batchsim.runner.journal.store import Journal
 from batchsim.runner.planning.token_bounds import bounds
 from batchsim.runner.progress.job_summary import summarize
 from batchsim.runner.progress.snapshot import progress
 from batchsim.runner.run import Policy, run
 from batchsim.runner.schedule import budget, capacity
-from batchsim.runner.schedule.budget import account, account_of
+from batchsim.runner.schedule.budget import balance, balance_of
 from batchsim.runner.synchronous.answer_file import KeptAnswers
 
 MODEL = "gpt-4o-mini"
@@ -88,9 +88,9 @@ def test_each_request_is_reserved_at_the_ordinary_price_and_settled_by_its_usage
     assert {entry.position for entry in answer_intents(build)} == {0, 1, 2}
     for entry in answer_intents(build):
         assert cost(MODEL, Usage(0, 100), batch=False) < entry.reserved <= most_of_one(build)
-    held = account(fold(journal_entries(build)))
+    held = balance(fold(journal_entries(build)))
     assert held.reserved == 0
-    assert held.settled == cost(MODEL, report.usage, batch=False) > 0
+    assert held.spent == cost(MODEL, report.usage, batch=False) > 0
 
 
 @pytest.mark.slow
@@ -111,8 +111,8 @@ def test_reserved_and_settled_never_exceed_the_cap_whatever_write_is_the_last(bu
 
     def held(loop, *entries):
         record(loop, *entries)
-        money = account(loop._state)
-        assert money.settled + money.reserved <= life["cap"]
+        money = balance(loop._state)
+        assert money.spent + money.reserved <= life["cap"]
 
     monkeypatch.setattr(Journal, "append", until(append))
     monkeypatch.setattr(KeptAnswers, "keep", until(keep))
@@ -194,9 +194,9 @@ def test_each_try_is_reserved_and_one_that_took_too_long_stays_so(build, status,
     )
     assert report.all_ok
     assert len(answer_intents(build)) == backend.asked["text 0"] == 2
-    held = account(fold(journal_entries(build)))
+    held = balance(fold(journal_entries(build)))
     assert held.reserved == kept * answer_intents(build)[0].reserved
-    assert held.settled == cost(MODEL, report.usage, batch=False)
+    assert held.spent == cost(MODEL, report.usage, batch=False)
 
 
 def test_another_try_that_does_not_fit_leaves_the_answer_that_came(build):
@@ -249,8 +249,8 @@ def test_a_request_that_never_left_costs_nothing_and_a_lost_answer_stays_reserve
     )
     assert (report.ok, report.failed) == (1, 1)
     state = fold(journal_entries(build))
-    assert account(state).reserved == answer_intents(build)[-1].reserved > 0
-    assert summarize(progress(state, 0.0)).reserved == account(state).reserved, "status tells of it"
+    assert balance(state).reserved == answer_intents(build)[-1].reserved > 0
+    assert summarize(progress(state, 0.0)).reserved == balance(state).reserved, "status tells of it"
 
 
 def test_an_answer_that_tells_no_usage_stays_reserved(build):
@@ -263,8 +263,8 @@ def test_an_answer_that_tells_no_usage_stays_reserved(build):
         results=build.results,
         policy=finishing_policy(),
     )
-    assert not any(isinstance(entry, AnswerSettled) for _, entry in journal_entries(build))
-    assert account(fold(journal_entries(build))).reserved == answer_intents(build)[0].reserved > 0
+    assert not any(isinstance(entry, AnswerRecorded) for _, entry in journal_entries(build))
+    assert balance(fold(journal_entries(build))).reserved == answer_intents(build)[0].reserved > 0
 
 
 def test_status_and_results_count_such_lines_at_the_ordinary_price(build):
@@ -285,8 +285,8 @@ def test_status_and_results_count_such_lines_at_the_ordinary_price(build):
     assert sum(backend.asked.values()) == alone
     assert results.cost == expected
     state = fold(journal_entries(build))
-    assert summarize(progress(state, 0.0)).spent == expected == account(state).settled
-    assert account(state).reserved == 0
+    assert summarize(progress(state, 0.0)).spent == expected == balance(state).spent
+    assert balance(state).reserved == 0
 
 
 def test_what_a_line_costs_in_work_does_not_grow_with_the_shards(build, monkeypatch):
@@ -295,10 +295,10 @@ def test_what_a_line_costs_in_work_does_not_grow_with_the_shards(build, monkeypa
 
     def counted(shard):
         calls["shard"] += 1
-        return account_of(shard)
+        return balance_of(shard)
 
     for module in (budget, capacity):
-        monkeypatch.setattr(module, "account_of", counted)
+        monkeypatch.setattr(module, "balance_of", counted)
 
     def per_line(count):
         calls.clear()

@@ -19,7 +19,7 @@ from batchsim.errors import OutcomeUnknown, UsageError
 from batchsim.runner.job.state import fold
 from batchsim.runner.journal.store import Journal
 from batchsim.runner.run import Policy, run
-from batchsim.runner.schedule.budget import account, most
+from batchsim.runner.schedule.budget import balance, cost_bound
 
 SLOW = Pacing(running=48 * HOUR, running_per_line=0, spread=0)
 
@@ -269,5 +269,5 @@ def test_what_a_batch_may_cost_that_was_left_stays_reserved(build):
     )
     with Journal(build.job / "journal.db") as journal:
         state = fold(journal.entries())
-    assert state.shards[2].at_risk == most(state.shards[2])
-    assert account(state).reserved == most(state.shards[2])
+    assert state.shards[2].at_risk == cost_bound(state.shards[2])
+    assert balance(state).reserved == cost_bound(state.shards[2])
