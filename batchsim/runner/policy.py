@@ -107,7 +107,7 @@ class Policy:
     list of files whether another runner of the job uploaded before it."""
     alone: bool = False
     """Whether it is known that no other runner is at work on a copy of the job directory: then
-    nothing is waited for, and what was begun in another place is gone on with."""
+    nothing is waited for, and what was begun at another site is gone on with."""
     same_account: bool = False
     """Whether a key other than the one with which the job began is the same account's."""
     network_files: bool = False

@@ -104,7 +104,7 @@ OPTIONS = (
         is_flag=True,
         help="You know that no other runner is at work on a copy of this job's directory. Without it "
         "the first batch waits 40 seconds, and a runner that finds that another one uploaded "
-        "before it, in another place, creates nothing; so does the job of a directory that was "
+        "before it, at another site, creates nothing; so does the job of a directory that was "
         "copied, restored or moved to another disk, until you say this once. [with --fake it is so]",
     ),
     click.option(

@@ -45,7 +45,7 @@ def take_place(state: State, policy: Policy, site: str) -> Iterator[Entry]:
         return
     for number, shard in state.shards.items():
         if shard.stage in _CLAIMING and not _is_of(site, shard):
-            yield UploadDropped(shard=number, reason="a runner in another place uploaded it")
+            yield UploadDropped(shard=number, reason="a runner at another site uploaded it")
 
 
 def policy_for_copy(policy: Policy, state: State, site: str) -> Policy:
@@ -82,7 +82,7 @@ def elect(context: JobContext) -> Iterator[Entries]:
         first = min(older, key=_age)
         when = f" at {instant(first.created_at)}" if first.created_at else ""
         yield StoodBack(
-            reason=f"another runner of this job, in another site, uploaded {first.filename} "
+            reason=f"another runner of this job, at another site, uploaded {first.filename} "
             f"({first.id}) first{when}, and only one may create batches"
         )
     else:

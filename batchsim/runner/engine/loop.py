@@ -174,7 +174,7 @@ class Loop:
     def _take_over(self) -> None:
         """A request that another process had under way may have been sent, and has no answer.
 
-        Where that process worked in another place, this journal is a copy.
+        Where that process worked at another site, this journal is a copy.
         """
         state, policy = self._state, self._context.policy
         for entry in list(take_place(state, policy, self._context.directory.site)):

@@ -12,13 +12,12 @@ from __future__ import annotations
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 
 from batchsim.domain.batches import Usage
-
-Count = Annotated[int, msgspec.Meta(ge=0)]
+from batchsim.domain.constraints import Count
 
 if TYPE_CHECKING:
     Ranges = array[int]

@@ -12,8 +12,9 @@ from enum import StrEnum
 from typing import ClassVar, NamedTuple
 
 from batchsim.domain.batches import Batch
+from batchsim.domain.constraints import Count
 from batchsim.runner.journal.anomalies import Anomaly
-from batchsim.runner.journal.job_entries import Count, Ranges, ShardEntry, Tally
+from batchsim.runner.journal.job_entries import Ranges, ShardEntry, Tally
 
 RANGE = 4
 """How many numbers describe one run of neighbouring lines in `Planned.ranges`."""
