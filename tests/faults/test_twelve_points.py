@@ -271,7 +271,7 @@ def test_point_11_the_budget_is_never_crossed_also_over_restarts(build):
         with JournalReader(build.job / "journal.db") as journal:
             state = fold(journal.news())
         peak_memory_of_runner = balance(state)
-        seen.append(peak_memory_of_runner.settled + peak_memory_of_runner.reserved)
+        seen.append(peak_memory_of_runner.spent + peak_memory_of_runner.reserved)
         live.append(sum(shard.stage is Stage.LIVE for shard in state.shards.values()))
         if len(seen) % 2:
             raise build.Killed

@@ -39,9 +39,9 @@ from batchsim.runner.journal.job_entries import (
 from batchsim.runner.journal.shard_entries import (
     AnswerIntended,
     AnswerRecorded,
+    Checked,
     CreateIntended,
     CreateUnknown,
-    Checked,
     Noticed,
 )
 from batchsim.runner.journal.store import Journal
