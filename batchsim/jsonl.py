@@ -25,7 +25,7 @@ BLOCK = 1 << 20
 _LINES_TOGETHER = 128
 """About so many lines are a block: what is made of them stays in the processor's cache."""
 
-_SMALLEST_BLOCK, _LARGEST_BLOCK = 1 << 16, 1 << 18
+SMALLEST_BLOCK, _LARGEST_BLOCK = 1 << 16, 1 << 18
 
 LONGEST = 1 << 30
 """How long a line may be in bytes, where nothing else bounds it."""
@@ -69,7 +69,7 @@ def read_blocks(stream: BinaryIO, *, longest: int = LONGEST) -> Iterator[Block]:
     number, offset = 1, 0
     unfinished: list[bytes] = []
     size = 0
-    together = _SMALLEST_BLOCK
+    together = SMALLEST_BLOCK
     while piece := stream.read(min(together, longest)):
         contents = piece.split(b"\n")
         unfinished.append(contents[0])
@@ -83,7 +83,7 @@ def read_blocks(stream: BinaryIO, *, longest: int = LONGEST) -> Iterator[Block]:
         size = len(unfinished[0])
         yield Block(number, offset, contents)
         together = _LINES_TOGETHER * len(piece) // len(contents)
-        together = min(max(together, _SMALLEST_BLOCK), _LARGEST_BLOCK)
+        together = min(max(together, SMALLEST_BLOCK), _LARGEST_BLOCK)
         number += len(contents)
         offset += sum(map(len, contents)) + len(contents)
     if size:

@@ -76,6 +76,20 @@ def quiet_environment(
 
 
 @pytest.fixture
+def opened_databases(monkeypatch: pytest.MonkeyPatch) -> dict[str, sqlite3.Connection]:
+    """The SQLite databases that are opened in this test, by the names of their files."""
+    opened = {}
+    connect = sqlite3.connect
+
+    def remembered(path, **options):
+        opened[Path(path).name] = database = connect(path, **options)
+        return database
+
+    monkeypatch.setattr(sqlite3, "connect", remembered)
+    return opened
+
+
+@pytest.fixture
 def read_only_databases(monkeypatch: pytest.MonkeyPatch):
     """A context in which no database that is opened can be written, as on a disk without room."""
 

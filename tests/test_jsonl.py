@@ -62,7 +62,7 @@ def test_a_line_beyond_the_longest_is_refused_by_number(content):
 
 
 def test_a_line_without_end_is_given_up_one_block_after_the_longest(monkeypatch):
-    monkeypatch.setattr(batchsim.jsonl, "_SMALLEST_BLOCK", 1_000)
+    monkeypatch.setattr(batchsim.jsonl, "SMALLEST_BLOCK", 1_000)
     endless = Pieces(*[b"x" * 1_000] * 1_000)
     with pytest.raises(InputError):
         list(read_lines(endless, longest=10_500))

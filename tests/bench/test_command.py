@@ -60,7 +60,7 @@ def test_how_much_room_is_taken_is_told_first_and_all_of_it_given_back(
     measure, monkeypatch, tmp_path
 ) -> None:
     def write(bench, rounds):
-        (bench._folder / "large.jsonl").write_bytes(b"large")
+        (bench._folder / "large.jsonl").write_bytes(b"large")  # noqa: SLF001
         raise KeyboardInterrupt
 
     monkeypatch.setattr("bench.bench.Bench.run", write)

@@ -21,7 +21,6 @@ from batchsim.backends.fake import FakeBackend
 from batchsim.cli.terminal.exit_codes import INCOMPLETE, exit_code
 from batchsim.domain.limits import Limits
 from batchsim.errors import JobIncomplete
-from batchsim.runner.effects import download
 from batchsim.runner.journal.store import Journal
 from batchsim.runner.run import run
 
@@ -35,19 +34,19 @@ CODES = [errno.ENOSPC, errno.EIO, errno.EROFS]
 class Disk:
     """Counts what is written, and fails the n-th time; `at_failure` is called then."""
 
-    def __init__(self, patch):
+    def __init__(self, patch, opened_databases):
         self.code = errno.ENOSPC
         self.reset(None)
         patch.setattr(os, "fsync", self.failing("fsync", lambda descriptor: None))
         patch.setattr(Path, "replace", self.failing("replace", Path.replace))
         patch.setattr(jsonl, "open", self.opened, raising=False)
-        patch.setattr(download, "_opened", self.opened_partial(download._opened))
+        patch.setattr(os, "fdopen", self.opened_descriptor(os.fdopen))
         append = Journal.append
 
         def write(journal, at, *entries, **options):
             # The system's error is SQLite's own here: it may not write any more.
             if self.is_hit("journal"):
-                journal._database.execute("PRAGMA query_only = ON")
+                opened_databases["journal.db"].execute("PRAGMA query_only = ON")
             append(journal, at, *entries, **options)
 
         patch.setattr(Journal, "append", write)
@@ -76,10 +75,11 @@ class Disk:
     def opened(self, path, mode, opener):
         return io.BufferedWriter(self.file(path, mode, opener))
 
-    def opened_partial(self, real):
-        def opened(path, *, keep):
-            with real(path, keep=keep):
-                return io.BufferedRandom(self.file(path, "r+b", None))
+    def opened_descriptor(self, real):
+        def opened(descriptor, *mode, **options):
+            if mode != ("r+b",):
+                return real(descriptor, *mode, **options)
+            return io.BufferedRandom(self.file(descriptor, "r+b", None))
 
         return opened
 
@@ -111,10 +111,10 @@ def service_lines(backend):
 
 
 @pytest.mark.slow
-def test_every_write_fails_once_and_the_next_run_goes_on(build, monkeypatch):
+def test_every_write_fails_once_and_the_next_run_goes_on(build, monkeypatch, opened_databases):
     source = build.input([build.chat(name) for name in NAMES])
     before = source.read_bytes()
-    disk = Disk(monkeypatch)
+    disk = Disk(monkeypatch, opened_databases)
     hit = set()
     for n in itertools.count(1):
         failing_once.done = set()

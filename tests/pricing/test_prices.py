@@ -4,9 +4,9 @@ from decimal import Decimal
 from types import SimpleNamespace
 
 import pytest
+from genai_prices import data_snapshot
 
 from batchsim.domain.batches import Usage
-from batchsim.pricing import prices
 from batchsim.pricing.prices import cost, price
 
 BATCH_PRICES = [
@@ -91,7 +91,8 @@ def test_row_116_a_rate_that_can_be_none_makes_the_price_unknown(monkeypatch, ra
     """Zero included: what a batch costs is never told as nothing because the list has a gap."""
     listed = SimpleNamespace(input_mtok=Decimal(rate), output_mtok=Decimal(1))
     model = SimpleNamespace(get_prices=lambda _: listed, price_variants=())
-    monkeypatch.setattr(prices, "_find", lambda _: model)
+    known = SimpleNamespace(find_provider_model=lambda *_: (None, model))
+    monkeypatch.setattr(data_snapshot, "get_snapshot", lambda: known)
     name = f"priced-at-{rate}"
     assert price(name, batch=True) is price(name, batch=False) is None
     assert cost(name, Usage(1, 1), batch=True) is None

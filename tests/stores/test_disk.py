@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 
 import pytest
 
@@ -81,17 +82,18 @@ def test_a_content_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
     [({"a": {}}, (), True), ({}, ["a"], True), ({"b": {}}, ["a"], True), ({}, (), False)],
 )
 def test_records_are_on_the_disk_once_they_are_saved_and_a_time_alone_is_not_waited_for(
-    tmp_path, put, remove, waits
+    tmp_path, opened_databases, put, remove, waits
 ):
     done = []
     with DiskStore(tmp_path) as store:
         store.save(1, {"a": {}} if waits else {})
         store.save(2, {})
-        store._database.set_trace_callback(done.append)
+        database = opened_databases["records.sqlite"]
+        database.set_trace_callback(done.append)
         store.save(3, put, remove)
-        store._database.set_trace_callback(None)
-        (mode,) = store._database.execute("PRAGMA journal_mode").fetchone()
-        (synchronous,) = store._database.execute("PRAGMA synchronous").fetchone()
+        database.set_trace_callback(None)
+        (mode,) = database.execute("PRAGMA journal_mode").fetchone()
+        (synchronous,) = database.execute("PRAGMA synchronous").fetchone()
         assert store.latest == 3
     assert done[-1] == "COMMIT"
     assert (mode, synchronous) == ("wal", FULL if waits else NORMAL)
@@ -126,11 +128,14 @@ def test_a_save_that_fails_changes_nothing(tmp_path, wrong):
         store.save(3.0, {"a": {"n": 3}})
 
 
-def test_records_that_there_is_no_room_for_are_the_disks_error_and_change_nothing(tmp_path):
+def test_records_that_there_is_no_room_for_are_the_disks_error_and_change_nothing(
+    tmp_path, opened_databases
+):
     with DiskStore(tmp_path) as store:
         store.save(1.0, {"a": {"n": 1}})
-        (pages,) = store._database.execute("PRAGMA page_count").fetchone()
-        store._database.execute(f"PRAGMA max_page_count = {pages}")
+        database = opened_databases["records.sqlite"]
+        (pages,) = database.execute("PRAGMA page_count").fetchone()
+        database.execute(f"PRAGMA max_page_count = {pages}")
         with pytest.raises(OSError, match="disk is full") as failed:
             store.save(2.0, {"a": {"n": 2}, "b": {"text": "x" * 100_000}})
         assert failed.value.errno == errno.ENOSPC
@@ -180,8 +185,9 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
 
 
 def test_a_store_of_a_newer_version_is_refused(tmp_path):
-    with DiskStore(tmp_path) as store:
-        store._database.execute("PRAGMA user_version = 99")
+    DiskStore(tmp_path).close()
+    with closing(sqlite3.connect(tmp_path / "records.sqlite")) as database:
+        database.execute("PRAGMA user_version = 99")
     with pytest.raises(UsageError, match="a newer version of batchsim wrote it"):
         DiskStore(tmp_path)
 

@@ -37,7 +37,7 @@ def fake(backend):
 def no_module_client():
     """Forget the client that `openai.files` and the like share, and the key it leaves there."""
     yield
-    openai._reset_client()
+    openai._reset_client()  # noqa: SLF001 - the SDK has no other way
     openai.api_key = None
     if openai.http_client is not None:  # the SDK keeps it here for the next one
         openai.http_client.close()

@@ -23,7 +23,7 @@ _TABLES = 64
 _TABLE = 58
 """A digest shifted by this many bits is the number of its table."""
 
-_SMALLEST = 1 << 12
+SMALLEST_TABLE = 1 << 12
 """How many places a table has at first."""
 
 _FULL = 0.6
@@ -42,16 +42,16 @@ class CustomIds:
     def add(self, custom_id: str) -> bool:
         """Remember `custom_id`. Returns whether it is new."""
         if self._many is not None:
-            return self._many.add(_digest(custom_id))
+            return self._many.add(digest(custom_id))
         few = self._few
         count = len(few)
-        few.add(custom_id if len(custom_id) <= LONGEST_OF_FEW else _digest(custom_id))
+        few.add(custom_id if len(custom_id) <= LONGEST_OF_FEW else digest(custom_id))
         if len(few) == count:
             return False
         if count == FEW:
             self._many = _Digests()
             for key in few:
-                self._many.add(key if isinstance(key, int) else _digest(key))
+                self._many.add(key if isinstance(key, int) else digest(key))
             few.clear()
         return True
 
@@ -70,15 +70,15 @@ class CustomIds:
     def __contains__(self, custom_id: str) -> bool:
         """Whether `custom_id` was added."""
         if self._many is not None:
-            return _digest(custom_id) in self._many
-        return (custom_id if len(custom_id) <= LONGEST_OF_FEW else _digest(custom_id)) in self._few
+            return digest(custom_id) in self._many
+        return (custom_id if len(custom_id) <= LONGEST_OF_FEW else digest(custom_id)) in self._few
 
 
 class _Digests:
     def __init__(self) -> None:
-        self._tables = [_table(_SMALLEST) for _ in range(_TABLES)]
+        self._tables = [_table(SMALLEST_TABLE) for _ in range(_TABLES)]
         self._counts = [0] * _TABLES
-        self._room = int((1 - _FULL) * _SMALLEST)
+        self._room = int((1 - _FULL) * SMALLEST_TABLE)
         """So many digests find a free place in any table."""
 
     def add(self, digest: int) -> bool:
@@ -87,7 +87,7 @@ class _Digests:
 
     def add_all(self, custom_ids: list[str]) -> bool:
         """Remember the digests of all, unless one is known or they are too many for one step."""
-        digests = {hash(custom_id) & _DIGEST or 1 for custom_id in custom_ids}  # as in _digest
+        digests = {hash(custom_id) & _DIGEST or 1 for custom_id in custom_ids}  # as in digest
         return len(digests) == len(custom_ids) <= self._room and self._put(digests)
 
     def __contains__(self, digest: int) -> bool:
@@ -138,6 +138,7 @@ def _table(places: int) -> array[int]:
     return array("Q", bytes(8 * places))
 
 
-def _digest(custom_id: str) -> int:
+def digest(custom_id: str) -> int:
+    """Return the keyed digest of an id; another process has another key."""
     # It never leaves this process, so Python's own hash, which is keyed anew in each, will do.
     return hash(custom_id) & _DIGEST or 1  # 0 is a free place

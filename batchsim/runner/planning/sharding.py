@@ -24,7 +24,7 @@ from batchsim.pricing.token_estimate import estimate_prompt_tokens
 from batchsim.runner.journal.shard_entries import Planned, Run
 from batchsim.runner.results.custom_id_spool import CustomIdSpool
 
-_HASHED_TOGETHER = 1 << 14
+HASHED_TOGETHER = 1 << 14
 """From so many bytes on, lines are hashed: each by itself would cost a call, and twice the time."""
 
 
@@ -68,7 +68,7 @@ class GrowingShard:
         self.inputs += inputs
         self.tokens += tokens
         self._unhashed += contents
-        if self.bytes - self._hashed_bytes >= _HASHED_TOGETHER:
+        if self.bytes - self._hashed_bytes >= HASHED_TOGETHER:
             self._hash_all()
 
     def _close_run(self) -> None:

@@ -63,6 +63,30 @@ def backend_answering(library):
 
 
 @pytest.fixture
+def made_clients(monkeypatch):
+    """The clients of the SDK that are made in this test."""
+    import openai
+
+    made = []
+
+    class Remembered(openai.OpenAI):
+        def __init__(self, **options):
+            super().__init__(**options)
+            made.append(self)
+
+    monkeypatch.setattr(openai, "OpenAI", Remembered)
+    return made
+
+
+@pytest.fixture
+def redirects_are_refused():
+    """Skip where the SDK leaves redirects to the client that it was given."""
+    models = importlib.import_module("openai._models")
+    if "follow_redirects" not in models.FinalRequestOptions.model_fields:
+        pytest.skip("this release of openai leaves redirects to the client that it was given")
+
+
+@pytest.fixture
 def serving_bytes():
     """`with serving_bytes(bytes) as (base_url, requests)`: a real port that answers those bytes to all.
 

@@ -56,7 +56,7 @@ def test_a_connection_that_breaks_is_not_tried_again(serving_bytes, name, sent, 
         with pytest.raises(Unavailable if name == "list_batches" else OutcomeUnknown):
             CALLS[name](backend)
         assert len(requests) == 1
-        backend._client.close()
+        backend.close()
 
 
 @pytest.mark.parametrize("status", ["409 Conflict", "429 Too Many", "500 Error", "408 Timeout"])
@@ -67,7 +67,7 @@ def test_rows_017_to_019_nothing_makes_the_sdk_send_twice(serving_bytes, status)
         with pytest.raises((OutcomeUnknown, Refused)):
             CALLS["create_batch"](backend)
         assert len(requests) == 1
-        backend._client.close()
+        backend.close()
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -87,7 +87,7 @@ def test_a_redirect_never_reaches_the_other_host(serving_bytes, name, status):
                 (CALLS | MORE_CALLS)[name](backend)
             assert KEY not in str(told.value)
             assert (len(requests), len(strayed)) == (1, 0)
-            backend._client.close()
+            backend.close()
 
 
 PACKED = gzip.compress(b'{"id": "batch_1", "object": "batch", "status": "validating"}\n', mtime=0)
@@ -121,7 +121,7 @@ def test_row_128_a_file_in_an_encoding_nobody_asked_for_is_whole_or_broken(servi
         else:
             with pytest.raises(TransferBroken):
                 list(backend.read_file("file-1"))
-        backend._client.close()
+        backend.close()
 
 
 UNREADABLE = ("gzip, a wrong checksum", "gzip that is none", "br", "zstd")
@@ -141,7 +141,7 @@ def test_row_128_an_answer_that_cannot_be_decompressed_leaves_the_outcome_open(
         with pytest.raises(Unavailable if name == "list_batches" else OutcomeUnknown):
             CALLS[name](backend)
         assert len(requests) == 1
-        backend._client.close()
+        backend.close()
 
 
 def test_row_128_a_bomb_is_taken_in_small_pieces():
@@ -158,7 +158,7 @@ def test_a_short_content_is_noticed(serving_bytes):
         backend = OpenAIBackend(base_url=base_url, api_key=KEY)
         with pytest.raises(TransferBroken, match="10"):
             list(backend.read_file("file-1"))
-        backend._client.close()
+        backend.close()
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -168,7 +168,7 @@ def test_a_closed_port_means_that_nothing_was_sent(name):
     backend = OpenAIBackend(base_url=f"http://127.0.0.1:{port}/v1", api_key=KEY)
     with pytest.raises(Unavailable, match="nothing was sent"):
         CALLS[name](backend)
-    backend._client.close()
+    backend.close()
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -178,7 +178,7 @@ def test_a_service_without_tls_is_refused_unsent(serving_bytes, name):
     backend = OpenAIBackend(base_url=base_url.replace("http:", "https:"), api_key=KEY)
     with pytest.raises(Unavailable, match="nothing was sent"):
         CALLS[name](backend)
-    backend._client.close()
+    backend.close()
 
 
 def test_the_key_may_come_from_the_environment_with_a_newline(serving_bytes, monkeypatch):
@@ -187,7 +187,7 @@ def test_the_key_may_come_from_the_environment_with_a_newline(serving_bytes, mon
         monkeypatch.setenv("OPENAI_BASE_URL", base_url)
         backend = OpenAIBackend()
         assert CALLS["create_batch"](backend).id == "batch_1"
-        backend._client.close()
+        backend.close()
     assert f"Bearer {KEY}".encode() in requests[0]
     assert b"POST /v1/batches HTTP/1.1" in requests[0]
 
@@ -227,7 +227,7 @@ def test_spaces_around_a_base_url_do_no_harm(monkeypatch):
     monkeypatch.setenv("OPENAI_BASE_URL", " http://127.0.0.1:1/v1\n")
     backend = OpenAIBackend(api_key=KEY)
     assert backend.service == "http://127.0.0.1:1/v1/"
-    backend._client.close()
+    backend.close()
 
 
 def test_a_client_and_an_address_contradict_each_other():
@@ -246,22 +246,29 @@ def test_an_async_client_is_refused():
         OpenAIBackend(openai.AsyncOpenAI(api_key=KEY))
 
 
-def test_the_time_outs_are_set():
+def test_the_time_outs_are_set(made_clients, monkeypatch):
     backend = OpenAIBackend(base_url="https://service.invalid/v1", api_key=KEY)
-    assert backend._client.max_retries == 0
-    assert backend._client.timeout.connect == 5.0
-    assert backend._client.timeout.pool == 5.0
-    assert backend._client.timeout.read == 60.0
-    assert backend._upload_timeout.read == 300.0
-    backend._client.close()
+    client = made_clients[-1]
+    assert client.max_retries == 0
+    assert (client.timeout.connect, client.timeout.pool, client.timeout.read) == (5.0, 5.0, 60.0)
+    sent = []
+
+    def post(path, *, options, **content):
+        sent.append(options)
+        raise ConnectionError
+
+    monkeypatch.setattr(client, "post", post)
+    with pytest.raises(OutcomeUnknown):
+        backend.upload_file(io.BytesIO(b"{}"), filename="input.jsonl")
+    assert sent[0]["timeout"].read == 300.0
+    backend.close()
 
 
-def test_closing_leaves_a_client_of_the_callers_open():
+def test_closing_leaves_a_client_of_the_callers_open(made_clients):
     import openai
 
-    own = OpenAIBackend(base_url="https://service.invalid/v1", api_key=KEY)
-    own.close()
-    assert own._client.is_closed()
+    OpenAIBackend(base_url="https://service.invalid/v1", api_key=KEY).close()
+    assert made_clients[-1].is_closed()
     with openai.OpenAI(api_key=KEY, base_url="https://service.invalid/v1") as client:
         OpenAIBackend(client).close()
         assert not client.is_closed()

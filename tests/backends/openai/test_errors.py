@@ -1,5 +1,6 @@
 """Envelopes, waits, secrets, and every exception class that the SDK has."""
 
+import importlib
 import json
 
 import pytest
@@ -156,10 +157,7 @@ STATUSES = {"APIStatusError": 418, "InternalServerError": 500, "OAuthError": 401
 
 
 def sdk_error_classes():
-    import openai
-    import openai._exceptions
-
-    modules = (openai, openai._exceptions)
+    modules = [importlib.import_module(name) for name in ("openai", "openai._exceptions")]
     found = {value for module in modules for value in vars(module).values() if type(value) is type}
     return {each.__name__: each for each in found if issubclass(each, Exception)}
 

@@ -27,7 +27,7 @@ def served_in_shape(request):
     library = pytest.importorskip(request.param)
     clients = []
 
-    def build(name, fake=None, **options):
+    def build(name, fake=None, provider=None, **options):
         fake = fake or FakeBackend(seed=1, supports=lambda _: True)
         shape = SHAPES[name](fake)
         headers = {"api-key": KEY} if PROVIDERS[name].key_header else None
@@ -36,7 +36,7 @@ def served_in_shape(request):
         except TypeError:
             pytest.skip(f"this release of openai does not take clients of {library.__name__}")
         clients.append(client)
-        return OpenAIBackend(client, clock=fake.clock, provider=name), shape
+        return OpenAIBackend(client, clock=fake.clock, provider=provider or name), shape
 
     yield build
     for client in clients:
@@ -216,17 +216,14 @@ def test_a_job_keeps_to_the_limits_and_models_of_its_service(served_in_shape, tm
         PROVIDERS["groq"],
         limits=dataclasses.replace(PROVIDERS["groq"].limits, requests_per_batch=5),
     )
-    backend, _ = served_in_shape("groq")
-    backend = OpenAIBackend(backend._client, clock=backend.clock, provider=few)
-    report = run_twelve_lines(
-        backend, tmp_path
-    )  # any model goes, since a service has its own names
+    backend, _ = served_in_shape("groq", provider=few)
+    report = run_twelve_lines(backend, tmp_path)  # any model: a service has its own names
     assert report.shards == 3
     assert report.all_ok
 
 
 @pytest.mark.parametrize("name", [name for name, each in PROVIDERS.items() if each.base_url])
-def test_a_service_is_reached_at_its_address_with_its_key_alone(monkeypatch, name):
+def test_a_service_is_reached_at_its_address_with_its_key_alone(monkeypatch, made_clients, name):
     provider = PROVIDERS[name]
     monkeypatch.setenv("OPENAI_API_KEY", "sk-of-openai")
     if name != "openai":
@@ -239,7 +236,7 @@ def test_a_service_is_reached_at_its_address_with_its_key_alone(monkeypatch, nam
     monkeypatch.setenv(provider.key_variable, KEY)
     backend = OpenAIBackend(provider=name)
     assert backend.service.rstrip("/") == provider.base_url.rstrip("/")
-    assert backend._client.api_key == KEY
+    assert made_clients[-1].api_key == KEY
     backend.close()
 
 
@@ -251,7 +248,7 @@ def test_a_service_is_reached_at_its_address_with_its_key_alone(monkeypatch, nam
         "https://mine.openai.azure.com/openai/v1/",
     ],
 )
-def test_azures_address_is_ones_own(monkeypatch, address):
+def test_azures_address_is_ones_own(monkeypatch, made_clients, address):
     monkeypatch.setenv("AZURE_OPENAI_API_KEY", KEY)
     with pytest.raises(UsageError, match="Azure OpenAI") as caught:
         OpenAIBackend(provider="azure")
@@ -259,7 +256,7 @@ def test_azures_address_is_ones_own(monkeypatch, address):
     monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", address)
     backend = OpenAIBackend(provider="azure")
     assert backend.service.rstrip("/") == "https://mine.openai.azure.com/openai/v1"
-    assert backend._client.default_headers["api-key"] == KEY
+    assert made_clients[-1].default_headers["api-key"] == KEY
     backend.close()
 
 

@@ -54,11 +54,8 @@ def test_an_endpoint_that_nobody_knows_is_not_found(backend_answering, library):
         backend.answer("/v1/nonsense", BODY)
 
 
+@pytest.mark.usefixtures("redirects_are_refused")
 def test_a_redirect_is_not_followed(backend_answering, library):
-    import openai
-
-    if "follow_redirects" not in openai._models.FinalRequestOptions.model_fields:
-        pytest.skip("this release of openai leaves redirects to the client that it was given")
     backend, paths = backend_answering(
         lambda _: library.Response(307, headers={"location": "https://elsewhere.invalid/"})
     )

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import batchsim.domain.validation.custom_ids
-from batchsim.domain.validation.custom_ids import LONGEST_OF_FEW, CustomIds, _digest
+from batchsim.domain.validation.custom_ids import LONGEST_OF_FEW, CustomIds, digest
 
 lengths = [1, LONGEST_OF_FEW, LONGEST_OF_FEW + 1, 10_000]
 
@@ -38,7 +38,7 @@ def test_an_id_is_known_again_after_the_memory_was_made_smaller(length, monkeypa
 
 def test_neighbours_that_are_new_are_taken_in_at_one_step_however_many_came_before(monkeypatch):
     monkeypatch.setattr(batchsim.domain.validation.custom_ids, "FEW", 100)
-    monkeypatch.setattr(batchsim.domain.validation.custom_ids, "_SMALLEST", 256)
+    monkeypatch.setattr(batchsim.domain.validation.custom_ids, "SMALLEST_TABLE", 256)
     seen, refused = CustomIds(), 0
     for begin in range(0, 50_000, 100):
         together = [f"id-{number}" for number in range(begin, begin + 100)]
@@ -53,7 +53,7 @@ def test_neighbours_that_are_new_are_taken_in_at_one_step_however_many_came_befo
 def test_digests_are_known_again_after_their_tables_grew(numbers):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(batchsim.domain.validation.custom_ids, "FEW", 4)
-        patch.setattr(batchsim.domain.validation.custom_ids, "_SMALLEST", 8)
+        patch.setattr(batchsim.domain.validation.custom_ids, "SMALLEST_TABLE", 8)
         seen, known = CustomIds(), set()
         for number in numbers:
             assert (str(number) in seen) == (number in known)
@@ -95,14 +95,12 @@ def test_row_145_ids_made_to_collide_are_spread_evenly(kind):
     16,384 ids in as many places: 20 in one of them has a chance of less than one in 10^14.
     """
     for bits in (0, 20, 40):
-        crowds = Counter(_digest(each) >> bits & 0x3FFF for each in HOSTILE[kind])
+        crowds = Counter(digest(each) >> bits & 0x3FFF for each in HOSTILE[kind])
         assert max(crowds.values()) < 20
 
 
 def test_row_145_another_process_has_another_key():
-    script = (
-        "from batchsim.domain.validation.custom_ids import _digest; print(_digest('request-1'))"
-    )
+    script = "from batchsim.domain.validation.custom_ids import digest; print(digest('request-1'))"
     environment = {name: told for name, told in os.environ.items() if name != "PYTHONHASHSEED"}
     told = {
         subprocess.run(

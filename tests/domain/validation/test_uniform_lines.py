@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from batchsim.domain.limits import OPENAI
 from batchsim.domain.lines import RequestLines
+from batchsim.domain.validation import input_file
 from batchsim.domain.validation.custom_ids import CustomIds
 from batchsim.domain.validation.input_file import InputRules, InvalidLine
 from batchsim.domain.validation.uniform_lines import read_usual_lines
@@ -120,13 +121,6 @@ bytes_of_interest = st.sampled_from(
 )
 
 
-class OneByOne(InputRules):
-    """The rules, never asked of several lines together."""
-
-    def _usual(self, block):
-        return None
-
-
 def findings(rules, contents, cuts):
     """All that the rules say, when the lines come in blocks that end at `cuts`."""
     blocks, offset = [], 0
@@ -150,6 +144,13 @@ def findings(rules, contents, cuts):
     return found, finished, state, rules.embedding_inputs
 
 
+def findings_one_by_one(rules, contents, cuts):
+    """The same where several lines are never read together."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(input_file, "read_usual_lines", lambda *_: None)
+        return findings(rules, contents, cuts)
+
+
 @given(
     contents=lines,
     cuts=st.sets(st.integers(0, 12)),
@@ -161,10 +162,10 @@ def test_what_is_said_of_lines_together_is_what_is_said_of_each(
 ):
     limits = replace(OPENAI, requests_per_batch=6, embedding_inputs_per_batch=5)
     together, alone = (
-        kind(endpoint=endpoint, one_batch=one_batch, limits=limits)
-        for kind in (InputRules, OneByOne)
+        InputRules(endpoint=endpoint, one_batch=one_batch, limits=limits) for _ in range(2)
     )
-    assert findings(together, contents, cuts) == findings(alone, contents, range(12))
+    expected = findings_one_by_one(alone, contents, range(12))
+    assert findings(together, contents, cuts) == expected
 
 
 @given(
@@ -176,7 +177,8 @@ def test_what_is_said_of_lines_together_is_what_is_said_of_each(
 def test_any_other_byte_is_seen_as_when_each_line_is_read_alone(contents, place, byte, everywhere):
     changed = [with_byte(line, place, byte) for line in contents]
     contents = changed if everywhere else [changed[0], *contents[1:]]
-    assert findings(InputRules(), contents, {0}) == findings(OneByOne(), contents, {0})
+    expected = findings_one_by_one(InputRules(), contents, {0})
+    assert findings(InputRules(), contents, {0}) == expected
 
 
 def test_neighbours_are_given_together():
@@ -207,7 +209,7 @@ def test_ids_together_are_all_new_or_none_is_remembered(groups):
 def few_ids_kept(request):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("batchsim.domain.validation.custom_ids.FEW", request.param)
-        patch.setattr("batchsim.domain.validation.custom_ids._SMALLEST", 16)
+        patch.setattr("batchsim.domain.validation.custom_ids.SMALLEST_TABLE", 16)
         yield
 
 

@@ -1,8 +1,9 @@
 import json
+import tracemalloc
 
 import pytest
 
-from batchsim.responders.chat.manner import LONGEST_REMEMBERED, _remembered_manner
+from batchsim.responders.chat.manner import LONGEST_REMEMBERED
 from batchsim.responders.simulated import simulated, with_text
 
 
@@ -423,9 +424,11 @@ def test_parameters_that_only_python_can_write_are_answered(chat, occasion):
 
 
 def test_long_parameters_are_not_kept_in_memory(chat, occasion):
-    before = _remembered_manner.cache_info().misses
-    long = chat(metadata={"text": "x" * LONGEST_REMEMBERED})
-    assert simulated(long, occasion) == simulated(long, occasion)
-    assert _remembered_manner.cache_info().misses == before
-    simulated(chat(metadata={"text": "only here"}), occasion)
-    assert _remembered_manner.cache_info().misses == before + 1
+    tracemalloc.start()
+    try:
+        for number in range(100):
+            simulated(chat(metadata={"text": f"{number:0{LONGEST_REMEMBERED}}"}), occasion)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 10 * LONGEST_REMEMBERED

@@ -9,7 +9,7 @@ from batchsim.runner.adoption.membership import Member, Members
 
 
 @pytest.fixture
-def members():
+def members(opened_databases):
     opened = Members()
     yield opened
     opened.close()
@@ -43,8 +43,8 @@ def test_memory_holds_no_lines(members):
     assert held < 20_000
 
 
-def test_a_full_disk_stops_with_what_to_do(members):
-    members._execute("PRAGMA max_page_count = 3")
+def test_a_full_disk_stops_with_what_to_do(members, opened_databases):
+    opened_databases[""].execute("PRAGMA max_page_count = 3")
 
     def fill():
         for number in range(1_000):

@@ -14,6 +14,7 @@ from batchsim.errors import JobIncomplete, OutcomeUnknown, Refused
 from batchsim.runner.engine.workers import ENDS_WITHIN, WorkerPool
 from batchsim.runner.journal.store import Journal
 from batchsim.runner.run import Policy, run
+from batchsim.runner.schedule.actions import Upload
 
 LIMITS = Limits(requests_per_batch=1)
 SHARDS = 6
@@ -137,6 +138,12 @@ def test_however_many_workers_hang_the_stop_waits_for_all_of_them_together(build
     class Hung:
         waited = 0.0
 
+        def __init__(self, **options):
+            pass
+
+        def start(self):
+            pass
+
         def join(self, timeout):
             Hung.waited += timeout
             now[0] += timeout
@@ -144,9 +151,12 @@ def test_however_many_workers_hang_the_stop_waits_for_all_of_them_together(build
     now = [100.0]
     monkeypatch.setattr("batchsim.clock.SystemClock.steady", lambda self: now[0])
     work = SimpleNamespace(
-        backend=FakeBackend(clock=ScaledClock(10)), policy=Policy(), stopping=threading.Event()
+        backend=FakeBackend(clock=ScaledClock(10)),
+        policy=Policy(parallel=4),
+        stopping=threading.Event(),
     )
+    monkeypatch.setattr(threading, "Thread", Hung)
     with WorkerPool(work) as crew:
-        crew._busy = {n: Hung() for n in range(4)}
+        assert all(crew.start(Upload(number)) for number in range(1, 5))
     assert work.stopping.is_set()
     assert Hung.waited == ENDS_WITHIN

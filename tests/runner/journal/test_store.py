@@ -100,15 +100,15 @@ def path(tmp_path):
     return tmp_path / "journal.db"
 
 
-def test_an_entry_is_on_the_disk_once_it_is_appended(tmp_path):
-    with Journal(tmp_path / "journal.db") as journal:
-        (synchronous,) = journal._database.execute("PRAGMA synchronous").fetchone()
+def test_an_entry_is_on_the_disk_once_it_is_appended(path, opened_databases):
+    with Journal(path):
+        (synchronous,) = opened_databases["journal.db"].execute("PRAGMA synchronous").fetchone()
     assert synchronous == 2  # FULL: less loses commits when the power fails
 
 
 @pytest.mark.parametrize(("lasts", "expected", "syncs"), [(True, 2, 15), (False, 0, 2)])
 def test_a_job_waits_for_the_disk_only_if_its_service_outlives_the_process(
-    build, monkeypatch, lasts, expected, syncs
+    build, monkeypatch, opened_databases, lasts, expected, syncs
 ):
     """What a simulated service holds in memory is gone when the power is; so may be the job.
 
@@ -119,7 +119,7 @@ def test_a_job_waits_for_the_disk_only_if_its_service_outlives_the_process(
     monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(sync(descriptor)))
 
     def look(journal, *entries, **options):
-        found.update(journal._database.execute("PRAGMA synchronous").fetchone())
+        found.update(opened_databases["journal.db"].execute("PRAGMA synchronous").fetchone())
         append(journal, *entries, **options)
 
     monkeypatch.setattr(Journal, "append", look)

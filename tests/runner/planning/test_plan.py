@@ -15,7 +15,7 @@ from batchsim.errors import InputError
 from batchsim.runner.journal.shard_entries import runs
 from batchsim.runner.planning.plan import InvalidInput, custom_id_of, make_plan
 from batchsim.runner.planning.shard_content import ShardContent
-from batchsim.runner.planning.sharding import _HASHED_TOGETHER, queue
+from batchsim.runner.planning.sharding import HASHED_TOGETHER, queue
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_a_single_group_needs_four_numbers_however_many_lines_it_has(build):
     assert len(plan.shards[0].ranges) == 4
 
 
-@pytest.mark.parametrize("length", [1, 2_000, _HASHED_TOGETHER - 1, _HASHED_TOGETHER])
+@pytest.mark.parametrize("length", [1, 2_000, HASHED_TOGETHER - 1, HASHED_TOGETHER])
 def test_a_fingerprint_is_the_hash_of_a_shards_lines(build, length):
     lines = [
         build.chat(f"{n}", text="x" * length, model=("gpt-4o", "o3")[n % 3 // 2]) for n in range(40)

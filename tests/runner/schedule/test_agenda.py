@@ -54,7 +54,8 @@ def calls_for_job(build, monkeypatch, count):
         (agendas.Capacity, "admits"),
         (loop, "decide"),
         (backend, "list_batches"),
-        (Counts, "_count"),
+        (Counts, "add"),
+        (Counts, "remove"),
         (job_summary, "shard_progress"),
     ):
         count_calls(owner, name)
@@ -77,7 +78,14 @@ def calls_for_job(build, monkeypatch, count):
 def test_the_work_on_a_shard_does_not_grow_with_their_number(build, monkeypatch):
     monkeypatch.setattr("os.fsync", lambda descriptor: None)
     few, many = (calls_for_job(build, monkeypatch, count) for count in (FEW, MANY))
-    bounds = {"next_steps": 12, "admits": 3, "decide": 5, "_count": 30, "shard_progress": 12}
+    bounds = {
+        "next_steps": 12,
+        "admits": 3,
+        "decide": 5,
+        "add": 15,
+        "remove": 15,
+        "shard_progress": 12,
+    }
     for what, bound in bounds.items():
         assert 0 < many[what] <= bound * MANY, what
         assert many[what] / MANY <= 1.25 * few[what] / FEW, what

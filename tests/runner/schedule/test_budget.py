@@ -15,7 +15,6 @@ from batchsim.backends.fake.behaviour.request_faults import RequestFault
 from batchsim.domain.limits import Limits
 from batchsim.errors import JobIncomplete
 from batchsim.pricing.prices import cost
-from batchsim.runner.engine.loop import Loop
 from batchsim.runner.job.state import fold
 from batchsim.runner.journal.shard_entries import CreateIntended
 from batchsim.runner.journal.store import Journal
@@ -85,18 +84,18 @@ def test_p3_reserved_and_settled_never_exceed_the_cap_over_kills_and_rounds(
     cap = reservation(build, tmp_path_factory) * Decimal("2.5")
     source = input_of(build, 6)
     backend = FakeBackend(pacing="quick")
-    record = Loop._record
+    append = Journal.append
     writes = [0]
 
-    def checked(loop, *entries):
-        record(loop, *entries)
-        held = balance(loop._state)
+    def checked(journal, *entries, **options):
+        append(journal, *entries, **options)
+        held = balance(fold(journal.entries()))
         assert held.spent + held.reserved <= cap
         writes[0] += 1
         if writes[0] % 29 == 0:
             raise build.Killed
 
-    monkeypatch.setattr(Loop, "_record", checked)
+    monkeypatch.setattr(Journal, "append", checked)
     policy = Policy(max_cost=cap, on_unknown="fence")
     for _ in range(100):
         try:

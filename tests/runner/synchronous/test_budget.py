@@ -17,7 +17,6 @@ from batchsim.domain.limits import HOUR, Limits
 from batchsim.domain.lines import RequestLine
 from batchsim.errors import JobIncomplete, OutcomeUnknown, Unavailable
 from batchsim.pricing.prices import cost
-from batchsim.runner.engine.loop import Loop
 from batchsim.runner.job.state import fold
 from batchsim.runner.journal.shard_entries import AnswerIntended, AnswerRecorded
 from batchsim.runner.journal.store import Journal
@@ -98,7 +97,7 @@ def test_reserved_and_settled_never_exceed_the_cap_whatever_write_is_the_last(bu
     """Killed at every write of the journal and of the answers; and again, at the same write."""
     caps = most_of_one(build) * Decimal("1.5"), most_of_one(build) * 9
     source = build.input(lines_of(build, 3))
-    append, keep, record = Journal.append, KeptAnswers.keep, Loop._record
+    append, keep = Journal.append, KeptAnswers.keep
     life: dict = {}
 
     def until(write):
@@ -109,14 +108,13 @@ def test_reserved_and_settled_never_exceed_the_cap_whatever_write_is_the_last(bu
 
         return checked
 
-    def held(loop, *entries):
-        record(loop, *entries)
-        money = balance(loop._state)
+    def append_within_the_cap(journal, *entries, **options):
+        append(journal, *entries, **options)
+        money = balance(fold(journal.entries()))
         assert money.spent + money.reserved <= life["cap"]
 
-    monkeypatch.setattr(Journal, "append", until(append))
+    monkeypatch.setattr(Journal, "append", until(append_within_the_cap))
     monkeypatch.setattr(KeptAnswers, "keep", until(keep))
-    monkeypatch.setattr(Loop, "_record", held)
     for last in itertools.count():
         backend, results = NeverRunning(), build.folder / f"results-{last}.jsonl"
         deaths, stops, report = 0, [], None

@@ -21,7 +21,10 @@ def door_to(door):
     """`door_to(limits=..., faults=...)` -> a door to a backend with a store on the disk."""
 
     def make(folder, **options):
-        return type(door)(App(FakeBackend(store=DiskStore(folder), **options)))
+        backend = FakeBackend(store=DiskStore(folder), **options)
+        made = type(door)(App(backend))
+        made.log = backend.requests
+        return made
 
     return make
 
@@ -75,7 +78,7 @@ def test_an_upload_that_is_cut_leaves_nothing(door_to, tmp_path, forms, share):
     kind = ("Content-Type", "multipart/form-data; boundary=a-boundary")
     cut = form[: int(len(form) * share)]
     assert door.send("POST", "/v1/files", body=[cut], headers=[kind]).status == 400
-    assert (stored(tmp_path), door.app._backend_of("").requests.entries()[:-1]) == ([], ())
+    assert (stored(tmp_path), door.log.entries()[:-1]) == ([], ())
 
 
 def broken(form):
@@ -132,7 +135,7 @@ def test_uploads_are_noted_as_what_they_are(door_to, tmp_path, forms, faults):
     door = door_to(tmp_path, faults=faults)
     file = door.upload_input(CONTENT, filename="good.jsonl").json
     door.upload_input(b"bad\n", filename="bad.jsonl")
-    good, bad = door.app._backend_of("").requests.entries()
+    good, bad = door.log.entries()
     assert (good.call, good.subject, good.made) == ("upload_file", "good.jsonl", file["id"])
     assert (bad.call, bad.subject, bad.status) == ("upload_file", "bad.jsonl", 400)
     assert (good.number, bad.number) == (1, 2)
