@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import click
 
 from batchsim.amounts import counted
 from batchsim.cli.options.backend import backend_options, refuse_to_guess
+from batchsim.cli.options.job import any_model_option, job_json_option, job_option, output_option
 from batchsim.cli.options.policy import policy_options
 from batchsim.cli.options.webhooks import Webhooks, wake, webhook_options
 from batchsim.cli.running.run_job import carry_out, open_backend
@@ -25,14 +27,7 @@ if TYPE_CHECKING:
 @policy_options
 @webhook_options
 @click.argument("batch_ids", metavar="[BATCH_ID]...", nargs=-1)
-@click.option(
-    "-o",
-    "--output",
-    metavar="RESULTS",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="Write the results to this file once they are complete.",
-)
+@output_option("Write the results to this file once they are complete.")
 @click.option(
     "--metadata",
     "pairs",
@@ -51,20 +46,15 @@ if TYPE_CHECKING:
     help="The input from which the batches were made. The results get its order, and lines that "
     "no batch holds are sent: this costs money.",
 )
-@click.option(
-    "--job",
-    metavar="DIR",
-    type=click.Path(path_type=Path),
-    help="Where the job keeps its journal and downloads [default: RESULTS.job].",
-)
+@job_option("Where the job keeps its journal and downloads [default: RESULTS.job].")
 @click.option(
     "--store",
     metavar="DIR",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="With --fake: the folder in which a simulator kept the batches.",
 )
-@click.option("--any-model", is_flag=True, help="Accept models that are not OpenAI's.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object about the job.")
+@any_model_option()
+@job_json_option
 def adopt(
     *,
     backend: str | None,
@@ -75,7 +65,7 @@ def adopt(
     source: Path | None,
     job: Path | None,
     store: Path | None,
-    any_model: bool,
+    supports: Callable[[str], bool] | None,
     policy: Policy,
     webhooks: Webhooks,
     as_json: bool,
@@ -113,7 +103,7 @@ def adopt(
         results=output,
         job=job,
         source=source,
-        supports=(lambda _: True) if any_model else None,
+        supports=supports,
         policy=policy,
         tell=_tell,
     )

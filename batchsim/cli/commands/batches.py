@@ -9,12 +9,11 @@ import click
 
 from batchsim.amounts import distance, instant, money
 from batchsim.cli.options.listing import (
-    for_each,
+    ids_argument,
     json_option,
     list_options,
-    listed,
+    print_each,
     print_list,
-    print_object,
     with_service,
 )
 from batchsim.cli.terminal.table import Column, details
@@ -52,43 +51,41 @@ def batches() -> None:
 @with_service
 def list_command(*, backend: Backend, limit: int | None, as_json: bool) -> int:
     """List the batches, the newest first."""
-    entries = listed(backend.list_batches, limit=limit, page_size=OPENAI.batches_per_page)
     now = backend.clock.now()
-    return print_list(entries, limit, _COLUMNS, lambda batch: _row(batch, now), as_json=as_json)
+    return print_list(
+        backend.list_batches,
+        _COLUMNS,
+        lambda batch: _row(batch, now),
+        limit=limit,
+        page_size=OPENAI.batches_per_page,
+        as_json=as_json,
+    )
 
 
 @batches.command("show")
-@click.argument("ids", metavar="BATCH_ID...", nargs=-1, required=True)
+@ids_argument("BATCH_ID")
 @json_option
 @with_service
 def show_command(*, backend: Backend, ids: tuple[str, ...], as_json: bool) -> int:
     """Show all that is known of a batch: times, files, usage and what it cost, errors."""
 
-    def show(identifier: str) -> None:
-        batch = backend.retrieve_batch(identifier)
-        if as_json:
-            return print_object(batch)
-        for line in _description(batch, backend.clock.now()):
-            click.echo(line)
-        return None
+    def lines(batch: Batch) -> Iterator[str]:
+        return _description(batch, backend.clock.now())
 
-    return for_each(ids, show)
+    return print_each(ids, backend.retrieve_batch, lines, as_json=as_json)
 
 
 @batches.command("cancel")
-@click.argument("ids", metavar="BATCH_ID...", nargs=-1, required=True)
+@ids_argument("BATCH_ID")
 @json_option
 @with_service
 def cancel_command(*, backend: Backend, ids: tuple[str, ...], as_json: bool) -> int:
     """Ask for batches to be cancelled. Lines that have finished keep their results and are paid."""
 
-    def cancel(identifier: str) -> None:
-        batch = backend.cancel_batch(identifier)
-        if as_json:
-            return print_object(batch)
-        return click.echo(f"{shown(batch.id)} is {shown(_status(batch))}")
+    def lines(batch: Batch) -> Iterator[str]:
+        yield f"{shown(batch.id)} is {shown(_status(batch))}"
 
-    return for_each(ids, cancel)
+    return print_each(ids, backend.cancel_batch, lines, as_json=as_json)
 
 
 def _status(batch: Batch) -> str:
@@ -136,7 +133,7 @@ def _description(batch: Batch, now: float) -> Iterator[str]:
 
 
 def _spending(batch: Batch) -> dict[str, str]:
-    """What the batch used and cost; nothing before its service has counted tokens."""
+    """Return the tokens and the cost, once the service has counted tokens."""
     from batchsim.pricing.prices import cost
 
     usage = batch.usage

@@ -11,6 +11,7 @@ import click
 
 from batchsim.amounts import counted, duration, money, size
 from batchsim.cli.options.backend import chosen_provider, provider_option
+from batchsim.cli.options.job import any_model_option
 from batchsim.cli.terminal.exit_codes import ALL_GOOD
 from batchsim.cli.terminal.output import print_json
 from batchsim.cli.terminal.stdin import STANDARD_INPUT, opened_input
@@ -45,10 +46,10 @@ _COLUMNS = (
 
 @click.command()
 @click.argument("source", metavar="INPUT")
-@click.option("--any-model", is_flag=True, help="Accept models that are not OpenAI's.")
+@any_model_option()
 @provider_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def estimate(*, source: str, any_model: bool, as_json: bool) -> int:
+def estimate(*, source: str, supports: Callable[[str], bool] | None, as_json: bool) -> int:
     """Tell what an input would take and cost, sending nothing.
 
     INPUT is a JSONL file, or - for standard input.
@@ -59,7 +60,7 @@ def estimate(*, source: str, any_model: bool, as_json: bool) -> int:
     max_tokens, max_completion_tokens or max_output_tokens. Exits 2 when the input is not valid.
     """
     demands = Estimates()
-    plan = _plan(source, demands, any_model=any_model)
+    plan = _plan(source, demands, supports)
     shares = _shares(plan, demands.all())
     if as_json:
         print_json(_object(shares))
@@ -83,20 +84,20 @@ class _Share:
     expected: Expectation
 
 
-def _plan(source: str, demands: Estimates, *, any_model: bool) -> Plan:
+def _plan(source: str, demands: Estimates, supports: Callable[[str], bool] | None) -> Plan:
     from batchsim.runner.planning.plan import make_plan
 
     name = "standard input" if source == STANDARD_INPUT else source
     provider = chosen_provider()
-    if provider is not None:
-        any_model = any_model or not provider.has_openai_models
+    if provider is not None and not provider.has_openai_models:
+        supports = supports or (lambda _: True)
     with opened_input(source) as stream:
         try:
             return make_plan(
                 stream,
                 path=name,
                 limits=OPENAI if provider is None else provider.limits,
-                supports=(lambda _: True) if any_model else is_openai_model,
+                supports=supports or is_openai_model,
                 observe=demands.add,
             )
         except OSError as error:
@@ -208,7 +209,7 @@ def _notes(shares: Iterable[_Share]) -> Iterator[str]:
         demand = share.demand
         name = shown(demand.model or "no model", 64)
         if share.batch_cost is None:
-            yield f"the price of {name} is not known: what its lines cost is not counted as nothing"
+            yield f"the price of {name} is not known, so the total is not known either"
         elif _is_half(demand):
             yield f"no batch price of {name} is listed: half of its ordinary price is taken"
         some = f"of the {counted(demand.lines, 'line')} for {name} at {demand.endpoint}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING
@@ -13,11 +14,11 @@ import click
 from batchsim.amounts import counted, distance, instant, size
 from batchsim.cli.options.listing import (
     for_each,
+    ids_argument,
     json_option,
     list_options,
-    listed,
+    print_each,
     print_list,
-    print_object,
     with_service,
 )
 from batchsim.cli.terminal.exit_codes import ALL_GOOD, SOME_FAILED
@@ -62,27 +63,28 @@ def list_command(*, backend: Backend, limit: int | None, purpose: str | None, as
     def read_page(*, limit: int, after: str | None) -> Page[File]:
         return backend.list_files(purpose=purpose, limit=limit, after=after)
 
-    entries = listed(read_page, limit=limit, page_size=OPENAI.files_per_page)
     now = backend.clock.now()
-    return print_list(entries, limit, _COLUMNS, lambda file: _row(file, now), as_json=as_json)
+    return print_list(
+        read_page,
+        _COLUMNS,
+        lambda file: _row(file, now),
+        limit=limit,
+        page_size=OPENAI.files_per_page,
+        as_json=as_json,
+    )
 
 
 @files.command("show")
-@click.argument("ids", metavar="FILE_ID...", nargs=-1, required=True)
+@ids_argument("FILE_ID")
 @json_option
 @with_service
 def show_command(*, backend: Backend, ids: tuple[str, ...], as_json: bool) -> int:
     """Show all that is known of a file but its content."""
 
-    def show(identifier: str) -> None:
-        file = backend.retrieve_file(identifier)
-        if as_json:
-            return print_object(file)
-        for line in details(_description(file, backend.clock.now())):
-            click.echo(line)
-        return None
+    def lines(file: File) -> Iterator[str]:
+        return details(_description(file, backend.clock.now()))
 
-    return for_each(ids, show)
+    return print_each(ids, backend.retrieve_file, lines, as_json=as_json)
 
 
 @files.command("download")
@@ -117,7 +119,7 @@ def download_command(*, backend: Backend, identifier: str, output: str | None, f
 
 
 @files.command("delete")
-@click.argument("ids", metavar="FILE_ID...", nargs=-1, required=True)
+@ids_argument("FILE_ID")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @json_option
 @with_service
@@ -184,7 +186,7 @@ def prune_command(*, backend: Backend, yes: bool, elsewhere: bool, as_json: bool
 
 
 def own_name(file: File) -> Path:
-    """A path in the present folder, named as the file is; after its id where that name is odd.
+    """Return a path in the present folder, named as the file is, or by its id if that name is odd.
 
     The name comes from outside: it must not lead into another folder or hide the file.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import click
 
 from batchsim.amounts import counted, instant
 from batchsim.cli.options.backend import chosen_provider, provider_option, real_backend
+from batchsim.cli.options.job import any_model_option, job_json_option, job_option, output_option
 from batchsim.cli.terminal.exit_codes import ALL_GOOD
 from batchsim.cli.terminal.output import check_folder
 from batchsim.domain.validation.diagnosis import shown
@@ -27,24 +29,12 @@ if TYPE_CHECKING:
 @click.command()
 @provider_option
 @click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
-@click.option(
-    "-o",
-    "--output",
-    metavar="RESULTS",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="The results file of the job.",
-)
-@click.option(
-    "--job",
-    metavar="DIR",
-    type=click.Path(path_type=Path),
-    help="Where the job's journal is made anew [default: RESULTS.job].",
-)
+@output_option("The results file of the job.")
+@job_option("Where the job's journal is made anew [default: RESULTS.job].")
 @click.option("--run", "run_id", metavar="ID", help="Which run of the input, if there are several.")
 @click.option("--skip-invalid", is_flag=True, help="As the job was begun.")
-@click.option("--any-model", is_flag=True, help="As the job was begun.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object about the job.")
+@any_model_option("As the job was begun.")
+@job_json_option
 def recover(
     *,
     source: Path,
@@ -52,7 +42,7 @@ def recover(
     job: Path | None,
     run_id: str | None,
     skip_invalid: bool,
-    any_model: bool,
+    supports: Callable[[str], bool] | None,
     as_json: bool,
 ) -> int:
     """Rebuild a job whose directory is lost, and pay nothing twice.
@@ -66,20 +56,28 @@ def recover(
     from batchsim.cli.jobs.registry import register
     from batchsim.runner.adoption.recover import write_journal
     from batchsim.runner.job.directory import JobDirectory
+    from batchsim.runner.planning.plan import make_plan
 
     check_folder(output)
-    place = job or Path(f"{output}.job")
-    if Job(place).exists:
-        raise UsageError(f"{place} has a journal", hint="`batchsim run` goes on with it")
+    folder = job or Path(f"{output}.job")
+    if Job(folder).exists:
+        raise UsageError(f"{folder} has a journal", hint="`batchsim run` goes on with it")
     with closing(real_backend()) as backend:
-        plan = _plan(source, backend, skip_invalid=skip_invalid, any_model=any_model)
+        with open_input(source) as stream:
+            plan = make_plan(
+                stream,
+                path=source,
+                limits=backend.limits,
+                supports=supports or backend.supports,
+                skip_invalid=skip_invalid,
+            )
         trace = _chosen(backend, plan, source, run_id)
-        state = write_journal(backend, trace, plan, JobDirectory(place))
+        state = write_journal(backend, trace, plan, JobDirectory(folder))
         now = backend.clock.now()
-    flags = [("--skip-invalid", skip_invalid), ("--any-model", any_model)]
+    flags = [("--skip-invalid", skip_invalid), ("--any-model", supports is not None)]
     begun = _begun(source, output, job, [flag for flag, is_set in flags if is_set])
-    Job(place).write_begun(begun)
-    register(place, now)
+    Job(folder).write_begun(begun)
+    register(folder, now)
     found = sum(shard.batch is not None for shard in state.shards.values())
     click.echo(
         f"found {found:,} of {counted(len(state.shards), 'batch')} of run {shown(trace.run)}, begun "
@@ -87,21 +85,8 @@ def recover(
         err=True,
     )
     if as_json:
-        print_job(Job(place))
+        print_job(Job(folder))
     return ALL_GOOD
-
-
-def _plan(source: Path, backend: OpenAIBackend, *, skip_invalid: bool, any_model: bool) -> Plan:
-    from batchsim.runner.planning.plan import make_plan
-
-    with open_input(source) as stream:
-        return make_plan(
-            stream,
-            path=source,
-            limits=backend.limits,
-            supports=(lambda _: True) if any_model else backend.supports,
-            skip_invalid=skip_invalid,
-        )
 
 
 def _chosen(backend: OpenAIBackend, plan: Plan, source: Path, run_id: str | None) -> Trace:
@@ -131,10 +116,10 @@ def _chosen(backend: OpenAIBackend, plan: Plan, source: Path, run_id: str | None
 def _begun(source: Path, output: Path, job: Path | None, flags: list[str]) -> Begun:
     from batchsim.cli.jobs.job import Begun
 
-    place = ["--job", str(job)] if job else []
+    folder = ["--job", str(job)] if job else []
     provider = chosen_provider()
     chosen = ["--provider", provider.name] if provider else []
-    arguments = ["run", "--real", *chosen, str(source), "-o", str(output), *place, *flags]
+    arguments = ["run", "--real", *chosen, str(source), "-o", str(output), *folder, *flags]
     return Begun(
         input=os.path.realpath(source),
         results=os.path.realpath(output),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from batchsim.cli.options.backend import backend_options, refuse_to_guess
+from batchsim.cli.options.job import any_model_option, job_option, seed_option
 from batchsim.cli.options.policy import policy_options
 from batchsim.cli.options.webhooks import Webhooks, wake, webhook_options
 from batchsim.cli.running.run_job import carry_out, open_backend
@@ -34,21 +36,14 @@ if TYPE_CHECKING:
     metavar="RESULTS",
     help="Write the results to this file once they are complete (standard output unless given, or for -).",
 )
-@click.option(
-    "--job",
-    metavar="DIR",
-    type=click.Path(path_type=Path),
-    help="Where the job keeps its journal and downloads [default: RESULTS.job or INPUT.job].",
-)
-@click.option(
-    "--seed", default=0, show_default=True, help="What the simulator's chance depends on."
-)
+@job_option("Where the job keeps its journal and downloads [default: RESULTS.job or INPUT.job].")
+@seed_option
 @click.option(
     "--skip-invalid",
     is_flag=True,
     help="Leave out invalid lines instead of refusing the input; each gets an error record.",
 )
-@click.option("--any-model", is_flag=True, help="Accept models that are not OpenAI's.")
+@any_model_option()
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object about the job; needs -o."
 )
@@ -59,7 +54,7 @@ def run(
     output: str | None,
     job: Path | None,
     seed: int,
-    any_model: bool,
+    supports: Callable[[str], bool] | None,
     skip_invalid: bool,
     policy: Policy,
     webhooks: Webhooks,
@@ -99,7 +94,7 @@ def run(
                 wake(service, notices),
                 results=results,
                 job=job,
-                supports=(lambda _: True) if any_model else None,
+                supports=supports,
                 policy=policy,
                 skip_invalid=skip_invalid,
                 observe=observe,

@@ -16,6 +16,7 @@ import click
 from click.core import ParameterSource
 
 from batchsim.cli.commands.scenarios import faults_in, list_scenarios, scenario_options
+from batchsim.cli.options.job import seed_option
 from batchsim.cli.terminal.exit_codes import ALL_GOOD
 from batchsim.clock import Clock, ScaledClock, SystemClock
 from batchsim.errors import UsageError
@@ -47,9 +48,7 @@ PACINGS = ("2024", "2025", "today", "quick", "instant")
     type=click.Path(path_type=Path),
     help="Keep files and batches in this folder (in memory unless given).",
 )
-@click.option(
-    "--seed", default=0, show_default=True, help="What the simulator's chance depends on."
-)
+@seed_option
 @click.option(
     "--speed",
     type=click.FloatRange(min=0, max=1e6, min_open=True),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from typing import Any, BinaryIO, NamedTuple
 
@@ -15,6 +15,7 @@ import click
 import orjson
 
 from batchsim.amounts import counted
+from batchsim.cli.options.job import any_model_option
 from batchsim.cli.terminal.exit_codes import ALL_GOOD, BAD_INPUT
 from batchsim.cli.terminal.output import print_json
 from batchsim.cli.terminal.stdin import STANDARD_INPUT, opened_input
@@ -171,13 +172,13 @@ LONG = 50_000_000
     metavar="PATH",
     help="The batch's endpoint [default: that of the first valid line].",
 )
-@click.option("--any-model", is_flag=True, help="Accept models that are not OpenAI's.")
+@any_model_option()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per finding.")
 def validate(
     source: str,
     endpoint: str | None,
     show_all: bool,  # noqa: FBT001 - click passes options by name
-    any_model: bool,  # noqa: FBT001 - click passes options by name
+    supports: Callable[[str], bool] | None,
     as_json: bool,  # noqa: FBT001 - click passes options by name
 ) -> int:
     """Check an input as the API would check one batch.
@@ -189,9 +190,7 @@ def validate(
     """
     name = "standard input" if source == STANDARD_INPUT else shown(source)
     printer = _Printer(name, limit=None if show_all else SHOWN, as_json=as_json)
-    rules = InputRules(
-        endpoint=endpoint, supports=(lambda _: True) if any_model else is_openai_model
-    )
+    rules = InputRules(endpoint=endpoint, supports=supports or is_openai_model)
     with opened_input(source) as stream:
         version = _version(stream)
         progress = _progress(stream)

@@ -1,16 +1,17 @@
-"""What `batches` and `files` have in common: the service they look at, its lists, several ids."""
+"""The parts that `batches` and `files` share: the service, its lists, several ids."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from functools import partial, wraps
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from batchsim.cli.options.backend import provider_option, real_backend
+from batchsim.cli.options.job import Option
 from batchsim.cli.terminal.exit_codes import ALL_GOOD, SOME_FAILED, explain
 from batchsim.cli.terminal.output import print_json
 from batchsim.cli.terminal.table import Column, table
@@ -21,12 +22,14 @@ if TYPE_CHECKING:
     from batchsim.domain.batches import Batch
     from batchsim.domain.files import File
 
+    Shown = TypeVar("Shown", Batch, File)
+
 DEFAULT_LIMIT = 20
 """How many entries of a list are shown unless more are asked for."""
 
 
 def with_service(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--base-url` to a command and give it the service as the argument `backend`."""
+    """Add `--base-url` and `--provider`; the command gets the service as `backend`."""
 
     @wraps(command)
     def connected(*, base_url: str | None, **options: Any) -> Any:
@@ -44,11 +47,15 @@ def with_service(command: Callable[..., Any]) -> Callable[..., Any]:
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the API's objects, one per line."
 )
-"""How a command is asked for the API's own objects."""
+
+
+def ids_argument(metavar: str) -> Option:
+    """Add one or more ids as the argument `ids`."""
+    return click.argument("ids", metavar=f"{metavar}...", nargs=-1, required=True)
 
 
 def list_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--limit` and `--all` to a command as the argument `limit`; None means all."""
+    """Add `--limit` and `--all` as the argument `limit`; None means all."""
 
     @wraps(command)
     def limited(*, limit: int, show_all: bool, **options: Any) -> Any:
@@ -65,33 +72,29 @@ def list_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return number(everything(limited))
 
 
-def listed(
-    read_page: Callable[..., Page[Listed]], *, limit: int | None, page_size: int
-) -> Iterator[Listed]:
-    """The entries of a list, newest first, page after page, of at most `page_size` entries each.
+def print_list(
+    read_page: Callable[..., Page[Listed]],
+    columns: Sequence[Column],
+    row: Callable[[Listed], Sequence[str]],
+    *,
+    limit: int | None,
+    page_size: int,
+    as_json: bool,
+) -> int:
+    """Print the newest `limit` entries of a list (all for None); return the exit code.
 
-    One entry more than `limit` is asked for at once, to know whether there is one.
+    The list is read in pages of at most `page_size` entries. One entry more than `limit` is asked
+    for at once, to know whether there is one.
     """
     from batchsim.runner.effects.batch_list import listed_since
 
     wanted = page_size if limit is None else min(limit + 1, page_size)
     ask = partial(read_page, limit=wanted)
-    return listed_since(lambda after: ask(after=after))
-
-
-def print_list(
-    entries: Iterator[Listed],
-    limit: int | None,
-    columns: Sequence[Column],
-    row: Callable[[Listed], Sequence[str]],
-    *,
-    as_json: bool,
-) -> int:
-    """Print the first `limit` of the entries (all for None); the exit code."""
+    entries = listed_since(lambda after: ask(after=after))
     printed = islice(entries, limit)
     if as_json:
         for entry in printed:
-            print_object(entry)
+            print_json(entry.to_object())
     else:
         for line in table(columns, map(row, printed)):
             click.echo(line)
@@ -100,15 +103,30 @@ def print_list(
     return ALL_GOOD
 
 
-def print_object(value: Batch | File) -> None:
-    """Print the API's own object on one line."""
-    print_json(value.to_object())
+def print_each(
+    ids: Iterable[str],
+    read: Callable[[str], Shown],
+    lines: Callable[[Shown], Iterable[str]],
+    *,
+    as_json: bool,
+) -> int:
+    """Read each id once and print it, in lines or as the API's object; return the exit code."""
+
+    def show(identifier: str) -> None:
+        value = read(identifier)
+        if as_json:
+            return print_json(value.to_object())
+        for line in lines(value):
+            click.echo(line)
+        return None
+
+    return for_each(ids, show)
 
 
 def for_each(ids: Iterable[str], act: Callable[[str], object]) -> int:
-    """Act on each id once; those that the service refuses are told, and the others go on.
+    """Act on each id once; return the exit code, which tells whether the service refused any.
 
-    The exit code says whether any was refused. Raises what concerns every id alike.
+    A refusal is explained, and the others go on. Raises what concerns every id alike.
     """
     code = ALL_GOOD
     for identifier in dict.fromkeys(ids):

@@ -12,7 +12,7 @@ def test_the_texts_are_those_of_the_real_run() -> None:
     lines = [json.loads(line) for line in (DEMO / "input.jsonl").read_text("utf-8").splitlines()]
     assert [each.request_line() for each in translations(3)] == lines
     answers = json.loads((DEMO / "answers.json").read_text("utf-8"))
-    assert {each.custom_id: each.sentence.english for each in translations(3)} == answers
+    assert {each.custom_id: each.english for each in translations(3)} == answers
 
 
 def test_the_batch_object_is_the_real_one_but_for_its_ids(batchsim) -> None:
@@ -40,10 +40,8 @@ def test_the_results_arrive_out_of_order_and_are_shown_in_input_order(batchsim) 
     assert ids != expected
     assert re.findall(r"^(request-\d+): ", ordered, re.MULTILINE) == expected
     for each in translations(20):
-        assert (
-            f"{each.custom_id}:\n{each.sentence.japanese}\n->\n{each.sentence.english}\n" in arrived
-        )
-        assert f"{each.custom_id}: {each.sentence.english}\n" in ordered
+        assert f"{each.custom_id}:\n{each.japanese}\n->\n{each.english}\n" in arrived
+        assert f"{each.custom_id}: {each.english}\n" in ordered
 
 
 def test_every_status_is_shown_with_its_time(batchsim) -> None:
