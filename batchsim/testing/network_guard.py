@@ -1,14 +1,17 @@
-"""No way out: what Python offers to reach a network, guarded.
+"""The guard of `intercept`: nothing that Python offers leads out of this machine.
 
-Everything that opens a connection, sends a datagram or looks up a name first asks the `Allowed` in
-force. Loopback addresses, unix sockets and whatever was allowed go through untouched; anything
-else is NetworkForbidden, before a packet leaves. An error of another class would be taken for a
-network that is down, and tried again.
+Every function that opens a connection, sends data or looks up a name first asks the `Allowed` in
+force. Loopback addresses, unix sockets and allowed places go through untouched. Anything else
+raises NetworkForbidden before a packet leaves: another class of error would look like a network
+that is down, and be tried again.
 
-The guard stands where Python code must pass: methods of sockets, lookups of the socket module, and
-the event loops that bypass both (uvloop, and the proactor of Windows). A connection that was open
-before is held by its next `send`. What it does not see: C libraries with sockets of their own
-(gRPC, c-ares, uvloop's connections of before), and other processes.
+Methods of sockets, lookups of the socket module, and the event loops that bypass both (uvloop, and
+the proactor of Windows) are replaced. A connection that was open before is held at its next `send`.
+Not seen are C libraries with sockets of their own (gRPC, c-ares, uvloop's earlier connections) and
+other processes.
+
+pytest-socket (0.8) cannot stand in for this: it guards `socket.connect` by host alone. It knows
+neither ports nor datagrams, uvloop, nested blocks or connections that are open already.
 """
 
 from __future__ import annotations
@@ -90,161 +93,140 @@ def forbidden(host: str, port: int | None) -> NetworkForbidden:
     )
 
 
+Guarded = tuple[Any, str, Callable[..., Any]]
+"""An owner, the name of its function, and what finds the place that a call of it reaches."""
+
+
 def patches(rule: Callable[[], Allowed | None]) -> Iterator[Patch]:
-    """What guards the network. `rule` tells what is allowed now; None: everything."""
+    """The patches that guard the network. `rule` returns what is allowed now; None: everything."""
     guard = _Guard(rule)
-    yield from _sockets(guard)
-    yield from _lookups(guard)
+    for name in ("getaddrinfo", "gethostbyname", "gethostbyname_ex"):
+        yield Patch(socket, name, guard.resolving(getattr(socket, name)))
+    guarded = _SOCKETS
     if importlib.util.find_spec("uvloop"):
-        yield from _uvloop(guard, importlib.import_module("uvloop").Loop)
+        loop = importlib.import_module("uvloop").Loop
+        yield Patch(loop, "getaddrinfo", guard.resolving_async(loop.getaddrinfo))
+        guarded += tuple((loop, name, place) for name, place in _LOOPS.items())
     if proactor := getattr(asyncio, "ProactorEventLoop", None):
-        yield _looking_first(proactor, "sock_connect", guard.loop_sock_connect)
-
-
-def _sockets(guard: _Guard) -> Iterator[Patch]:
-    looks: list[tuple[type, str, Callable[..., None]]] = [
-        (socket.socket, "connect", guard.connect),
-        (socket.socket, "connect_ex", guard.connect),
-        (socket.socket, "send", guard.send),
-        (socket.socket, "sendall", guard.send),
-        (socket.socket, "sendto", guard.sendto),
-        (socket.socket, "sendmsg", guard.sendmsg),
-        (ssl.SSLSocket, "send", guard.send),
-        (ssl.SSLSocket, "write", guard.send),
-    ]
-    for owner, name, look in looks:
+        guarded += ((proactor, "sock_connect", _LOOPS["sock_connect"]),)
+    for owner, name, place in guarded:
         if hasattr(owner, name):  # Windows has no sendmsg
-            yield _looking_first(owner, name, look)
-    # by itself it would look up the name, and leave a refused socket open
-    yield _looking_first(socket, "create_connection", guard.connection)
-
-
-def _lookups(guard: _Guard) -> Iterator[Patch]:
-    yield Patch(socket, "getaddrinfo", guard.resolving(socket.getaddrinfo))
-    yield Patch(socket, "gethostbyname", guard.resolving_name(socket.gethostbyname))
-    yield Patch(socket, "gethostbyname_ex", guard.resolving_name(socket.gethostbyname_ex))
-    yield _looking_first(socket, "gethostbyaddr", guard.reverse)
-    yield _looking_first(socket, "getnameinfo", guard.getnameinfo)
-
-
-def _uvloop(guard: _Guard, loop: Any) -> Iterator[Patch]:
-    yield Patch(loop, "getaddrinfo", guard.resolving_async(loop.getaddrinfo))
-    yield _looking_first(loop, "create_connection", guard.loop_connection)
-    yield _looking_first(loop, "create_datagram_endpoint", guard.loop_endpoint)
-    yield _looking_first(loop, "sock_connect", guard.loop_sock_connect)
-    yield _looking_first(loop, "getnameinfo", guard.loop_getnameinfo)
+            yield Patch(owner, name, guard.checking(getattr(owner, name), place))
 
 
 class _Guard:
-    """Takes the arguments of the guarded functions, and raises NetworkForbidden by them."""
+    """Wraps functions so that they check, before their work, the place that they are to reach."""
 
     def __init__(self, rule: Callable[[], Allowed | None]) -> None:
         self._rule = rule
 
-    def check(self, host: Any, port: Any = None) -> None:
+    def _check(self, place: Any) -> None:
+        allowed = self._rule()
+        if allowed is not None and place is not None:
+            allowed.check(*place)
+
+    def _learn(self, host: Any, found: Any) -> None:
         allowed = self._rule()
         if allowed is not None:
-            allowed.check(host, port)
+            allowed.learn(_text(host), _addresses(found))
 
-    def connect(self, sock: socket.socket, address: Any, *_: Any) -> None:
-        if sock.family in INTERNET and isinstance(address, tuple) and len(address) >= 2:
-            self.check(address[0], address[1])
+    def checking(self, original: Any, place: Callable[..., Any]) -> Any:
+        @functools.wraps(original)
+        def checked(*arguments: Any, **options: Any) -> Any:
+            self._check(place(*arguments, **options))
+            return original(*arguments, **options)
 
-    def connection(self, address: Any, *_: Any, **__: Any) -> None:
-        self.check(*address)
-
-    def send(self, sock: socket.socket, *_: Any, **__: Any) -> None:
-        if sock.family in INTERNET:
-            with suppress(OSError):  # not connected: the system says so better
-                self.check(*sock.getpeername()[:2])
-
-    def sendto(self, sock: socket.socket, *arguments: Any) -> None:
-        self.connect(sock, arguments[-1])
-
-    def sendmsg(self, sock: socket.socket, *arguments: Any) -> None:
-        if len(arguments) == 4:
-            self.connect(sock, arguments[-1])
-        else:
-            self.send(sock)
-
-    def look_up(self, host: Any, port: Any = None) -> None:
-        if _address(_text(host)) is None:
-            self.reverse(host, port)
-
-    def reverse(self, host: Any, port: Any = None) -> None:
-        # A server that is started here asks for the name of its own machine.
-        if _text(host) != socket.gethostname():
-            self.check(host, port)
-
-    def getnameinfo(self, address: Any, flags: int) -> None:
-        if not flags & socket.NI_NUMERICHOST:
-            self.reverse(address[0])
+        return checked
 
     def resolving(self, original: Any) -> Any:
         @functools.wraps(original)
-        def getaddrinfo(
-            host: Any, port: Any, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
-        ) -> Any:
-            if not flags & socket.AI_NUMERICHOST:
-                self.look_up(host, port)
-            found = original(host, port, family, type, proto, flags)
-            self.learn(host, [address[0] for *_, address in found])
+        def resolve(host: Any, *arguments: Any, **options: Any) -> Any:
+            self._check(_looked_up(host, *arguments, **options))
+            found = original(host, *arguments, **options)
+            self._learn(host, found)
             return found
 
-        return getaddrinfo
+        return resolve
 
     def resolving_async(self, original: Any) -> Any:
         @functools.wraps(original)
-        async def getaddrinfo(loop: Any, host: Any, port: Any, **options: Any) -> Any:
-            self.look_up(host, port)
-            found = await original(loop, host, port, **options)
-            self.learn(host, [address[0] for *_, address in found])
+        async def resolve(loop: Any, host: Any, *arguments: Any, **options: Any) -> Any:
+            self._check(_looked_up(host, *arguments, **options))
+            found = await original(loop, host, *arguments, **options)
+            self._learn(host, found)
             return found
 
-        return getaddrinfo
-
-    def resolving_name(self, original: Any) -> Any:
-        @functools.wraps(original)
-        def gethostbyname(host: Any) -> Any:
-            self.look_up(host)
-            found = original(host)
-            self.learn(host, found[2] if isinstance(found, tuple) else [found])
-            return found
-
-        return gethostbyname
-
-    def learn(self, host: Any, addresses: Iterable[Any]) -> None:
-        allowed = self._rule()
-        if allowed is not None:
-            allowed.learn(_text(host), map(str, addresses))
-
-    def loop_connection(
-        self, _loop: Any, _factory: Any, host: Any = None, port: Any = None, **_: Any
-    ) -> None:
-        self.check(host, port)
-
-    def loop_endpoint(
-        self, _loop: Any, _factory: Any, _local: Any = None, remote_addr: Any = None, **_: Any
-    ) -> None:
-        if isinstance(remote_addr, tuple | list):
-            self.check(*remote_addr[:2])
-
-    def loop_sock_connect(self, _loop: Any, sock: socket.socket, address: Any) -> None:
-        self.connect(sock, address)
-
-    def loop_getnameinfo(self, _loop: Any, sockaddr: Any, flags: int = 0) -> None:
-        self.getnameinfo(sockaddr, flags)
+        return resolve
 
 
-def _looking_first(owner: Any, name: str, look: Callable[..., None]) -> Patch:
-    original = getattr(owner, name)
+def _addresses(found: Any) -> list[str]:
+    """The addresses that a lookup found, by `gethostbyname`, `gethostbyname_ex` or `getaddrinfo`."""
+    if isinstance(found, str):
+        return [found]
+    return list(found[2]) if isinstance(found, tuple) else [str(each[-1][0]) for each in found]
 
-    @functools.wraps(original)
-    def guarded(*arguments: Any, **options: Any) -> Any:
-        look(*arguments, **options)
-        return original(*arguments, **options)
 
-    return Patch(owner, name, guarded)
+def _looked_up(host: Any, port: Any = None, *numbers: int, flags: int = 0, **_: Any) -> Any:
+    """The name that `getaddrinfo(host, port, family, type, proto, flags)` asks the network for."""
+    flags = numbers[3] if len(numbers) > 3 else flags
+    is_address = flags & socket.AI_NUMERICHOST or _address(_text(host)) is not None
+    return None if is_address else _named(host, port)
+
+
+def _named(host: Any, port: Any = None) -> Any:
+    # A server that is started here asks for the name of its own machine.
+    return None if _text(host) == socket.gethostname() else (host, port)
+
+
+def _reversed(address: Any, flags: int = 0) -> Any:
+    return None if flags & socket.NI_NUMERICHOST else _named(address[0])
+
+
+def _target(sock: socket.socket, *arguments: Any) -> Any:
+    """The address that comes last."""
+    address = arguments[-1]
+    is_place = sock.family in INTERNET and isinstance(address, tuple) and len(address) >= 2
+    return address[:2] if is_place else None
+
+
+def _peer(sock: socket.socket, *_: Any, **__: Any) -> Any:
+    if sock.family in INTERNET:
+        with suppress(OSError):  # not connected: the system says so better
+            return sock.getpeername()[:2]
+    return None
+
+
+def _message_target(sock: socket.socket, *arguments: Any) -> Any:
+    return _target(sock, *arguments) if len(arguments) == 4 else _peer(sock)
+
+
+def _endpoint(
+    _loop: Any, _factory: Any, _local: Any = None, remote_addr: Any = None, **_: Any
+) -> Any:
+    return remote_addr[:2] if isinstance(remote_addr, tuple | list) else None
+
+
+_SOCKETS: tuple[Guarded, ...] = (
+    (socket.socket, "connect", _target),
+    (socket.socket, "connect_ex", _target),
+    (socket.socket, "send", _peer),
+    (socket.socket, "sendall", _peer),
+    (socket.socket, "sendto", _target),
+    (socket.socket, "sendmsg", _message_target),
+    (ssl.SSLSocket, "send", _peer),
+    (ssl.SSLSocket, "write", _peer),
+    # by itself it would look up the name, and leave a refused socket open
+    (socket, "create_connection", lambda address, *_, **__: address),
+    (socket, "gethostbyaddr", _named),
+    (socket, "getnameinfo", _reversed),
+)
+
+_LOOPS: dict[str, Callable[..., Any]] = {
+    "create_connection": lambda _loop, _factory, host=None, port=None, **_: (host, port),
+    "create_datagram_endpoint": _endpoint,
+    "sock_connect": lambda _loop, sock, address: _target(sock, address),
+    "getnameinfo": lambda _loop, sockaddr, flags=0: _reversed(sockaddr, flags),
+}
 
 
 def _text(host: Any) -> str:

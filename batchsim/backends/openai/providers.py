@@ -12,44 +12,43 @@ are OpenAI's.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from types import MappingProxyType
 
 from batchsim.domain.limits import OPENAI, Limits
 from batchsim.errors import UsageError
 
-CHAT = "/v1/chat/completions"
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Provider:
     """A service, and how its requests differ from OpenAI's.
 
-    - `base_url`: None where every customer has an address of his own; `base_url_variable` is the
+    - `base_url`: None where every customer has an address of their own; `base_url_variable` is the
       environment variable that may hold it, `base_url_path` what it may leave out at its end.
     - `key_variable`: the environment variable that holds the key. No other key is ever sent there.
     - `key_header`: a header that carries the key besides `Authorization`.
-    - `purpose`: what an upload for a batch names as its purpose.
+    - `purpose`: the purpose that an upload for a batch names.
     - `endpoints`: those that batches may run, where they are known to be fewer than OpenAI's.
-    - `prepares_files`: whether an uploaded file must be waited for before a batch is made of it.
-    - `lists_bare`: whether a list comes without an object around it.
-    - `keeps_files_elsewhere`: whether the content of an upload goes to another place.
+    - `prepares_files`: wait for an uploaded file before a batch is made of it.
+    - `lists_bare`: a list comes without an object around it.
+    - `keeps_files_elsewhere`: the content of an upload goes to another place (together_upload).
     - `limits`: what one batch may hold.
     """
 
     name: str
     title: str
+    key_variable: str
     base_url: str | None = None
+    endpoints: frozenset[str] | None = None
+    limits: Limits = OPENAI
+    _: KW_ONLY
     base_url_variable: str | None = None
     base_url_path: str = ""
-    key_variable: str
     key_header: str | None = None
     purpose: str = "batch"
-    endpoints: frozenset[str] | None = None
     prepares_files: bool = False
     lists_bare: bool = False
     keeps_files_elsewhere: bool = False
-    limits: Limits = OPENAI
     has_openai_models: bool = False
 
 
@@ -57,113 +56,89 @@ def _limits(requests: int, megabytes: int) -> Limits:
     return replace(OPENAI, requests_per_batch=requests, input_file_bytes=megabytes * 1_000_000)
 
 
-PROVIDERS: Mapping[str, Provider] = MappingProxyType(
-    {
-        each.name: each
-        for each in (
-            Provider(
-                name="openai",
-                title="OpenAI",
-                base_url="https://api.openai.com/v1",
-                base_url_variable="OPENAI_BASE_URL",
-                key_variable="OPENAI_API_KEY",
-                has_openai_models=True,
-            ),
-            # The model is the name of a deployment of the type Global Batch. Its newest reference
-            # says 50,000 lines, its guide 100,000: the smaller figure is safe.
-            Provider(
-                name="azure",
-                title="Azure OpenAI",
-                base_url_variable="AZURE_OPENAI_ENDPOINT",
-                base_url_path="/openai/v1",
-                key_variable="AZURE_OPENAI_API_KEY",
-                key_header="api-key",
-                prepares_files=True,
-            ),
-            Provider(
-                name="groq",
-                title="Groq",
-                base_url="https://api.groq.com/openai/v1",
-                key_variable="GROQ_API_KEY",
-                endpoints=frozenset({CHAT}),
-                limits=_limits(50_000, 100),
-            ),
-            Provider(
-                name="together",
-                title="Together AI",
-                base_url="https://api.together.xyz/v1",
-                key_variable="TOGETHER_API_KEY",
-                purpose="batch-api",
-                endpoints=frozenset({CHAT}),
-                lists_bare=True,
-                keeps_files_elsewhere=True,
-                limits=_limits(50_000, 100),
-            ),
-            Provider(
-                name="deepinfra",
-                title="DeepInfra",
-                base_url="https://api.deepinfra.com/v1/openai",
-                key_variable="DEEPINFRA_API_KEY",
-            ),
-            Provider(
-                name="nebius",
-                title="Nebius Token Factory",
-                base_url="https://api.tokenfactory.nebius.com/v1",
-                key_variable="NEBIUS_API_KEY",
-            ),
-            Provider(
-                name="parasail",
-                title="Parasail",
-                base_url="https://api.parasail.io/v1",
-                key_variable="PARASAIL_API_KEY",
-                limits=_limits(50_000, 500),
-            ),
-            Provider(
-                name="siliconflow",
-                title="SiliconFlow",
-                base_url="https://api.siliconflow.cn/v1",
-                key_variable="SILICONFLOW_API_KEY",
-                endpoints=frozenset({CHAT}),
-                limits=_limits(5_000, 1_000),
-            ),
-            Provider(
-                name="moonshot",
-                title="Moonshot AI",
-                base_url="https://api.moonshot.cn/v1",
-                key_variable="MOONSHOT_API_KEY",
-                endpoints=frozenset({CHAT}),
-                limits=_limits(50_000, 100),
-            ),
-            Provider(
-                name="dashscope",
-                title="Alibaba Cloud Model Studio",
-                base_url="https://dashscope.aliyuncs.com/compatible-mode/v1",
-                key_variable="DASHSCOPE_API_KEY",
-                limits=_limits(50_000, 100),
-            ),
-            Provider(
-                name="novita",
-                title="Novita AI",
-                base_url="https://api.novita.ai/openai/v1",
-                key_variable="NOVITA_API_KEY",
-                endpoints=frozenset({CHAT, "/v1/completions"}),
-                limits=_limits(50_000, 100),
-            ),
-            Provider(
-                name="mistral-compatible",
-                title="a service with Mistral's words for the statuses",
-                base_url_variable="OPENAI_BASE_URL",
-                key_variable="OPENAI_API_KEY",
-            ),
-            Provider(
-                name="compatible",
-                title="a compatible service",
-                base_url_variable="OPENAI_BASE_URL",
-                key_variable="OPENAI_API_KEY",
-            ),
-        )
-    }
+_CHAT = frozenset({"/v1/chat/completions"})
+_100_MB, _500_MB = _limits(50_000, 100), _limits(50_000, 500)
+
+_SERVICES = (
+    Provider(
+        "openai",
+        "OpenAI",
+        "OPENAI_API_KEY",
+        "https://api.openai.com/v1",
+        base_url_variable="OPENAI_BASE_URL",
+        has_openai_models=True,
+    ),
+    # The model is the name of a deployment of the type Global Batch. Its newest reference
+    # says 50,000 lines, its guide 100,000: the smaller figure is safe.
+    Provider(
+        "azure",
+        "Azure OpenAI",
+        "AZURE_OPENAI_API_KEY",
+        base_url_variable="AZURE_OPENAI_ENDPOINT",
+        base_url_path="/openai/v1",
+        key_header="api-key",
+        prepares_files=True,
+    ),
+    Provider("groq", "Groq", "GROQ_API_KEY", "https://api.groq.com/openai/v1", _CHAT, _100_MB),
+    Provider(
+        "together",
+        "Together AI",
+        "TOGETHER_API_KEY",
+        "https://api.together.xyz/v1",
+        _CHAT,
+        _100_MB,
+        purpose="batch-api",
+        lists_bare=True,
+        keeps_files_elsewhere=True,
+    ),
+    Provider("deepinfra", "DeepInfra", "DEEPINFRA_API_KEY", "https://api.deepinfra.com/v1/openai"),
+    Provider(
+        "nebius", "Nebius Token Factory", "NEBIUS_API_KEY", "https://api.tokenfactory.nebius.com/v1"
+    ),
+    Provider(
+        "parasail", "Parasail", "PARASAIL_API_KEY", "https://api.parasail.io/v1", limits=_500_MB
+    ),
+    Provider(
+        "siliconflow",
+        "SiliconFlow",
+        "SILICONFLOW_API_KEY",
+        "https://api.siliconflow.cn/v1",
+        _CHAT,
+        _limits(5_000, 1_000),
+    ),
+    Provider(
+        "moonshot", "Moonshot AI", "MOONSHOT_API_KEY", "https://api.moonshot.cn/v1", _CHAT, _100_MB
+    ),
+    Provider(
+        "dashscope",
+        "Alibaba Cloud Model Studio",
+        "DASHSCOPE_API_KEY",
+        "https://dashscope.aliyuncs.com/compatible-mode/v1",
+        limits=_100_MB,
+    ),
+    Provider(
+        "novita",
+        "Novita AI",
+        "NOVITA_API_KEY",
+        "https://api.novita.ai/openai/v1",
+        _CHAT | {"/v1/completions"},
+        _100_MB,
+    ),
+    Provider(
+        "mistral-compatible",
+        "a service with Mistral's words for the statuses",
+        "OPENAI_API_KEY",
+        base_url_variable="OPENAI_BASE_URL",
+    ),
+    Provider(
+        "compatible",
+        "a compatible service",
+        "OPENAI_API_KEY",
+        base_url_variable="OPENAI_BASE_URL",
+    ),
 )
+
+PROVIDERS: Mapping[str, Provider] = MappingProxyType({each.name: each for each in _SERVICES})
 """The services by the names that `--provider` takes."""
 
 _OTHERS = MappingProxyType(
