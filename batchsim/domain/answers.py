@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from batchsim.domain.batches import Usage
 
@@ -17,3 +17,8 @@ class Answer(NamedTuple):
     status_code: int
     body: str
     usage: Usage = Usage()
+
+
+def usage_of(body: Any) -> Usage:
+    """The tokens that an answer's body says it took; zeros where it does not say."""
+    return Usage.from_object(body.get("usage") if isinstance(body, dict) else None)

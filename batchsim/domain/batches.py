@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from operator import add
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -38,11 +39,37 @@ class Usage(NamedTuple):
         return self.input_tokens + self.output_tokens
 
     def __add__(self, other: Usage) -> Usage:  # type: ignore[override] # no chain of tuples
-        return Usage(
-            self.input_tokens + other.input_tokens,
-            self.output_tokens + other.output_tokens,
-            self.cached_tokens + other.cached_tokens,
-            self.reasoning_tokens + other.reasoning_tokens,
+        return Usage(*map(add, self, other))
+
+    def to_object(self) -> dict[str, Any]:
+        """The `usage` of a batch object."""
+        return {
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "total_tokens": self.total_tokens,
+            "input_tokens_details": {"cached_tokens": self.cached_tokens},
+            "output_tokens_details": {"reasoning_tokens": self.reasoning_tokens},
+        }
+
+    @classmethod
+    def from_object(cls, value: Any) -> Usage:
+        """Read the `usage` of a batch or of an answer; zeros where its shape is not known.
+
+        Chat completions, completions and embeddings count `prompt_tokens` and `completion_tokens`,
+        all others `input_tokens` and `output_tokens`.
+        """
+        if not isinstance(value, dict):
+            return _NO_USAGE
+        if "prompt_tokens" in value:
+            read, written = "prompt_tokens", "completion_tokens"
+        else:
+            read, written = "input_tokens", "output_tokens"
+        of_read, of_written = value.get(f"{read}_details"), value.get(f"{written}_details")
+        return cls(
+            count(value.get(read)),
+            count(value.get(written)),
+            count(of_read.get("cached_tokens")) if isinstance(of_read, dict) else 0,
+            count(of_written.get("reasoning_tokens")) if isinstance(of_written, dict) else 0,
         )
 
 
@@ -145,7 +172,7 @@ class Batch:
                 "completed": self.request_counts.completed,
                 "failed": self.request_counts.failed,
             },
-            "usage": _usage_object(self.usage),
+            "usage": self.usage.to_object(),
             "metadata": None if self.metadata is None else dict(self.metadata),
         }
 
@@ -174,7 +201,7 @@ class Batch:
             output_file_id=text(value.get("output_file_id")),
             error_file_id=text(value.get("error_file_id")),
             request_counts=_request_counts(value.get("request_counts")),
-            usage=_usage(value.get("usage")),
+            usage=Usage.from_object(value.get("usage")),
             metadata=dict(metadata) if isinstance(metadata, Mapping) else None,
             **{
                 stamp: timestamp(value.get(stamp))
@@ -226,28 +253,3 @@ def _request_counts(value: Any) -> RequestCounts:
     return RequestCounts(
         count(value.get("total")), count(value.get("completed")), count(value.get("failed"))
     )
-
-
-def _usage_object(usage: Usage) -> dict[str, Any]:
-    return {
-        "input_tokens": usage.input_tokens,
-        "output_tokens": usage.output_tokens,
-        "total_tokens": usage.total_tokens,
-        "input_tokens_details": {"cached_tokens": usage.cached_tokens},
-        "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
-    }
-
-
-def _usage(value: Any) -> Usage:
-    if not isinstance(value, Mapping):
-        return Usage()
-    return Usage(
-        count(value.get("input_tokens")),
-        count(value.get("output_tokens")),
-        _detail(value.get("input_tokens_details"), "cached_tokens"),
-        _detail(value.get("output_tokens_details"), "reasoning_tokens"),
-    )
-
-
-def _detail(value: Any, name: str) -> int:
-    return count(value.get(name)) if isinstance(value, Mapping) else 0

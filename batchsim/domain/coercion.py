@@ -39,6 +39,8 @@ def integer(value: Any) -> int | None:
 
 def count(value: Any) -> int:
     """A number of things: never negative, 0 when absent."""
+    if type(value) is int and 0 <= value <= LARGEST:  # nearly always, and counted once a line
+        return value
     return max(0, integer(value) or 0)
 
 

@@ -7,9 +7,9 @@ from itertools import accumulate, repeat
 from operator import add
 from typing import Any, NamedTuple
 
+from batchsim.domain.answers import usage_of
 from batchsim.domain.batches import Usage
 from batchsim.domain.coercion import integer, text
-from batchsim.domain.usage import usage_of
 from batchsim.jsonl import Line
 
 

@@ -16,11 +16,10 @@ from typing import Any, TypeAlias
 
 import orjson
 
-from batchsim.domain.answers import Answer
+from batchsim.domain.answers import Answer, usage_of
 from batchsim.domain.batches import Usage
 from batchsim.domain.lines import RequestLine
 from batchsim.domain.parameter_checks import a_kind
-from batchsim.domain.usage import usage_of
 from batchsim.errors import InputError, UsageError
 from batchsim.responders import Occasion, Responder, error_answers
 from batchsim.responders.cassette import Cassette, is_cassette

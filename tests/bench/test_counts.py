@@ -34,11 +34,11 @@ def test_counts_repeat(found):
 
 
 def test_one_more_call_per_line_is_seen(monkeypatch):
-    from batchsim.domain.validation import uniform_lines
+    from batchsim.domain.validation import request_lines
 
-    validate, read = ACTIVITIES[0], uniform_lines.orjson.loads
+    validate, read = ACTIVITIES[0], request_lines.orjson.loads
     before = counted(validate, 100)
     names = {"read": read}
-    exec(compile("def more(line): return read(line)", uniform_lines.__file__, "exec"), names)
-    monkeypatch.setattr(uniform_lines.orjson, "loads", names["more"])
+    exec(compile("def more(line): return read(line)", request_lines.__file__, "exec"), names)
+    monkeypatch.setattr(request_lines.orjson, "loads", names["more"])
     assert counted(validate, 100)["calls"] == before["calls"] + 100

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchsim.domain.answers import usage_of
 from batchsim.domain.endpoints import ENDPOINTS
 from batchsim.domain.lines import RequestLine
-from batchsim.domain.usage import usage_of
 from batchsim.responders import Occasion
 from batchsim.responders.chat import manner
 from batchsim.responders.endpoints import completions, embeddings, images, responses, videos

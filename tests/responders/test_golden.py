@@ -7,8 +7,8 @@ import json
 
 import pytest
 
+from batchsim.domain.answers import usage_of
 from batchsim.domain.endpoints import ENDPOINTS
-from batchsim.domain.usage import usage_of
 from batchsim.responders.simulated import RESPONDERS, simulated
 from tests.repository import FIXTURES
 

@@ -17,7 +17,7 @@ from batchsim.domain.batches import BatchError
 from batchsim.domain.endpoints import ENDPOINTS
 from batchsim.domain.limits import OPENAI
 from batchsim.domain.strict_json import is_deeper, repeated_names, type_name
-from batchsim.domain.validation.input_file import KEYS
+from batchsim.domain.validation.request_lines import KEYS
 
 HEAD = 1 << 16
 """How many bytes of a file's start `wrong_format` wants to see, if there are so many."""

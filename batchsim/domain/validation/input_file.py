@@ -1,20 +1,18 @@
-"""An input file's lines -> the errors that the API would report.
+"""The rules for the lines of an input file: the errors that the API would report.
 
-Theory of operation. `InputRules` sees the lines of one input one after another and says of each the
+Theory of operation. `InputRules` sees the lines of one input one after another. Of each it says the
 first thing that is wrong with it, in the order in which the API is thought to check (inferred):
 JSON, required keys, duplicate custom_id, url, method, model, stream, body. `walk()` does so for a
-whole input and tells blank lines apart: they are nothing at the end and an error before it. What
-can only be judged over all lines is told by `finish()`.
+whole input and tells blank lines apart: they are nothing at the end and an error before it.
+`finish()` judges the input as a whole.
 
-Nearly always neighbouring lines are alike and valid. So `walk()` first asks that of all the lines of
-a block together, each question in one step over all of them; only where one is answered by no, or
-by perhaps, are the lines looked at one by one, and it is these that say what is wrong.
+Nearly always neighbouring lines are alike and valid. So `walk()` first puts each question to all
+lines of a block at once. Only where an answer is no, or perhaps, are the lines checked one by one,
+and only that says what is wrong.
 
-The same rules serve two questions. The service asks them of one batch: one endpoint, one model,
-at most 50,000 lines. A job asks them of an input that it will cut into batches itself: then
+The same rules serve two questions. The service asks them of one batch: one endpoint, one model, at
+most 50,000 lines. A job asks them of an input that it will cut into batches itself: then
 `one_batch=False` admits any mixture.
-
-What it says of a bad line is built in batch_errors.
 """
 
 from __future__ import annotations
@@ -32,23 +30,18 @@ from batchsim.domain.validation.batch_errors import (
     duplicate_custom_id,
     empty_file,
     invalid_json_line,
-    invalid_method,
     invalid_type,
     invalid_url,
     mismatched_model,
     missing_body_parameter,
-    missing_required_parameter,
     model_not_found,
     streaming_unsupported,
     too_many_inputs,
     too_many_requests,
 )
 from batchsim.domain.validation.custom_ids import CustomIds
-from batchsim.domain.validation.uniform_lines import read_usual_lines
+from batchsim.domain.validation.request_lines import KEYS, parts_of, read_uniform_lines
 from batchsim.jsonl import Block, Line
-
-KEYS = ("custom_id", "method", "url", "body")
-"""The keys that every line needs, in the order in which their absence is reported."""
 
 _MOST_UNKNOWN_KEYS = 10
 _endpoint_at = {
@@ -78,14 +71,14 @@ class InputRules:
         limits: Limits = OPENAI,
         supports: Callable[[str], bool] = is_openai_model,
     ) -> None:
-        """`endpoint` is the batch's, None for that of the first valid line. `supports` knows the models."""
+        """`endpoint` is the batch's; None takes that of the first valid line."""
         self.endpoint = endpoint
         """The batch's endpoint, once it is known."""
         self._one_batch = one_batch
         self._limits = limits
         self._supports = supports
         self.custom_ids = CustomIds()
-        """Those of the lines so far."""
+        """The custom_ids of the lines so far."""
         self._known_models: set[str] = set()
         self.model: str | None = None
         """The model of the first line that names one."""
@@ -93,22 +86,22 @@ class InputRules:
         """The number of that line."""
         self._first_blank: Line | None = None
         self.lines = 0
-        """How many lines were checked, good or bad."""
+        """The number of lines that were checked, good or bad."""
         self.embedding_inputs = 0
         self.unknown_keys: dict[str, int] = {}
         """Top-level keys that mean nothing (the first few), each with the line of its first use."""
 
     def walk(self, blocks: Iterable[Block]) -> Iterator[RequestLines | InvalidLine]:
-        """The valid lines, as many together as may be, and between them each one that is not valid.
+        """Yield the valid lines, as many together as possible, and each invalid line by itself.
 
-        A line of nothing but ASCII white space is left out at the end of the input and is
-        `invalid_json_line` elsewhere (inferred). It is known for which only when a later line has
-        come, and is then given with the offset of the first blank line before that and no content.
+        A line of nothing but ASCII white space is left out at the end of the input, and is an
+        `invalid_json_line` elsewhere (inferred). Only a later line tells which it is. It is then
+        given with the offset of the first blank line before that one, and no content.
         """
         for block in blocks:
-            usual = self._usual(block) if self._first_blank is None else None
-            if usual is not None:
-                yield usual
+            uniform = self._uniform(block) if self._first_blank is None else None
+            if uniform is not None:
+                yield uniform
             else:
                 yield from _together(self._one_by_one(block))
 
@@ -140,13 +133,13 @@ class InputRules:
         self._take_endpoint(url)
         return RequestLine(number, custom_id, url, model, body)
 
-    def _usual(self, block: Block) -> RequestLines | None:
+    def _uniform(self, block: Block) -> RequestLines | None:
         """The block's lines if they are alike and all valid; None says nothing about them."""
         number, offset, contents = block
-        usual = read_usual_lines(contents, self._limits.nesting)
-        if usual is None:
+        uniform = read_uniform_lines(contents, self._limits.nesting)
+        if uniform is None:
             return None
-        custom_ids, url, bodies = usual
+        custom_ids, url, bodies = uniform
         known = _endpoint_at(url)
         if known is None or (url != self.endpoint and self.endpoint is not None):
             return None
@@ -183,7 +176,7 @@ class InputRules:
             yield InvalidLine(line, found) if isinstance(found, BatchError) else (line, found)
 
     def finish(self) -> Iterator[BatchError]:
-        """What is wrong with the input as a whole."""
+        """Yield the errors of the input as a whole."""
         if not self.lines:
             yield empty_file()
         if self._one_batch and self.lines > self._limits.requests_per_batch:
@@ -198,16 +191,7 @@ class InputRules:
         if len(value) > len(KEYS) and len(self.unknown_keys) < _MOST_UNKNOWN_KEYS:
             for key in islice((key for key in value if key not in KEYS), _MOST_UNKNOWN_KEYS):
                 self.unknown_keys.setdefault(key[:64], number)
-        custom_id, url, body = value.get("custom_id"), value.get("url"), value.get("body")
-        if (
-            type(custom_id) is str
-            and custom_id
-            and value.get("method") == "POST"
-            and type(url) is str
-            and type(body) is dict
-        ):
-            return custom_id, url, body
-        return _bad_key(number, value)
+        return parts_of(number, value)
 
     def _wrong_model(self, number: int, endpoint: Endpoint, model: Any) -> BatchError | None:
         if model is None:
@@ -234,7 +218,7 @@ class InputRules:
 def _together(
     found: Iterable[tuple[Line, RequestLine] | InvalidLine],
 ) -> Iterator[RequestLines | InvalidLine]:
-    """Neighbouring lines together that have the url and the model in common."""
+    """Put neighbouring lines together that have the url and the model in common."""
     for kind, each in groupby(found, key=_kind):
         if kind is None:
             yield from cast(Iterator[InvalidLine], each)
@@ -263,22 +247,7 @@ def _is_excused(endpoint: Endpoint, body: dict[str, Any]) -> bool:
 
 
 def embedding_inputs(value: Any) -> int:
-    """How many embedding inputs an `input` holds: one string or token list, or one per element."""
+    """The number of embedding inputs in `input`: one string or token list, or one per element."""
     if isinstance(value, list) and not (value and isinstance(value[0], int)):
         return len(value)
     return 1
-
-
-def _bad_key(number: int, value: dict[str, Any]) -> BatchError:
-    for key in KEYS:
-        if value.get(key) is None:
-            return missing_required_parameter(number, key)
-    if not isinstance(value["custom_id"], str):
-        return invalid_type(number, "custom_id", "a string", value["custom_id"])
-    if not value["custom_id"]:
-        return missing_required_parameter(number, "custom_id")
-    if value["method"] != "POST":
-        return invalid_method(number)
-    if not isinstance(value["url"], str):
-        return invalid_url(number)
-    return invalid_type(number, "body", "an object", value["body"])

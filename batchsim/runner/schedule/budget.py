@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from http import HTTPStatus
 
+from batchsim.domain.answers import usage_of
 from batchsim.domain.batches import Batch, Usage
 from batchsim.domain.lifecycle import Status
 from batchsim.domain.lines import ResultLine
-from batchsim.domain.usage import usage_of
 from batchsim.errors import JobIncomplete
 from batchsim.pricing.prices import cost
 from batchsim.runner.job.shard_state import ShardState, Stage

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from batchsim.domain.answers import usage_of
 from batchsim.domain.batches import Usage
 from batchsim.domain.models import is_reasoning, sizes, snapshot, takes_temperature
-from batchsim.domain.usage import usage_of
 from batchsim.responders import error_answers
 from batchsim.responders.content.json_instances import DEEPEST, LONGEST, instance
 

@@ -12,7 +12,7 @@ from batchsim.domain.lines import RequestLines
 from batchsim.domain.validation import input_file
 from batchsim.domain.validation.custom_ids import CustomIds
 from batchsim.domain.validation.input_file import InputRules, InvalidLine
-from batchsim.domain.validation.uniform_lines import read_usual_lines
+from batchsim.domain.validation.request_lines import read_uniform_lines
 from batchsim.jsonl import Block
 
 USUAL = b'{"custom_id": "a", "method": "POST", "url": "/v1/x", "body": {"b": 1}}'
@@ -22,7 +22,7 @@ USUAL = b'{"custom_id": "a", "method": "POST", "url": "/v1/x", "body": {"b": 1}}
 @pytest.mark.parametrize("content", [USUAL, USUAL.replace(b" ", b"")])
 def test_lines_in_the_order_of_the_documentation_are_read_together(content, end):
     other = content.replace(b'"a"', b'"\xc3\xa9 -"')
-    assert read_usual_lines([content + end, other + end], 128) == (
+    assert read_uniform_lines([content + end, other + end], 128) == (
         ["a", "\xe9 -"],
         "/v1/x",
         [{"b": 1}, {"b": 1}],
@@ -61,7 +61,7 @@ ODD = (
 def test_one_that_is_not_like_the_others_is_noticed(odd, place):
     lines = [USUAL.replace(b'"a"', b'"%d"' % number) for number in range(40)]
     lines.insert(place, odd)
-    assert read_usual_lines(lines, 128) is None
+    assert read_uniform_lines(lines, 128) is None
 
 
 ODD_AMONG_OTHERS = (USUAL.replace(b" ", b"", 1), USUAL.replace(b"/v1/x", b"/v1/y"))
@@ -69,13 +69,13 @@ ODD_AMONG_OTHERS = (USUAL.replace(b" ", b"", 1), USUAL.replace(b"/v1/x", b"/v1/y
 
 @pytest.mark.parametrize("odd", ODD)
 def test_most_are_odd_by_themselves(odd):
-    assert (read_usual_lines([odd, odd], 128) is None) == (odd not in ODD_AMONG_OTHERS)
+    assert (read_uniform_lines([odd, odd], 128) is None) == (odd not in ODD_AMONG_OTHERS)
 
 
 def test_a_part_of_a_line_that_a_neighbour_has_twice_is_no_line():
     opening, rest = USUAL.split(b'a"', 1)
     twice = opening + b"a" + opening + b'b"' + rest
-    assert read_usual_lines([USUAL, b'x"' + rest, twice], 128) is None
+    assert read_uniform_lines([USUAL, b'x"' + rest, twice], 128) is None
 
 
 def chat(custom_id="a", url="/v1/chat/completions", **body):
@@ -147,7 +147,7 @@ def findings(rules, contents, cuts):
 def findings_one_by_one(rules, contents, cuts):
     """The same where several lines are never read together."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(input_file, "read_usual_lines", lambda *_: None)
+        patch.setattr(input_file, "read_uniform_lines", lambda *_: None)
         return findings(rules, contents, cuts)
 
 
@@ -215,7 +215,7 @@ def few_ids_kept(request):
 
 def test_a_line_of_megabytes_is_not_copied_with_its_neighbours():
     long = chat("long", messages=[{"role": "user", "content": "x" * (1 << 20)}])
-    assert read_usual_lines([long, chat("b")], 128) is None
+    assert read_uniform_lines([long, chat("b")], 128) is None
     assert [
         len(found.contents) for found in InputRules().walk([Block(1, 0, [long, chat("b")])])
     ] == [2]
