@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import os
+import shutil
 import signal
 import socket
 import sqlite3
@@ -26,9 +27,17 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 _states = itertools.count()
 
+MEMORY = Path("/dev/shm")
+ROOM_IN_MEMORY = 4 << 30
+
 
 def pytest_configure() -> None:
-    """Let Ctrl-C reach the programs that tests start, also where a shell put pytest behind itself."""
+    """Work in memory where there is room: no test is about what a disk keeps when the power fails.
+
+    Let Ctrl-C reach the programs that tests start, also where a shell put pytest behind itself.
+    """
+    if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= ROOM_IN_MEMORY:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

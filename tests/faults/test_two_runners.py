@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import itertools
 import shutil
-import tempfile
 import threading
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
@@ -32,15 +30,6 @@ CREATED = 6
 
 
 _numbers = itertools.count(1)
-
-
-@pytest.fixture(name="build")
-def in_memory(build):
-    """Nothing here is about what a disk keeps, so no write has to wait for one."""
-    memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else build.folder) as folder:
-        build.folder, build.source = Path(folder), Path(folder) / "input.jsonl"
-        yield build
 
 
 class Duel:

@@ -245,8 +245,8 @@ def test_metadata_of_the_user_and_of_the_job_reach_the_batch(build, backend):
     job = batch.metadata["bs_job"]
     (file,) = backend.list_files(purpose="batch").data
     content = hashlib.sha256(build.source.read_bytes()).hexdigest()
-    place = JobDirectory(build.job).place
-    assert file.filename == f"bs-{job[:12]}-r0-s0001-t0-{content[:16]}-{place}.jsonl"
+    site = JobDirectory(build.job).site
+    assert file.filename == f"bs-{job[:12]}-r0-s0001-t0-{content[:16]}-{site}.jsonl"
 
 
 def test_a_finished_job_run_again_does_nothing_remotely(build, backend):
