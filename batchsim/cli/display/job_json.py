@@ -73,7 +73,7 @@ def _shard_object(summary: ShardSummary, now: float) -> dict[str, Any]:
 
 def outcomes(tally: Tally) -> dict[str, int]:
     """Return how many lines have each outcome."""
-    return {each.name: getattr(tally, each.name) for each in fields(Tally) if each.type == "int"}
+    return {each.name: getattr(tally, each.name) for each in fields(Tally) if each.name != "usage"}
 
 
 def print_job(job: Job) -> None:
