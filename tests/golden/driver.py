@@ -1,0 +1,159 @@
+"""The command line, as the golden jobs were made with it and go on with it.
+
+    python tests/golden/driver.py [--stop WHERE] [--service] -- COMMAND [ARGUMENT]...
+
+As a program it runs one `batchsim` command, with whatever batchsim that Python has. `--stop` kills
+the process, with SIGKILL, at a moment that is named by what is on the disk or was asked for:
+
+    journal:KIND:N:after     the journal has the N-th entry of a kind
+    journal:KIND:N:before    the same, but what would write it has not happened yet
+    request:NAME:N           the scripted service has done, and not yet answered, the N-th request
+                             of a name, such as "POST /batches"
+
+`--service` puts the scripted service of the present folder behind `--real`. It and the command then
+have a clock of their own that goes on where the service was last asked, and jumps.
+
+Of batchsim only public names are used, and the journal's own form: one table `entries` in SQLite.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+HOST = "golden"
+"""The name of the machine on which the jobs were made."""
+
+
+@contextmanager
+def scripted(
+    folder: Path, service_class: Any, heard: Callable[[str], object] = lambda _: None
+) -> Iterator[None]:
+    """Every OpenAIBackend speaks to the service of `folder` while the block lasts."""
+    import openai
+
+    from batchsim import OpenAIBackend, VirtualClock
+
+    library = sys.modules[openai.DefaultHttpxClient.__mro__[-2].__module__.partition(".")[0]]
+    clock = VirtualClock()
+    service = service_class(folder, clock.now, heard)
+    clock.advance_to(service.last_asked)
+
+    class Answer(library.SyncByteStream):
+        """A content in two pieces, between which it can be heard."""
+
+        def __init__(self, content: bytes, *, is_file: bool) -> None:
+            self._content = content
+            self._is_file = is_file
+
+        def __iter__(self) -> Iterator[bytes]:
+            middle = len(self._content) // 2
+            yield self._content[:middle]
+            heard("half a file" if self._is_file else "half an answer")
+            yield self._content[middle:]
+
+    def handle(request: Any) -> Any:
+        status, content = service.answer(
+            request.method,
+            request.url.path,
+            request.url.query.decode(),
+            request.headers.get("content-type", ""),
+            request.read(),
+        )
+        is_file = request.url.path.endswith("/content")
+        headers = {"content-type": "application/json", "content-length": str(len(content))}
+        return library.Response(status, headers=headers, stream=Answer(content, is_file=is_file))
+
+    made = OpenAIBackend.__init__
+
+    def make(self: Any, client: Any = None, base_url: Any = None, **options: Any) -> None:
+        client = openai.OpenAI(
+            api_key=service_class.key,
+            base_url=service_class.url,
+            http_client=library.Client(transport=library.MockTransport(handle)),
+        )
+        made(self, client, clock=clock, provider=options.get("provider"))
+
+    OpenAIBackend.__init__ = make
+    try:
+        yield
+    finally:
+        OpenAIBackend.__init__ = made
+
+
+def kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def stop_at_entry(kind: str, number: int, *, before: bool) -> None:
+    """Have this process killed when the journal gets, or has got, that entry."""
+    connect = sqlite3.connect
+
+    class Watched(sqlite3.Connection):
+        def execute(self, sql: str, *arguments: Any) -> sqlite3.Cursor:
+            is_commit = sql == "COMMIT"
+            if is_commit and before and self._has_it():
+                kill()
+            told = super().execute(sql, *arguments)
+            if is_commit and self._has_it():
+                kill()
+            return told
+
+        def _has_it(self) -> bool:
+            try:
+                counted = super().execute("SELECT count(*) FROM entries WHERE kind = ?", (kind,))
+            except sqlite3.OperationalError:  # no journal
+                return False
+            return counted.fetchone()[0] >= number
+
+    sqlite3.connect = lambda *arguments, **options: connect(
+        *arguments, **{"factory": Watched, **options}
+    )
+
+
+def stop_at_request(name: str, number: int) -> Callable[[str], None]:
+    """What kills this process when it hears of that request."""
+    heard = 0
+
+    def hear(request: str) -> None:
+        nonlocal heard
+        heard += request == name
+        if heard == number:
+            kill()
+
+    return hear
+
+
+def main() -> None:
+    """Run one command."""
+    from service import Service
+
+    split = sys.argv.index("--")
+    options, arguments = sys.argv[1:split], sys.argv[split + 1 :]
+    heard: Callable[[str], object] = lambda _: None  # noqa: E731
+    if "--stop" in options:
+        what, name, number, *moment = options[options.index("--stop") + 1].split(":")
+        if what == "journal":
+            stop_at_entry(name, int(number), before=moment == ["before"])
+        else:
+            heard = stop_at_request(name, int(number))
+    socket.gethostname = lambda: HOST
+    sys.argv = ["batchsim", *arguments]
+    from batchsim.cli import main as command_line
+
+    if "--service" in options:
+        with scripted(Path.cwd(), Service, heard):
+            command_line()
+    else:
+        command_line()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""What the golden jobs are unpacked with, and how what they tell is compared."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import tarfile
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.golden.served import Served
+
+NOWHERE = "/golden"
+"""Where the jobs were made, as it is written in them."""
+
+GONE = 4_194_305
+"""The process that was killed, as it is written in the jobs: one more than Linux gives."""
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Lay out a job as it lay when it was killed."""
+    is_safer = hasattr(tarfile, "data_filter")  # from 3.11.4 on
+    with tarfile.open(archive) as packed:
+        packed.extractall(folder, **({"filter": "data"} if is_safer else {}))
+
+
+def entries(path: Path) -> list[tuple[float, str, int | None, str]]:
+    """The rows of a journal that is written as text: time, kind, shard and payload."""
+    rows = (line.split(" ", 3) for line in path.read_text("utf-8").splitlines())
+    return [
+        (float(at), kind, None if shard == "-" else int(shard), payload)
+        for at, kind, shard, payload in rows
+    ]
+
+
+def journal_of(folder: Path) -> list[tuple[float, str, int | None, str]]:
+    """The rows of the journal of the job in the folder."""
+    with closing(sqlite3.connect(folder / "results.jsonl.job" / "journal.db")) as database:
+        columns = "at, kind, shard, payload"
+        return database.execute(f"SELECT {columns} FROM entries ORDER BY seq").fetchall()
+
+
+def write_journal(folder: Path, rows: list[tuple[float, str, int | None, str]]) -> None:
+    """Make the journal of a job in the folder, as version 1 of the format has it."""
+    (folder / "results.jsonl.job").mkdir(mode=0o700)
+    with closing(sqlite3.connect(folder / "results.jsonl.job" / "journal.db")) as database:
+        database.executescript(
+            "PRAGMA application_id = 0x62736A6C; PRAGMA user_version = 1;"
+            "CREATE TABLE entries (seq INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL,"
+            " shard INTEGER, payload TEXT NOT NULL);"
+            "CREATE TABLE holders (epoch INTEGER PRIMARY KEY);"
+        )
+        insert = "INSERT INTO entries (at, kind, shard, payload) VALUES (?, ?, ?, ?)"
+        database.executemany(insert, rows)
+        database.commit()
+
+
+def parts(folder: Path) -> list[Path]:
+    """The results of the job in the folder and their ledger, as far as they are there."""
+    found = (folder / "results.jsonl", folder / "results.jsonl.job" / "ledger.jsonl")
+    return [path for path in found if path.is_file()]
+
+
+def tidy(told: str, folder: Path) -> str:
+    """What a command printed, without where and when it ran, and without advice to people."""
+    told = told.replace(str(folder), "DIR")
+    told = re.sub(r'"continued_at":[\d.]+', '"continued_at":0', told)
+    told = re.sub(r'"(hint|detail)":"(?:[^"\\]|\\.)*"', r'"\1":"..."', told)
+    return told if told.endswith("\n") or not told else f"{told}\n"
+
+
+def transcript(path: Path) -> list[tuple[str, str]]:
+    """The commands of a transcript, each with what it printed and the exit code it ended with."""
+    told = path.read_text("utf-8").removeprefix("$ ").split("\n$ ")
+    return [tuple(each.rstrip("\n").split("\n", 1)) for each in told]
+
+
+def parsed(command: str) -> tuple[dict[str, str], list[str]]:
+    """The variables that a command sets, and the arguments of the program that it names."""
+    words = command.split()
+    variables = dict(word.split("=", 1) for word in words[: words.index("batchsim")])
+    return variables, words[len(variables) + 1 :]
+
+
+def done_by_hand(command: str, folder: Path, served: Served | None) -> str | None:
+    """What a command prints that is no command of batchsim's; None for one that is."""
+    match command.split():
+        case ["cat", name]:
+            return (folder / name).read_text("utf-8")
+        case ["advance", seconds] if served:
+            served.advance(float(seconds))
+            return ""
+        case ["contents", key] if served:
+            return served.contents(key)
+    return None
+
+
+def spoken(told: str, code: int, folder: Path) -> str:
+    """What a transcript says of a command that printed that and ended so."""
+    return f"{tidy(told, folder)}exit {code}"
