@@ -19,12 +19,13 @@ from batchsim.domain.parameter_checks import a_kind, is_text
 from batchsim.errors import InputError, JobIncomplete, UnaccountedBatches, UsageError
 from batchsim.jsonl import open_input
 from batchsim.runner.effects.account import check_service
-from batchsim.runner.effects.context import JobContext
+from batchsim.runner.effects.context import JobContext, JobFiles
 from batchsim.runner.effects.leader_election import policy_for_copy
 from batchsim.runner.engine.loop import Loop
 from batchsim.runner.job.directory import JobDirectory, RequestLike
 from batchsim.runner.job.remote_names import OUR_METADATA
-from batchsim.runner.job.state import State, fold
+from batchsim.runner.job.session import Session
+from batchsim.runner.job.state import JobState, fold
 from batchsim.runner.job.token_queues import KnownQueues
 from batchsim.runner.journal.job_entries import Started
 from batchsim.runner.journal.store import Journal
@@ -124,22 +125,12 @@ def run(
                 plan = None
                 moved = check_service(backend, state, policy)
                 _check_input(source, state.started, state)
-            policy = policy_for_copy(policy, state, directory.site)
-            agenda = Agenda(state, policy, limits)
-            ids = plan.custom_ids if plan else None
-            context = JobContext(
-                backend,
-                directory,
-                source,
-                target,
-                state,
-                policy,
-                held=agenda.held,
-                plan_again=partial(planned, skip_invalid=True),
-                limits=limits,
-                custom_ids=ids,
-            )
-            loop = Loop(journal, context, agenda, observe, notices)
+            session = Session(directory.site)
+            policy = policy_for_copy(policy, state, session.site)
+            again = partial(planned, skip_invalid=True)
+            files = JobFiles(directory, source, target, again, plan.custom_ids if plan else None)
+            context = JobContext(backend, files, Agenda(state, session, policy, limits))
+            loop = Loop(journal, context, observe, notices)
             if plan is not None:
                 loop.begin(plan, own)
             elif moved is not None:
@@ -148,7 +139,7 @@ def run(
                 loop.run()
             finally:
                 if memory is not None:
-                    memory.learn(state.learned)
+                    memory.learn(state.queue_limits)
             _check_audit(state, results)
             return report(state, results, directory.ledger)
     except OSError as error:
@@ -182,7 +173,7 @@ def _with_queues(limits: Limits, policy: Policy, memory: KnownQueues | None) -> 
     return replace(limits, enqueued_tokens=queues)
 
 
-def _check_audit(state: State, results: Path) -> None:
+def _check_audit(state: JobState, results: Path) -> None:
     """Raises UnaccountedBatches when the service has batches of the job that it never asked for."""
     if not state.strays:
         return
@@ -194,7 +185,7 @@ def _check_audit(state: State, results: Path) -> None:
     )
 
 
-def _told(state: State, stray: str) -> str:
+def _told(state: JobState, stray: str) -> str:
     twins = (twin for shard in state.shards.values() for twin in (*shard.twins, shard.batch))
     for twin in twins:
         if twin is not None and twin.id == stray:
@@ -217,7 +208,7 @@ def _plan(
         raise InputError(f"the file cannot be read: {error.strerror}", path=source) from None
 
 
-def _check_input(source: Path, started: Started, state: State) -> None:
+def _check_input(source: Path, started: Started, state: JobState) -> None:
     """Raises JournalError unless `source` holds, to the byte, the lines that were planned."""
     with open_input(source) as stream:
         size = stream.seek(0, os.SEEK_END)

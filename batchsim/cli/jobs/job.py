@@ -22,9 +22,10 @@ from batchsim.cli.terminal.exit_codes import ALL_GOOD, INCOMPLETE, SOME_FAILED
 from batchsim.domain.batches import RequestCounts
 from batchsim.errors import JournalError, UsageError
 from batchsim.jsonl import replace_file
+from batchsim.runner.job.counts import Counts
 from batchsim.runner.job.directory import Holder, JobDirectory
 from batchsim.runner.job.shard_state import Stage
-from batchsim.runner.job.state import Counts, State
+from batchsim.runner.job.state import JobState
 from batchsim.runner.journal.store import JournalReader
 from batchsim.runner.progress.job_summary import JobSummary, summarize
 from batchsim.runner.progress.snapshot import Progress, progress
@@ -188,7 +189,7 @@ class Follower:
 
     def __init__(self, job: Job, reader: JournalReader) -> None:
         self.job = job
-        self.state = State()
+        self.state = JobState()
         self._reader = reader
         self.latest = 0.0
         """When the last entry was written, in unix seconds on the job's own clock."""

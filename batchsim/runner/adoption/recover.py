@@ -22,7 +22,7 @@ from batchsim.runner.effects.batch_list import listed_since
 from batchsim.runner.effects.ownership import new_batches
 from batchsim.runner.job.directory import JobDirectory
 from batchsim.runner.job.remote_names import OUR_METADATA, holds, job_of, shard_of
-from batchsim.runner.job.state import State, fold
+from batchsim.runner.job.state import JobState, fold
 from batchsim.runner.journal.job_entries import Elected, Entry, Started
 from batchsim.runner.journal.store import Journal
 from batchsim.runner.planning.plan import Plan
@@ -78,7 +78,7 @@ def _sent_as_planned(backend: Backend, batch: Batch, plan: Plan) -> bool | None:
     return shard is not None and holds(name, shard)
 
 
-def write_journal(backend: Backend, trace: Trace, plan: Plan, directory: JobDirectory) -> State:
+def write_journal(backend: Backend, trace: Trace, plan: Plan, directory: JobDirectory) -> JobState:
     """Begin the job's journal anew, with the batches of `trace`; the state that it tells.
 
     Raises JournalError when the directory cannot be taken.
@@ -112,5 +112,5 @@ def write_journal(backend: Backend, trace: Trace, plan: Plan, directory: JobDire
     return state
 
 
-def _found(state: State, trace: Trace) -> Iterator[tuple[Entry, ...]]:
+def _found(state: JobState, trace: Trace) -> Iterator[tuple[Entry, ...]]:
     yield from new_batches(state, trace.batches)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from batchsim.backends import Backend
 from batchsim.errors import JournalError, NotFound
-from batchsim.runner.job.state import State
+from batchsim.runner.job.state import JobState
 from batchsim.runner.journal.job_entries import AccountChanged
 from batchsim.runner.policy import Policy
 
 
-def check_service(backend: Backend, state: State, policy: Policy) -> AccountChanged | None:
+def check_service(backend: Backend, state: JobState, policy: Policy) -> AccountChanged | None:
     """What is to be recorded when the policy says that another key is the same account's.
 
     Raises JournalError when the job began elsewhere, as in a rehearsal on the simulator; with
@@ -36,7 +36,7 @@ def check_service(backend: Backend, state: State, policy: Policy) -> AccountChan
     return AccountChanged(account=backend.account)
 
 
-def _check_sight(backend: Backend, state: State) -> None:
+def _check_sight(backend: Backend, state: JobState) -> None:
     """Raises JournalError when this key does not show what the job has made, as far as that is left."""
     shards = state.shards.values()
     batches = [shard.batch for shard in shards if shard.batch is not None]

@@ -19,7 +19,7 @@ from batchsim.runner.effects.context import Entries, JobContext, batch_of
 from batchsim.runner.effects.ownership import MARGIN, earliest_time, new_batches, owner
 from batchsim.runner.job.remote_names import is_of_run
 from batchsim.runner.job.shard_state import ShardState, Stage
-from batchsim.runner.job.state import State
+from batchsim.runner.job.state import JobState
 from batchsim.runner.job.token_queues import lines_queued
 from batchsim.runner.journal.job_entries import Audited, Entry, Reconciled, Surveyed
 from batchsim.runner.journal.shard_entries import Checked, Observed, TwinSeen
@@ -56,11 +56,11 @@ def reconcile(context: JobContext) -> Iterator[Entries]:
     A job that begins in this process has nothing yet.
     """
     context.backend.list_files(purpose="batch", limit=1)
-    if context.custom_ids is not None:
+    if context.files.custom_ids is not None:
         context.backend.list_batches(limit=1)
     else:
         yield from new_batches(
-            context.state, listed_since(context.batches, earliest_time(context.state))
+            context.state, listed_since(context.list_batches, earliest_time(context.state))
         )
     yield Reconciled()
 
@@ -70,15 +70,19 @@ def survey(context: JobContext, after: str | None) -> Iterator[Entries]:
 
     The sweep goes on until a page holds what is older than every batch that ran as it began.
     """
-    page = context.batches(after)
+    page = context.list_batches(after)
     state = context.state
     if after is None:
-        context.sight.oldest = min((batch.created_at for batch in _unfinished(state)), default=0)
+        context.memory.survey_oldest = min(
+            (batch.created_at for batch in _unfinished(state)), default=0
+        )
     yield from new_batches(state, page.data)
     seen = [entry for batch in page.data for entry in _news(state, batch)]
     times = [batch.created_at for batch in page.data]
-    is_last = not page.has_more or not times or 0 < times[-1] < context.sight.oldest - MARGIN
-    others = lines_queued(page.data, state.known)
+    is_last = (
+        not page.has_more or not times or 0 < times[-1] < context.memory.survey_oldest - MARGIN
+    )
+    others = lines_queued(page.data, state.batch_shards)
     yield *seen, Surveyed(cursor=None if is_last else page.data[-1].id, foreign_lines=others)
 
 
@@ -92,19 +96,19 @@ def audit(context: JobContext) -> Iterator[Entries]:
     state = context.state
     listed = [
         batch
-        for batch in listed_since(context.batches, earliest_time(state))
+        for batch in listed_since(context.list_batches, earliest_time(state))
         if is_of_run(batch, context.started) or owner(state, batch) is not None
     ]
-    strays = tuple(batch for batch in listed if batch.id not in state.known)
+    strays = tuple(batch for batch in listed if batch.id not in state.batch_shards)
     twins = tuple(entry for batch in listed for entry in _news(state, batch))
     yield twins
     yield from new_batches(state, strays)
     yield Audited(batches=len(listed), strays=tuple(batch.id for batch in strays))
 
 
-def _news(state: State, batch: Batch) -> Iterator[Entry]:
+def _news(state: JobState, batch: Batch) -> Iterator[Entry]:
     """What a listed batch that the journal knows tells that is new."""
-    number = owner(state, batch) if batch.id in state.known else None
+    number = owner(state, batch) if batch.id in state.batch_shards else None
     if number is None:
         return
     shard = state.shards[number]
@@ -129,7 +133,7 @@ def _durable_part(batch: Batch) -> tuple[Any, ...]:
     return batch.status, batch.unknown_status, files, batch.errors
 
 
-def _unfinished(state: State) -> Iterator[Batch]:
+def _unfinished(state: JobState) -> Iterator[Batch]:
     for shard in state.shards.values():
         if shard.stage is Stage.LIVE and shard.batch is not None:
             yield shard.batch

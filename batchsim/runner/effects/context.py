@@ -1,4 +1,4 @@
-"""What every action needs: where the job lies, whom it speaks to, and how patient it is."""
+"""The context of an action: the job, the service, the policy, and this process's memory."""
 
 from __future__ import annotations
 
@@ -11,62 +11,94 @@ from pathlib import Path
 from batchsim.backends import Backend, Page
 from batchsim.domain.batches import Batch
 from batchsim.domain.files import File
-from batchsim.domain.limits import OPENAI, Limits
+from batchsim.domain.limits import Limits
 from batchsim.errors import BatchsimError, JournalError, RateLimited, Refused
 from batchsim.runner.job.directory import JobDirectory
+from batchsim.runner.job.session import Session
 from batchsim.runner.job.shard_state import Setback, ShardState
-from batchsim.runner.job.state import State
+from batchsim.runner.job.state import JobState
 from batchsim.runner.journal.job_entries import Entry, Started
 from batchsim.runner.journal.shard_entries import Blocked, Postponed
 from batchsim.runner.planning.plan import Plan
 from batchsim.runner.policy import Policy, is_passing
 from batchsim.runner.results.custom_id_spool import CustomIdSpool
-from batchsim.runner.schedule.budget import Balance
+from batchsim.runner.schedule.agenda import Agenda
 
 Entries = Entry | tuple[Entry, ...]
-"""What an action tells at once: it is in the journal, all of it or nothing, before it goes on."""
+"""Entries that an action yields together: all or none of them are journalled before it goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobFiles:
+    """The local files of a job: its directory, its input, and the results to write.
+
+    `plan_again` plans an input as the job was planned, its invalid lines left out. `custom_ids` is
+    None where another process planned the job; then they are read from the input.
+    """
+
+    directory: JobDirectory
+    source: Path
+    results: Path
+    plan_again: Callable[[Path], Plan]
+    custom_ids: CustomIdSpool | None = None
 
 
 @dataclass(slots=True)
-class Sight:
-    """What this process remembers of its readings of the list of batches; times in unix seconds."""
+class Memory:
+    """What the actions of this process remember of earlier ones; times in unix seconds."""
 
-    at: float = -inf
+    list_read_at: float = -inf
     """When the list was last read before a create,"""
-    since: float = inf
-    """and since when."""
-    oldest: float = 0.0
-    """When the oldest batch was made that ran as the present sweep began."""
+    list_read_since: float = inf
+    """and back to which time."""
+    survey_oldest: float = 0.0
+    """When the oldest batch was made that ran as the present survey began."""
+    search_began: dict[tuple[int, int, bool], float] = field(default_factory=dict)
+    """When the search for a batch began, on a clock that nobody sets."""
+    partials: dict[Path, str] = field(default_factory=dict)
+    """The result file of which each partial file has the beginning, written by this process."""
+    verified: set[Path] = field(default_factory=set)
+    """Downloads and indexes that this process wrote, or found unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobContext:
-    """`state` is the driver's own: it has taken in every entry by the time the next is asked for.
+    """The context of every action of one job.
 
-    `custom_ids` is None where the job was planned by another process; then the input tells them.
-    `seeking` remembers, on a clock that nobody sets, since when this process looks for a batch.
+    The agenda's state has taken in every entry by the time an action is asked for its next.
     """
 
     backend: Backend
-    directory: JobDirectory
-    source: Path
-    results: Path
-    state: State
-    policy: Policy
-    held: Callable[[], Balance]
-    """What the job has spent and reserved by now, kept up entry by entry; only under a cap on cost."""
-    plan_again: Callable[[Path], Plan]
-    """Plans an input as the job was planned, its invalid lines left out."""
-    limits: Limits = OPENAI
-    custom_ids: CustomIdSpool | None = None
-    seeking: dict[tuple[int, int, bool], float] = field(default_factory=dict)
+    files: JobFiles
+    agenda: Agenda
+    memory: Memory = field(default_factory=Memory)
     stopping: threading.Event = field(default_factory=threading.Event)
-    """Set when the loop has ended: whoever still works stops."""
-    sight: Sight = field(default_factory=Sight)
-    partials: dict[Path, str] = field(default_factory=dict)
-    """The result file of which each partial file has the beginning, written by this process."""
-    verified: set[Path] = field(default_factory=set)
-    """Downloads that this process wrote, or found to be what was written."""
+    """Set when the loop has ended: workers stop."""
+
+    @property
+    def state(self) -> JobState:
+        """The state of the job."""
+        return self.agenda.state
+
+    @property
+    def session(self) -> Session:
+        """The session of this process."""
+        return self.agenda.session
+
+    @property
+    def policy(self) -> Policy:
+        """The policy of this run."""
+        return self.agenda.policy
+
+    @property
+    def limits(self) -> Limits:
+        """The limits on batches and queues."""
+        return self.agenda.limits
+
+    @property
+    def directory(self) -> JobDirectory:
+        """The job directory."""
+        return self.files.directory
 
     @property
     def started(self) -> Started:
@@ -75,16 +107,16 @@ class JobContext:
             raise JournalError("the journal does not say how the job began")
         return self.state.started
 
-    def files(self, after: str | None) -> Page[File]:
-        """A page of the input files."""
+    def list_files(self, after: str | None) -> Page[File]:
+        """Return a page of the input files at the service."""
         return self.backend.list_files(purpose="batch", after=after)
 
-    def batches(self, after: str | None) -> Page[Batch]:
-        """A page of the batches."""
+    def list_batches(self, after: str | None) -> Page[Batch]:
+        """Return a page of the batches at the service."""
         return self.backend.list_batches(limit=100, after=after)
 
     def failed(self, number: int, error: BatchsimError) -> Iterator[Entry]:
-        """What a request that had no effect means for its shard. Raises what is no such error."""
+        """Yield what a request without effect means for its shard. Raises a JournalError again."""
         if isinstance(error, JournalError):
             raise error
         if isinstance(error, Refused) and not is_passing(error):
@@ -93,25 +125,25 @@ class JobContext:
             yield self.postponed(number, error)
 
     def postponed(self, number: int, error: BatchsimError) -> Postponed:
-        """The shard's next request comes later, the later the more have failed in a row."""
+        """Postpone the shard's next request, for longer the more have failed in a row."""
         until = self.next_try(self.state.shards[number].setback, error)
         return Postponed(shard=number, until=until, reason=reason_of(error))
 
     def next_try(self, setback: Setback | None, error: BatchsimError) -> float:
-        """When to ask again (unix seconds) after `error` and the failures before it."""
+        """Return when to try again (unix seconds) after `error` and the failures before it."""
         retry_after = error.retry_after if isinstance(error, RateLimited) else None
         wait = self.policy.wait(setback.count + 1 if setback else 1, retry_after)
         return self.backend.clock.now() + wait
 
 
 def batch_of(shard: ShardState) -> Batch:
-    """The shard's batch. Raises JournalError when the journal lacks it."""
+    """Return the shard's batch. Raises JournalError when the journal lacks it."""
     if shard.batch is None:
         raise JournalError(f"the journal lacks the batch of shard {shard.plan.shard}")
     return shard.batch
 
 
 def reason_of(error: BatchsimError) -> str:
-    """What an error says, with its code."""
+    """Return the message of an error, with its code."""
     code = error.code if isinstance(error, Refused) else None
     return f"{error.message} ({code})" if code else error.message

@@ -65,8 +65,10 @@ def fetch(context: JobContext, file_id: str, path: Path) -> tuple[int, str]:
     most = expected + MORE_THAN_SAID if expected else LARGEST
     partial = path.with_name(f".{path.name}.part")
     digest = hashlib.sha256()
-    may_resume = context.partials.get(partial) == file_id and isinstance(context.backend, Resumes)
-    context.partials[partial] = file_id
+    may_resume = context.memory.partials.get(partial) == file_id and isinstance(
+        context.backend, Resumes
+    )
+    context.memory.partials[partial] = file_id
     with _opened(partial, keep=may_resume) as stream:
         size = _hash_so_far(stream, digest)
         with closing(_pieces(context, file_id, size)) as pieces:
@@ -78,12 +80,12 @@ def fetch(context: JobContext, file_id: str, path: Path) -> tuple[int, str]:
                     digest.update(piece)
                     size += len(piece)
                     if size > most:
-                        del context.partials[partial]
+                        del context.memory.partials[partial]
                         raise TransferBroken(f"{file_id} does not end after {size:,} bytes")
             except Refused as error:
                 if isinstance(error, RateLimited) or error.status != OUT_OF_RANGE:
                     raise
-                del context.partials[partial]
+                del context.memory.partials[partial]
                 raise TransferBroken(f"{file_id} is shorter than what came of it") from error
         if size < expected:
             raise TransferBroken(f"{file_id} ended after {size:,} of {expected:,} bytes")
@@ -93,8 +95,8 @@ def fetch(context: JobContext, file_id: str, path: Path) -> tuple[int, str]:
     partial.replace(path)
     if context.directory.outlasts_power:
         sync_folder(path.parent)
-    del context.partials[partial]
-    context.verified.add(path)
+    del context.memory.partials[partial]
+    context.memory.verified.add(path)
     return size, digest.hexdigest()
 
 

@@ -51,14 +51,14 @@ def place_again(context: JobContext, shard: ShardState) -> Tally:
 
 def _place(context: JobContext, shard: ShardState, *, retry_cancelled: bool) -> Gathered:
     number, directory = shard.plan.shard, context.directory
-    if context.custom_ids is not None and context.custom_ids.holds(number):
-        ids = context.custom_ids.of_shard(number)
+    if context.files.custom_ids is not None and context.files.custom_ids.holds(number):
+        ids = context.files.custom_ids.of_shard(number)
         gathered = collect(shard, ids, directory, retry_cancelled=retry_cancelled)
     else:
-        with ShardContent(context.source, shard.plan) as content:
+        with ShardContent(context.files.source, shard.plan) as content:
             ids = custom_ids_in(content.buffered())
             gathered = collect(shard, ids, directory, retry_cancelled=retry_cancelled)
-    context.verified.add(directory.index(number))
+    context.memory.verified.add(directory.index(number))
     return gathered
 
 
@@ -74,11 +74,13 @@ def next_round(context: JobContext) -> tuple[Entry, ...]:
     round = context.state.round + 1
     if context.state.sync_began_at is None:
         shards = plan_round(
-            _plans(context), context.directory, context.source, context.limits, round=round
+            _plans(context), context.directory, context.files.source, context.limits, round=round
         )
         return RoundPlanned(round=round), *shards
     limits = replace(context.limits, requests_per_batch=AT_ONCE)
-    shards = plan_round(_plans(context), context.directory, context.source, limits, round=round)
+    shards = plan_round(
+        _plans(context), context.directory, context.files.source, limits, round=round
+    )
     single = (structs.replace(plan, origin=Origin.SYNCHRONOUS) for plan in shards)
     return RoundPlanned(round=round), *single
 
@@ -89,10 +91,10 @@ def write_results(context: JobContext) -> Finished:
     size, tally, late = assemble(
         _plans(context),
         context.directory,
-        context.results,
+        context.files.results,
         lines=context.started.lines,
         batches={number: shard.batch.id for number, shard in shards.items() if shard.batch},
-        put_aside=context.custom_ids,
+        put_aside=context.files.custom_ids,
     )
     every = context.state.tally()
     tally = replace(tally, quarantined=every.quarantined, usage=every.usage)

@@ -1,18 +1,18 @@
-"""Which of several runners of one job may create batches: the one that uploaded first.
+"""Elect the runner of a job that may create batches: of several, the one that uploaded first.
 
-Theory of operation. A job directory can be copied, and two runners in two copies hold two locks and
-write two journals. What one creates the list of batches may show the other too late. But an input
-file is uploaded before anything is paid, costs nothing, and has a name that tells of which job it
-is and in which place its runner works (`JobDirectory.place`, which no copy shares). So the first
-upload is a claim on the job: its runner waits for as long as a file may take to appear in the list
-(`Policy.claim_wait`), reads the list, and creates batches only if no other place has an older file
-there. The later of two sees the earlier, however slow either of them is, so one of them at most
-goes on; the other stands back: it creates nothing, and takes over what the list shows.
+Theory of operation. A job directory can be copied; two runners in two copies hold two locks and
+write two journals, and the list may show one's batches to the other too late. But an input file
+is uploaded before anything is paid, costs nothing, and its name tells the job and the runner's
+site (`JobDirectory.site`, which no copy shares). So the first upload is a claim on the job. Its
+runner waits for as long as a file may take to be listed (`Policy.claim_wait`), reads the list, and
+creates batches only if no other site has an older file there. The later of two runners sees the
+earlier one's file, however slow they are, so at most one goes on. The other stands back: it
+creates nothing, and records the batches that the list shows.
 
 The claim is on the job, once, so only the first batch waits. It ends when its runner deletes the
-file (see `fence` in batchsim.runner.effects.submit). What it cannot see is a file that the list shows later
-than that. Who moved a directory, restored or lost it has to say that no other runner is at work
-(`Policy.alone`). The figures are in tests/faults/protocol_model.py.
+file (see `fence` in batchsim.runner.effects.submit). A file that is listed later than that is not
+seen. The user of a directory that was moved, restored or lost has to confirm that no other runner
+is at work (`Policy.alone`). The figures are in tests/faults/protocol_model.py.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from batchsim.runner.effects.context import Entries, JobContext
 from batchsim.runner.effects.ownership import earliest_time
 from batchsim.runner.job.remote_names import site_of
 from batchsim.runner.job.shard_state import ShardState, Stage
-from batchsim.runner.job.state import State
-from batchsim.runner.journal.job_entries import Delayed, Elected, Entry, Placed, StoodBack
+from batchsim.runner.job.state import JobState
+from batchsim.runner.journal.job_entries import Delayed, Elected, Entry, StoodBack
 from batchsim.runner.journal.shard_entries import UploadDropped
 from batchsim.runner.policy import OnUnknown, Policy
 
@@ -36,9 +36,8 @@ _IN_DOUBT = frozenset({Stage.CREATING, Stage.UNKNOWN})
 _CLAIMING = frozenset({Stage.UPLOADING, Stage.UPLOADED})
 
 
-def take_place(state: State, policy: Policy, site: str) -> Iterator[Entry]:
-    """What a process that begins in `place` has to note: a copy has no claim of its own."""
-    yield Placed(site=site)
+def check_claims(state: JobState, policy: Policy, site: str) -> Iterator[Entry]:
+    """Yield what a process that begins at `site` must record: a copy has no claim of its own."""
     if policy.alone:
         if state.elected is None or state.elected.site != site:
             yield Elected(site=site)
@@ -48,29 +47,31 @@ def take_place(state: State, policy: Policy, site: str) -> Iterator[Entry]:
             yield UploadDropped(shard=number, reason="a runner at another site uploaded it")
 
 
-def policy_for_copy(policy: Policy, state: State, site: str) -> Policy:
-    """The policy, for a journal that may be a copy.
+def policy_for_copy(policy: Policy, state: JobState, site: str) -> Policy:
+    """Return the policy for a journal that may be a copy.
 
-    Whoever sent a create whose outcome it does not know may be at work on it: only that runner may
-    delete the file and create again.
+    A runner at another site whose create has an unknown outcome may still be at work on it. Only
+    that runner may delete the file and create again.
     """
-    others = (s for s in state.shards.values() if s.stage in _IN_DOUBT and not _is_of(site, s))
-    if policy.alone or not any(others):
+    shards = state.shards.values()
+    in_doubt = (shard for shard in shards if shard.stage in _IN_DOUBT and not _is_of(site, shard))
+    if policy.alone or not any(in_doubt):
         return policy
     return replace(policy, on_unknown=OnUnknown.STOP)
 
 
 def elect(context: JobContext) -> Iterator[Entries]:
-    """See whether the oldest file of the job in the list is from here."""
-    state, site = context.state, context.state.site
-    claims = {s.file_id for s in state.shards.values() if s.stage is Stage.UPLOADED}
+    """Elect this runner if the oldest listed file of the job was uploaded from its site."""
+    state, site = context.state, context.session.site
+    shards = state.shards.values()
+    claims = {shard.file_id for shard in shards if shard.stage is Stage.UPLOADED}
     own: list[File] = []
     others: list[File] = []
-    for file in listed_since(context.files, earliest_time(state)):
-        told = site_of(file.filename, context.started)
-        if told == site or file.id in claims:  # there are services that change names
+    for file in listed_since(context.list_files, earliest_time(state)):
+        named = site_of(file.filename, context.started)
+        if named == site or file.id in claims:  # some services change names
             own.append(file)
-        elif told is not None:
+        elif named is not None:
             others.append(file)
     if not own:
         until = context.backend.clock.now() + context.policy.look_again
@@ -94,7 +95,7 @@ def _is_of(site: str, shard: ShardState) -> bool:
 
 
 def _is_older(other: File, claim: File) -> bool:
-    """Whether `other` goes before `claim`; it does where the service does not tell the times."""
+    """Whether `other` goes before `claim`; without times from the service it does."""
     if not other.created_at or not claim.created_at:
         return True
     return _age(other) < _age(claim)

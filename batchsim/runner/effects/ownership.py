@@ -20,7 +20,7 @@ from batchsim.domain.lifecycle import Status
 from batchsim.domain.limits import DAY, HOUR
 from batchsim.runner.job.remote_names import is_of_run, shard_of
 from batchsim.runner.job.shard_state import ShardState, Stage
-from batchsim.runner.job.state import State
+from batchsim.runner.job.state import JobState
 from batchsim.runner.journal.job_entries import Entry
 from batchsim.runner.journal.shard_entries import Created, TwinSeen
 
@@ -30,7 +30,7 @@ MARGIN = 60
 _UNMADE = frozenset({Stage.WAITING, Stage.UPLOADING, Stage.UPLOADED, Stage.UNKNOWN})
 
 
-def owner(state: State, batch: Batch) -> int | None:
+def owner(state: JobState, batch: Batch) -> int | None:
     """The number of the shard that the batch belongs to; None when it is none of ours.
 
     A batch over our file that says it is another's, or that runs another endpoint, is not ours.
@@ -41,7 +41,7 @@ def owner(state: State, batch: Batch) -> int | None:
     names_run = "bs_run" in (batch.metadata or {})
     if names_run and not is_of_run(batch, started):
         return None
-    number = state.files.get(batch.input_file_id) or (
+    number = state.file_shards.get(batch.input_file_id) or (
         shard_of(batch.metadata) if names_run else None
     )
     shard = state.shards.get(number or 0)
@@ -50,11 +50,11 @@ def owner(state: State, batch: Batch) -> int | None:
     return number
 
 
-def new_batches(state: State, listed: Iterable[Batch]) -> Iterator[tuple[Entry, ...]]:
+def new_batches(state: JobState, listed: Iterable[Batch]) -> Iterator[tuple[Entry, ...]]:
     """What a list says that the journal lacks: a batch for a shard without one, and twins."""
     found: dict[int, list[Batch]] = defaultdict(list)
     for batch in listed:
-        if batch.id not in state.known:
+        if batch.id not in state.batch_shards:
             number = owner(state, batch)
             if number is not None:
                 found[number].append(batch)
@@ -62,7 +62,7 @@ def new_batches(state: State, listed: Iterable[Batch]) -> Iterator[tuple[Entry, 
         yield tuple(_claim(state.shards[number], sorted(batches, key=_age)))
 
 
-def earliest_time(state: State) -> float:
+def earliest_time(state: JobState) -> float:
     """The time (unix seconds) before which the service can have nothing of the job.
 
     By the service's own times where it told any; else by ours, which may be wrong by hours.

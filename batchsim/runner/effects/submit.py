@@ -49,7 +49,7 @@ def upload(context: JobContext, number: int, shard: ShardState) -> Iterator[Entr
     request_id = upload_id_of(context.started, shard.plan, attempt)
     yield UploadIntended(shard=number, attempt=attempt, filename=filename, request_id=request_id)
     try:
-        with ShardContent(context.source, shard.plan) as content:
+        with ShardContent(context.files.source, shard.plan) as content:
             file = context.backend.upload_file(
                 content.buffered(), filename=filename, request_id=request_id
             )
@@ -65,7 +65,7 @@ def upload(context: JobContext, number: int, shard: ShardState) -> Iterator[Entr
 def find_upload(context: JobContext, number: int, shard: ShardState) -> Iterator[Entries]:
     """Our name is used once only, so a file of that name and size is ours and whole."""
     name, size = shard.filename, shard.plan.bytes
-    for file in listed_since(context.files, shard.since - SKEW):
+    for file in listed_since(context.list_files, shard.since - SKEW):
         if file.filename == name and file.bytes == size:
             yield Uploaded(shard=number, file_id=file.id, created_at=file.created_at, adopted=True)
             return
@@ -121,7 +121,9 @@ def find_batch(context: JobContext, number: int, shard: ShardState) -> Iterator[
     if context.state.shards[number].batch is not None:
         return
     clock, settle = context.backend.clock, context.policy.list_lag
-    begun = context.seeking.setdefault((number, shard.sent, shard.is_fenced), steady(clock))
+    begun = context.memory.search_began.setdefault(
+        (number, shard.sent, shard.is_fenced), steady(clock)
+    )
     is_search_over = clock.now() >= shard.since + settle and steady(clock) >= begun + settle
     looked: tuple[Entry, ...] = (Checked(shard=number),)
     if is_search_over and not shard.is_search_over:
@@ -150,13 +152,14 @@ def _look_first(context: JobContext, shard: ShardState) -> Iterator[Entries]:
     batch that a runner with a copy of the job directory made is found a second later at most. After
     any create of the shard, whatever came of it, the list is read anew.
     """
-    now, moment, sight = context.backend.clock.now(), since(shard), context.sight
-    if shard.sent == 0 and 0 <= now - sight.at < SHARED and sight.since <= moment:
+    now, moment, memory = context.backend.clock.now(), since(shard), context.memory
+    is_recent = 0 <= now - memory.list_read_at < SHARED and memory.list_read_since <= moment
+    if shard.sent == 0 and is_recent:
         return
     yield from _look(context, shard)
-    sight.at, sight.since = now, moment
+    memory.list_read_at, memory.list_read_since = now, moment
 
 
 def _look(context: JobContext, shard: ShardState) -> Iterator[Entries]:
     """Take in what the list shows of ours and the journal lacks, of this shard and of others."""
-    yield from new_batches(context.state, listed_since(context.batches, since(shard)))
+    yield from new_batches(context.state, listed_since(context.list_batches, since(shard)))

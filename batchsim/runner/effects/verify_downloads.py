@@ -29,12 +29,12 @@ def damaged(context: JobContext, shard: ShardState) -> Iterator[Downloaded]:
     for file in shard.files:
         if isinstance(file, Downloaded):
             path = context.directory.file(file.shard, file.source)
-            if path in context.verified:
+            if path in context.memory.verified:
                 continue
             if sha256_of(path) != file.sha256:
                 yield file
             else:
-                context.verified.add(path)
+                context.memory.verified.add(path)
 
 
 def mend(context: JobContext) -> None:
@@ -47,7 +47,7 @@ def mend(context: JobContext) -> None:
             path = context.directory.file(file.shard, file.source)
             _, digest = fetch(context, file.file_id, path)
             if digest != file.sha256:
-                context.verified.discard(path)
+                context.memory.verified.discard(path)
                 raise JournalError(
                     f"{path} was damaged, and {file.file_id} has other bytes now than when it was "
                     "downloaded",
@@ -60,10 +60,10 @@ def mend(context: JobContext) -> None:
 def _mend_index(context: JobContext, shard: ShardState) -> None:
     number = shard.plan.shard
     path = context.directory.index(number)
-    if shard.stage is not Stage.COLLECTED or path in context.verified:
+    if shard.stage is not Stage.COLLECTED or path in context.memory.verified:
         return
     if is_whole(context.directory, number, shard.plan.lines):
-        context.verified.add(path)
+        context.memory.verified.add(path)
     elif finish_shard.place_again(context, shard) != shard.tally:
         raise JournalError(
             f"{path} was damaged, and the results beside it say other things now than when it was made",
@@ -74,17 +74,17 @@ def _mend_index(context: JobContext, shard: ShardState) -> None:
 def _mend_skipped(context: JobContext) -> None:
     """What is said of invalid lines comes of the input, which is known to be the one that was planned."""
     skipped, path = context.state.skipped, context.directory.index(SHARD)
-    if skipped is None or path in context.verified:
+    if skipped is None or path in context.memory.verified:
         return
     if not is_whole(context.directory, SHARD, skipped.lines):
-        found = context.plan_again(context.source).skipped
+        found = context.files.plan_again(context.files.source).skipped
         if found is None or found.entry() != skipped:
             raise JournalError(
                 f"{path} was damaged, and other lines of the input are invalid now than when it was made",
                 hint="give the command that began the job, as it was given; else restore the file",
             )
         found.write(context.directory)
-    context.verified.add(path)
+    context.memory.verified.add(path)
 
 
 def sha256_of(path: Path) -> str | None:

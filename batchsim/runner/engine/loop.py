@@ -19,19 +19,19 @@ from batchsim.amounts import counted
 from batchsim.errors import JobIncomplete
 from batchsim.runner.effects import finish_shard, verify_downloads
 from batchsim.runner.effects.context import JobContext
-from batchsim.runner.effects.leader_election import take_place
+from batchsim.runner.effects.leader_election import check_claims
 from batchsim.runner.engine.perform import perform
 from batchsim.runner.engine.workers import WorkerPool
 from batchsim.runner.job.remote_names import job_of, new_run
+from batchsim.runner.job.session import Session
 from batchsim.runner.job.shard_state import Stage
-from batchsim.runner.job.state import State
+from batchsim.runner.job.state import JobState
 from batchsim.runner.journal.job_entries import (
     AccountChanged,
     Audited,
     CancelRequested,
     Elected,
     Entry,
-    Placed,
     Reconciled,
     Started,
     Surveyed,
@@ -50,7 +50,6 @@ from batchsim.runner.planning.plan import Plan
 from batchsim.runner.progress.messages import Message, describe, describe_search
 from batchsim.runner.progress.snapshot import Progress, progress
 from batchsim.runner.schedule.actions import Action, Done, Download, Stop, Upload, Wait
-from batchsim.runner.schedule.agenda import Agenda
 from batchsim.runner.schedule.budget import check_reservation
 from batchsim.runner.schedule.decide import decide
 
@@ -61,15 +60,7 @@ _SILENCE = 60.0
 """Seconds of looking for a batch after which that is told."""
 
 _QUIET = (
-    Checked
-    | Noticed
-    | Reconciled
-    | Surveyed
-    | Audited
-    | Placed
-    | Elected
-    | AnswerIntended
-    | AnswerRecorded
+    Checked | Noticed | Reconciled | Surveyed | Audited | Elected | AnswerIntended | AnswerRecorded
 )
 """Entries that are no news to people."""
 
@@ -81,7 +72,6 @@ class Loop:
         self,
         journal: Journal,
         context: JobContext,
-        agenda: Agenda,
         observe: Callable[[Progress], None] | None,
         notices: Notices | None = None,
     ) -> None:
@@ -89,7 +79,7 @@ class Loop:
         self._context = context
         self._state = context.state
         self._clock = context.backend.clock
-        self._agenda = agenda
+        self._agenda = context.agenda
         self._observe = observe
         self._notices = notices
         self._latest = Message("going on with the job" if context.state.started else "")
@@ -137,7 +127,7 @@ class Loop:
         """Do one thing that is due, or have it done."""
         match action:
             case Stop():
-                raise _incomplete(action, self._state)
+                raise _incomplete(action, self._state, self._context.session)
             case Wait():
                 self._clock.sleep(max(0.0, action.until - self._clock.now()))
             case Upload() | Download() if workers.wants(action):
@@ -166,18 +156,15 @@ class Loop:
     def _note_notices(self) -> None:
         noticed = self._notices.take() if self._notices is not None else ()
         for batch in noticed:
-            number = self._state.known.get(batch)
+            number = self._state.batch_shards.get(batch)
             shard = self._state.shards.get(number or 0)
             if shard and shard.stage is Stage.LIVE and shard.batch and shard.batch.id == batch:
                 self._record(Noticed(shard=shard.plan.shard))
 
     def _take_over(self) -> None:
-        """A request that another process had under way may have been sent, and has no answer.
-
-        Where that process worked at another site, this journal is a copy.
-        """
-        state, policy = self._state, self._context.policy
-        for entry in list(take_place(state, policy, self._context.directory.site)):
+        """Take over from an earlier process, whose last request may have been sent."""
+        context = self._context
+        for entry in list(check_claims(self._state, context.policy, context.session.site)):
             self._record(entry)
         reason = "the process ended before an answer came"
         for number, shard in self._state.shards.items():
@@ -190,11 +177,10 @@ class Loop:
         if durable:
             self._journal.append(now, *durable, check=self._reservation(durable))
         for entry in entries:
-            self._state.apply(now, entry)
-            self._agenda.note(entry)
+            self._agenda.apply(now, entry)
         told = next((entry for entry in entries if not isinstance(entry, _QUIET)), None)
         if told is not None:
-            self._latest = describe(told, self._state)
+            self._latest = describe(told, self._state, self._context.session)
         for entry in entries if told is None else ():
             if isinstance(entry, Checked):
                 self._tell_search(entry.shard, now)
@@ -212,26 +198,26 @@ class Loop:
         """What must hold for the entries to be written: what costs is asked for only under the cap."""
         for entry in entries:
             if isinstance(entry, CreateIntended | AnswerIntended):
-                held = self._agenda.held()
-                return partial(check_reservation, held, self._context.policy, entry.reserved)
+                balance = self._agenda.balance()
+                return partial(check_reservation, balance, self._context.policy, entry.reserved)
         return None
 
     def _restore_results(self) -> None:
         """Write the results of a finished job again if they are gone or cut short."""
-        finished, path = self._state.finished, self._context.results
+        finished, path = self._state.finished, self._context.files.results
         if finished and not (path.is_file() and path.stat().st_size == finished.bytes):
             verify_downloads.mend(self._context)
             finish_shard.write_results(self._context)
 
 
-def _incomplete(stop: Stop, state: State) -> JobIncomplete:
+def _incomplete(stop: Stop, state: JobState, session: Session) -> JobIncomplete:
     unfinished = sum(shard.tally is None for shard in state.shards.values())
     text = "; ".join(dict.fromkeys(stop.reasons)) or "there is no room for any shard"
     hint = "the same command looks again and goes on from here"
     if stop.is_short:
         hint = "raise --max-cost (max_cost in Python); the same command then goes on from here"
     is_unknown = any(shard.stage is Stage.UNKNOWN for shard in state.shards.values())
-    if state.stood_back or (is_unknown and not state.may_create):
+    if session.stood_back or (is_unknown and not state.may_create(session.site)):
         hint += (
             "; if no other runner is at work on this job, as when its directory was moved or "
             "restored, add --alone (alone in Python)"

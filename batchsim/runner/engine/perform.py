@@ -78,7 +78,7 @@ def _guarded(context: JobContext, action: actions.Action) -> Iterator[Entries]:
         try:
             yield from _for_job(context, action)
         except (Unavailable, RateLimited) as error:
-            until = context.next_try(context.state.setback, error)
+            until = context.next_try(context.session.setback, error)
             yield Delayed(until=until, reason=reason_of(error))
         except AuthenticationFailed:
             raise
@@ -148,10 +148,12 @@ def _for_shard(context: JobContext, action: actions.ShardAction) -> Iterator[Ent
         case actions.Collect():
             yield from _collect(context, number, shard)
         case actions.Weigh():
-            yield weigh(context.source, shard.plan)
+            yield weigh(context.files.source, shard.plan)
         case actions.Divide():
             last = max(context.state.last_shards.values())
-            parts = divide(context.source, shard.plan, context.limits, action.tokens, after=last)
+            parts = divide(
+                context.files.source, shard.plan, context.limits, action.tokens, after=last
+            )
             yield Divided(shard=number), *parts
 
 

@@ -1,51 +1,40 @@
-"""The job's state: the fold of its entries, and nothing else.
+"""The state of a job: the fold of its entries, and nothing else.
 
-`ShardState.after` (batchsim.runner.job.shard_state) and `State.apply` are the only places where state
-changes; they do no I/O and know no clock but the times of the entries. What to do in a state is
-decided elsewhere (batchsim.runner.schedule.decide).
-
-How far the shards of a job are in numbers, kept up as each of them changes.
-
-What is told after every step of a job of thousands of shards costs what has changed: a shard that
-changed is taken out with what it counted for, and put in with what it counts for now.
+State changes in three places only: `JobState.apply`, `ShardState.after` for one shard, and
+`Session.apply` for what only this process knows. They do no I/O, and the only times that they know
+are those of the entries. What to do next is decided in batchsim.runner.schedule.decide.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from msgspec import structs
 
 from batchsim.domain.lifecycle import Status
 from batchsim.domain.models import alias
 from batchsim.errors import JournalError
-from batchsim.runner.job.shard_state import Setback, ShardState, Stage, set_back
+from batchsim.runner.job.counts import Counts
+from batchsim.runner.job.shard_state import ShardState
 from batchsim.runner.job.token_queues import told_limit
 from batchsim.runner.journal.job_entries import (
     AccountChanged,
     Audited,
     CancelRequested,
-    Delayed,
     Elected,
     Entry,
     FinishBegun,
     Finished,
-    Halted,
-    Placed,
-    Reconciled,
     RoundPlanned,
     ShardEntry,
     Skipped,
     Started,
-    StoodBack,
-    Surveyed,
     Tally,
 )
 from batchsim.runner.journal.shard_entries import (
-    Checked,
     Collected,
     Created,
     CreateFenced,
@@ -53,7 +42,6 @@ from batchsim.runner.journal.shard_entries import (
     Divided,
     Observed,
     Planned,
-    Postponed,
     RemoteDeleted,
     TwinSeen,
     Uploaded,
@@ -61,125 +49,46 @@ from batchsim.runner.journal.shard_entries import (
 
 
 @dataclass(slots=True)
-class Counts:
-    """Sums over shards: lines sent, done, and of those done the ones that did not run well.
-
-    Lines that were sent again are counted each time. `created` shards have a batch, `collected`
-    ones their results; `batches` counts the batches by status, as the service spells it.
-    """
-
-    sent: int = 0
-    done: int = 0
-    failed: int = 0
-    created: int = 0
-    collected: int = 0
-    batches: Counter[str] = field(default_factory=Counter)
-
-    @classmethod
-    def of(cls, shards: Iterable[ShardState]) -> Counts:
-        """The sums over these."""
-        counts = cls()
-        for shard in shards:
-            counts.add(shard)
-        return counts
-
-    def copy(self) -> Counts:
-        """The same, which stays as it is."""
-        return replace(self, batches=self.batches.copy())
-
-    def add(self, shard: ShardState) -> None:
-        """Put a shard in."""
-        self._count(shard, 1)
-
-    def remove(self, shard: ShardState) -> None:
-        """Take out a shard that was put in as it is here."""
-        self._count(shard, -1)
-
-    def _count(self, shard: ShardState, sign: int) -> None:
-        done, failed = lines_done(shard)
-        self.sent += sign * shard.plan.lines
-        self.done += sign * done
-        self.failed += sign * failed
-        self.collected += sign * (shard.stage is Stage.COLLECTED)
-        if shard.batch is None:
-            return
-        status = shard.batch.unknown_status or str(shard.batch.status)
-        self.created += sign
-        self.batches[status] += sign
-        if not self.batches[status]:
-            del self.batches[status]
-
-
-def lines_done(shard: ShardState) -> tuple[int, int]:
-    """How many lines of the shard are done, and how many of those did not run well."""
-    if shard.tally is not None:
-        return shard.tally.lines, shard.tally.lines - shard.tally.ok
-    if shard.batch is None:
-        return 0, 0
-    counts = shard.batch.request_counts
-    return min(counts.completed + counts.failed, shard.plan.lines), counts.failed
-
-
-@dataclass(slots=True)
-class State:
-    """Everything that is known of the job; `shards` by their numbers, in order."""
+class JobState:
+    """What the journal knows of a job; all times are in unix seconds."""
 
     started: Started | None = None
     started_at: float = 0.0
     shards: dict[int, ShardState] = field(default_factory=dict)
-    """Those of later rounds come after those of earlier ones."""
+    """By number, in order; those of later rounds come after those of earlier ones."""
     counts: Counts = field(default_factory=Counts)
-    """The sums over the shards."""
     skipped: Skipped | None = None
     round: int = 0
     """The latest round that was planned."""
+    last_shards: dict[int, int] = field(default_factory=dict)
+    """The highest number of a shard in each round."""
     retriable: int = 0
-    """How many results of the shards collected since then are worth another try."""
+    """How many results collected since that round was planned are worth another try."""
     sync_began_at: float | None = None
-    """When it was begun to finish without batches."""
+    """When the job began to finish without batches."""
     is_sync_planned: bool = False
-    """Whether the shards are planned that are asked for without batches."""
+    """Whether the shards without batches are planned."""
     cancelled_at: float | None = None
-    """When somebody asked for the job to be cancelled."""
     finished: Finished | None = None
     finished_at: float = 0.0
-    known: dict[str, int] = field(default_factory=dict)
-    """The number of the shard of each batch that the journal speaks of, by its id."""
-    files: dict[str, int] = field(default_factory=dict)
-    """The number of the shard for which each input file was uploaded."""
 
-    learned: dict[str, int] = field(default_factory=dict)
-    """The tokens that may be queued by model, as the service told when a batch failed for it."""
-    crowded: dict[str, tuple[float, int]] = field(default_factory=dict)
-    """When a model's queue was last found too full, and how often since anything went through."""
-    others: dict[str, int] = field(default_factory=dict)
-    """The lines of others' unfinished batches by model, as the last survey saw them."""
+    batch_shards: dict[str, int] = field(default_factory=dict)
+    """The shard's number by the id of each batch in the journal."""
+    file_shards: dict[str, int] = field(default_factory=dict)
+    """The shard's number by the id of each input file."""
+    created_at: float = 0.0
+    """When the latest batch was recorded."""
     create_times: deque[float] = field(default_factory=lambda: deque(maxlen=10_000))
-    """When batches were asked for, the latest so many."""
-    last_shards: dict[int, int] = field(default_factory=dict)
-    """The highest number of a shard of each round."""
-    site: str = ""
-    """Where this process works."""
+    """When batches were asked for, the latest ones."""
     elected: Elected | None = None
-    """Which runner of the job may create batches, as far as was seen here."""
-    stood_back: str | None = None
-    """Why this process leaves it to another runner to create batches."""
-    reconciled: bool = False
-    """Whether this process has read the lists."""
+    """The runner that may create batches (see batchsim.runner.effects.leader_election)."""
     audited_at: float | None = None
     strays: tuple[str, ...] = ()
-    """The ids of batches of the job that the journal did not know when it was audited."""
-    created: float = 0.0
-    """When the latest batch was entered."""
-    polled: float | None = None
-    """When this process last made a request that only looks."""
-    survey_cursor: str | None = None
-    """After which batch a survey goes on that has not reached its end."""
-    survey_begun: float = 0.0
-    surveyed: float | None = None
-    """When this process last ended a survey."""
-    setback: Setback | None = None
-    halted: str | None = None
+
+    queue_limits: dict[str, int] = field(default_factory=dict)
+    """The tokens that may be queued by model, as failed batches told."""
+    full_queues: dict[str, tuple[float, int]] = field(default_factory=dict)
+    """When a model's queue was last found full, and how often since a batch of it ran."""
 
     @property
     def is_audited(self) -> bool:
@@ -189,23 +98,22 @@ class State:
 
     @property
     def is_ending(self) -> bool:
-        """Whether nothing more is sent in batches, and those under way are cancelled."""
+        """Whether no more batches are created, and those under way are cancelled."""
         return self.cancelled_at is not None or self.sync_began_at is not None
 
     @property
     def is_finishing_sync(self) -> bool:
-        """Whether what is left is asked for without batches."""
+        """Whether the remaining lines are sent without batches."""
         return self.sync_began_at is not None and self.cancelled_at is None
 
-    @property
-    def may_create(self) -> bool:
-        """Whether this process may create batches (see batchsim.runner.effects.leader_election)."""
-        return self.elected is not None and self.elected.site == self.site
+    def may_create(self, site: str) -> bool:
+        """Whether the runner at `site` may create batches."""
+        return self.elected is not None and self.elected.site == site
 
-    def apply(self, at: float, entry: Entry) -> None:
-        """Take in what happened `at` that time (unix seconds).
+    def apply(self, at: float, entry: Entry) -> None:  # noqa: C901 - one case per kind of entry
+        """Take in what happened `at` that time.
 
-        Raises JournalError when the entry speaks of a shard that was never planned.
+        Raises JournalError when the entry is about a shard that was never planned.
         """
         match entry:
             case Started():
@@ -216,6 +124,8 @@ class State:
                 self.shards[entry.shard] = ShardState(entry, since=at)
                 self.counts.add(self.shards[entry.shard])
                 self.last_shards[entry.round] = entry.shard
+            case ShardEntry():
+                self._apply_to_shard(at, entry)
             case Skipped():
                 self.skipped = entry
             case FinishBegun():
@@ -227,10 +137,11 @@ class State:
                 self.cancelled_at = at
             case Finished():
                 self.finished, self.finished_at = entry, at
-            case ShardEntry():
-                self._apply_to_shard(at, entry)
-            case _:
-                self._apply_lists(at, entry)
+            case Elected():
+                self.elected = entry
+            case Audited():
+                self.audited_at = at
+                self.strays = (*self.strays, *entry.strays)
 
     def _apply_to_shard(self, at: float, entry: ShardEntry) -> None:
         if entry.shard not in self.shards:
@@ -242,81 +153,48 @@ class State:
         self.shards[entry.shard] = self.shards[entry.shard].after(at, entry)
         self.counts.add(self.shards[entry.shard])
         if isinstance(entry, Created | Observed):
-            self._learn(at, entry)
-        if isinstance(entry, Checked | Observed | Postponed):
-            self.polled = at
-        elif isinstance(entry, Created | TwinSeen):
-            self.known[entry.batch.id] = entry.shard
-            self.created = at
+            self._learn_queue(at, entry)
+        if isinstance(entry, Created | TwinSeen):
+            self.batch_shards[entry.batch.id] = entry.shard
+            self.created_at = at
         elif isinstance(entry, CreateIntended):
             self.create_times.append(at)
         elif isinstance(entry, Uploaded):
-            self.files[entry.file_id] = entry.shard
+            self.file_shards[entry.file_id] = entry.shard
         elif isinstance(entry, CreateFenced | RemoteDeleted):
             self._end_claim(entry)
         elif isinstance(entry, Collected):
             self.retriable += entry.retriable
 
     def _end_claim(self, entry: CreateFenced | RemoteDeleted) -> None:
-        """With its file a claim ends."""
+        """End the claim of this job's runner when its file is deleted."""
         fenced = self.shards[entry.shard].file_id
         deleted = entry.file_id if isinstance(entry, RemoteDeleted) else fenced
         if self.elected is not None and self.elected.file_id == deleted:
             self.elected = None
 
-    def _apply_lists(self, at: float, entry: Entry) -> None:
-        match entry:
-            case Placed():
-                self.site = entry.site
-            case Elected():
-                self.elected, self.setback = entry, None
-            case StoodBack():
-                self.stood_back = entry.reason
-            case Reconciled():
-                self.reconciled, self.setback = True, None
-            case Surveyed():
-                self._survey(at, entry)
-            case Audited():
-                self.audited_at, self.setback = at, None
-                self.strays = (*self.strays, *entry.strays)
-            case Delayed():
-                self.setback = set_back(self.setback, at, entry)
-            case Halted():
-                self.halted = entry.reason
-
-    def _survey(self, at: float, entry: Surveyed) -> None:
-        self.polled, self.setback = at, None
-        if self.survey_cursor is None:
-            self.survey_begun = at
-            self.others = {}
-        for model, lines in entry.foreign_lines.items():
-            self.others[model] = self.others.get(model, 0) + lines
-        self.survey_cursor = entry.cursor
-        if entry.cursor is None:
-            self.surveyed = at
-
-    def creates_since(self, moment: float) -> int:
-        """How many batches were asked for since then (unix seconds), of those remembered."""
-        return len(self.create_times) - bisect_right(self.create_times, moment)
-
-    def _learn(self, at: float, entry: Created | Observed) -> None:
+    def _learn_queue(self, at: float, entry: Created | Observed) -> None:
         name = alias(self.shards[entry.shard].plan.model or entry.batch.model or "")
         limit = told_limit(entry.batch)
         if limit is not None:
-            self.learned[name] = limit
-            self.crowded[name] = at, self.crowded.get(name, (at, 0))[1] + 1
+            self.queue_limits[name] = limit
+            self.full_queues[name] = at, self.full_queues.get(name, (at, 0))[1] + 1
         elif entry.batch.status is Status.IN_PROGRESS:
-            self.crowded.pop(name, None)  # it has found room
+            self.full_queues.pop(name, None)
+
+    def creates_since(self, moment: float) -> int:
+        """Return how many batches were asked for since `moment`, of those remembered."""
+        return len(self.create_times) - bisect_right(self.create_times, moment)
 
     def tally(self) -> Tally:
-        """What became of the lines of all shards collected so far, each time that they were sent."""
+        """Return the sum over all shards collected so far; lines sent again count each time."""
         tallies = (shard.tally for shard in self.shards.values() if shard.tally is not None)
         return sum(tallies, start=Tally())
 
 
-def fold(entries: Iterable[tuple[float, Entry]]) -> State:
-    """The state after `entries`, each with its time in unix seconds."""
-    state = State()
+def fold(entries: Iterable[tuple[float, Entry]]) -> JobState:
+    """Return the state after `entries`, each with its time in unix seconds."""
+    state = JobState()
     for at, entry in entries:
         state.apply(at, entry)
     return state

@@ -145,13 +145,6 @@ class Elected(Entry, frozen=True, kw_only=True, rename={"site": "place"}):
     file_id: str = ""
 
 
-class Placed(Entry, frozen=True, kw_only=True):
-    """The site at which this process works (JobDirectory.site)."""
-
-    durable: ClassVar[bool] = False
-    site: str
-
-
 class StoodBack(Entry, frozen=True, kw_only=True):
     """Another runner may create batches, and this process may not."""
 

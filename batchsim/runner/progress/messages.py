@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from batchsim.amounts import counted, duration
 from batchsim.domain.lifecycle import Status
+from batchsim.runner.job.session import Session
 from batchsim.runner.job.shard_state import ShardState
-from batchsim.runner.job.state import State
+from batchsim.runner.job.state import JobState
 from batchsim.runner.journal import job_entries, shard_entries
 from batchsim.runner.policy import OnUnknown, Policy
 
@@ -39,12 +40,12 @@ class Message:
     is_routine: bool = False
 
 
-def describe(entry: job_entries.Entry, state: State) -> Message:
+def describe(entry: job_entries.Entry, state: JobState, session: Session) -> Message:
     """Return the message about an entry that left the job in `state`."""
     if not isinstance(entry, job_entries.ShardEntry):
         return Message(_describe_job(entry, state))
     text = _describe_shard(entry)
-    if isinstance(entry, shard_entries.Uploaded) and not state.may_create:
+    if isinstance(entry, shard_entries.Uploaded) and not state.may_create(session.site):
         text += "; waiting to see that no other runner was first (--alone: at once)"
     is_routine = isinstance(entry, _STEPS) and not _is_odd(entry)
     return Message(text, entry.shard, is_routine)
@@ -70,7 +71,7 @@ def _is_odd(entry: job_entries.ShardEntry) -> bool:
     return False
 
 
-def _describe_job(entry: job_entries.Entry, state: State) -> str:
+def _describe_job(entry: job_entries.Entry, state: JobState) -> str:
     match entry:
         case job_entries.Started():
             invalid = state.skipped.lines if state.skipped else 0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from batchsim.domain.batches import Usage
 from batchsim.errors import JournalError
-from batchsim.runner.job.state import State
+from batchsim.runner.job.state import JobState
 from batchsim.runner.journal.anomalies import Anomaly
 from batchsim.runner.journal.shard_entries import Origin
 from batchsim.runner.progress.snapshot import unfound
@@ -59,7 +59,7 @@ class Report:
         return self.ok == self.lines
 
 
-def report(state: State, results: Path, ledger: Path) -> Report:
+def report(state: JobState, results: Path, ledger: Path) -> Report:
     """Return the report of a finished job. Raises JournalError when it is not finished."""
     if state.finished is None:
         raise JournalError("the job is not finished, so there is no report of it")

@@ -9,8 +9,9 @@ from functools import cached_property
 
 from batchsim.domain.batches import Usage
 from batchsim.domain.limits import OPENAI
+from batchsim.runner.job.counts import Counts, lines_done
 from batchsim.runner.job.shard_state import ShardState, Stage
-from batchsim.runner.job.state import Counts, State, lines_done
+from batchsim.runner.job.state import JobState
 from batchsim.runner.journal.job_entries import Finished, Started
 from batchsim.runner.journal.shard_entries import Origin
 from batchsim.runner.progress.messages import Message
@@ -128,7 +129,7 @@ class Progress:
         return self.counts.sent + self.skipped - self.lines
 
 
-def progress(state: State, now: float, latest: Message | None = None) -> Progress:
+def progress(state: JobState, now: float, latest: Message | None = None) -> Progress:
     """Return how far the job is `now` (unix seconds)."""
     return Progress(
         lines=state.started.lines if state.started else 0,

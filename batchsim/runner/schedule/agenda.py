@@ -1,12 +1,11 @@
-"""What every shard may do next, filed by when it falls due and by what it waits for.
+"""The next steps of every shard, filed by when they fall due and by what they wait for.
 
-Theory of operation. What a shard may do depends on the shard alone, on the policy, on the queues
-and on whether the job is ending (batchsim.runner.schedule.shard_steps). So it is worked out anew only when an
-entry has changed the shard, and it is filed: by its moment when it needs no room, with its queue
-when it does, with the looks while its batch is live. What is summed over shards is kept by taking
-out what a shard counted for and adding what it counts for now. A step of the loop costs what has
-changed since the last one, not what there is; and an agenda kept up through a whole job holds what
-one made of the state at that moment would hold.
+Theory of operation. The next steps of a shard depend on the shard, the policy, the queues and
+whether the job is ending (batchsim.runner.schedule.shard_steps). They are worked out anew only
+when an entry has changed the shard, and filed: by time when they need no capacity, by queue when
+they do, with the polls while the batch is live. Sums over shards are kept up by taking out a shard
+as it was and adding it as it is. So a step of the loop costs what has changed since the last one,
+not the size of the job. An agenda that was kept up equals one made anew from the same state.
 """
 
 from __future__ import annotations
@@ -18,8 +17,9 @@ from decimal import Decimal
 from heapq import merge
 
 from batchsim.domain.limits import Limits
+from batchsim.runner.job.session import Session
 from batchsim.runner.job.shard_state import ShardState, Stage
-from batchsim.runner.job.state import State
+from batchsim.runner.job.state import JobState
 from batchsim.runner.journal.job_entries import Entry, ShardEntry, Surveyed
 from batchsim.runner.policy import Policy
 from batchsim.runner.schedule.actions import ShardAction
@@ -31,7 +31,7 @@ from batchsim.runner.schedule.shard_steps import NextSteps, Timed, next_steps
 
 
 class _Queue:
-    """The shards that may be sent once there is room, of one model; their numbers in order."""
+    """The shards of one model that wait for capacity; their numbers in order."""
 
     def __init__(self) -> None:
         self.uploaded: list[int] = []
@@ -39,12 +39,12 @@ class _Queue:
         self.sizes = KeyedHeap[int]()
 
     def put(self, number: int, shard: ShardState) -> None:
-        """File a shard that is not here."""
+        """Add a shard."""
         insort(self.uploaded if shard.stage is Stage.UPLOADED else self.waiting, number)
         self.sizes.put(number, tokens_of(shard))
 
     def drop(self, number: int) -> None:
-        """Take out a shard that is here."""
+        """Remove a shard."""
         for numbers in (self.uploaded, self.waiting):
             index = bisect_left(numbers, number)
             if numbers[index : index + 1] == [number]:
@@ -53,37 +53,40 @@ class _Queue:
 
 
 class Agenda:
-    """The agenda of `state`, which it is told about entry by entry (`note`)."""
+    """The agenda of a job, with its state and this process's session."""
 
-    def __init__(self, state: State, policy: Policy, limits: Limits) -> None:
+    def __init__(self, state: JobState, session: Session, policy: Policy, limits: Limits) -> None:
         self.state = state
+        self.session = session
         self.policy = policy
         self.limits = limits
         self.stages: Counter[Stage] = Counter()
         """How many shards are in each stage."""
-        self.taken = Load(counts_money=policy.max_cost is not None)
+        self.load = Load(counts_money=policy.max_cost is not None)
         self.polls = PollQueue()
         self.expiries = KeyedHeap[int]()
         """When the live batches expire (unix seconds)."""
         self._changed = set(state.shards)
-        self._has_swept = False
+        self._was_surveyed = False
         self._terms: object = None
         self._filed: dict[int, tuple[ShardState, NextSteps]] = {}
         self._moments = KeyedHeap[float]()
         self._due: set[int] = set()
         self._queues: dict[str, _Queue] = {}
         self._costs = KeyedHeap[Decimal]()
-        self._held_up = 0
+        self._blockers = 0
 
-    def note(self, entry: Entry) -> None:
-        """Take in that the state has taken in `entry`."""
+    def apply(self, at: float, entry: Entry) -> None:
+        """Take in what happened `at` that time (unix seconds)."""
+        self.state.apply(at, entry)
+        self.session.apply(at, entry)
         if isinstance(entry, ShardEntry):
             self._changed.add(entry.shard)
         elif isinstance(entry, Surveyed):
-            self._has_swept = True
+            self._was_surveyed = True
 
     def refresh(self) -> None:
-        """File anew what has changed."""
+        """File anew the shards that have changed."""
         state = self.state
         queues = queue_limits(state, self.limits)
         if (queues, state.is_ending, state.is_finishing_sync) != self._terms:
@@ -102,22 +105,22 @@ class Agenda:
                 )
                 self._file(shard, found)
         self._changed.clear()
-        if self._has_swept and state.survey_cursor is None:
-            self._has_swept = False
-            self.polls.put_all(state, self.policy)
+        if self._was_surveyed and self.session.survey_cursor is None:
+            self._was_surveyed = False
+            self.polls.end_survey(state, self.session, self.policy)
 
-    def held(self) -> Balance:
-        """What the job has spent and reserved by now; counted only under a cap on cost."""
+    def balance(self) -> Balance:
+        """Return what the job has spent and reserved; counted only under a cap on cost."""
         self.refresh()
-        return self.taken.money
+        return self.load.money
 
     @property
     def is_collected(self) -> bool:
-        """Whether every line of every shard has its place."""
+        """Whether every shard is collected."""
         return self.stages[Stage.COLLECTED] == len(self._filed)
 
     def due(self, now: float) -> list[ShardAction]:
-        """What needs no room and is due, in the order of the shards."""
+        """Return the steps that are due and need no capacity, in the order of the shards."""
         while self._moments.number is not None and self._next() <= now:
             self._due.add(self._moments.number)
             self._moments.put(self._moments.number, None)
@@ -132,25 +135,29 @@ class Agenda:
         return actions
 
     def later(self) -> Iterator[float]:
-        """When the first falls due of what needs no room and is not due."""
+        """Yield when the next step falls due that needs no capacity, if there is one."""
         if self._moments.number is not None:
             yield self._next()
 
-    def submissions(self, room: Capacity) -> Iterator[Timed]:
-        """What there is room for, in the order of the shards; each has taken its room when told."""
-        if self._held_up:
+    def capacity(self, now: float) -> Capacity:
+        """Return what the limits leave free `now` (unix seconds)."""
+        return Capacity(self.state, self.session, self.policy, self.limits, self.load, now)
+
+    def submissions(self, capacity: Capacity) -> Iterator[Timed]:
+        """Yield the uploads and creates that fit, in the order of the shards."""
+        if self._blockers:
             return
         cheapest = self._costs.value
-        if self.policy.max_cost is not None and not room.can_pay(cheapest):
+        if self.policy.max_cost is not None and not capacity.can_pay(cheapest):
             return
         queues = (
             numbers
             for name, queue in self._queues.items()
-            for numbers in (_open(queue, name, room), _with_place(queue, name, room))
+            for numbers in (_uploaded(queue, name, capacity), _waiting(queue, name, capacity))
         )
         for number in merge(*queues):
             shard, found = self._filed[number]
-            if found.submission is not None and room.admits(shard):
+            if found.submission is not None and capacity.admits(shard):
                 yield found.submission
 
     def _next(self) -> float:
@@ -160,15 +167,15 @@ class Agenda:
         number, batch = shard.plan.shard, shard.batch
         self._filed[number] = shard, found
         self._count(shard, found, 1)
-        self.taken.add(shard)
+        self.load.add(shard)
         if found.steps:
             self._moments.put(number, min(at for at, _ in found.steps))
         if found.submission is not None:
             self._queues.setdefault(queue_of(shard), _Queue()).put(number, shard)
             if self.policy.max_cost is not None:
                 self._costs.put(number, cost_bound(shard))
-        if found.is_looked_at:
-            self.polls.put(number, shard, self.state, self.policy)
+        if found.is_polled:
+            self.polls.put(number, shard, self.session, self.policy)
         self.polls.put_twins(number, sum(not twin.status.is_terminal for twin in shard.twins))
         if shard.stage is Stage.LIVE and batch is not None and batch.expires_at:
             self.expiries.put(number, batch.expires_at)
@@ -178,32 +185,32 @@ class Agenda:
         if shard is None or found is None:
             return
         self._count(shard, found, -1)
-        self.taken.remove(shard)
+        self.load.remove(shard)
         self._due.discard(number)
         self._moments.put(number, None)
         self._costs.put(number, None)
         self.expiries.put(number, None)
         if found.submission is not None:
             self._queues[queue_of(shard)].drop(number)
-        self.polls.put(number, None, self.state, self.policy)
+        self.polls.put(number, None, self.session, self.policy)
         self.polls.put_twins(number, 0)
 
     def _count(self, shard: ShardState, found: NextSteps, sign: int) -> None:
         self.stages[shard.stage] += sign
-        self._held_up += sign * (found.lacks_weight or found.is_refused)
+        self._blockers += sign * (found.lacks_weight or found.is_refused)
 
 
-def _open(queue: _Queue, name: str, room: Capacity) -> Iterator[int]:
-    """The uploaded shards, while their queue has room for the smallest."""
+def _uploaded(queue: _Queue, name: str, capacity: Capacity) -> Iterator[int]:
+    """Yield the uploaded shards, while the smallest of the queue fits."""
     for number in queue.uploaded:
-        if not room.has_queue(name, queue.sizes.value or 0):
+        if not capacity.has_queue(name, queue.sizes.value or 0):
             return
         yield number
 
 
-def _with_place(queue: _Queue, name: str, room: Capacity) -> Iterator[int]:
-    """The waiting shards, while their queue has room for the smallest and one more may be sent."""
+def _waiting(queue: _Queue, name: str, capacity: Capacity) -> Iterator[int]:
+    """Yield the waiting shards, while the smallest of the queue fits and one more may be live."""
     for number in queue.waiting:
-        if not room.has_place or not room.has_queue(name, queue.sizes.value or 0):
+        if not capacity.has_slot or not capacity.has_queue(name, queue.sizes.value or 0):
             return
         yield number

@@ -1,13 +1,16 @@
-"""The cap on what a job may cost: what is reserved, what is settled, and what is still free.
+"""The cap on the cost of a job: what is spent, what is reserved, and what is still free.
 
-Theory of operation. Before a batch is asked for, the most that it can cost is reserved, in the same
-transaction as the intent; once its results are here, the reservation gives way to what its usage
-costs. Without a cap nothing of this is noted: the list of prices takes longer to load than a small
-job runs. Should the job get a cap later, the usage of its batches still tells what they cost. What is reserved and what is settled never exceed the cap together. The most that a batch can
-cost: its prompts as pricing.bounds has them, counted or every byte a token, and every answer as
-long as its request allows. What nothing bounds, and a model whose price is not known, cannot be reserved
-for; then nothing is uploaded at all. A batch that failed costs nothing; one that may exist keeps its
-reservation, even if it was given up.
+Theory of operation. Before a batch is created, the most that it can cost is reserved, in the same
+transaction as the intent. Once its results are here, its real cost replaces the reservation.
+Spent and reserved together never exceed the cap.
+
+The most that a batch can cost: its prompts as pricing.bounds has them (counted, or one token a
+byte), and every answer as long as its request allows. Where nothing bounds the output, or the
+price of the model is not known, nothing can be reserved and nothing is uploaded. A batch that
+failed costs nothing. One that may exist keeps its reservation, even if it was given up.
+
+Without a cap no costs are recorded, since loading the prices takes longer than a small job. If the
+job gets a cap later, the usage of its batches still tells their cost.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from batchsim.domain.lines import ResultLine
 from batchsim.errors import JobIncomplete
 from batchsim.pricing.prices import cost
 from batchsim.runner.job.shard_state import ShardState, Stage
-from batchsim.runner.job.state import State
+from batchsim.runner.job.state import JobState
 from batchsim.runner.journal.job_entries import Tally
 from batchsim.runner.journal.shard_entries import Origin, Planned, Weighed
 from batchsim.runner.planning.token_bounds import Bounds
@@ -41,7 +44,7 @@ CENT = Decimal("0.01")
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """US dollars: spent for good, and reserved for what is not settled."""
+    """US dollars: spent for good, and reserved for what may still be spent."""
 
     spent: Decimal = Decimal(0)
     reserved: Decimal = Decimal(0)
@@ -53,20 +56,20 @@ class Balance:
         return Balance(self.spent - other.spent, self.reserved - other.reserved)
 
     def left(self, cap: Decimal) -> Decimal:
-        """What may still be reserved under `cap`."""
+        """Return what may still be reserved under `cap`."""
         return cap - self.spent - self.reserved
 
 
-def balance(state: State) -> Balance:
-    """What the job has spent and reserved so far."""
+def balance(state: JobState) -> Balance:
+    """Return what the job has spent and reserved so far."""
     return sum((balance_of(shard) for shard in state.shards.values()), start=Balance())
 
 
 def balance_of(shard: ShardState) -> Balance:
-    """What one shard has spent and reserved so far."""
+    """Return what one shard has spent and reserved so far."""
     late = _paid_without_cap(shard)
     spent = shard.spent + (late or Decimal(0))
-    reserved = shard.at_risk + (_held(shard) if late is None else Decimal(0))
+    reserved = shard.at_risk + (_reserved(shard) if late is None else Decimal(0))
     for twin in shard.twins:
         known = _usage_cost(shard.plan, twin.usage) if twin.status.is_terminal else None
         if known is not None and (twin.usage.total_tokens or _is_void(twin)):
@@ -77,7 +80,7 @@ def balance_of(shard: ShardState) -> Balance:
 
 
 def cost_bound(shard: ShardState) -> Decimal | None:
-    """The most that a batch of the shard can cost; None when that is not known."""
+    """Return the most that a batch of the shard can cost; None when that is not known."""
     weight = shard.weight
     if shard.plan.endpoint == _FREE:
         return Decimal(0)
@@ -88,7 +91,7 @@ def cost_bound(shard: ShardState) -> Decimal | None:
 
 
 def answer_cost_bound(plan: Planned, bounds: Bounds) -> Decimal | None:
-    """The most that a line of the shard can cost without a batch; None when that is not known."""
+    """Return the most that a line can cost without a batch; None when that is not known."""
     if plan.endpoint == _FREE:
         return Decimal(0)
     if bounds.prompt is None or bounds.output is None:
@@ -98,7 +101,7 @@ def answer_cost_bound(plan: Planned, bounds: Bounds) -> Decimal | None:
 
 
 def answer_cost(plan: Planned, answer: ResultLine) -> Decimal | None:
-    """What an answer without a batch cost, by its own usage; None when that is not known.
+    """Return the cost of an answer without a batch, by its usage; None when that is not known.
 
     A refusal costs nothing, but a request that took too long may have been billed.
     """
@@ -112,7 +115,7 @@ def answer_cost(plan: Planned, answer: ResultLine) -> Decimal | None:
 
 
 def batch_cost(plan: Planned, batch: Batch | None, tally: Tally) -> Decimal | None:
-    """What a batch cost, by its own usage or that of its results, whichever is more.
+    """Return the cost of a batch, by its own usage or that of its results, whichever is more.
 
     None when its price is not known, or when lines ran well and no usage is told.
     """
@@ -123,36 +126,36 @@ def batch_cost(plan: Planned, batch: Batch | None, tally: Tally) -> Decimal | No
     return None if None in costs else max(each for each in costs if each is not None)
 
 
-def check_reservation(held: Balance, policy: Policy, amount: Decimal | None) -> None:
-    """Raises JobIncomplete when `amount` may not be reserved on top of what is `held`."""
+def check_reservation(balance: Balance, policy: Policy, amount: Decimal | None) -> None:
+    """Raise JobIncomplete when `amount` may not be reserved on top of `balance`."""
     cap = policy.max_cost
-    if cap is not None and (amount is None or amount > held.left(cap)):
+    if cap is not None and (amount is None or amount > balance.left(cap)):
         raise JobIncomplete(
             f"the cap of {dollars(cap)} leaves no room for another batch or request"
         )
 
 
 def is_unbounded(shard: ShardState) -> bool:
-    """Whether the shard was weighed and nothing bounds what it may cost."""
+    """Whether the shard was weighed and nothing bounds its cost."""
     return shard.weight is not None and cost_bound(shard) is None
 
 
-def refusals(state: State, policy: Policy) -> Iterator[str]:
-    """Why a job under a cap cannot be sent at all: what bounds no cost."""
+def refusals(state: JobState, policy: Policy) -> Iterator[str]:
+    """Yield why a job under a cap cannot be sent at all: its cost has no bound."""
     if policy.max_cost is None:
         return
-    told = set()
+    given = set()
     for shard in state.shards.values():
         if shard.weight is None or not is_unbounded(shard):
             continue
         reason = _unbounded(shard.plan, shard.weight)
-        if reason not in told:
-            told.add(reason)
+        if reason not in given:
+            given.add(reason)
             yield reason
 
 
 def shortage(shard: ShardState, left: Decimal, cap: Decimal) -> str:
-    """Why a shard is not sent under the cap."""
+    """Return why a shard is not sent under the cap."""
     return (
         f"it may cost up to {dollars(cost_bound(shard) or Decimal(0))}, and of the cap of {dollars(cap)} "
         f"{dollars(max(left, Decimal(0)))} is left"
@@ -160,11 +163,11 @@ def shortage(shard: ShardState, left: Decimal, cap: Decimal) -> str:
 
 
 def dollars(amount: Decimal) -> str:
-    """An amount as people write it."""
+    """Format an amount for people."""
     return f"${amount.quantize(CENT)}" if amount >= CENT or not amount else f"${amount:.6f}"
 
 
-def _held(shard: ShardState) -> Decimal:
+def _reserved(shard: ShardState) -> Decimal:
     if shard.plan.origin is Origin.SYNCHRONOUS:
         return sum((each for each in shard.answer_reserves.values() if each), Decimal(0))
     if shard.stage is Stage.COLLECTED and shard.batch is None:
@@ -178,10 +181,7 @@ def _held(shard: ShardState) -> Decimal:
 
 
 def _paid_without_cap(shard: ShardState) -> Decimal | None:
-    """What a batch cost that was collected while the job had no cap: nothing was settled then.
-
-    None for all other shards, and where it is not known.
-    """
+    """Return the cost of a batch that was collected while the job had no cap, if it is known."""
     if shard.is_cost_recorded or shard.tally is None or shard.batch is None:
         return None
     return batch_cost(shard.plan, shard.batch, shard.tally)

@@ -1,30 +1,30 @@
-"""What to do next: the job's agenda and the time -> actions. Nothing is done here.
+"""Decide what to do next: the agenda and the time in, actions out. Nothing is done here.
 
-Theory of operation. Every shard has at most one next step, and the step has a moment at which it
+Theory of operation. Every shard has at most one next step, and each step has a time at which it
 falls due. `decide` returns all steps that are due, or a Wait until the first that will be, or what
-ends the loop. The steps of single shards are worked out in batchsim.runner.schedule.shard_steps and filed in
-the agenda, so that deciding does not walk all shards. The cases of a shard, by its stage:
+ends the loop. The steps of single shards are worked out in batchsim.runner.schedule.shard_steps
+and filed in the agenda, so that deciding does not walk all shards. The cases of a shard, by stage:
 
- 1. WAITING    upload its lines, if there is room.
- 2. UPLOADING  a request was sent and its outcome is not known: look for the file by its name.
- 3. UPLOADED   create the batch, if its model's queue has room.
- 4. UNKNOWN    a create was sent and its outcome is not known. Look for its batch, at once and
-               again and again until the list has had time to settle. Not found by then:
+ 1. WAITING    upload its lines, if the limits leave capacity.
+ 2. UPLOADING  a request was sent and its outcome is unknown: search for the file by its name.
+ 3. UPLOADED   create the batch, if it fits into its model's queue.
+ 4. UNKNOWN    a create was sent and its outcome is unknown. Search the list for its batch, at once
+               and again until the list lag has passed. Not found by then:
                a. the shard is stuck, for a person to judge, unless the policy says otherwise;
-               b. `wait` goes on looking until a batch would have ended;
+               b. `wait` goes on searching until a batch would have ended;
                c. `fence`, and `wait` after its time, have deleted the input file after the first
-                  look, and looked anew for as long: abandon the create and go back to 1.
- 5. LIVE       look at the batch, the less often the older it is.
+                  search, and searched anew for as long: abandon the create and go back to 1.
+ 5. LIVE       poll the batch, the less often the older it is.
  6. ENDED      a. it failed for a passing reason: give it up after a wait, and go back to 1;
-               b. its counts promise files that it does not name yet: look again for a while;
+               b. its counts promise files that it does not name yet: poll again for a while;
                c. a result file is not here: download it;
                d. everything is here: collect.
  7. COLLECTED  nothing. When all shards are here: send the lines again that are worth another
                try, as shards of the next round, while rounds are left; then assemble the results.
                A finished job is taken up again when the policy allows more rounds than before.
 
-A job that somebody asked to cancel sends nothing more: shards without a batch are collected as they
-are, batches that run are cancelled, and what they have done is collected when they have ended.
+A job that the user cancels sends nothing more: shards without a batch are collected as they are,
+batches that run are cancelled, and their results are collected when they have ended.
 
 A failed request moves the next step into the future (`Setback`). A shard is stuck when requests
 failed for longer than the policy is patient, or when one was refused for a reason that waiting
@@ -33,13 +33,13 @@ no other is begun: what is refused to one would be refused to all. When nothing 
 left, the job stops with their reasons.
 
 Uploads and creates come one at a time, so that what one teaches is known before the next. So do
-looks, a second apart (see polling).
+polls, a second apart (see polling).
 
 Before its first create a runner makes sure that no other runner of the job was first (Elect, see
 batchsim.runner.effects.leader_election); one that was not creates nothing.
 
-Before all that, a process reads the lists once: what they show of ours and the journal lacks is
-taken over. At the end it lets twins end and audits the list, and only then writes the results.
+Before all that, a process reads the lists once: batches of the job that the journal lacks are
+recorded. At the end it lets twins end and audits the list, and only then writes the results.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from batchsim.runner.job.shard_state import Stage
-from batchsim.runner.job.state import State
+from batchsim.runner.job.state import JobState
 from batchsim.runner.policy import Policy
 from batchsim.runner.schedule.actions import (
     Action,
@@ -70,20 +70,20 @@ from batchsim.runner.schedule.shard_steps import (
     SUBMITTING,
     WITHOUT_BATCH,
     is_out_of_patience,
-    stuck,
+    stuck_reason,
 )
 
 
 def decide(agenda: Agenda, now: float) -> list[Action]:
-    """What is to be done `now` (unix seconds): never empty, and at most one Upload or Create."""
+    """Return what to do `now` (unix seconds): never empty, and at most one Upload or Create."""
     agenda.refresh()
     state, policy = agenda.state, agenda.policy
     if agenda.is_collected and state.retriable and _may_resend(state, policy):
         return [PlanRound()]
     if state.finished:
         return _sweep(agenda, now)
-    if state.halted is not None:
-        return [Stop((state.halted,))]
+    if agenda.session.halted is not None:
+        return [Stop((agenda.session.halted,))]
     due: list[Action] = []
     later: list[float] = []
     for at, action in _all_steps(agenda, now):
@@ -98,7 +98,7 @@ def decide(agenda: Agenda, now: float) -> list[Action]:
     return [_stop(agenda, now)]
 
 
-def _may_resend(state: State, policy: Policy) -> bool:
+def _may_resend(state: JobState, policy: Policy) -> bool:
     if state.cancelled_at is not None:
         return False
     if state.sync_began_at is not None:
@@ -106,8 +106,8 @@ def _may_resend(state: State, policy: Policy) -> bool:
     return state.round < policy.retries
 
 
-def _hurries_at(agenda: Agenda) -> float | None:
-    """When to stop sending in batches (unix seconds); None while nothing says so."""
+def _sync_begins_at(agenda: Agenda) -> float | None:
+    """Return when to stop sending in batches (unix seconds); None while that is not known."""
     state, policy = agenda.state, agenda.policy
     if not policy.finish_sync or state.is_ending:
         return None
@@ -120,10 +120,12 @@ def _hurries_at(agenda: Agenda) -> float | None:
 
 
 def _sweep(agenda: Agenda, now: float) -> list[Action]:
-    """What is left once the results are written; shards that are stuck stop nothing else."""
+    """Return what is left once the results are written; stuck shards do not stop the others."""
     state, policy = agenda.state, agenda.policy
     steps = list(sweep_steps(state)) if policy.delete_remote else []
-    steps = [(at, step) for at, step in steps if stuck(state.shards[step.shard], policy) is None]
+    steps = [
+        (at, step) for at, step in steps if stuck_reason(state.shards[step.shard], policy) is None
+    ]
     if not steps:
         stop = _stop(agenda, now)
         return [stop if policy.delete_remote and stop.reasons else Done()]
@@ -131,68 +133,68 @@ def _sweep(agenda: Agenda, now: float) -> list[Action]:
 
 
 def _all_steps(agenda: Agenda, now: float) -> Iterator[tuple[float, Action]]:
-    state, policy = agenda.state, agenda.policy
-    held = state.setback.until if state.setback else 0.0
-    if state.setback is not None and is_out_of_patience(state.setback, policy):
+    policy, setback = agenda.policy, agenda.session.setback
+    if setback is not None and is_out_of_patience(setback, policy):
         return
-    if not state.reconciled:
-        yield held, Reconcile()
+    not_before = setback.until if setback else 0.0
+    if not agenda.session.is_reconciled:
+        yield not_before, Reconcile()
     elif agenda.is_collected:
-        yield from _last_steps(agenda, held, now)
+        yield from _last_steps(agenda, not_before, now)
     else:
-        hurries = _hurries_at(agenda)
+        sync_begins = _sync_begins_at(agenda)
         steps = []
-        if hurries is None or hurries > now:
+        if sync_begins is None or sync_begins > now:
             steps = list(_steps(agenda, now))
         is_short = policy.max_cost is not None and not steps  # no waiting brings money
-        if hurries is not None and (hurries <= now or not is_short):
-            yield hurries, BeginFinish()
+        if sync_begins is not None and (sync_begins <= now or not is_short):
+            yield sync_begins, BeginFinish()
         yield from steps
 
 
-def _last_steps(agenda: Agenda, held: float, now: float) -> Iterator[tuple[float, Action]]:
-    """When every line has its place: let the twins end, audit, and write the results."""
-    state, policy = agenda.state, agenda.policy
+def _last_steps(agenda: Agenda, not_before: float, now: float) -> Iterator[tuple[float, Action]]:
+    """Once all shards are collected: let the twins end, audit, and write the results."""
+    state, session, policy = agenda.state, agenda.session, agenda.policy
     ended = max(shard.since for shard in state.shards.values())
     twins = [twin for shard in state.shards.values() for twin in shard.twins]
     yield from ((0.0, action) for action in agenda.due(now))
     yield from ((at, Wait(at)) for at in agenda.later())
     is_waiting = any(not twin.status.is_terminal for twin in twins)
-    if is_waiting and (state.surveyed or 0.0) < ended + policy.twins_end:
-        yield from _first_due(agenda.polls.steps(state, policy), now)
+    if is_waiting and (session.surveyed_at or 0.0) < ended + policy.twins_end:
+        yield from _first_due(agenda.polls.steps(state, session, policy), now)
     elif not state.is_audited:
-        yield held, Audit()
+        yield not_before, Audit()
     else:
-        yield held, Assemble()
+        yield not_before, Assemble()
 
 
 def _steps(agenda: Agenda, now: float) -> Iterator[tuple[float, Action]]:
-    """What is due of all shards; of the rest, when the first falls due."""
-    state = agenda.state
-    room = Capacity(state, agenda.policy, agenda.limits, agenda.taken, now)
+    """Yield what is due of all shards; of the rest, when the first falls due."""
+    capacity = agenda.capacity(now)
     steps: list[tuple[float, Action]] = [(0.0, action) for action in agenda.due(now)]
-    steps += _submissions(agenda, room, now)
+    steps += _submissions(agenda, capacity, now)
     steps.sort(key=_number)
     yield from steps
     yield from ((at, Wait(at)) for at in agenda.later())
-    yield from _first_due(agenda.polls.steps(state, agenda.policy), now)
-    yield from ((at, Wait(at)) for at in room.opens if at > now)
+    polls = agenda.polls.steps(agenda.state, agenda.session, agenda.policy)
+    yield from _first_due(polls, now)
+    yield from ((at, Wait(at)) for at in capacity.opens if at > now)
 
 
-def _submissions(agenda: Agenda, room: Capacity, now: float) -> Iterator[tuple[float, Action]]:
-    """What there is room for: of several runners of the job only one may create batches.
+def _submissions(agenda: Agenda, capacity: Capacity, now: float) -> Iterator[tuple[float, Action]]:
+    """Yield what may be sent: of several runners of the job only one may create batches.
 
-    Until it is known which, one file is uploaded, with which this one claims to be it.
+    Until it is known which, one file is uploaded, which is this runner's claim.
     """
-    state = agenda.state
+    state, session = agenda.state, agenda.session
     is_claiming = agenda.stages[Stage.UPLOADING] or agenda.stages[Stage.UPLOADED]
-    if state.may_create or not (is_claiming or state.stood_back):
-        yield from _first_due(agenda.submissions(room), now)
-    elif state.stood_back is None and agenda.stages[Stage.UPLOADED]:
+    if state.may_create(session.site) or not (is_claiming or session.stood_back):
+        yield from _first_due(agenda.submissions(capacity), now)
+    elif session.stood_back is None and agenda.stages[Stage.UPLOADED]:
         shards = state.shards.values()
         claimed = min(shard.since for shard in shards if shard.stage is Stage.UPLOADED)
-        held = state.setback.until if state.setback else 0.0
-        yield max(claimed + agenda.policy.claim_wait, held), Elect()
+        not_before = session.setback.until if session.setback else 0.0
+        yield max(claimed + agenda.policy.claim_wait, not_before), Elect()
 
 
 def _number(step: tuple[float, Action]) -> int:
@@ -200,7 +202,7 @@ def _number(step: tuple[float, Action]) -> int:
 
 
 def _first_due(steps: Iterable[tuple[float, Action]], now: float) -> Iterator[tuple[float, Action]]:
-    """The steps up to the first that is due: of these only one is done at a time."""
+    """Yield the steps up to the first that is due: only one of these is done at a time."""
     for at, action in steps:
         yield at, action
         if at <= now:
@@ -208,18 +210,18 @@ def _first_due(steps: Iterable[tuple[float, Action]], now: float) -> Iterator[tu
 
 
 def _stop(agenda: Agenda, now: float) -> Stop:
-    """Why nothing more can be done in this process."""
-    state, policy = agenda.state, agenda.policy
+    """Return why nothing more can be done in this process."""
+    state, session, policy = agenda.state, agenda.session, agenda.policy
     reasons: list[str] = []
-    if state.setback is not None and is_out_of_patience(state.setback, policy):
-        reasons.append(state.setback.reason)
-    reasons += [state.stood_back] if state.stood_back else []
+    if session.setback is not None and is_out_of_patience(session.setback, policy):
+        reasons.append(session.setback.reason)
+    reasons += [session.stood_back] if session.stood_back else []
     reasons += refusals(state, policy)
-    room = Capacity(state, policy, agenda.limits, agenda.taken, now)
+    capacity = agenda.capacity(now)
     for number, shard in state.shards.items():
-        reason = stuck(shard, policy)
-        if reason is None and shard.stage in SUBMITTING and not room.admits(shard):
-            reason = room.shortages.get(number)
+        reason = stuck_reason(shard, policy)
+        if reason is None and shard.stage in SUBMITTING and not capacity.admits(shard):
+            reason = capacity.shortages.get(number)
         if reason is not None:
             reasons.append(f"shard {number} of {len(state.shards)}: {reason}")
-    return Stop(tuple(reasons), is_short=bool(room.shortages))
+    return Stop(tuple(reasons), is_short=bool(capacity.shortages))

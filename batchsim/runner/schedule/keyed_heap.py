@@ -1,4 +1,4 @@
-"""Numbers with a value each, of which the smallest is known without looking at all."""
+"""A heap of values by number, in which a number's value can be replaced."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ Value = TypeVar("Value", int, float, Decimal)
 
 
 class KeyedHeap(Generic[Value]):
-    """Values by number.
+    """Values by number; the smallest is found without reading all.
 
-    What was replaced stays in the heap until it comes up, or until it is the larger part of it.
+    Replaced values stay in the heap until they come up, or are its larger part.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class KeyedHeap(Generic[Value]):
         return iter(self._values)
 
     def put(self, number: int, value: Value | None) -> None:
-        """Give the number that value; None takes it out."""
+        """Set the number's value; None removes the number."""
         if value is None:
             self._values.pop(number, None)
         elif self._values.get(number) != value:
@@ -39,13 +39,13 @@ class KeyedHeap(Generic[Value]):
 
     @property
     def number(self) -> int | None:
-        """The number with the smallest value, of several the smallest number; None for none."""
+        """The number with the smallest value, or None; of several, the smallest number."""
         while self._heap and self._values.get(self._heap[0][1]) != self._heap[0][0]:
             heappop(self._heap)
         return self._heap[0][1] if self._heap else None
 
     @property
     def value(self) -> Value | None:
-        """The smallest value; None for none."""
+        """The smallest value, or None."""
         number = self.number
         return None if number is None else self._values[number]

@@ -1,4 +1,4 @@
-"""What a job has left at the service, and until when it is there."""
+"""The files that a job has left at the service, and when they expire."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator
 
 from batchsim.domain.limits import Limits
 from batchsim.runner.job.shard_state import ShardState, Stage
-from batchsim.runner.job.state import State
+from batchsim.runner.job.state import JobState
 from batchsim.runner.schedule.actions import DeleteRemote
 
 
 def own_files(shard: ShardState) -> list[str]:
-    """The ids of the files at the service that the job made for the shard and has not deleted."""
+    """Return the ids of the shard's files that the job made at the service and not deleted."""
     ids = list(shard.uploads)
     batch = shard.batch
     if batch is not None and batch.input_file_id in shard.uploads:
@@ -19,17 +19,17 @@ def own_files(shard: ShardState) -> list[str]:
     return [each for each in dict.fromkeys(ids) if each not in shard.deleted]
 
 
-def sweep_steps(state: State) -> Iterator[tuple[float, DeleteRemote]]:
-    """For a finished job: the shards that have files to delete, and when to ask (unix seconds)."""
+def sweep_steps(state: JobState) -> Iterator[tuple[float, DeleteRemote]]:
+    """Yield, for a finished job, the shards with files to delete, and when (unix seconds)."""
     for number, shard in state.shards.items():
         if shard.blocked is None and own_files(shard):
             yield shard.setback.until if shard.setback else 0.0, DeleteRemote(number)
 
 
 def expiry(shards: Iterable[ShardState], limits: Limits) -> float | None:
-    """When the first result file that is not here yet expires (unix seconds); None for none.
+    """Return when the first result file expires that is not downloaded (unix seconds), if any.
 
-    Services keep them for 30 days from when they were made, which is when the batch ended.
+    Services keep result files for 30 days after the batch has ended.
     """
     times = [
         shard.batch.expired_at

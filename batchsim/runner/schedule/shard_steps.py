@@ -1,4 +1,4 @@
-"""What one shard may do next and what it counts for, by itself: a pure function of its state.
+"""The next steps of one shard: a pure function of its state and the policy.
 
 The cases by which a shard's step is chosen are numbered in batchsim.runner.schedule.decide.
 """
@@ -39,23 +39,22 @@ SUBMITTING = frozenset({Stage.WAITING, Stage.UPLOADED})
 WITHOUT_BATCH = SUBMITTING | {Stage.UPLOADING}
 
 Timed = tuple[float, ShardAction]
-"""An action and the moment (unix seconds) at which it falls due."""
+"""An action and the time (unix seconds) at which it falls due."""
 
 
 @dataclass(frozen=True, slots=True)
 class NextSteps:
-    """What one shard, by itself, may do next, and what that means for the others."""
+    """What one shard may do next, and what that means for the others."""
 
     steps: tuple[Timed, ...]
-    """What needs no room."""
+    """Steps that need no capacity."""
     submission: Timed | None
-    """What is done only when there is room."""
-    is_looked_at: bool
-    """Whether its live batch is to be looked at from time to time."""
+    """The step that needs capacity."""
+    is_polled: bool
     lacks_weight: bool
-    """Whether nothing is sent of any shard before this one is weighed."""
+    """Whether no shard is sent before this one is weighed."""
     is_refused: bool
-    """Whether no other shard is begun, because it would fare as this one did."""
+    """Whether no other shard is begun, because it would be refused as well."""
 
 
 def next_steps(
@@ -66,7 +65,7 @@ def next_steps(
     is_ending: bool,
     is_finishing_sync: bool,
 ) -> NextSteps:
-    """Where the shard stands. `queues` are the tokens that may be queued by model."""
+    """Return the shard's next steps. `queues` are the tokens that may be queued by model."""
     lacks_weight = _lacks_weight(shard, policy, queues)
     steps, submission = list(_steps(shard, policy, queues, is_ending=is_ending)), None
     if is_finishing_sync and _stays_unknown(shard, policy):
@@ -78,8 +77,8 @@ def next_steps(
     return NextSteps(
         steps=tuple(steps),
         submission=submission,
-        is_looked_at=shard.stage is Stage.LIVE
-        and stuck(shard, policy) is None
+        is_polled=shard.stage is Stage.LIVE
+        and stuck_reason(shard, policy) is None
         and not lacks_weight,
         lacks_weight=lacks_weight,
         is_refused=(shard.blocked is not None and shard.stage in SUBMITTING)
@@ -88,10 +87,10 @@ def next_steps(
 
 
 def _stays_unknown(shard: ShardState, policy: Policy) -> bool:
-    """Whether a deadline finds a create that may have taken effect and will not be fenced off."""
-    was_looked_for = shard.is_search_over and shard.checked_at is not None
+    """Whether the deadline finds an unknown create that will not be fenced off."""
+    was_searched = shard.is_search_over and shard.checked_at is not None
     may_fence = policy.on_unknown == OnUnknown.FENCE or shard.is_fenced
-    return shard.stage is Stage.UNKNOWN and was_looked_for and not may_fence
+    return shard.stage is Stage.UNKNOWN and was_searched and not may_fence
 
 
 def _ends(action: ShardAction) -> bool:
@@ -103,24 +102,24 @@ def _steps(
 ) -> Iterator[Timed]:
     number = shard.plan.shard
     if shard.plan.origin is Origin.SYNCHRONOUS:
-        if shard.stage is Stage.WAITING and stuck(shard, policy) is None:
+        if shard.stage is Stage.WAITING and stuck_reason(shard, policy) is None:
             yield shard.since, AnswerLines(number)
         return
     if is_ending and shard.stage in WITHOUT_BATCH:
         yield shard.since, Collect(number)
         return
-    if stuck(shard, policy) is not None:
+    if stuck_reason(shard, policy) is not None:
         return
-    held = shard.setback.until if shard.setback else 0.0
+    not_before = shard.setback.until if shard.setback else 0.0
     for twin in shard.twins:
         if is_running(twin):
-            yield held, CancelTwin(number, twin.id)
+            yield not_before, CancelTwin(number, twin.id)
     if _is_divisible(shard, queues):
         yield shard.since, Divide(number, queues[queue_of(shard)])
         return
     step = _step(number, shard, policy, is_cancelled=is_ending)
     if step is not None:
-        yield max(step[0], held), step[1]
+        yield max(step[0], not_before), step[1]
 
 
 def _lacks_weight(shard: ShardState, policy: Policy, queues: Mapping[str, int]) -> bool:
@@ -133,7 +132,7 @@ def _lacks_weight(shard: ShardState, policy: Policy, queues: Mapping[str, int]) 
 
 
 def _is_divisible(shard: ShardState, queues: Mapping[str, int]) -> bool:
-    """Whether nothing was sent of the shard, and all of it can never be queued together."""
+    """Whether the shard is unsent, and too large to be queued as a whole."""
     limit = queues.get(queue_of(shard))
     is_too_large = limit is not None and tokens_of(shard) > limit
     return is_too_large and shard.stage is Stage.WAITING and shard.plan.lines > 1
@@ -162,20 +161,20 @@ def _step(
 
 
 def _unknown_step(number: int, shard: ShardState, policy: Policy) -> tuple[float, ShardAction]:
-    looked = shard.checked_at
-    if looked is None:
+    checked = shard.checked_at
+    if checked is None:
         return shard.since, FindBatch(number)
     waits = policy.on_unknown == OnUnknown.WAIT and not shard.is_fenced
-    if waits and looked < shard.since + policy.longest_window:  # case 4b
-        pause = policy.poll_interval(looked - shard.since) if shard.is_search_over else 0.0
-        return looked + max(policy.look_again, pause), FindBatch(number)
+    if waits and checked < shard.since + policy.longest_window:  # case 4b
+        pause = policy.poll_interval(checked - shard.since) if shard.is_search_over else 0.0
+        return checked + max(policy.look_again, pause), FindBatch(number)
     if policy.on_unknown != OnUnknown.STOP and not shard.is_fenced:  # case 4c
-        return looked, FenceCreate(number)
+        return checked, FenceCreate(number)
     if shard.is_search_over:
-        return looked, AbandonCreate(number)
-    settles = shard.since + policy.list_lag
-    again = looked + policy.look_again
-    return min(again, settles) if looked < settles else again, FindBatch(number)
+        return checked, AbandonCreate(number)
+    lag_ends = shard.since + policy.list_lag
+    again = checked + policy.look_again
+    return min(again, lag_ends) if checked < lag_ends else again, FindBatch(number)
 
 
 def _ended_step(number: int, shard: ShardState, policy: Policy) -> tuple[float, ShardAction]:
@@ -187,9 +186,9 @@ def _ended_step(number: int, shard: ShardState, policy: Policy) -> tuple[float, 
             return since + policy.batch_wait(shard.batches_given_up), GiveUpBatch(number)
         if shard.plan.lines > 1 or tokens_of(shard) <= (told_limit(batch) or 0):
             return since, GiveUpBatch(number)  # it waits for room, not for time
-    looked = since if shard.checked_at is None else shard.checked_at
-    if awaits_files(batch) and looked < since + policy.late_files:  # case 6b
-        return looked + policy.first_poll, Poll(number)
+    checked = since if shard.checked_at is None else shard.checked_at
+    if awaits_files(batch) and checked < since + policy.late_files:  # case 6b
+        return checked + policy.first_poll, Poll(number)
     for source, file_id in (
         (Source.OUTPUT, batch.output_file_id),
         (Source.ERROR, batch.error_file_id),
@@ -208,15 +207,15 @@ def _must_be_cancelled(shard: ShardState) -> bool:
     return shard.batch is not None and is_running(shard.batch) and not shard.is_cancel_requested
 
 
-def stuck(shard: ShardState, policy: Policy) -> str | None:
-    """Why this process can do no more for the shard; None when it can."""
+def stuck_reason(shard: ShardState, policy: Policy) -> str | None:
+    """Return why this process can do no more for the shard; None when it can."""
     if shard.blocked is not None:
         return shard.blocked
     setback = shard.setback
     if setback is not None and is_out_of_patience(setback, policy):
         return f"{setback.reason} (for {setback.last - setback.since:.0f} seconds)"
-    was_looked_for = shard.is_search_over and shard.checked_at is not None
-    if shard.stage is Stage.UNKNOWN and was_looked_for and policy.on_unknown == OnUnknown.STOP:
+    was_searched = shard.is_search_over and shard.checked_at is not None
+    if shard.stage is Stage.UNKNOWN and was_searched and policy.on_unknown == OnUnknown.STOP:
         return (
             f"a batch over {shard.file_id} was asked for, no answer came and none is in the list: "
             "it may not exist, or appear later and cost money"
@@ -225,5 +224,5 @@ def stuck(shard: ShardState, policy: Policy) -> str | None:
 
 
 def is_out_of_patience(setback: Setback, policy: Policy) -> bool:
-    """Whether requests have failed in a row for as long as the policy bears."""
+    """Whether requests have failed without a break for longer than the policy is patient."""
     return setback.last - setback.since >= policy.patience

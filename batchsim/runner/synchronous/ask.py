@@ -127,7 +127,7 @@ class Asking:
         cap = self._context.policy.max_cost
         if cap is None:
             return True
-        return line.most is not None and line.most <= self._context.held().left(cap)
+        return line.most is not None and line.most <= self._context.agenda.balance().left(cap)
 
     def _goes_again(self, line: Question, answer: Answer) -> bool:
         is_passing = is_passing_answer(answer.status_code, answer.body)

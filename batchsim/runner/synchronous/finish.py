@@ -60,7 +60,7 @@ def answer_lines(context: JobContext, number: int, shard: ShardState) -> Iterato
 
     Where the cap on cost leaves lines out, the shard is stopped instead.
     """
-    with ShardContent(context.source, shard.plan) as content:
+    with ShardContent(context.files.source, shard.plan) as content:
         lines = [_question(context, shard, line) for line in read_lines(content.buffered())]
     path = context.directory.file(number, Source.OUTPUT)
     with KeptAnswers(path) as answers:
@@ -93,7 +93,7 @@ def answer_lines(context: JobContext, number: int, shard: ShardState) -> Iterato
 
 
 def _question(context: JobContext, shard: ShardState, line: Line) -> Question:
-    request = read_request(line, context.source)
+    request = read_request(line, context.files.source)
     most = None
     if request.body.get("service_tier") not in _DEARER:
         most = answer_cost_bound(shard.plan, bounds(line.content, request))
@@ -114,7 +114,7 @@ def _settle_late(
 
 def _shortage(context: JobContext, lines: list[Question]) -> str:
     cap = context.policy.max_cost or Decimal(0)
-    left = max(context.held().left(cap), Decimal(0))
+    left = max(context.agenda.balance().left(cap), Decimal(0))
     unknown = [line.custom_id for line in lines if line.most is None]
     if unknown:
         return (

@@ -14,7 +14,8 @@ import pytest
 from batchsim.domain.batches import Batch
 from batchsim.domain.lifecycle import Status
 from batchsim.domain.limits import DAY, HOUR, Limits
-from batchsim.runner.job.state import State
+from batchsim.runner.job.session import Session
+from batchsim.runner.job.state import JobState
 from batchsim.runner.journal import job_entries
 from batchsim.runner.journal import shard_entries as of_shard
 from batchsim.runner.policy import Policy
@@ -54,8 +55,8 @@ class Service:
     """2,000 live batches; what a look at them records, and how much was worked out for it."""
 
     def __init__(self, policy: Policy) -> None:
-        self.state, self.now = State(), 0.0
-        self.agenda = Agenda(self.state, policy, Limits())
+        self.state, self.now = JobState(), 0.0
+        self.agenda = Agenda(self.state, Session(), policy, Limits())
         self.batches = {number: live_batch(number) for number in range(1, SHARDS + 1)}
         self.looks: list[float] = []
         self.shown = 0
@@ -65,8 +66,7 @@ class Service:
 
     def record(self, *happened: job_entries.Entry) -> None:
         for entry in happened:
-            self.state.apply(self.now, entry)
-            self.agenda.note(entry)
+            self.agenda.apply(self.now, entry)
 
     def step(self) -> None:
         """What the loop does next: it waits, or it looks."""

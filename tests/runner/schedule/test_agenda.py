@@ -17,7 +17,9 @@ from batchsim.cli.display.run_display import Display
 from batchsim.domain.limits import Limits
 from batchsim.errors import JobIncomplete
 from batchsim.runner.engine import loop
-from batchsim.runner.job.state import Counts, State
+from batchsim.runner.job.counts import Counts
+from batchsim.runner.job.session import Session
+from batchsim.runner.job.state import JobState
 from batchsim.runner.journal import job_entries, shard_entries
 from batchsim.runner.policy import Policy
 from batchsim.runner.progress import job_summary
@@ -113,12 +115,13 @@ def test_an_agenda_kept_up_tells_what_one_made_anew_would(
 
     def checked(agenda, now):
         actions = decide(agenda, now)
-        assert actions == decide(Agenda(agenda.state, agenda.policy, agenda.limits), now)
-        anew = Agenda(agenda.state, agenda.policy, agenda.limits)
+        known = agenda.state, agenda.session, agenda.policy, agenda.limits
+        assert actions == decide(Agenda(*known), now)
+        anew = Agenda(*known)
         anew.refresh()
-        for name in ("on_their_way", "money"):
-            assert getattr(agenda.taken, name) == getattr(anew.taken, name)
-        assert +agenda.taken.tokens == +anew.taken.tokens
+        for name in ("shards", "money"):
+            assert getattr(agenda.load, name) == getattr(anew.load, name)
+        assert +agenda.load.tokens == +anew.load.tokens
         assert +agenda.stages == +anew.stages
         assert agenda.state.counts == Counts.of(agenda.state.shards.values())
         compared[type(actions[0]).__name__] += 1
@@ -140,12 +143,11 @@ def test_an_agenda_kept_up_tells_what_one_made_anew_would(
 
 
 def test_an_agenda_survives_a_clock_that_is_set_back(build):
-    state = State()
-    state.apply(1_000.0, job_entries.Reconciled())
-    state.apply(1_000.0, planned_shard())
-    agenda = Agenda(state, Policy(), Limits())
+    agenda = Agenda(JobState(), Session(), Policy(), Limits())
+    agenda.apply(1_000.0, job_entries.Reconciled())
+    agenda.apply(1_000.0, planned_shard())
     assert decide(agenda, 1_000.0) == [Upload(1)]
-    state.apply(1_000.0, job_entries.CancelRequested())
+    agenda.apply(1_000.0, job_entries.CancelRequested())
     assert decide(agenda, 1_000.0) == [Collect(1)]
     assert decide(agenda, 400.0) == [Wait(1_000.0)]
     assert decide(agenda, 1_000.0) == [Collect(1)]

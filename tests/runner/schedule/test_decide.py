@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -11,8 +11,9 @@ from batchsim.domain.batches import Batch, BatchError, RequestCounts
 from batchsim.domain.lifecycle import Status
 from batchsim.domain.limits import OPENAI, Limits
 from batchsim.errors import JournalError
+from batchsim.runner.job.session import Session
 from batchsim.runner.job.shard_state import Stage
-from batchsim.runner.job.state import fold
+from batchsim.runner.job.state import JobState, fold
 from batchsim.runner.journal.job_entries import (
     Audited,
     Elected,
@@ -113,17 +114,34 @@ def state_after(*entries, shards=1):
     return after_surveying(state, len(entries))
 
 
+@dataclass
+class Known:
+    """The state of a job and the session of a process, which take in entries together."""
+
+    state: JobState
+    session: Session = field(default_factory=Session)
+
+    @property
+    def shards(self):
+        return self.state.shards
+
+    def apply(self, at, entry):
+        self.state.apply(at, entry)
+        self.session.apply(at, entry)
+
+
 def after_surveying(state, now):
     """The state once this process has read the lists, and may create."""
-    state.apply(now, Reconciled())
-    state.apply(now, Elected(site=state.site))
-    state.surveyed = 1e9  # surveys are tested by themselves
-    state.polled = None
-    return state
+    known = Known(state)
+    known.apply(now, Reconciled())
+    known.apply(now, Elected(site=known.session.site))
+    known.session.surveyed_at = 1e9  # surveys are tested by themselves
+    known.session.polled_at = None
+    return known
 
 
-def actions_at(state, now, policy=POLICY, limits=OPENAI):
-    return decide(Agenda(state, policy, limits), now)
+def actions_at(known, now, policy=POLICY, limits=OPENAI):
+    return decide(Agenda(known.state, known.session, policy, limits), now)
 
 
 INTENDED = UploadIntended(shard=1, attempt=1, filename="name")
