@@ -21,30 +21,42 @@ from batchsim.cli.terminal.process import (
 )
 from batchsim.errors import BatchsimError
 
-SUMMARIES = {
-    "adopt": "Take over batches of another tool or a person, and finish them.",
-    "batches": "Look at the batches of a service, and cancel them.",
-    "cancel": "End a job early: nothing more is sent, what is done is kept.",
-    "demo": "Replay a batch of April 2024: three sentences into English.",
-    "doctor": "Check the key, the way to the service, and what runs stand on.",
-    "estimate": "Tell what an input would take and cost, sending nothing.",
-    "files": "Look at the files of a service, download and delete them.",
-    "guide": "Read the guide: its chapters, or one of them.",
-    "jobs": "List the jobs begun on this machine, the latest first.",
-    "recover": "Rebuild a job whose directory is lost, and pay nothing twice.",
-    "record": "Pass requests on to a real service, and record its answers.",
-    "results": "Give the results of a job, in input order.",
-    "run": "Run the requests of an input, and restore their order.",
-    "scenarios": "List how the simulator can behave: for serve, demo and tests.",
-    "serve": "Serve the simulator over HTTP, to any OpenAI client.",
-    "status": "Tell where a job stands, by its journal alone.",
-    "validate": "Check an input as the API would check one batch.",
-    "watch": "Follow a job to its end.",
+GROUPS = {
+    "Start here": {
+        "demo": "Replay a batch of April 2024: three sentences into English.",
+        "guide": "Read the guide: its chapters, or one of them.",
+    },
+    "Input files": {
+        "validate": "Find what the API would refuse in an input file.",
+        "estimate": "Estimate the tokens, the price and the time of an input file.",
+    },
+    "Jobs": {
+        "run": "Run an input file; write one result per line, in input order.",
+        "adopt": "Take over batches that another tool made, and finish them.",
+        "status": "Show how far a job is.",
+        "watch": "Follow a job to its end.",
+        "cancel": "End a job early: nothing more is sent, what is done is kept.",
+        "results": "Print the results of a job again, in input order.",
+        "jobs": "List the jobs begun on this machine, the latest first.",
+        "recover": "Rebuild a job whose directory is lost, and pay nothing twice.",
+    },
+    "The service": {
+        "batches": "List, show and cancel the batches of a service.",
+        "files": "List, show, download and delete the files of a service.",
+        "doctor": "Check the key, the network and this machine.",
+    },
+    "The fake API": {
+        "serve": "Serve the fake API over HTTP, to any OpenAI client.",
+        "scenarios": "List how the fake can behave: for serve, demo and tests.",
+        "record": "Pass requests on to a real service, and record its answers.",
+    },
 }
-"""The commands, each in a module of its own name, and the first sentence of its help.
+"""The commands by groups, each in a module of its own name, and the first sentence of its help.
 
 They stand here so that listing them imports none.
 """
+
+SUMMARIES = {name: text for group in GROUPS.values() for name, text in group.items()}
 
 
 class _ReaderGone(Exception):
@@ -72,27 +84,30 @@ class _Commands(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click gives it
-        room = formatter.width - 6 - max(map(len, SUMMARIES))
-        rows = [
-            (name, click.Command(name, help=summary).get_short_help_str(room))
-            for name, summary in SUMMARIES.items()
-        ]
-        with formatter.section("Commands"):
-            formatter.write_dl(rows)
+        longest = max(map(len, SUMMARIES))
+        room = formatter.width - 6 - longest
+        for heading, group in GROUPS.items():
+            rows = [
+                (f"{name:<{longest}}", click.Command(name, help=text).get_short_help_str(room))
+                for name, text in group.items()
+            ]
+            with formatter.section(heading):
+                formatter.write_dl(rows)
 
 
 @click.group(
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Start with `batchsim demo`: it shows the whole flow in a second, without a key.",
+    epilog="Start with `batchsim demo`: it shows the whole flow in a second, without a key. "
+    "`batchsim COMMAND --help` explains a command, and `batchsim guide` is the manual.",
 )
 @click.version_option(__version__)
 def command_line() -> None:
     """The OpenAI Batch API in your process, and a runner for the real one.
 
     A batch takes a JSONL file of requests, runs them within 24 hours at half price, and gives
-    the results back in no promised order. batchsim runs the same job on a simulator (--fake) or
-    on the real service (--real) and writes the results in input order.
+    the results back in no promised order. batchsim runs the same job on a fake (--fake) or on the
+    real service (--real), and writes the results in input order.
     """
 
 

@@ -2,6 +2,7 @@
 
 import json
 import pkgutil
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -11,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from batchsim import __version__
-from batchsim.cli import SUMMARIES, command_line, commands
+from batchsim.cli import GROUPS, SUMMARIES, command_line, commands
 
 
 def test_what_each_command_does_is_read_whole_in_the_list() -> None:
@@ -27,9 +28,8 @@ def test_the_list_says_of_a_command_what_the_command_says(name):
 
 def test_every_command_is_in_the_list(batchsim):
     told = batchsim("--help").stdout
-    assert [
-        line.split()[0] for line in told.partition("Commands:\n")[2].splitlines()[:-2] if line
-    ] == [*SUMMARIES]
+    assert re.findall(r"^  ([a-z]+)  ", told, re.MULTILINE) == [*SUMMARIES]
+    assert all(f"\n{heading}:\n" in told for heading in GROUPS)
     assert batchsim("nonsense").code == 2
 
 
@@ -86,6 +86,34 @@ def every_command():
             yield " ".join(words), command
 
     return dict(walk((), command_line))
+
+
+@pytest.mark.parametrize("name", ["run", "adopt", "serve"])
+def test_the_help_of_a_command_with_many_options_groups_all_of_them(name):
+    command = every_command()[name]
+    options = {each.name for each in command.params if isinstance(each, click.Option)}
+    grouped = [option for names in command.groups.values() for option in names]
+    assert options <= set(grouped)
+    assert len(grouped) == len(set(grouped))
+    told = CliRunner().invoke(command_line, [name, "--help"], terminal_width=100).output
+    for option in command.params:
+        if isinstance(option, click.Option):
+            assert re.search(rf"^  (-\w, )?{option.opts[-1]}\b", told, re.MULTILINE)
+    assert told.partition("\nOptions:\n")[2].strip().startswith("-h, --help")
+
+
+def test_the_examples_in_the_help_are_commands_with_their_options():
+    commands = every_command()
+    examples = [
+        line.split()
+        for command in commands.values()
+        for line in (command.epilog or "").splitlines()
+        if line.startswith("  batchsim ")
+    ]
+    assert len(examples) > 20
+    for _, name, *words in examples:
+        known = {option for each in commands[name].params for option in each.opts}
+        assert {word for word in words if word.startswith("-")} <= known
 
 
 WITHOUT_JSON = {

@@ -11,6 +11,7 @@ import click
 
 from batchsim.amounts import counted
 from batchsim.cli.options.backend import backend_options, refuse_to_guess
+from batchsim.cli.options.groups import JOB_GROUPS, GroupedCommand
 from batchsim.cli.options.job import any_model_option, job_json_option, job_option, output_option
 from batchsim.cli.options.policy import policy_options
 from batchsim.cli.options.webhooks import Webhooks, wake, webhook_options
@@ -22,36 +23,43 @@ if TYPE_CHECKING:
     from batchsim.runner.policy import Policy
 
 
-@click.command()
+_EXAMPLES = (
+    "\b\nExamples:\n"
+    "  batchsim adopt --real batch_abc123 batch_def456 -o results.jsonl\n"
+    "  batchsim adopt --real --metadata project=summer --input input.jsonl -o results.jsonl\n"
+)
+
+
+@click.command(cls=GroupedCommand, groups=JOB_GROUPS, epilog=_EXAMPLES)
 @backend_options
 @policy_options
 @webhook_options
 @click.argument("batch_ids", metavar="[BATCH_ID]...", nargs=-1)
-@output_option("Write the results to this file once they are complete.")
+@output_option("The file for the results. It appears once they are complete.")
 @click.option(
     "--metadata",
     "pairs",
     metavar="KEY=VALUE",
     multiple=True,
-    help="Also take over every batch with this metadata; several of these must all match.",
+    help="Take over every batch with this metadata too. May be repeated; then all must match.",
 )
 @click.option(
-    "--input-file-id", metavar="FILE_ID", help="Also take over every batch over this input file."
+    "--input-file-id", metavar="FILE_ID", help="Take over every batch of this input file too."
 )
 @click.option(
     "--input",
     "source",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="The input from which the batches were made. The results get its order, and lines that "
-    "no batch holds are sent: this costs money.",
+    help="The input from which the batches were made. The results get its order. Lines that are in "
+    "no batch are sent; this costs money.",
 )
-@job_option("Where the job keeps its journal and downloads [default: RESULTS.job].")
+@job_option("The directory for the job's journal and downloads [default: RESULTS.job].")
 @click.option(
     "--store",
     metavar="DIR",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="With --fake: the folder in which a simulator kept the batches.",
+    help="With --fake: the folder in which a fake kept the batches.",
 )
 @any_model_option()
 @job_json_option
@@ -70,18 +78,18 @@ def adopt(
     webhooks: Webhooks,
     as_json: bool,
 ) -> int:
-    """Take over batches of another tool or a person, and finish them.
+    """Take over batches that another tool made, and finish them.
 
-    They are found by their ids, by metadata or by their input file. Their input files become the
-    job's input, and the job goes on as one of `batchsim run`: it watches the batches, downloads and
-    puts in order, and sends again what is worth another try (--retries 0: nothing). Lines that have
-    a good result are never sent. A line that is in several batches is one line, and the results of
-    the later batch count as another try.
+    Name the batches by their ids, by metadata or by their input file. Their input files become the
+    input of a job. The job goes on as one of `batchsim run`: it watches the batches, downloads the
+    results, puts them in order, and sends again what is worth another try (--retries 0: nothing).
+    Lines with a good result are never sent again. A line that is in several batches is one line;
+    the result of the later batch counts as another try.
 
-    Where a batch's input file is gone and no --input is given, its results come in the order of its
-    output, and nothing of it is sent again.
+    If the input file of a batch is gone and no --input is given, its results come in the order of
+    its output, and nothing of it is sent again.
 
-    If this stops for any reason, the same command goes on where it was.
+    If this stops for any reason, the same command continues.
     """
     if backend is None:
         raise refuse_to_guess("adopt")

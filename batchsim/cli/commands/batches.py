@@ -38,10 +38,10 @@ _COLUMNS = (
 
 @click.group()
 def batches() -> None:
-    """Look at the batches of a service, and cancel them.
+    """List, show and cancel the batches of a service.
 
-    OPENAI_API_KEY is the key, OPENAI_BASE_URL names another service, such as `batchsim serve`.
-    Nothing here costs money. Exits 1 when an id was refused; the others are done then.
+    The key is read from OPENAI_API_KEY. OPENAI_BASE_URL names another service, such as `batchsim
+    serve`. Nothing here costs money. Exits 1 if an id was refused; the other ids are done.
     """
 
 
@@ -67,7 +67,7 @@ def list_command(*, backend: Backend, limit: int | None, as_json: bool) -> int:
 @json_option
 @with_service
 def show_command(*, backend: Backend, ids: tuple[str, ...], as_json: bool) -> int:
-    """Show all that is known of a batch: times, files, usage and what it cost, errors."""
+    """Show a batch: its times, files, usage, cost and errors."""
 
     def lines(batch: Batch) -> Iterator[str]:
         return _description(batch, backend.clock.now())
@@ -80,7 +80,7 @@ def show_command(*, backend: Backend, ids: tuple[str, ...], as_json: bool) -> in
 @json_option
 @with_service
 def cancel_command(*, backend: Backend, ids: tuple[str, ...], as_json: bool) -> int:
-    """Ask for batches to be cancelled. Lines that have finished keep their results and are paid."""
+    """Cancel batches. Lines that have finished keep their results, and are paid."""
 
     def lines(batch: Batch) -> Iterator[str]:
         yield f"{shown(batch.id)} is {shown(_status(batch))}"

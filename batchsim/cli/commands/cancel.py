@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 def cancel(*, name: str, as_json: bool) -> int:
     """End a job early: nothing more is sent, what is done is kept.
 
-    JOB is named by its results file or its job directory.
+    Name the JOB by its results file or its job directory.
 
-    Batches that run are cancelled at the service, which takes up to ten minutes. Lines that have
-    finished keep their results and are paid; the others get a record that says so. A runner that is
-    at work ends the job by itself. When none is, the command that began the job collects the rest.
+    Its batches are cancelled at the service, which takes up to ten minutes. Lines that have
+    finished keep their results, and are paid. The others get a record that says so. If a runner is
+    at work, it ends the job. If not, the command that began the job collects the results.
     """
     from batchsim.cli.display.job_json import job_object
     from batchsim.cli.jobs.find import find_job

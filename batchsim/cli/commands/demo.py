@@ -91,7 +91,15 @@ def translations(lines: int) -> list[Translation]:
     ]
 
 
-@click.command()
+_EXAMPLES = (
+    "\b\nExamples:\n"
+    "  batchsim demo\n"
+    "  batchsim demo --lines 20 --scenario some_failed\n"
+    "  batchsim demo --real\n"
+)
+
+
+@click.command(epilog=_EXAMPLES)
 @backend_options
 @seed_option
 @scenario_options
@@ -110,9 +118,9 @@ def demo(
 ) -> int:
     """Replay a batch of April 2024: three sentences into English.
 
-    Shows the input lines, the Batch object, each status with its time, the results as they
-    arrive and in input order, and the cost. On the simulator (the default) this takes a second
-    and no key; with --real the same three lines run on the OpenAI API for a fraction of a cent.
+    It shows the input lines, the Batch object, each status with its time, the results as they
+    arrive and in input order, and the cost. On the fake (the default) this takes a second and
+    needs no key. With --real the same three lines run on the OpenAI API, for a fraction of a cent.
     """
     if scenario == "list":
         list_scenarios()

@@ -55,27 +55,41 @@ class _Amount(click.FloatRange):
         return number
 
 
-@click.command()
+_EXAMPLES = (
+    "\b\nExamples:\n"
+    "  batchsim doctor\n"
+    "  batchsim doctor --provider groq\n"
+    "  batchsim doctor --live --max-cost 0.01\n"
+)
+
+
+@click.command(epilog=_EXAMPLES)
 @provider_option
 @click.option(
-    "--base-url", metavar="URL", help="The service [default: OPENAI_BASE_URL, or OpenAI]."
+    "--base-url",
+    metavar="URL",
+    help="The address of the service [default: OPENAI_BASE_URL, or OpenAI].",
 )
-@click.option("--live", is_flag=True, help="Also try out what is not promised. This costs money.")
+@click.option(
+    "--live", is_flag=True, help="Also test what the service does not promise. This costs money."
+)
 @click.option(
     "--max-cost",
     type=_Amount(min=0),
     default=0.01,
     show_default=True,
     metavar="DOLLARS",
-    help="With --live: refuse when it could cost more.",
+    help="With --live: refuse if it could cost more.",
 )
-@click.option("--model", default=DEFAULT_MODEL, show_default=True, help="With --live: the model.")
+@click.option(
+    "--model", default=DEFAULT_MODEL, show_default=True, help="With --live: the model of the lines."
+)
 @click.option(
     "--creates",
     type=click.IntRange(1, 200),
     default=5,
     show_default=True,
-    help="With --live: how many batches are created and cancelled.",
+    help="With --live: how many batches to create and cancel.",
 )
 @click.option(
     "--wait",
@@ -83,7 +97,7 @@ class _Amount(click.FloatRange):
     default=900.0,
     show_default=True,
     metavar="SECONDS",
-    help="With --live: how long a batch may take to end before its trial stays undecided.",
+    help="With --live: how long to wait for a batch to end.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per check.")
 def doctor(
@@ -96,11 +110,11 @@ def doctor(
     wait: float,
     as_json: bool,
 ) -> int:
-    """Check the key, the way to the service, and what runs stand on.
+    """Check the key, the network and this machine.
 
-    Free of charge. With --live six assumptions about the service are tried with batches of one line each, which are
-    cancelled or cost less than --max-cost together; what they made is cleaned up, and the findings
-    are kept in the state directory. Exits 1 when a check failed.
+    This is free of charge. --live also tests six assumptions about the service, with batches of
+    one line. These are cancelled or cost less than --max-cost together. What they made is deleted,
+    and the findings are kept in the state directory. Exits 1 if a check failed.
     """
     printer = _Printer(as_json=as_json)
     for check in (*_surroundings(), *_address(base_url)):

@@ -44,20 +44,27 @@ _COLUMNS = (
 )
 
 
-@click.command()
+_EXAMPLES = (
+    "\b\nExamples:\n"
+    "  batchsim estimate input.jsonl\n"
+    "  batchsim estimate --provider groq input.jsonl\n"
+)
+
+
+@click.command(epilog=_EXAMPLES)
 @click.argument("source", metavar="INPUT")
 @any_model_option()
 @provider_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def estimate(*, source: str, supports: Callable[[str], bool] | None, as_json: bool) -> int:
-    """Tell what an input would take and cost, sending nothing.
+    """Estimate the tokens, the price and the time of an input file.
 
     INPUT is a JSONL file, or - for standard input.
 
-    It is checked and cut into batches as `batchsim run` would do it. Prompt tokens are
-    counted with the model's vocabulary if batchsim[tokens] is installed, and otherwise estimated
-    from the lengths of the texts. Output is bounded only where every body sets its limit:
-    max_tokens, max_completion_tokens or max_output_tokens. Exits 2 when the input is not valid.
+    Nothing is sent. The input is checked and cut into batches as `batchsim run` does it. Prompt
+    tokens are counted with the model's vocabulary if batchsim[tokens] is installed; otherwise they
+    are estimated from the lengths of the texts. Output has a limit only where every body sets one:
+    max_tokens, max_completion_tokens or max_output_tokens. Exits 2 if the input is not valid.
     """
     demands = Estimates()
     plan = _plan(source, demands, supports)

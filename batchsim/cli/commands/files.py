@@ -45,16 +45,16 @@ _COLUMNS = (
 
 @click.group()
 def files() -> None:
-    """Look at the files of a service, download and delete them.
+    """List, show, download and delete the files of a service.
 
-    OPENAI_API_KEY is the key, OPENAI_BASE_URL names another service, such as `batchsim serve`.
-    Nothing here costs money. Exits 1 when an id was refused; the others are done then.
+    The key is read from OPENAI_API_KEY. OPENAI_BASE_URL names another service, such as `batchsim
+    serve`. Nothing here costs money. Exits 1 if an id was refused; the other ids are done.
     """
 
 
 @files.command("list")
 @list_options
-@click.option("--purpose", help="Only files for this purpose: batch, batch_output, ...")
+@click.option("--purpose", help="Only files with this purpose: batch, batch_output, ...")
 @json_option
 @with_service
 def list_command(*, backend: Backend, limit: int | None, purpose: str | None, as_json: bool) -> int:
@@ -79,7 +79,7 @@ def list_command(*, backend: Backend, limit: int | None, purpose: str | None, as
 @json_option
 @with_service
 def show_command(*, backend: Backend, ids: tuple[str, ...], as_json: bool) -> int:
-    """Show all that is known of a file but its content."""
+    """Show everything about a file except its content."""
 
     def lines(file: File) -> Iterator[str]:
         return details(_description(file, backend.clock.now()))
@@ -93,12 +93,12 @@ def show_command(*, backend: Backend, ids: tuple[str, ...], as_json: bool) -> in
     "-o",
     "--output",
     metavar="PATH",
-    help="Write to this file, or to standard output for - [default: the file's own name, here].",
+    help="The file to write; - is standard output [default: the file's own name, in this folder].",
 )
 @click.option("--force", is_flag=True, help="Replace the file if it exists.")
 @with_service
 def download_command(*, backend: Backend, identifier: str, output: str | None, force: bool) -> int:
-    """Download a file. It appears under its name only when it is whole."""
+    """Download a file. It appears under its name once it is complete."""
 
     def download(identifier: str) -> None:
         if output == STANDARD_OUTPUT:
@@ -124,7 +124,7 @@ def download_command(*, backend: Backend, identifier: str, output: str | None, f
 @json_option
 @with_service
 def delete_command(*, backend: Backend, ids: tuple[str, ...], yes: bool, as_json: bool) -> int:
-    """Delete files and their contents for good, after asking."""
+    """Delete files and their contents for good, after a question."""
     if not (yes or _is_confirmed(len(set(ids)))):
         click.echo("nothing was deleted", err=True)
         return SOME_FAILED
@@ -140,11 +140,11 @@ def delete_command(*, backend: Backend, ids: tuple[str, ...], yes: bool, as_json
 
 
 @files.command("prune")
-@click.option("-y", "--yes", is_flag=True, help="Delete those that nobody needs any more.")
+@click.option("-y", "--yes", is_flag=True, help="Delete the files that nobody needs any more.")
 @click.option(
     "--elsewhere",
     is_flag=True,
-    help="With --yes: also those of jobs that are not known on this machine. Their results may "
+    help="With --yes: also delete files of jobs that this machine does not know. Their results may "
     "be nowhere else.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per file.")
@@ -152,8 +152,9 @@ def delete_command(*, backend: Backend, ids: tuple[str, ...], yes: bool, as_json
 def prune_command(*, backend: Backend, yes: bool, elsewhere: bool, as_json: bool) -> int:
     """List what earlier jobs of batchsim left at the service; delete nothing without --yes.
 
-    NEEDED says whether a file may go: `none` of those that a finished job left whose results are on
-    this machine, and of uploads that no batch ever used. Files of other programs are not looked at.
+    The column NEEDED says whether a file may go. `none` means yes: a finished job left it and its
+    results are on this machine, or it is an upload that no batch ever used. Files of other
+    programs are not looked at.
     """
     from batchsim.cli.jobs.remote_leftovers import LEFTOVER_COLUMNS, Need, leftover_row, leftovers
 

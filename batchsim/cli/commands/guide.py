@@ -39,7 +39,10 @@ def _complete(_: click.Context, __: click.Parameter, begun: str) -> list[str]:
     return [name for name in CHAPTERS if name.startswith(begun)]
 
 
-@click.command()
+_EXAMPLES = "\b\nExamples:\n  batchsim guide\n  batchsim guide run\n"
+
+
+@click.command(epilog=_EXAMPLES)
 @click.argument("chapter", required=False, shell_complete=_complete)
 def guide(*, chapter: str | None) -> int:
     """Read the guide: its chapters, or one of them.

@@ -39,8 +39,8 @@ _COLUMNS = (
 def jobs(*, forget: bool, as_json: bool) -> int:
     """List the jobs begun on this machine, the latest first.
 
-    A job that was moved or deleted is shown as gone; a moved one is found by its new name. This
-    reads journals only: it needs no key and disturbs no runner.
+    This reads journals only: it needs no key and disturbs no runner. A job whose directory was
+    moved or deleted is shown as gone; other commands find a moved one by its new name.
     """
     from batchsim.cli.jobs import registry
 

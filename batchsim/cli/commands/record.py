@@ -20,11 +20,18 @@ if TYPE_CHECKING:
     from batchsim.backends.openai.providers import Provider
 
 
-@click.command()
+_EXAMPLES = (
+    "\b\nExamples:\n"
+    "  batchsim record --upstream https://api.openai.com/v1\n"
+    "  batchsim record --provider azure --cassette azure.jsonl\n"
+)
+
+
+@click.command(epilog=_EXAMPLES)
 @click.option(
     "--upstream",
     metavar="URL",
-    help="The service [default: OPENAI_BASE_URL, or what --provider names]; for OpenAI, "
+    help="The service [default: OPENAI_BASE_URL, or that of --provider]; for OpenAI, "
     "https://api.openai.com/v1.",
 )
 @click.option(
@@ -33,7 +40,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     default=Path("cassette.jsonl"),
     show_default=True,
-    help="Append the recordings to this file.",
+    help="The file to which the recordings are added.",
 )
 @click.option(
     "--port",
@@ -54,15 +61,13 @@ def record(
 ) -> int:
     """Pass requests on to a real service, and record its answers.
 
-    Point clients at the address that is printed. What endpoints answer at once is recorded as it
-    goes by, the lines of a batch when its result files are downloaded. A simulator then answers
-    from the cassette: FakeBackend(responder="cassette.jsonl").
+    Point clients at the address that is printed. Direct answers are recorded at once, the lines of
+    a batch when its result files are downloaded. The fake then answers from the cassette:
+    FakeBackend(responder="cassette.jsonl").
 
-    Azure's clients are met too, whichever of their two kinds of paths they use.
-
-    No header is written, and keys and names of accounts are struck out of the bodies; prompts and
-    answers are written as they are. Requests cost what they cost without it. HTTPS_PROXY and
-    NO_PROXY are heeded, but never towards this machine.
+    No header is written, and keys and account names are removed from the bodies. Prompts and
+    answers are written as they are. Requests cost what they always cost. HTTPS_PROXY and NO_PROXY
+    are used, but never for addresses on this machine. Both kinds of Azure's paths are served.
     """
     from batchsim.server.required_extra import check_extra
 

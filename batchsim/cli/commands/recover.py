@@ -26,14 +26,23 @@ if TYPE_CHECKING:
     from batchsim.runner.planning.plan import Plan
 
 
-@click.command()
+_EXAMPLES = (
+    "\b\nExamples:\n"
+    "  batchsim recover input.jsonl -o results.jsonl\n"
+    "  batchsim run --real input.jsonl -o results.jsonl\n"
+)
+
+
+@click.command(epilog=_EXAMPLES)
 @provider_option
 @click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
 @output_option("The results file of the job.")
-@job_option("Where the job's journal is made anew [default: RESULTS.job].")
-@click.option("--run", "run_id", metavar="ID", help="Which run of the input, if there are several.")
-@click.option("--skip-invalid", is_flag=True, help="As the job was begun.")
-@any_model_option("As the job was begun.")
+@job_option("The directory for the new journal [default: RESULTS.job].")
+@click.option(
+    "--run", "run_id", metavar="ID", help="The run to rebuild, if the input was run several times."
+)
+@click.option("--skip-invalid", is_flag=True, help="Give it if the job was begun with it.")
+@any_model_option("Give it if the job was begun with it.")
 @job_json_option
 def recover(
     *,
@@ -47,9 +56,9 @@ def recover(
 ) -> int:
     """Rebuild a job whose directory is lost, and pay nothing twice.
 
-    The input must be the one that was sent. Its batches are found in the service's list by their
-    metadata; nothing is sent. `batchsim run` then goes on with the job as if nothing had happened. No
-    runner may be at work on the job meanwhile: that its directory is lost is taken for true.
+    Give the input that was sent, unchanged. Its batches are found in the service's list by their
+    metadata; nothing is sent. Then `batchsim run` continues the job as if nothing had happened. No
+    other runner may work on the job meanwhile: this command believes that its directory is lost.
     """
     from batchsim.cli.display.job_json import print_job
     from batchsim.cli.jobs.job import Job

@@ -20,7 +20,14 @@ if TYPE_CHECKING:
     from batchsim.cli.jobs.job import Follower, JobView
 
 
-@click.command()
+_EXAMPLES = (
+    "\b\nExamples:\n"
+    "  batchsim results results.jsonl\n"
+    "  batchsim results --failed results.jsonl -o failed.jsonl\n"
+)
+
+
+@click.command(epilog=_EXAMPLES)
 @click.argument("name", metavar="JOB")
 @click.option(
     "-o",
@@ -40,12 +47,12 @@ if TYPE_CHECKING:
 def results(
     *, name: str, output: str, failed: bool, partial: bool, force: bool, as_json: bool
 ) -> int:
-    """Give the results of a job, in input order.
+    """Print the results of a job again, in input order.
 
-    JOB is named by its results file or its job directory.
+    Name the JOB by its results file or its job directory.
 
-    They are put together again from the job directory when the results file is gone. Nothing is
-    asked of a service. Exits as `batchsim run` does: 1 when a line failed, 75 when the job is not
+    If the results file is gone, the results are put together again from the job directory. No
+    service is asked. Exits as `batchsim run` does: 1 if a line failed, 75 if the job is not
     finished.
     """
     from batchsim.cli.display.job_json import job_object

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from batchsim.cli.options.backend import backend_options, refuse_to_guess
+from batchsim.cli.options.groups import JOB_GROUPS, GroupedCommand
 from batchsim.cli.options.job import any_model_option, job_option, seed_option
 from batchsim.cli.options.policy import policy_options
 from batchsim.cli.options.webhooks import Webhooks, wake, webhook_options
@@ -25,7 +26,15 @@ if TYPE_CHECKING:
     from batchsim.runner.policy import Policy
 
 
-@click.command()
+_EXAMPLES = (
+    "\b\nExamples:\n"
+    "  batchsim run --fake input.jsonl -o results.jsonl\n"
+    "  batchsim run --real input.jsonl -o results.jsonl --max-cost 5\n"
+    "  batchsim run --real input.jsonl -o results.jsonl --finish-sync --deadline 6h\n"
+)
+
+
+@click.command(cls=GroupedCommand, groups=JOB_GROUPS, epilog=_EXAMPLES)
 @backend_options
 @policy_options
 @webhook_options
@@ -34,14 +43,17 @@ if TYPE_CHECKING:
     "-o",
     "--output",
     metavar="RESULTS",
-    help="Write the results to this file once they are complete (standard output unless given, or for -).",
+    help="The file for the results [default, and for -: standard output]. It appears once they are "
+    "complete.",
 )
-@job_option("Where the job keeps its journal and downloads [default: RESULTS.job or INPUT.job].")
+@job_option(
+    "The directory for the job's journal and downloads [default: RESULTS.job, or INPUT.job]."
+)
 @seed_option
 @click.option(
     "--skip-invalid",
     is_flag=True,
-    help="Leave out invalid lines instead of refusing the input; each gets an error record.",
+    help="Leave out invalid lines; each gets an error record. Without it the input is refused.",
 )
 @any_model_option()
 @click.option(
@@ -60,17 +72,17 @@ def run(
     webhooks: Webhooks,
     as_json: bool,
 ) -> int:
-    """Run the requests of an input, and restore their order.
+    """Run an input file; write one result per line, in input order.
 
     INPUT is a JSONL file, or - for standard input.
 
-    The input is checked first; nothing is sent unless all of it is valid (or --skip-invalid).
-    It is cut into as many batches as the limits ask for. Each line of the results is one line of
-    the API's output or error file, in input order; lines that expired, were cancelled or got lost
-    say so.
+    The whole input is checked first. If a line is invalid, nothing is sent (but see
+    --skip-invalid). The input is cut into as many batches as the limits require. Each result is a
+    line of the API's own output or error file. Lines that expired, were cancelled or got lost have
+    a record that says so.
 
-    Every step is journalled: if this stops for any reason, the same command goes on where it was.
-    Ctrl-C and SIGTERM let a create under way finish first; a second one stops at once.
+    Every step is written to a journal: if this stops for any reason, the same command continues.
+    On Ctrl-C and SIGTERM a create under way is finished first; a second signal stops at once.
     """
     if backend is None:
         raise refuse_to_guess("run")

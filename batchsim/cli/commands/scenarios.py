@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     "--json", "as_json", is_flag=True, help="Print one JSON object per scenario or fault."
 )
 def scenarios(*, faults: bool, as_json: bool) -> int:
-    """List how the simulator can behave: for serve, demo and tests.
+    """List how the fake can behave: for serve, demo and tests.
 
-    Several go together, with commas: `batchsim serve --scenario expired_partial,rate_limited`. A
-    single batch lives in one that its metadata name: {"batchsim.scenario": "token_limit"}.
+    Scenarios can be combined, with commas: `batchsim serve --scenario
+    expired_partial,rate_limited`. For a single batch, name one in its metadata:
+    {"batchsim.scenario": "token_limit"}.
     """
     if as_json:
         _print_objects(_fault_objects() if faults else _scenario_objects())
@@ -43,14 +44,14 @@ def scenario_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "plan",
         metavar="FILE",
         type=click.Path(path_type=Path),
-        help="What goes wrong: a TOML file; `batchsim scenarios --faults` shows what it can hold.",
+        help="A TOML file of what goes wrong; `batchsim scenarios --faults` shows what it can hold.",
     )
     name = click.option(
         "--scenario",
         metavar="NAMES",
         default="completed",
         show_default=True,
-        help="How the service behaves: slow, expired_partial, rate_limited, ...; several with commas; "
+        help="How the service behaves: slow, expired_partial, rate_limited, ... Several with commas; "
         "`list` shows them all.",
     )
     return name(plan(command))

@@ -16,6 +16,7 @@ import click
 from click.core import ParameterSource
 
 from batchsim.cli.commands.scenarios import faults_in, list_scenarios, scenario_options
+from batchsim.cli.options.groups import SERVER_GROUPS, GroupedCommand
 from batchsim.cli.options.job import seed_option
 from batchsim.cli.terminal.exit_codes import ALL_GOOD
 from batchsim.clock import Clock, ScaledClock, SystemClock
@@ -33,8 +34,16 @@ MOST_VERDICTS = 10
 PACINGS = ("2024", "2025", "today", "quick", "instant")
 
 
-@click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to serve.")
+_EXAMPLES = (
+    "\b\nExamples:\n"
+    "  batchsim serve\n"
+    "  batchsim serve --data state --speed 3600\n"
+    "  batchsim serve --control --scenario expired_partial,rate_limited\n"
+)
+
+
+@click.command(cls=GroupedCommand, groups=SERVER_GROUPS, epilog=_EXAMPLES)
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to serve on.")
 @click.option(
     "--port",
     type=click.IntRange(0, 65_535),
@@ -46,7 +55,7 @@ PACINGS = ("2024", "2025", "today", "quick", "instant")
     "--data",
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help="Keep files and batches in this folder (in memory unless given).",
+    help="Keep files and batches in this folder [default: in memory].",
 )
 @seed_option
 @click.option(
@@ -54,7 +63,7 @@ PACINGS = ("2024", "2025", "today", "quick", "instant")
     type=click.FloatRange(min=0, max=1e6, min_open=True),
     default=1.0,
     show_default=True,
-    help="How fast time runs: 3600 lets an hour pass in a second.",
+    help="How fast time runs: with 3600 an hour takes a second.",
 )
 @click.option(
     "--pacing",
@@ -68,37 +77,37 @@ PACINGS = ("2024", "2025", "today", "quick", "instant")
     metavar="KEY",
     multiple=True,
     envvar="BATCHSIM_AUTH_TOKEN",
-    help="Let in this API key only (any, unless given); may be repeated. Also BATCHSIM_AUTH_TOKEN.",
+    help="Accept only this API key [default: any]. May be repeated. Also BATCHSIM_AUTH_TOKEN.",
 )
 @click.option(
     "--allowed-host",
     "allowed_hosts",
     metavar="NAME",
     multiple=True,
-    help="A name by which clients may call the server besides localhost; may be repeated.",
+    help="A host name that clients may use besides localhost. May be repeated.",
 )
 @click.option(
     "--control",
     is_flag=True,
-    help="Offer /_batchsim/: put the clock forward, set faults, reset, look at everything.",
+    help="Serve /_batchsim/ too: put the clock forward, set faults, reset, see everything.",
 )
 @click.option(
     "--ranges",
     is_flag=True,
-    help="Heed a Range of a file's content, as some services do; OpenAI shows no sign of it.",
+    help="Answer a Range of a file's content with that part, as some services do; OpenAI does not.",
 )
 @click.option(
     "--webhook-url",
     "webhook_urls",
     metavar="URL",
     multiple=True,
-    help="Tell this URL of every batch that ends; may be repeated.",
+    help="Send a webhook for every batch that ends to this URL. May be repeated.",
 )
 @click.option(
     "--webhook-secret",
     metavar="SECRET",
     envvar="BATCHSIM_WEBHOOK_SECRET",
-    help="What webhooks are signed with: whsec_ and base64. Also BATCHSIM_WEBHOOK_SECRET.",
+    help="The secret that signs webhooks: whsec_ and base64. Also BATCHSIM_WEBHOOK_SECRET.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the address and the key as JSON.")
 @click.pass_context
@@ -121,10 +130,10 @@ def serve(
     webhook_secret: str | None,
     as_json: bool,
 ) -> int:
-    """Serve the simulator over HTTP, to any OpenAI client.
+    """Serve the fake API over HTTP, to any OpenAI client.
 
-    Prints the two lines that a shell needs to point clients here. Every API key sees its own files
-    and batches only. Stop it with Ctrl-C.
+    It prints two lines for the shell that point clients here. Every API key sees only its own
+    files and batches. Stop it with Ctrl-C.
     """
     from batchsim.server.required_extra import check_extra
 

@@ -10,17 +10,22 @@ SHARDS_SHOWN = 20
 """How many shards are shown without `--all`."""
 
 
-@click.command()
+_EXAMPLES = (
+    "\b\nExamples:\n  batchsim status results.jsonl\n  batchsim status --all --json results.jsonl\n"
+)
+
+
+@click.command(epilog=_EXAMPLES)
 @click.argument("name", metavar="[JOB]", required=False)
 @click.option("--all", "show_all", is_flag=True, help="Show every shard.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def status(*, name: str | None, show_all: bool, as_json: bool) -> int:
-    """Tell where a job stands, by its journal alone.
+    """Show how far a job is.
 
-    JOB is named by its results file or its job directory; the latest one without a name.
+    Name the JOB by its results file or its job directory; without a name it is the latest one.
 
-    This reads the job's journal only. It needs no key, asks no service, and may be done while the
-    job runs. Exits 0 whatever the job's state is; `batchsim watch` follows it to its end.
+    This reads the job's journal only. It needs no key, asks no service, and does not disturb a
+    runner. Exits 0 whatever the state of the job is; `batchsim watch` follows it to its end.
     """
     from batchsim.cli.display.job_json import job_object
     from batchsim.cli.display.job_text import description, unfound_batches

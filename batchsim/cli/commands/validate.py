@@ -163,14 +163,19 @@ LONG = 50_000_000
 """From so many bytes on, a progress bar is shown on a terminal."""
 
 
-@click.command()
+_EXAMPLES = (
+    "\b\nExamples:\n  batchsim validate input.jsonl\n  batchsim validate --all --json input.jsonl\n"
+)
+
+
+@click.command(epilog=_EXAMPLES)
 @click.argument("source", metavar="INPUT")
 @click.option("--all", "show_all", is_flag=True, help=f"Print every error, not the first {SHOWN}.")
 @click.option(
     "--endpoint",
     type=click.Choice(list(ENDPOINTS)),
     metavar="PATH",
-    help="The batch's endpoint [default: that of the first valid line].",
+    help="The endpoint of the batch [default: that of the first valid line].",
 )
 @any_model_option()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per finding.")
@@ -181,12 +186,12 @@ def validate(
     supports: Callable[[str], bool] | None,
     as_json: bool,  # noqa: FBT001 - click passes options by name
 ) -> int:
-    """Check an input as the API would check one batch.
+    """Find what the API would refuse in an input file.
 
     INPUT is a JSONL file, or - for standard input.
 
-    Every error is counted and the first 20 are printed with what to do about each. Nothing is
-    sent. Exits 0 when the input is valid and 2 when it is not.
+    It is checked as one batch. Every error is counted, and the first 20 are printed, each with
+    what to do about it. Nothing is sent. Exits 0 if the input is valid and 2 if it is not.
     """
     name = "standard input" if source == STANDARD_INPUT else shown(source)
     printer = _Printer(name, limit=None if show_all else SHOWN, as_json=as_json)

@@ -32,12 +32,12 @@ LOOK_SECONDS = 20.0
 def watch(*, name: str | None, as_json: bool) -> int:
     """Follow a job to its end.
 
-    JOB is named by its results file or its job directory; the latest one without a name.
+    Name the JOB by its results file or its job directory; without a name it is the latest one.
 
-    While a runner is at work this reads what the runner notes: no key is needed and nothing is
-    disturbed. When none is, the service is asked (OPENAI_API_KEY) until the batches have ended;
-    collecting them is left to the command that began the job. Exits as `batchsim run` does. Ctrl-C
-    ends the watching, not the job.
+    While a runner is at work, this reads what the runner writes: it needs no key and disturbs
+    nothing. If no runner is at work, it asks the service (OPENAI_API_KEY) until the batches have
+    ended; the command that began the job then collects the results. Exits as `batchsim run` does.
+    Ctrl-C ends the watching, not the job.
     """
     from batchsim.cli.display.job_text import state_text
     from batchsim.cli.display.run_display import Display

@@ -33,13 +33,13 @@ def backend_options(command: Callable[..., Any]) -> Callable[..., Any]:
     fake_flag = click.option(
         "--fake",
         is_flag=True,
-        help="Use the simulator in this process: no key, no network, no cost.",
+        help="Use the fake in this process: no key, no network, no cost.",
     )
     real_flag = click.option(
         "--real",
         is_flag=True,
-        help="Use the OpenAI API (OPENAI_API_KEY, OPENAI_BASE_URL), or the service that "
-        "--provider names. This costs money.",
+        help="Use the OpenAI API (OPENAI_API_KEY, OPENAI_BASE_URL), or the service of --provider. "
+        "This costs money.",
     )
     return fake_flag(real_flag(provider_option(with_backend)))
 
@@ -61,7 +61,7 @@ def provider_option(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="NAME",
         callback=choose,
         expose_value=False,
-        help="A service that speaks the same API: azure, groq, together, ...; its key is read from "
+        help="A service with the same API: azure, groq, together, ... Its key is read from "
         "GROQ_API_KEY and the like. An unknown name lists them all. [default: openai]",
     )
     return option(command)

@@ -11,7 +11,10 @@ import click
 Option = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 seed_option = click.option(
-    "--seed", default=0, show_default=True, help="What the simulator's chance depends on."
+    "--seed",
+    default=0,
+    show_default=True,
+    help="With the fake: the seed of everything that is left to chance.",
 )
 
 job_json_option = click.option(

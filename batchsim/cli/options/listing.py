@@ -66,7 +66,7 @@ def list_options(command: Callable[..., Any]) -> Callable[..., Any]:
         type=click.IntRange(1, 1_000_000_000),
         default=DEFAULT_LIMIT,
         show_default=True,
-        help="Show so many, the newest first.",
+        help="The most entries to show, the newest first.",
     )
     everything = click.option("--all", "show_all", is_flag=True, help="Show all of them.")
     return number(everything(limited))

@@ -61,27 +61,27 @@ OPTIONS = (
         default=2,
         show_default=True,
         metavar="N",
-        help="Send lines up to N times again that expired, got lost or met a passing error (408, "
-        "409, 429, 5xx); never lines with a good result. Each time is a batch of its own, with a "
-        "window of its own, and what runs in it is paid like any other.",
+        help="Send lines again that expired, got lost or met a passing error (408, 409, 429, 5xx), up "
+        "to N times; never lines with a good result. Each time makes new batches, with a window of "
+        "their own, that are paid like any other.",
     ),
     click.option(
         "--on-unknown",
         type=click.Choice(["stop", "wait", "fence"]),
-        help="When creating a batch got no answer and the batch cannot be found: stop and leave it "
-        "to you, wait until it would have ended, or fence it off by deleting its input file and "
-        "create it again. With one runner stop never pays twice; for two, and for the others, see "
-        "`Never pay twice` in the README. [default: stop; with --fake, fence]",
+        help="What to do if creating a batch got no answer and the batch cannot be found. stop: leave "
+        "it to you; wait: look until it would have ended; fence: delete its input file and create "
+        "it again. With one runner, stop never pays twice; for two runners, and for the others, see "
+        "`batchsim guide never-pay-twice`. [default: stop; with --fake, fence]",
     ),
     click.option(
         "--max-cost",
         callback=_dollars,
         metavar="USD",
-        help="Stop before the job could cost more than so many US dollars, over restarts and "
-        "retries. What a batch may cost at most is reserved before it is created: plain text as its "
-        "tokens count (with the tokens extra) and any other byte as a token, and every answer as long as "
-        "its body allows. A model without a known "
-        "price, or output that nothing bounds, is not sent at all.",
+        help="The most that the job may cost, in US dollars, over restarts and retries. The most that "
+        "a batch can cost is reserved before it is created: plain text counts by its tokens (with "
+        "the extra `tokens`), any other byte as a token, and every answer as long as its body "
+        "allows. Lines of a model without a known price, and lines whose output has no limit, are "
+        "not sent.",
     ),
     click.option(
         "--queue-limit",
@@ -89,51 +89,51 @@ OPTIONS = (
         multiple=True,
         metavar="MODEL=TOKENS",
         callback=_queue_limits,
-        help="Let at most so many prompt tokens of a model be queued at once (per model; may be "
-        "repeated). Without it the limit is learned from the first refusal, and remembered.",
+        help="The most prompt tokens of a model that may be queued at once. May be repeated, for "
+        "several models. Without it the limit is learned from the first refusal, and remembered.",
     ),
     click.option(
         "--same-account",
         is_flag=True,
-        help="The key is another than the one with which the job began, and of the same project, "
-        "as when a key was replaced. The job is tied to it from then on. A key that does not show "
-        "the job's batches is refused all the same.",
+        help="Continue the job with another key of the same project, as after a key was replaced. "
+        "From then on the job stays with the new key. A key that does not show the job's batches is "
+        "refused.",
     ),
     click.option(
         "--alone",
         is_flag=True,
-        help="You know that no other runner is at work on a copy of this job's directory. Without it "
-        "the first batch waits 40 seconds, and a runner that finds that another one uploaded "
-        "before it, at another site, creates nothing; so does the job of a directory that was "
-        "copied, restored or moved to another disk, until you say this once. [with --fake it is so]",
+        help="Say that no other runner works on a copy of this job directory. Without it, the first "
+        "batch waits 40 seconds, and a runner creates nothing if another one uploaded before it, at "
+        "another site. A directory that was copied, restored or moved to another disk needs this "
+        "once. [always on with --fake]",
     ),
     click.option(
         "--network-files",
         is_flag=True,
-        help="Let the job directory lie on a network file system, where locks may not hold.",
+        help="Allow a job directory on a network file system, where locks may not work.",
     ),
     click.option(
         "--finish-sync",
         is_flag=True,
-        help="When the deadline nears, cancel what is under way, keep what has run, and ask for what "
-        "is left one by one at the ordinary price, twice that of a batch. Under --max-cost each of "
-        "them is reserved before it is sent, and what does not fit is not sent. Lines of a batch that "
-        "may exist (see --on-unknown) are not asked for again, unless it is fenced off; their "
-        "records say outcome_unknown.",
+        help="Shortly before the deadline, cancel what is still running, keep what has run, and ask "
+        "for the other lines one by one, at the ordinary price: twice that of a batch. --max-cost "
+        "covers these requests too; what does not fit is not sent. Lines of a batch that may exist "
+        "(see --on-unknown) are not asked for again, unless it is fenced; their records say "
+        "outcome_unknown.",
     ),
     click.option(
         "--deadline",
         callback=_duration,
         metavar="TIME",
-        help="For --finish-sync: when the results are wanted, counted from the start of the job, "
-        "such as 90m, 6h or 2d. It begins half an hour before, or a quarter of the time. [default: "
-        "when a batch expires]",
+        help="With --finish-sync: when you want the results, counted from the start of the job: 90m, "
+        "6h, 2d, ... It begins half an hour before that, or a quarter of the time if that is less. "
+        "[default: when a batch expires]",
     ),
     click.option(
         "--delete-remote",
         is_flag=True,
-        help="Once the results are written and their copies here are verified, delete the files "
-        "that the job made at the service; batches that were adopted keep theirs.",
+        help="Delete the files that the job made at the service, once the results are written and "
+        "the copies on this machine are verified. Adopted batches keep their files.",
     ),
 )
 

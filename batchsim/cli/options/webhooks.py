@@ -77,12 +77,12 @@ def webhook_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "--webhook-host",
         default="127.0.0.1",
         show_default=True,
-        help="The address to receive webhooks on.",
+        help="The address on which webhooks are received.",
     )
     port = click.option(
         "--webhook-port",
         type=click.IntRange(0, 65_535),
-        help="Be woken by the service's webhooks on this port (0: any) instead of waiting for the "
-        f"next look; {SECRET_VARIABLE} verifies them. Looking goes on as the safety net.",
+        help="Receive the service's webhooks on this port (0: any free one); they wake the runner. "
+        f"{SECRET_VARIABLE} verifies them. The runner still looks now and then, to be safe.",
     )
     return port(host(with_webhooks))
