@@ -1,4 +1,9 @@
-"""What the model would answer: a request line -> an answer, one file per endpoint."""
+"""Answers of the simulated model: a request line and an occasion -> an answer.
+
+In come the lines of a batch, or single requests. Out come answers in the API's shape, good ones and
+refusals. `simulated` answers by itself, with one file per endpoint; `scripted` makes a responder of a
+user's function, mapping, file or cassette. The types that all of them share are here.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +16,10 @@ from batchsim.domain.lines import RequestLine, RequestLines
 
 
 class Occasion(NamedTuple):
-    """When a line is answered, and its share of chance.
+    """The time at which a line is answered, and its share of chance.
 
     `at` is in unix seconds. `entropy` is 64 bytes that depend on the seed, the batch and the line
-    alone, so that an answer never depends on which other lines were answered before.
+    alone. So an answer never depends on which other lines were answered before.
     """
 
     at: int
@@ -22,29 +27,29 @@ class Occasion(NamedTuple):
 
 
 ENTROPY = 64
-"""How many bytes of entropy a line has."""
+"""Bytes of entropy of one line."""
 
 
 def occasions(moments: Iterable[int], entropy: bytes) -> Iterator[Occasion]:
-    """Those of several lines: when each is answered, and the entropy of all, one after another."""
+    """Make the occasions of several lines from their times and their joined entropy."""
     return map(Occasion, moments, in_pieces(entropy, ENTROPY))
 
 
-def in_pieces(together: bytes, size: int) -> list[bytes]:
-    """What belongs to each line, of bytes that have `size` for every one."""
-    return [together[at : at + size] for at in range(0, len(together), size)]
+def in_pieces(joined: bytes, size: int) -> list[bytes]:
+    """Divide bytes into pieces of `size`, one for each line."""
+    return [joined[at : at + size] for at in range(0, len(joined), size)]
 
 
-class Answers(NamedTuple):
-    """The answers to several lines, in columns; `usage` is that of the good ones together."""
+class AnswerColumns(NamedTuple):
+    """The answers to several lines, in columns; `usage` is the sum of the good ones."""
 
     status_codes: list[int]
     bodies: list[bytes]
     usage: Usage
 
     @classmethod
-    def of(cls, answers: Sequence[Answer]) -> Answers:
-        """These answers."""
+    def of(cls, answers: Sequence[Answer]) -> AnswerColumns:
+        """Put answers into columns."""
         good = [answer.usage for answer in answers if is_good(answer.status_code)]
         return cls(
             [answer.status_code for answer in answers],
@@ -54,13 +59,13 @@ class Answers(NamedTuple):
 
 
 Responder = Callable[[RequestLine, Occasion], Answer]
-"""Answers one line. It must not change the request and must depend on nothing but its arguments."""
+"""Answers one line. It must not change the request, and must depend on its arguments alone."""
 
-Together = Callable[[RequestLines, Sequence[int], bytes], Answers]
-"""Answers several lines as a responder would, one by one; given is when each is answered, in unix
-seconds, and the entropy of all, one after another."""
+ManyResponder = Callable[[RequestLines, Sequence[int], bytes], AnswerColumns]
+"""Answers several lines as a responder answers them one by one. The arguments are the lines, the time
+of each answer in unix seconds, and the joined entropy."""
 
 
 def is_good(status_code: int) -> bool:
-    """Whether a line that got this ran well."""
+    """Whether a line with this status code is good."""
     return 200 <= status_code < 300

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from batchsim.domain.answers import Answer
 from batchsim.domain.lines import RequestLine, RequestLines
-from batchsim.responders import Answers, Occasion, Responder, occasions
+from batchsim.responders import AnswerColumns, Occasion, Responder, occasions
 from batchsim.responders.chat import answers
-from batchsim.responders.chat.answers import respond_together
+from batchsim.responders.chat.answers import respond_many
 from batchsim.responders.endpoints import (
     completions,
     embeddings,
@@ -51,13 +51,13 @@ def simulated(request: RequestLine, occasion: Occasion) -> Answer:
     return RESPONDERS[request.url].respond(request, occasion)
 
 
-def simulated_together(lines: RequestLines, moments: Sequence[int], entropy: bytes) -> Answers:
+def simulated_many(lines: RequestLines, moments: Sequence[int], entropy: bytes) -> AnswerColumns:
     """The same for several lines."""
     if lines.url == "/v1/chat/completions":
-        answers = respond_together(lines, moments, entropy)
+        answers = respond_many(lines, moments, entropy)
         if answers is not None:
             return answers
-    return Answers.of(list(map(simulated, lines.requests(), occasions(moments, entropy))))
+    return AnswerColumns.of(list(map(simulated, lines.requests(), occasions(moments, entropy))))
 
 
 def with_text(request: RequestLine, occasion: Occasion, text: str) -> Answer:

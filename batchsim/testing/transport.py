@@ -21,7 +21,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from batchsim.backends import Backend
-from batchsim.backends.fake.fault_injection import patience
+from batchsim.backends.fake.fault_injection import client_timeout
 from batchsim.backends.fake.log.decorators import taken_whole
 from batchsim.backends.openai.connection import http_library
 from batchsim.domain.transport_failures import Unanswered
@@ -85,13 +85,13 @@ def in_process_transport(backend: Service, library: Any) -> Any:
 
         def _answer(self, request: Any, body: Iterable[bytes]) -> Any:
             timeouts = request.extensions.get("timeout") or {}
-            token = patience.set(_seconds(timeouts.get("read")))
+            token = client_timeout.set(_seconds(timeouts.get("read")))
             try:
                 answer = app.handle(_request(request, body))
             except Unanswered as mishap:
                 raise _broken(mishap, library) from None
             finally:
-                patience.reset(token)
+                client_timeout.reset(token)
             return library.Response(
                 status_code=answer.status,
                 headers=list(answer.headers),

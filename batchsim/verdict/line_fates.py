@@ -103,7 +103,7 @@ class Case:
 
     def _read_fates(self, batch: Batch) -> dict[str, Fate] | None:
         files = (batch.error_file_id, batch.output_file_id)
-        if not all(map(self.history.contents.are_known, files)):
+        if not all(map(self.history.contents.has, files)):
             return None
         return {
             result.custom_id: _fate(result)
@@ -183,7 +183,7 @@ class Case:
         """Whether the results of a batch were there for the client; else they expired unread."""
         file_id = first.batch.output_file_id or ""
         was_deleted = any(entry.subject == file_id for entry in self.entries("delete_file"))
-        was_there = self.history.contents.was_there(file_id, second.created)
+        was_there = self.history.contents.existed(file_id, second.created)
         return was_deleted or was_there or self.was_read(file_id)
 
 

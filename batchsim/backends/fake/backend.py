@@ -1,50 +1,55 @@
 """FakeBackend: the simulated service, reached by requests that can go wrong.
 
-Theory of operation. Every method is one request. Its fate is looked up first (see disturbances),
-and then the service behind, a Simulator, is asked, or not, or twice, or later. Without faults a
-method is the Simulator's own.
+Theory of operation. Every method is one request. It is logged, the fault that hits it is looked up
+(see fault_injection), and then the service, a Simulator, carries it out, or not, or twice, or later.
+Without faults a method is the Simulator's own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import functools
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Concatenate, Literal, ParamSpec, TypeVar
 
-from batchsim.backends import Page, Reception
+from batchsim.backends import Reception
 from batchsim.backends.constructor_checks import check_service
-from batchsim.backends.fake.behaviour.faults import NO_FAULTS, Faults
-from batchsim.backends.fake.behaviour.pacing import Pacing, pacing_of
-from batchsim.backends.fake.behaviour.scenarios import Scenario, scenario_of
+from batchsim.backends.fake.behaviour import (
+    NO_FAULTS,
+    Faults,
+    Pacing,
+    Scenario,
+    pacing_of,
+    scenario_of,
+)
 from batchsim.backends.fake.clients import Clients
-from batchsim.backends.fake.execution.settings import (
-    Behaviour,
+from batchsim.backends.fake.execution import (
+    Settings,
     check_faults,
     check_own_scenario,
     own_scenario,
 )
-from batchsim.backends.fake.fault_injection import READ_AGAIN, Disturbances, cut_off
+from batchsim.backends.fake.fault_injection import READ_AGAIN, FaultInjector, cut_off
 from batchsim.backends.fake.ids import Draws
-from batchsim.backends.fake.log.decorators import (
-    noted,
-    noted_look,
-    noted_reading,
-    noted_receiving,
-    noting,
+from batchsim.backends.fake.log import (
+    History,
+    RequestLog,
+    log_request,
+    logged,
+    logged_lookup,
+    logged_reading,
+    logged_receiving,
 )
-from batchsim.backends.fake.log.history import History
-from batchsim.backends.fake.log.request_log import RequestJournal
-from batchsim.backends.fake.service.simulator import Simulator
+from batchsim.backends.fake.service import Simulator
 from batchsim.clock import Clock
-from batchsim.domain.answers import Answer
 from batchsim.domain.batches import Batch
 from batchsim.domain.endpoints import is_openai_model
 from batchsim.domain.files import File
 from batchsim.domain.limits import OPENAI, Limits
 from batchsim.responders import Responder
-from batchsim.responders.simulated import simulated, simulated_together
+from batchsim.responders.simulated import simulated, simulated_many
 from batchsim.stores import Store
 from batchsim.stores.memory import MemoryStore
 from batchsim.stores.spool import reread
@@ -52,42 +57,65 @@ from batchsim.stores.spool import reread
 if TYPE_CHECKING:
     from batchsim.responders.scripted import Source
 
+Parameters = ParamSpec("Parameters")
 Value = TypeVar("Value")
+
+
+def _request(
+    method: Callable[Concatenate[Simulator, Parameters], Value], about: str
+) -> Callable[Concatenate[FakeBackend, Parameters], Value]:
+    """Make a method of FakeBackend of one of Simulator's. `about` names the argument of its subject."""
+    name = method.__name__
+
+    @functools.wraps(method)
+    def call(
+        self: FakeBackend, /, *arguments: Parameters.args, **options: Parameters.kwargs
+    ) -> Value:
+        def work() -> Value:
+            metadata: Any = options.get("metadata")
+            if metadata is not None:
+                check_own_scenario(metadata)
+            subject = arguments[0] if arguments else options.get(about) or ""
+            ask = partial(method, self.undisturbed, *arguments, **options)
+            return self._faults.call(name, subject, ask, own_scenario(metadata))
+
+        return log_request(self, name, work, *arguments, **options)
+
+    return call
 
 
 class FakeBackend(Clients):
     """The OpenAI Batch API, simulated in the process: deterministic, free, and as fast as you like.
 
     - `seed`: what all chance depends on. Same seed and same calls: the same bytes.
-    - `clock`: a VirtualClock unless given, which starts where `store` left off.
+    - `clock`: a VirtualClock by default, which starts at the latest time of `store`.
     - `pacing`: how long things take; a Pacing or the name of one ("today", "2025", "2024",
       "quick", "instant").
-    - `responder`: who answers the lines: a function of the request, a mapping by custom_id, or the
+    - `responder`: answers the lines: a function of the request, a mapping by custom_id, or the
       path of a JSONL file (see batchsim.responders.scripted); by default a simulated model. It is
       asked about a line when the line's time has come, and at most once in a process.
     - `limits`: what is allowed; OpenAI's limits by default.
-    - `store`: where files and batches rest; memory by default. Batches that were running when a
-      store was last open run on, and the lines that had run are run again: to the same results,
-      given the same seed, pacing and responder. `close` closes the store.
+    - `store`: keeps files and batches; memory by default. Batches that were running when the store
+      was last open run on. Lines that had run are run again, with the same results for the same
+      seed, pacing and responder. `close` closes the store.
     - `order`: "shuffled" (by default) writes results in the order in which their lines finished;
       "input" in input order, as the service does in practice without promising it.
     - `scenario`: how the service behaves; a Scenario or the names of some ("slow,rate_limited").
-      It changes the pacing as far as it is about time, and has faults of its own. A batch whose
-      metadata name one as `batchsim.scenario` lives in that besides.
-    - `faults`: what goes wrong besides; nothing by default.
-    - `supports`: which models exist.
+      It changes parts of the pacing, and has faults of its own. The metadata key
+      `batchsim.scenario` of a batch puts that batch into a further scenario.
+    - `faults`: further faults; none by default.
+    - `supports`: says which models exist.
     - `organization`, `project`: the names that appear in messages.
+    - `in_background`: a thread does the work that takes seconds for large batches (validating,
+      answering, writing results), as soon as it can. A look at such a batch then never waits: it
+      shows the batch as it was until the work is done. History is the same; cancel, delete and
+      history calls wait. For servers, on a clock that runs.
 
-    - `in_background`: whether a thread does what takes seconds for large batches (validating,
-      answering, writing results), beginning as soon as it can. A look at such a batch then never
-      waits: it shows the batch as it was until the work is done. History is the same; who cancels,
-      deletes or asks for all of it waits. For servers, on a clock that runs.
+    `undisturbed` is the same service without faults of requests. A call of it is no request: it is
+    not logged, and changes nothing for the draws of others.
 
-    `undisturbed` is the same service with nothing between: what is asked there is no request, meets
-    no fault of requests and changes no other's fate.
-
-    Raises UsageError for an unknown pacing, scenario or order and for what is of another kind, and
-    what the responder's source raises.
+    Raises UsageError for an unknown pacing, scenario or order and for an argument of a wrong type,
+    and the errors of the responder's source.
     """
 
     service = "the simulator"
@@ -117,29 +145,38 @@ class FakeBackend(Clients):
         self.organization = organization
         self.project = project
         draws = Draws(seed)
-        behaviour = Behaviour(
+        settings = Settings(
             draws=draws,
             pacing=pacing_of(pacing),
             faults=NO_FAULTS,
             limits=limits,
             respond=_responder(responder),
-            together=simulated_together if responder is None else None,
+            respond_many=simulated_many if responder is None else None,
             supports=supports,
             shuffled=order == "shuffled",
             organization=organization,
             project=project,
         ).in_scenario(scenario_of(scenario))
-        behaviour = replace(behaviour, faults=behaviour.faults + faults)
+        settings = replace(settings, faults=settings.faults + faults)
         store = MemoryStore() if store is None else store
         self.lasts = not isinstance(store, MemoryStore)
-        self.undisturbed = Simulator(behaviour, store, clock, in_background=in_background)
+        self.undisturbed = Simulator(settings, store, clock, in_background=in_background)
         self.clock = self.undisturbed.clock
-        self.requests = RequestJournal(self.undisturbed.time)
-        """What was asked of this backend, and what came of it."""
+        self.requests = RequestLog(self.undisturbed.time)
+        """The log of the requests to this backend."""
         self._has_model = supports
-        self._fates = Disturbances(self.undisturbed, draws, behaviour.faults)
+        self._faults = FaultInjector(self.undisturbed, draws, settings.faults)
 
-    @noted
+    retrieve_file = _request(Simulator.retrieve_file, "file_id")
+    list_files = _request(Simulator.list_files, "after")
+    delete_file = _request(Simulator.delete_file, "file_id")
+    create_batch = _request(Simulator.create_batch, "input_file_id")
+    retrieve_batch = _request(Simulator.retrieve_batch, "batch_id")
+    cancel_batch = _request(Simulator.cancel_batch, "batch_id")
+    list_batches = _request(Simulator.list_batches, "after")
+    answer = _request(Simulator.answer, "url")
+
+    @logged
     def upload_file(
         self,
         content: BinaryIO,
@@ -149,8 +186,8 @@ class FakeBackend(Clients):
         expires_after: int | None = None,
         request_id: str | None = None,
     ) -> File:
-        """See Backend. Checked here: purpose, name, size, UTF-8, and JSON on the first line."""
-        fault = self._fates.fate("upload_file", filename)
+        """See Simulator.upload_file."""
+        fault = self._faults.fault_for("upload_file", filename)
         again = fault is not None and fault.fault in READ_AGAIN
         reading = reread(content) if again else lambda: content
 
@@ -163,45 +200,18 @@ class FakeBackend(Clients):
                 request_id=request_id,
             )
 
-        return self._fates.meet(fault, "upload_file", work)
+        return self._faults.apply(fault, "upload_file", work)
 
     def receiving(self) -> AbstractContextManager[Reception] | None:
-        """See Receives. Where a fault may have a content read twice, or late, it is not taken in so."""
-        if self._fates.can_fall:
+        """See Receives. None where a fault may read a content twice, or late."""
+        if self._faults.has_faults:
             return None
-        return noted_receiving(self, self.undisturbed.receiving())
+        return logged_receiving(self, self.undisturbed.receiving())
 
-    @noted
-    def retrieve_file(self, file_id: str) -> File:
-        """See Backend."""
-        ask = partial(self.undisturbed.retrieve_file, file_id)
-        return self._fates.request("retrieve_file", file_id, ask)
-
-    @noted
-    def list_files(
-        self,
-        *,
-        purpose: str | None = None,
-        limit: int = 10_000,
-        after: str | None = None,
-        order: Literal["asc", "desc"] = "desc",
-    ) -> Page[File]:
-        """See Backend. Raises NotFound when there is no file `after` (inferred)."""
-        ask = partial(
-            self.undisturbed.list_files, purpose=purpose, limit=limit, after=after, order=order
-        )
-        return self._fates.request("list_files", after or "", ask)
-
-    @noted
-    def delete_file(self, file_id: str) -> None:
-        """See Backend."""
-        ask = partial(self.undisturbed.delete_file, file_id)
-        return self._fates.request("delete_file", file_id, ask)
-
-    @noted_reading
+    @logged_reading
     def read_file(self, file_id: str) -> Iterator[bytes]:
-        """See Backend. Files for assistants and of user data are refused (observed)."""
-        fault = self._fates.fate("read_file", file_id)
+        """See Simulator.read_file."""
+        fault = self._faults.fault_for("read_file", file_id)
         pieces = self.undisturbed.read_file(file_id)
         if fault is not None:
             if fault.fault == "truncated":
@@ -209,106 +219,56 @@ class FakeBackend(Clients):
                 size = self.undisturbed.retrieve_file(file_id).bytes
                 pieces = cut_off(pieces, size // 2 if at is None else at)
             else:
-                self._fates.meet(fault, "read_file", lambda: None)
+                self._faults.apply(fault, "read_file", lambda: None)
         yield from pieces
-
-    @noted
-    def create_batch(
-        self,
-        *,
-        input_file_id: str,
-        endpoint: str,
-        completion_window: str = "24h",
-        metadata: Mapping[str, str] | None = None,
-        output_expires_after: int | None = None,
-        request_id: str | None = None,
-    ) -> Batch:
-        """See Backend. An input file that does not exist fails the batch later (observed)."""
-        ask = partial(
-            self.undisturbed.create_batch,
-            input_file_id=input_file_id,
-            endpoint=endpoint,
-            completion_window=completion_window,
-            metadata=metadata,
-            output_expires_after=output_expires_after,
-            request_id=request_id,
-        )
-        check_own_scenario(metadata)
-        return self._fates.request("create_batch", input_file_id, ask, own_scenario(metadata))
-
-    @noted
-    def retrieve_batch(self, batch_id: str) -> Batch:
-        """See Backend. An id that does not begin with `batch` is refused (observed)."""
-        ask = partial(self.undisturbed.retrieve_batch, batch_id)
-        return self._fates.request("retrieve_batch", batch_id, ask)
-
-    @noted
-    def cancel_batch(self, batch_id: str) -> Batch:
-        """See Backend. Cancelling while results are written is allowed (inferred)."""
-        ask = partial(self.undisturbed.cancel_batch, batch_id)
-        return self._fates.request("cancel_batch", batch_id, ask)
-
-    @noted
-    def list_batches(self, *, limit: int = 20, after: str | None = None) -> Page[Batch]:
-        """See Backend. Raises NotFound when there is no batch `after` (inferred)."""
-        ask = partial(self.undisturbed.list_batches, limit=limit, after=after)
-        return self._fates.request("list_batches", after or "", ask)
-
-    @noted
-    def answer(self, url: str, body: dict[str, Any]) -> Answer:
-        """See Answers. Whoever answers the lines answers, asked with an empty custom_id.
-
-        A responder of one's own may be asked by several threads at once.
-        """
-        return self._fates.request("answer", url, partial(self.undisturbed.answer, url, body))
 
     def as_request(self, name: str, subject: str, work: Callable[[], Value]) -> Value:
         """See Disturbed."""
-        return noting(self, name, partial(self._fates.request, name, subject, work), subject)
+        return log_request(self, name, partial(self._faults.call, name, subject, work), subject)
 
     def batch_at_once(self, batch_id: str) -> Batch | None:
-        """See Prompt. Where a look can meet a fault, it may be delayed: then it never is."""
-        if self._fates.can_fall:
+        """See Prompt. None also where a fault may hit or delay the look."""
+        if self._faults.has_faults:
             return None
-        return noted_look(self, "retrieve_batch", self.undisturbed.batch_at_once(batch_id))
+        return logged_lookup(self, "retrieve_batch", self.undisturbed.batch_at_once(batch_id))
 
     def file_at_once(self, file_id: str) -> File | None:
         """See Prompt, and `batch_at_once`."""
-        if self._fates.can_fall:
+        if self._faults.has_faults:
             return None
-        return noted_look(self, "retrieve_file", self.undisturbed.file_at_once(file_id))
+        return logged_lookup(self, "retrieve_file", self.undisturbed.file_at_once(file_id))
 
     def has_model(self, name: str) -> bool:
         """See Answers."""
         return self._has_model(name)
 
     def set_faults(self, faults: Faults) -> None:
-        """Let other things go wrong from now on, the scenario's own faults no longer among them.
+        """Replace all faults, those of the scenario included.
 
-        Requests are counted anew. A batch that is running its lines keeps its faults. Raises
-        UsageError for a scenario that there is not.
+        Requests are counted from here. A batch that is running its lines keeps its faults. Raises
+        UsageError for an unknown scenario.
         """
         check_faults(faults)
         self.undisturbed.set_faults(faults)
-        self._fates.replace(faults)
+        self._faults.replace(faults)
 
     def take_ended(self) -> tuple[Batch, ...]:
-        """The batches that have ended since the last call, in the order in which they ended.
+        """Return the batches that have ended since the last call, in the order of their ends.
 
-        Only those that ended in this process: who must not miss any asks before it closes.
+        They are kept for this process only: to miss none, ask before you close.
         """
         return self.undisturbed.take_ended()
 
     def history(self, *, as_seen: bool = False) -> History:
-        """All that was asked of this backend so far and what came of it: see batchsim.verdict.
+        """Return all requests so far and all that came of them: see batchsim.verdict.
 
-        It waits for what is due and still under way in the background, unless it is wanted only
-        `as_seen`: as a look would show it now.
+        It waits for background work that is due. With `as_seen` it does not wait, and shows what a
+        look would show now.
         """
         return self.undisturbed.history(self.requests, as_seen=as_seen)
 
     def close(self) -> None:
-        """Forget what is running and close the store. A second call does nothing."""
+        """Drop what is running and close the store. A second call does nothing."""
         self.undisturbed.close()
 
 

@@ -1,8 +1,8 @@
-"""Ids and chance, drawn by key.
+"""Ids and random draws by key.
 
-A draw is a function of the seed, what it is for, and the numbers of the batch and the line that it
-is for; never of what was drawn before. So one more call or line never changes another's fate, and
-the same seed gives the same bytes on every machine.
+A draw depends on the seed, on its purpose, and on the numbers of its batch and line, but never on
+earlier draws. So one more call or line changes nothing for the others, and the same seed gives the
+same bytes on every machine.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ from typing import Any
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _UUID_VARIANTS = bytes.maketrans(b"0123456789abcdef", b"89ab" * 4)
 _UUID_DIGITS = [place for place in range(36) if place not in (8, 13, 18, 23)]
-"""Where the digits of a UUID stand, the hyphens being elsewhere."""
+"""The places of the digits in a UUID, between the hyphens."""
 
 
 class Draws:
-    """Everything that depends on the seed."""
+    """All draws that depend on one seed."""
 
     def __init__(self, seed: int) -> None:
         self._key = hashlib.blake2b(str(seed).encode(), digest_size=32).digest()
 
     def draw(self, purpose: str, *numbers: int, size: int = 16) -> bytes:
-        """`size` bytes (1 to 64) for a purpose and the numbers of what it concerns."""
+        """Return `size` bytes (1 to 64) for a purpose and the numbers of its subject."""
         return hashlib.blake2b(_message(purpose, numbers), key=self._key, digest_size=size).digest()
 
     def share(self, purpose: str, *numbers: int) -> float:
-        """A number that is at least 0 and less than 1, all 2**53 of them equally likely."""
+        """Return a number in [0, 1), all 2**53 of them equally likely."""
         return (int.from_bytes(self.draw(purpose, *numbers, size=8), "little") >> 11) / 2**53
 
     def per_line(self, purpose: str, batch: int, *, size: int) -> PerLine:
-        """Draws for a purpose and the lines of a batch, quick for neighbouring lines."""
+        """Return draws for a purpose and the lines of a batch, fast for neighbouring lines."""
         return PerLine(hashlib.shake_128(self._key + _message(purpose, (batch,))), size)
 
     def order(self, purpose: str, batch: int, count: int) -> array[int]:
-        """The numbers from 0 to `count` - 1 in a drawn order.
+        """Return the numbers from 0 to `count` - 1 in a drawn order.
 
-        From two numbers on it is never the ascending order, so that whoever relies on that order
-        is caught even by the smallest batch.
+        For two numbers and more it is never the ascending order. So even the smallest batch catches
+        a client that relies on that order.
         """
         stream = hashlib.shake_128(self._key + _message(purpose, (batch,)))
         draws = array("Q", stream.digest(8 * count))
@@ -57,10 +57,10 @@ class Draws:
 
 
 def _in_parts(draws: array[int]) -> list[list[int]]:
-    """The places of `draws`, parted by the size of what is there.
+    """Divide the places of `draws` by the size of the draw there.
 
-    One sort of them all takes as long as the sorts of the parts together, but nothing interrupts
-    it: the other threads of a server would wait for its end.
+    One sort of all takes as long as the sorts of the parts, but nothing can interrupt it: the other
+    threads of a server would wait for its end.
     """
     parts: list[list[int]] = [[] for _ in range(32)]
     for place, draw in enumerate(draws):
@@ -71,14 +71,14 @@ def _in_parts(draws: array[int]) -> list[list[int]]:
 class PerLine:
     """Draws of `size` bytes for the lines of one batch, by their numbers.
 
-    One call of the hash draws for so many neighbours at once that its own cost counts little, and
-    for so few that who asks for single lines here and there pays no more.
+    One call of the hash draws for a block of neighbours: enough to make its own cost small, and few
+    enough to cost no more where single lines are asked for.
     """
 
-    TOGETHER = 32
+    BLOCK = 32
 
     def __init__(self, start: Any, size: int, written: Callable[[bytes], bytes] = bytes) -> None:
-        """`start` is a hash that can be copied; `written` writes draws, all to the same length."""
+        """`start` is a hash to copy; `written` writes draws, each to the same length."""
         self._start = start
         self._size = size
         self._written = written
@@ -88,27 +88,27 @@ class PerLine:
         self._drawn = b""
 
     def written(self, write: Callable[[bytes], bytes]) -> PerLine:
-        """The same draws, written by a function that takes any number of them at once."""
+        """Return the same draws, written by a function of any number of them."""
         return PerLine(self._start, self._size, write)
 
     def __call__(self, first: int, lines: int = 1) -> bytes:
-        """The draws for so many lines from number `first` on, one after another."""
-        begin, end = first // self.TOGETHER, (first + lines - 1) // self.TOGETHER
+        """Return the draws for some lines from number `first` on, one after another."""
+        begin, end = first // self.BLOCK, (first + lines - 1) // self.BLOCK
         drawn = b"".join([self._draw(number) for number in range(begin, end + 1)])
-        at = first % self.TOGETHER * self._size
+        at = first % self.BLOCK * self._size
         return self._written(drawn[at : at + lines * self._size])
 
     def _draw(self, number: int) -> bytes:
         if number != self._number:
             state = self._start.copy()
             state.update(number.to_bytes(8, "little"))
-            self._drawn = state.digest(self.TOGETHER * self._size)
+            self._drawn = state.digest(self.BLOCK * self._size)
             self._number = number
         return self._drawn
 
 
 def derived_seed(seed: int, name: str) -> int:
-    """The seed of one of several fakes that share `seed`, so that no two of them share ids."""
+    """Return the seed of one of several fakes, so that no two of them share ids."""
     message = f"{seed}\0{name}".encode()
     return int.from_bytes(hashlib.blake2b(message, digest_size=8).digest(), "little")
 
@@ -118,9 +118,9 @@ def _message(purpose: str, numbers: tuple[int, ...]) -> bytes:
 
 
 def file_id(draws: Draws, origin: str, number: int) -> str:
-    """`file-` and 22 characters of base58 (observed).
+    """Return `file-` and 22 characters of base58 (observed).
 
-    `origin` is "upload", "output" or "error"; `number` is that of the upload or of the batch.
+    `origin` is "upload", "output" or "error"; `number` counts uploads or batches.
     """
     value = int.from_bytes(draws.draw(f"file id, {origin}", number, size=24), "little")
     characters = []
@@ -131,12 +131,12 @@ def file_id(draws: Draws, origin: str, number: int) -> str:
 
 
 def batch_id(draws: Draws, number: int, created: float) -> str:
-    """`batch_` and a UUIDv8 whose first eight digits are the creation time (observed)."""
+    """Return `batch_` and a UUIDv8 whose first eight digits are the creation time (observed)."""
     return "batch_" + timed_hex(created, draws.draw("batch id", number))
 
 
 def timed_hex(moment: float, chance: bytes) -> str:
-    """32 hex digits in the form of the API's UUIDv8s (observed).
+    """Return 32 hex digits in the form of the API's UUIDv8s (observed).
 
     Eight digits of unix seconds, four of the second's fraction in 1/65536 of which the lowest two
     bits are 0, `8190`, one of 8 9 a b, and fifteen of `chance` (8 bytes).
@@ -145,7 +145,7 @@ def timed_hex(moment: float, chance: bytes) -> str:
 
 
 def moments_in_hex(moments: Iterable[float]) -> bytes:
-    """The first 16 digits of `timed_hex` for each moment, one after another."""
+    """Return the first 16 digits of `timed_hex` for each moment, one after another."""
     numbers = array("Q", [(int(moment * 65536) & 0xFFFFFFFFFFFC) << 16 for moment in moments])
     if sys.byteorder == "little":
         numbers.byteswap()
@@ -156,14 +156,14 @@ def moments_in_hex(moments: Iterable[float]) -> bytes:
 
 
 def chances_in_hex(chances: bytes) -> bytes:
-    """The last 16 digits of `timed_hex` for each 8 bytes of `chances`, one after another."""
+    """Return the last 16 digits of `timed_hex` for each 8 bytes of `chances`, one after another."""
     digits = bytearray(chances.hex(), "ascii")
     digits[0::16] = digits[0::16].translate(_UUID_VARIANTS)
     return bytes(digits)
 
 
 def request_ids(chances: bytes) -> bytes:
-    """A UUID in its written form, as result lines carry since 2026 (observed), for each 16 bytes."""
+    """Return a written UUID, as in result lines since 2026 (observed), for each 16 bytes."""
     digits = chances.hex().encode("ascii")
     ids = bytearray(b"-") * (36 * (len(chances) // 16))
     for source, target in enumerate(_UUID_DIGITS):

@@ -1,9 +1,9 @@
-"""Answers of /v1/chat/completions, in the shape and key order of 2026 (observed).
+"""AnswerColumns of /v1/chat/completions, in the shape and key order of 2026 (observed).
 
 Written as text from constant pieces, since a batch may need 50,000 of them: only the strings that
 vary pass through an encoder.
 
-Answers to many plain conversations at once, the same as batchsim.responders.chat.answers gives one by one.
+AnswerColumns to many plain conversations at once, the same as batchsim.responders.chat.answers gives one by one.
 
 Theory of operation. In most batches all requests have the same parameters and ask for plain text.
 Then an answer is a template in which few things vary, and each of these is worked out for all
@@ -23,7 +23,7 @@ from batchsim.domain.answers import Answer
 from batchsim.domain.batches import Usage
 from batchsim.domain.lines import RequestLine, RequestLines
 from batchsim.pricing.token_estimate import MESSAGE_TOKENS, estimate_each, estimate_prompt_tokens
-from batchsim.responders import ENTROPY, Answers, Occasion, in_pieces
+from batchsim.responders import ENTROPY, AnswerColumns, Occasion, in_pieces
 from batchsim.responders.chat.manner import Call, Manner, Style, common_manner, manner_of
 from batchsim.responders.chat.refusals import ROLES, format_refusal, message_refusal
 from batchsim.responders.content.answer_form import formatted_text
@@ -145,7 +145,9 @@ _LETTERS = 29
 """How long the varying part of an id is."""
 
 
-def respond_together(lines: RequestLines, moments: Sequence[int], entropy: bytes) -> Answers | None:
+def respond_many(
+    lines: RequestLines, moments: Sequence[int], entropy: bytes
+) -> AnswerColumns | None:
     """The answers, made at `moments`, in unix seconds; None where one by one is the way."""
     manner = common_manner(lines)
     if manner is None or not manner.is_plain:
@@ -177,7 +179,7 @@ def respond_together(lines: RequestLines, moments: Sequence[int], entropy: bytes
     )
     bodies = list(map(_template(manner.style).__mod__, varying))
     usage = Usage(sum(prompts.tokens), sum(spoken), sum(cached), sum(thought))
-    return Answers([200] * len(bodies), bodies, usage)
+    return AnswerColumns([200] * len(bodies), bodies, usage)
 
 
 class _Prompts(NamedTuple):

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchsim.domain.lines import RequestLines
-from batchsim.responders import Answers, Occasion
-from batchsim.responders.chat.answers import respond, respond_together
-from batchsim.responders.simulated import simulated_together
+from batchsim.responders import AnswerColumns, Occasion
+from batchsim.responders.chat.answers import respond, respond_many
+from batchsim.responders.simulated import simulated_many
 
 URL = "/v1/chat/completions"
 
@@ -30,10 +30,10 @@ def one_by_one(lines):
     occasions = [
         Occasion(1_767_225_600 + number, entropy[64 * number :][:64]) for number in range(count)
     ]
-    return Answers.of(list(map(respond, lines.requests(), occasions)))
+    return AnswerColumns.of(list(map(respond, lines.requests(), occasions)))
 
 
-def together(lines, way=respond_together):
+def together(lines, way=respond_many):
     count = len(lines.bodies)
     return way(lines, range(1_767_225_600, 1_767_225_600 + count), chance(count))
 
@@ -100,7 +100,7 @@ def test_where_one_is_odd_each_is_answered_by_itself(odd, all_alike):
     lines = lines_of(bodies)
     if not (all_alike and odd in ({"temperature": 0.1}, {"temperature": 0})):
         assert together(lines) is None
-    assert together(lines, simulated_together) == one_by_one(lines)
+    assert together(lines, simulated_many) == one_by_one(lines)
 
 
 @pytest.mark.parametrize("limit", [1, 5, 8, 9, 30])
@@ -110,7 +110,7 @@ def test_an_answer_that_a_limit_cuts_is_cut(limit):
         for number in range(1, 9)
     ]
     lines = lines_of(bodies)
-    assert together(lines, simulated_together) == one_by_one(lines)
+    assert together(lines, simulated_many) == one_by_one(lines)
 
 
 contents = st.text(max_size=6) | st.sampled_from([None, 1, ["a"], [{"type": "text", "text": "b"}]])
@@ -129,4 +129,4 @@ conversations = st.lists(
 def test_no_conversation_is_answered_otherwise_for_its_neighbours(messages, parameters):
     bodies = [{"model": "gpt-4o", "messages": each, **parameters} for each in messages]
     lines = lines_of(bodies)
-    assert together(lines, simulated_together) == one_by_one(lines)
+    assert together(lines, simulated_many) == one_by_one(lines)

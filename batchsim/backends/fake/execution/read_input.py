@@ -1,4 +1,4 @@
-"""An input file -> what validating it finds: errors, or all that running it needs."""
+"""Validation of an input file: its errors, or all that running it needs."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _FOUR_BYTES = 1 << 32
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
-    """What was found in an input file.
+class InputSummary:
+    """The errors of an input file, and its model, lines and tokens.
 
-    `offsets` holds the byte offset of each line, then that of the end of the last one; it is of
-    use only when there are no `errors`. `tokens` is 0 unless they were asked for.
+    `offsets` holds the byte offset of each line, then the end of the last line. It is valid only
+    when there are no `errors`. `tokens` is 0 unless they were asked for.
     """
 
     errors: tuple[BatchError, ...]
@@ -35,7 +35,7 @@ class Findings:
 
     @property
     def lines(self) -> int:
-        """How many lines there are."""
+        """The number of lines."""
         return len(self.offsets) - 1
 
 
@@ -46,10 +46,10 @@ def check_input(
     *,
     count_tokens: bool,
     see: Callable[[RequestLines], object] | None = None,
-) -> Findings:
-    """Read an input file once. Stops as soon as there are as many errors as a batch may list.
+) -> InputSummary:
+    """Read an input file once, until it has as many errors as a batch may list.
 
-    `see` is given the valid lines in their order, until the first error.
+    `see` is called with the valid lines in their order, until the first error.
     """
     errors: list[BatchError] = []
     offsets = array("Q")
@@ -76,11 +76,11 @@ def check_input(
     offsets.append(end)
     if end < _FOUR_BYTES:
         offsets = array("I", offsets)
-    return Findings(tuple(errors[: limits.errors_per_batch]), rules.model, offsets, tokens)
+    return InputSummary(tuple(errors[: limits.errors_per_batch]), rules.model, offsets, tokens)
 
 
 def count_lines(stream: BinaryIO) -> int:
-    """How many lines there are from here on, the last one counted without its newline too."""
+    """Count the lines from the present position on. The last one may lack its newline."""
     lines, last = 0, b"\n"
     while block := stream.read(BLOCK):
         lines += block.count(b"\n")
@@ -89,7 +89,7 @@ def count_lines(stream: BinaryIO) -> int:
 
 
 def index_lines(stream: BinaryIO, lines: int) -> array[int]:
-    """The `offsets` of an input file that was found valid before and has that many lines."""
+    """Return the `offsets` of a valid input file that has that many lines."""
     offsets = array("Q")
     end = 0
     for line in read_lines(stream):

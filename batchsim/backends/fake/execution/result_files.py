@@ -1,7 +1,7 @@
-"""Outcomes -> the output and the error file.
+"""The result files of a batch: outcomes -> the output file and the error file.
 
-The output file holds the lines that ran well, the error file all others: those that ran badly with
-their response, those that never ran with an error. Each line is ASCII JSON with ", " and ": "
+The output file holds the good lines, the error file all others: failed lines with their response,
+and lines that never ran with an error. Each line is ASCII JSON with ", " and ": "
 between its parts, ended by a newline, the last one too (observed).
 """
 
@@ -14,11 +14,10 @@ from typing import NamedTuple
 
 import orjson
 
-from batchsim.backends.fake.behaviour.faults import Faults
 from batchsim.backends.fake.execution.execution import Execution
-from batchsim.backends.fake.execution.settings import Behaviour
-from batchsim.backends.fake.ids import Draws, chances_in_hex, file_id, moments_in_hex
-from batchsim.backends.fake.store.records import BatchRecord, FileRecord
+from batchsim.backends.fake.execution.settings import Settings
+from batchsim.backends.fake.ids import chances_in_hex, file_id, moments_in_hex
+from batchsim.backends.fake.store import BatchRecord, FileRecord
 from batchsim.domain.files import File, Purpose
 from batchsim.domain.lifecycle import Status
 from batchsim.stores import Contents, Draft
@@ -36,50 +35,34 @@ NEVER_RUN = {
 """The error of a line that never ran, by how its batch ended (API reference, observed)."""
 
 _BLOCK = 1 << 18
-_TOGETHER = 64
-"""So many lines are written in one step."""
+_STEP = 64
+"""Lines that are written in one step."""
 
 _RESULT = b'{"id": "batch_req_%b%b", %b'
-
-
-class Written(NamedTuple):
-    """How large a result file became."""
-
-    bytes: int
-    lines: int
 
 
 def write_results(
     store: Contents,
     record: BatchRecord,
     execution: Execution,
-    behaviour: Behaviour,
+    settings: Settings,
     *,
     ending: Status,
     due: float,
 ) -> tuple[FileRecord | None, FileRecord | None]:
-    """The output file and the error file of a batch, kept in `store`; None for one without lines.
+    """Write the output file and the error file of a batch; None for one without lines.
 
-    `ending` says what became of the lines that never ran, `due` is when the files are there.
+    `ending` decides the error of the lines that never ran. `due` is the time of both files.
     """
-    order = execution.work.order
-    results = Results(
-        execution,
-        order if behaviour.shuffled else range(len(order)),
-        number=record.number,
-        ending=ending,
-        begin=record.since,
-        end=due,
-        draws=behaviour.draws,
-        faults=behaviour.faults,
+    writer = ResultWriter(record, execution, settings, ending=ending, due=due)
+    output_id, error_id = (
+        file_id(settings.draws, kind, record.number) for kind in ("output", "error")
     )
-    kinds = ("output", "error")
-    output_id, error_id = (file_id(behaviour.draws, kind, record.number) for kind in kinds)
-    lifetime: float = record.output_expires_after or behaviour.limits.file_lifetime
-    if behaviour.faults.results_live_for is not None:
-        lifetime = behaviour.faults.results_live_for
+    lifetime: float = record.output_expires_after or settings.limits.file_lifetime
+    if settings.faults.results_live_for is not None:
+        lifetime = settings.faults.results_live_for
 
-    def recorded(identifier: str, kind: str, written: Written) -> FileRecord | None:
+    def recorded(identifier: str, kind: str, written: FileSize) -> FileRecord | None:
         file = File(
             id=identifier,
             purpose=Purpose.BATCH_OUTPUT,
@@ -90,41 +73,46 @@ def write_results(
         )
         return FileRecord(file=file, created=due, lines=written.lines) if written.lines else None
 
-    output, errors = results.write(store, output_id, error_id)
+    output, errors = writer.write(store, output_id, error_id)
     return recorded(output_id, "output", output), recorded(error_id, "error", errors)
 
 
-class Results:
-    """Writes the two files of one batch: its lines in `sequence`, from time `begin` to `end`."""
+class FileSize(NamedTuple):
+    """The size of a result file."""
+
+    bytes: int
+    lines: int
+
+
+class ResultWriter:
+    """Writes the two files of one batch, at even intervals from the batch's last event to `due`."""
 
     def __init__(
         self,
+        record: BatchRecord,
         execution: Execution,
-        sequence: Sequence[int],
+        settings: Settings,
         *,
-        number: int,
         ending: Status,
-        begin: float,
-        end: float,
-        draws: Draws,
-        faults: Faults,
+        due: float,
     ) -> None:
+        order = execution.workload.order
         self._execution = execution
-        self._sequence = sequence
-        self._number = number
+        self._sequence = order if settings.shuffled else range(len(order))
+        self._number = record.number
         self._ending = ending
-        self._begin = begin
-        self._pace = (end - begin) / max(1, len(sequence))
-        self._draws = draws
-        self._faults = faults.result_lines
+        self._begin = record.since
+        self._interval = (due - record.since) / max(1, len(order))
+        self._draws = settings.draws
+        self._faults = settings.faults.result_lines
 
-    def write(self, store: Contents, output_key: str, error_key: str) -> tuple[Written, Written]:
-        """Keep both files in `store` under their keys; one without lines is not kept."""
+    def write(self, store: Contents, output_key: str, error_key: str) -> tuple[FileSize, FileSize]:
+        """Keep both files in `store` under their keys, but not one without lines."""
         with ExitStack() as stack:
             output = _ResultFile(stack.enter_context(store.draft()))
             errors = _ResultFile(stack.enter_context(store.draft()))
             good = self._execution.good
-            for indices, lines in self._stretches():
+            for indices, lines in self._steps():
                 if 0 not in map(good.__getitem__, indices) and not self._faults:
                     output.add(lines)
                     continue
@@ -132,23 +120,23 @@ class Results:
                     if not good[index]:
                         errors.add([line])
                     elif self._faults:
-                        self._add_spoilt(index, line, output, errors)
+                        self._add_with_faults(index, line, output, errors)
                     else:
                         output.add([line])
             return output.keep(output_key), errors.keep(error_key)
 
-    def _stretches(self) -> Iterator[tuple[Sequence[int], list[bytes]]]:
-        """The lines, each with its id, which says when it was written, and their indices."""
+    def _steps(self) -> Iterator[tuple[Sequence[int], list[bytes]]]:
+        """Yield the indices of some lines, and the lines. The id of each holds its time."""
         count = len(self._sequence)
-        begin, pace = self._begin, self._pace
-        moments = moments_in_hex([begin + pace * place for place in range(1, count + 1)])
+        begin, interval = self._begin, self._interval
+        moments = moments_in_hex([begin + interval * place for place in range(1, count + 1)])
         draws = self._draws.per_line("result id", self._number, size=8)
         chances = draws.written(chances_in_hex)(0, count)
-        for start in range(0, count, _TOGETHER):
-            indices = self._sequence[start : start + _TOGETHER]
+        for start in range(0, count, _STEP):
+            indices = self._sequence[start : start + _STEP]
             outcomes = self._execution.outcomes(indices)
             if b"" in outcomes:
-                outcomes = self._with_those_never_run(indices, outcomes)
+                outcomes = self._with_never_run(indices, outcomes)
             end = start + len(indices)
             columns = zip(
                 [moments[at : at + 16] for at in range(16 * start, 16 * end, 16)],
@@ -158,9 +146,9 @@ class Results:
             )
             yield indices, list(map(_RESULT.__mod__, columns))
 
-    def _with_those_never_run(self, indices: Sequence[int], outcomes: list[bytes]) -> list[bytes]:
+    def _with_never_run(self, indices: Sequence[int], outcomes: list[bytes]) -> list[bytes]:
         never_run = (index for index, each in zip(indices, outcomes, strict=True) if not each)
-        custom_ids = self._execution.work.custom_ids(never_run)
+        custom_ids = self._execution.workload.custom_ids(never_run)
         return [each or self._never_run(next(custom_ids)) for each in outcomes]
 
     def _never_run(self, custom_id: str) -> bytes:
@@ -170,7 +158,7 @@ class Results:
             f'"error": {{"code": "{code}", "message": "{message}"}}}}\n'
         ).encode("ascii")
 
-    def _add_spoilt(
+    def _add_with_faults(
         self, index: int, line: bytes, output: _ResultFile, errors: _ResultFile
     ) -> None:
         custom_id = orjson.loads(line)["custom_id"]
@@ -222,8 +210,8 @@ class _ResultFile:
         self._waiting.clear()
         self._waiting_bytes = 0
 
-    def keep(self, key: str) -> Written:
+    def keep(self, key: str) -> FileSize:
         self._flush()
         if self._lines:
             self._draft.keep(key)
-        return Written(self._bytes, self._lines)
+        return FileSize(self._bytes, self._lines)

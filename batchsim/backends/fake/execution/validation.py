@@ -1,4 +1,4 @@
-"""What becomes of a batch in validation: it is accepted and can run, or rejected with its errors."""
+"""Validation of a batch: it is accepted and can run, or rejected with its errors."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from typing import BinaryIO, NamedTuple
 
 from batchsim.backends.fake.execution.execution import Execution
-from batchsim.backends.fake.execution.executions import Running
+from batchsim.backends.fake.execution.executions import Executions
 from batchsim.backends.fake.execution.next_event import closing_time, running_time
-from batchsim.backends.fake.execution.read_input import Findings, check_input, count_lines
-from batchsim.backends.fake.execution.settings import Behaviour
-from batchsim.backends.fake.store.records import BatchRecord, Records
+from batchsim.backends.fake.execution.read_input import InputSummary, check_input, count_lines
+from batchsim.backends.fake.execution.settings import Settings
+from batchsim.backends.fake.store import BatchRecord, Records
 from batchsim.domain.batches import BatchError
 from batchsim.domain.models import alias
 from batchsim.domain.validation.batch_errors import (
@@ -27,16 +27,16 @@ FULL_QUEUE_TOKENS = 90_000
 """The limit that a full queue names when the account has none."""
 
 
-class Examined(NamedTuple):
-    """What is in an input, and an execution of its lines that is about to begin; None with errors."""
+class Inspection(NamedTuple):
+    """The summary of an input, and an execution that can begin; None when there are errors."""
 
-    findings: Findings
+    summary: InputSummary
     execution: Execution | None
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The batch can run: `record` counts its tokens, `execution` is about to begin."""
+    """The batch can run: `record` has its tokens, and `execution` can begin."""
 
     record: BatchRecord
     model: str | None
@@ -53,72 +53,72 @@ class Rejected:
 
 
 class Validation:
-    """Looks at the inputs of batches, and at the queues that these are to join."""
+    """Checks the inputs of batches, and the queues that these batches join."""
 
-    def __init__(self, records: Records, running: Running) -> None:
+    def __init__(self, records: Records, executions: Executions) -> None:
         self._records = records
-        self._running = running
+        self._executions = executions
 
-    def examine(
-        self, record: BatchRecord, due: float, behaviour: Behaviour, contents: Contents
-    ) -> Examined:
-        """What is found in the input of a batch whose validation ends at the time `due`."""
+    def inspect(
+        self, record: BatchRecord, due: float, settings: Settings, contents: Contents
+    ) -> Inspection:
+        """Read the input of a batch whose validation ends at the time `due`."""
         with contents.open_content(record.batch.input_file_id) as stream:
-            ahead = self._ahead(record, due, behaviour, stream)
-            findings = _found(record, behaviour, stream, ahead)
-        if findings.errors:
-            return Examined(findings, None)
+            ahead = self._ahead(record, due, settings, stream)
+            summary = _summary(record, settings, stream, ahead)
+        if summary.errors:
+            return Inspection(summary, None)
         if ahead is None or not ahead.is_whole:
-            offsets, lines = findings.offsets, findings.lines
-            ahead = self._running.prepare(record, behaviour, due, offsets, lines)
-        ahead.work = replace(ahead.work, offsets=findings.offsets)
-        return Examined(findings, ahead)
+            offsets, lines = summary.offsets, summary.lines
+            ahead = self._executions.prepare(record, settings, due, offsets, lines)
+        ahead.workload = replace(ahead.workload, offsets=summary.offsets)
+        return Inspection(summary, ahead)
 
-    def judge(
-        self, record: BatchRecord, due: float, behaviour: Behaviour, examined: Examined
+    def outcome(
+        self, record: BatchRecord, due: float, settings: Settings, inspection: Inspection
     ) -> Accepted | Rejected:
-        """What becomes of a batch whose validation ends at the time `due`, its input examined."""
-        findings, execution = examined
-        queue = alias(findings.model) if findings.model else None
-        record = replace(record, queue=queue, tokens=0 if findings.errors else findings.tokens)
+        """Accept or reject a batch whose validation ends at the time `due`."""
+        summary, execution = inspection
+        queue = alias(summary.model) if summary.model else None
+        record = replace(record, queue=queue, tokens=0 if summary.errors else summary.tokens)
         if execution is None:
-            return Rejected(record, findings.errors)
-        limit = token_limit(record, due, behaviour, self._records.batches.values())
+            return Rejected(record, summary.errors)
+        limit = token_limit(record, due, settings, self._records.batches.values())
         if limit is not None:
-            error = token_limit_exceeded(queue or "", behaviour.organization, limit)
+            error = token_limit_exceeded(queue or "", settings.organization, limit)
             return Rejected(record, (error,))
-        return Accepted(record, findings.model, findings.lines, execution)
+        return Accepted(record, summary.model, summary.lines, execution)
 
-    def mishap(self, record: BatchRecord, behaviour: Behaviour) -> BatchError | None:
-        """What fails the batch before its input is looked at."""
-        faults, draws, number = behaviour.faults, behaviour.draws, record.number
+    def early_error(self, record: BatchRecord, settings: Settings) -> BatchError | None:
+        """Return the error that fails a batch before its input is read, if any."""
+        faults, draws, number = settings.faults, settings.draws, record.number
         if draws.share("failed validation", number) < faults.failed_validation:
             return invalid_json_line(1)
         identifier = record.batch.input_file_id
         lost = draws.share("incident", number) < faults.incident
         if lost or identifier not in self._records.files:
-            return file_not_found(identifier, behaviour.organization)
+            return file_not_found(identifier, settings.organization)
         return None
 
     def _ahead(
-        self, record: BatchRecord, due: float, behaviour: Behaviour, stream: BinaryIO
+        self, record: BatchRecord, due: float, settings: Settings, stream: BinaryIO
     ) -> Execution | None:
-        """An execution to take in the lines as they are validated, if all are sure to run."""
-        if behaviour.together is None:
+        """Make an execution that answers lines while they are validated, if all will run."""
+        if settings.respond_many is None:
             return None
         lines = count_lines(stream)
         stream.seek(0)
-        end = due + running_time(record.number, lines, behaviour)
-        if lines > behaviour.limits.requests_per_batch or end > closing_time(record, behaviour):
+        end = due + running_time(record.number, lines, settings)
+        if lines > settings.limits.requests_per_batch or end > closing_time(record, settings):
             return None
-        return self._running.prepare(record, behaviour, due, array("Q"), lines)
+        return self._executions.prepare(record, settings, due, array("Q"), lines)
 
 
-def _found(
-    record: BatchRecord, behaviour: Behaviour, stream: BinaryIO, ahead: Execution | None
-) -> Findings:
-    limits = behaviour.limits
-    rules = InputRules(endpoint=record.batch.endpoint, limits=limits, supports=behaviour.supports)
+def _summary(
+    record: BatchRecord, settings: Settings, stream: BinaryIO, ahead: Execution | None
+) -> InputSummary:
+    limits = settings.limits
+    rules = InputRules(endpoint=record.batch.endpoint, limits=limits, supports=settings.supports)
     return check_input(
         stream,
         rules,
@@ -129,11 +129,11 @@ def _found(
 
 
 def token_limit(
-    record: BatchRecord, now: float, behaviour: Behaviour, batches: Iterable[BatchRecord]
+    record: BatchRecord, now: float, settings: Settings, batches: Iterable[BatchRecord]
 ) -> int | None:
-    """The limit of the batch's queue if the batch's tokens do not fit into it beside `batches`."""
-    limit = behaviour.limits.enqueued_tokens.get(record.queue or "")
-    if record.number < behaviour.faults.full_queue_batches:
+    """Return the limit of a batch's queue if its tokens do not fit in beside `batches`."""
+    limit = settings.limits.enqueued_tokens.get(record.queue or "")
+    if record.number < settings.faults.full_queue_batches:
         return FULL_QUEUE_TOKENS if limit is None else limit
     if limit is None:
         return None

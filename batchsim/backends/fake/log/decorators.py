@@ -1,6 +1,6 @@
-"""How a method's calls come to stand in the request journal.
+"""Decorators that enter a method's calls in the request log.
 
-Every public method of a FakeBackend is decorated, so that a request is noted whatever door it came
+They are on every public method of a FakeBackend. So a request is logged whatever door it came
 through: a call in the process, a transport, a port.
 """
 
@@ -14,7 +14,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from batchsim.amounts import counted
 from batchsim.backends import Page, Reception
-from batchsim.backends.fake.log.request_log import Entry, RequestJournal
+from batchsim.backends.fake.log.request_log import Entry, RequestLog
 from batchsim.domain.answers import Answer
 from batchsim.domain.batches import Batch
 from batchsim.domain.files import File
@@ -22,73 +22,74 @@ from batchsim.domain.validation.diagnosis import shown
 from batchsim.errors import BatchsimError
 
 NAMING = ("filename", "input_file_id", "file_id", "batch_id", "url", "endpoint")
-"""The arguments that the words of an entry show."""
+"""The arguments that the text of an entry shows."""
 
-LONGEST_WORDS = 500
+LONGEST_TEXT = 500
+"""Characters of the text of an entry."""
 
 taken_whole: ContextVar[bool] = ContextVar("batchsim_taken_whole", default=False)
-"""Set by a door while it hands out a content to a client that takes it into memory in one piece."""
+"""Set by a door while its client takes a content into memory in one piece."""
 
 Parameters = ParamSpec("Parameters")
 Value = TypeVar("Value")
 Shown = TypeVar("Shown", Batch, File)
 
 
-class Journalled(Protocol):
-    """Who has a request journal."""
+class HasRequestLog(Protocol):
+    """An object with a request log."""
 
-    requests: RequestJournal
-
-
-Owner = TypeVar("Owner", bound=Journalled)
+    requests: RequestLog
 
 
-def noted(
+Owner = TypeVar("Owner", bound=HasRequestLog)
+
+
+def logged(
     method: Callable[Concatenate[Owner, Parameters], Value],
 ) -> Callable[Concatenate[Owner, Parameters], Value]:
-    """Have a method's calls noted in the journal of its object."""
+    """Log the calls of a method."""
     name = method.__name__
 
     @functools.wraps(method)
     def call(self: Owner, /, *arguments: Parameters.args, **options: Parameters.kwargs) -> Value:
         work = functools.partial(method, self, *arguments, **options)
-        return noting(self, name, work, *arguments, **options)
+        return log_request(self, name, work, *arguments, **options)
 
     return call
 
 
-def noting(
-    owner: Journalled, name: str, work: Callable[[], Value], *arguments: Any, **options: Any
+def log_request(
+    owner: HasRequestLog, name: str, work: Callable[[], Value], *arguments: Any, **options: Any
 ) -> Value:
-    """What `work` returns, noted in the journal of `owner` as a call of that name."""
-    note = _Note(owner, name, arguments, options)
+    """Return what `work` returns, and log it as a call of that name."""
+    pending = _Pending(owner, name, arguments, options)
     try:
         value = work()
     except BatchsimError as error:
-        note.refused(error)
+        pending.refused(error)
         raise
-    note.answered(value)
+    pending.answered(value)
     return value
 
 
-def noted_look(owner: Journalled, name: str, value: Shown | None) -> Shown | None:
-    """`value`, noted as what a call of that name about it was answered with, unless it is None."""
+def logged_lookup(owner: HasRequestLog, name: str, value: Shown | None) -> Shown | None:
+    """Return `value`, and log it as the reply to a call of that name, unless it is None."""
     if value is not None:
-        _Note(owner, name, (value.id,), {}).answered(value)
+        _Pending(owner, name, (value.id,), {}).answered(value)
     return value
 
 
 @contextmanager
-def noted_receiving(
-    owner: Journalled, receiving: AbstractContextManager[Reception]
+def logged_receiving(
+    owner: HasRequestLog, receiving: AbstractContextManager[Reception]
 ) -> Iterator[Reception]:
-    """The same, its content's keeping noted as the upload that it is."""
+    """Return the same context. When its content is kept, log that as an upload."""
     with receiving as reception:
-        yield _NotedReception(owner, reception)
+        yield _LoggedReception(owner, reception)
 
 
-class _NotedReception:
-    def __init__(self, owner: Journalled, reception: Reception) -> None:
+class _LoggedReception:
+    def __init__(self, owner: HasRequestLog, reception: Reception) -> None:
         self._owner = owner
         self._reception = reception
         self.write = reception.write
@@ -97,20 +98,20 @@ class _NotedReception:
         work = functools.partial(
             self._reception.keep, filename=filename, purpose=purpose, expires_after=expires_after
         )
-        return noting(self._owner, "upload_file", work, filename=filename)
+        return log_request(self._owner, "upload_file", work, filename=filename)
 
 
-def noted_reading(
+def logged_reading(
     method: Callable[Concatenate[Owner, Parameters], Iterator[bytes]],
 ) -> Callable[Concatenate[Owner, Parameters], Iterator[bytes]]:
-    """The same for a method that is a generator of a content's pieces."""
+    """Log the calls of a method that yields the pieces of a content."""
     name = method.__name__
 
     @functools.wraps(method)
     def call(
         self: Owner, /, *arguments: Parameters.args, **options: Parameters.kwargs
     ) -> Iterator[bytes]:
-        note = _Note(self, name, arguments, options)
+        pending = _Pending(self, name, arguments, options)
         read, whole, complete = 0, False, False
         try:
             for piece in method(self, *arguments, **options):
@@ -119,26 +120,28 @@ def noted_reading(
                 whole = whole or taken_whole.get()
             complete = True
         except BatchsimError as error:
-            note.refused(error, read=read)
+            pending.refused(error, read=read)
             raise
         finally:
             if complete:
-                note.add("its content", read=read, complete=True, whole=whole or taken_whole.get())
-            elif not note.is_done:
-                note.add(f"left after {counted(read, 'byte')}", read=read)
+                pending.add(
+                    "its content", read=read, complete=True, whole=whole or taken_whole.get()
+                )
+            elif not pending.is_done:
+                pending.add(f"left after {counted(read, 'byte')}", read=read)
 
     return call
 
 
-class _Note:
-    """A request that waits for its outcome."""
+class _Pending:
+    """A request without its outcome yet."""
 
     def __init__(
-        self, owner: Journalled, name: str, arguments: tuple[Any, ...], options: dict[str, Any]
+        self, owner: HasRequestLog, name: str, arguments: tuple[Any, ...], options: dict[str, Any]
     ) -> None:
-        self._journal = owner.requests
+        self._log = owner.requests
         self._call = name
-        self._number = owner.requests.number()
+        self._number = owner.requests.next_number()
         self._at = owner.requests.now()
         texts = [each for each in arguments if isinstance(each, str)]
         if options:
@@ -166,11 +169,11 @@ class _Note:
 
     def add(self, outcome: str, **facts: Any) -> None:
         self.is_done = True
-        words = shown(f"{self._request} -> {outcome}", LONGEST_WORDS)
-        again = (self._call, self._subject, words, self._number, self._at)
-        if not facts.get("whole") and self._journal.repeat(*again):
+        words = shown(f"{self._request} -> {outcome}", LONGEST_TEXT)
+        repeated = (self._call, self._subject, words, self._number, self._at)
+        if not facts.get("whole") and self._log.repeat(*repeated):
             return
-        self._journal.note(
+        self._log.append(
             Entry(
                 number=self._number,
                 last_number=self._number,

@@ -1,4 +1,4 @@
-"""All that a FakeBackend knows of its client, as a value: what a verdict is made of."""
+"""The history of a client as a value: its requests, batches, files and contents."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 import orjson
 
-from batchsim.backends.fake.log.request_log import Entry, RequestJournal
-from batchsim.backends.fake.store.kept_contents import RememberedContents
-from batchsim.backends.fake.store.records import Records
+from batchsim.backends.fake.log.request_log import Entry, RequestLog
+from batchsim.backends.fake.store import KeptContents, Records
 from batchsim.domain.batches import Batch
 from batchsim.domain.files import File
 from batchsim.domain.limits import Limits
@@ -19,24 +18,24 @@ from batchsim.domain.lines import RequestLine, ResultLine
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchHistory:
-    """A batch as it is, shown or not; `ended` is exactly when, in unix seconds, infinity for never."""
+    """A batch, hidden or not. `ended` is its exact end in unix seconds, infinity for none."""
 
     batch: Batch
     created: float
     ended: float
 
     def is_live(self, at: float) -> bool:
-        """Whether it had not ended at that time."""
+        """Whether it had not yet ended at that time."""
         return self.ended > at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """The requests of one client, and what is there at the time `now` (unix seconds).
+    """The requests of one client, and all batches and files at the time `now` (unix seconds).
 
-    `forgotten` is how many early requests are no longer among the `entries`; `start` is when the
-    journal began. `batches` are in the order of their creation; `files` are those that there still
-    are, by id.
+    `forgotten` is the number of early requests that are no longer among the `entries`. `start` is
+    the time at which the log began. `batches` are in the order of their creation. `files` holds the
+    existing files by id.
     """
 
     start: float
@@ -47,10 +46,10 @@ class History:
     batches: tuple[BatchHistory, ...]
     files: Mapping[str, File]
     limits: Limits
-    contents: RememberedContents
+    contents: KeptContents
 
     def request_lines(self, batch: Batch) -> list[RequestLine] | None:
-        """The lines of a batch's input that are requests; None when they are not known any more."""
+        """Return the requests in a batch's input, None when they are not known any more."""
         contents = self.contents.lines(batch.input_file_id)
         if contents is None:
             return None if batch.request_counts.total else []
@@ -58,15 +57,15 @@ class History:
         return [line for line in lines if line is not None]
 
     def result_lines(self, file_id: str | None) -> list[ResultLine] | None:
-        """The lines of an output or error file; None when they are not known any more."""
+        """Return the lines of an output or error file, None when they are not known any more."""
         contents = self.contents.lines(file_id)
         if contents is None:
             return None
         return [ResultLine.from_object(orjson.loads(each)) for each in contents if each.strip()]
 
 
-def history_of(records: Records, requests: RequestJournal, limits: Limits, now: float) -> History:
-    """What came of those requests by now."""
+def history_of(records: Records, requests: RequestLog, limits: Limits, now: float) -> History:
+    """Return the history of those requests at the time `now`."""
     entries = requests.entries()
     told = {entry.made: entry.last for entry in entries if entry.made}
     return History(
@@ -85,7 +84,7 @@ def history_of(records: Records, requests: RequestJournal, limits: Limits, now: 
         ),
         files={identifier: each.file for identifier, each in records.files.items()},
         limits=limits,
-        contents=records.remembered,
+        contents=records.kept,
     )
 
 

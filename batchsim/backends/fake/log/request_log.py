@@ -1,8 +1,8 @@
-"""The request journal: what a client asked of a FakeBackend, when, and what came of it.
+"""The request log of a FakeBackend: the requests of its client, their times and their outcomes.
 
-Theory of operation. An entry is one request, or several in a row that were told the same: for looks
-at a batch, in a row among the requests that name it; for all others, in a row among all. So a day of
-polling is a handful of entries. There are at most MOST_ENTRIES; the oldest are forgotten first, and
+Theory of operation. An entry is one request, or several in a row with the same outcome. Polls of a
+batch are in a row among the requests that name the batch, all other requests among all. So a day of
+polling is a handful of entries. There are at most MOST_ENTRIES. The oldest are forgotten first, and
 counted.
 """
 
@@ -18,19 +18,19 @@ from batchsim.errors import OutcomeUnknown
 MOST_ENTRIES = 10_000
 
 LONGEST_TIMELINE = 60
-"""Lines: from the middle of a longer one some are left out."""
+"""Lines. A longer timeline leaves out lines from its middle."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """A request and its outcome; `times` alike in a row, from `first` to `last` (unix seconds).
 
-    `number` counts requests from 1 and is that of the first, `last_number` of the last. `call` is
-    the method of a Backend, `subject` the id (or name) that it was about, `made` the id of what it
-    made, also when the client was not told so. `error` names the class of what was raised.
-    `state` is the status of the batch that was shown. For a content, `read` says how many bytes
-    were handed out, `complete` whether these were all, `whole` whether the client is known to have
-    taken them into memory in one piece.
+    `number` counts requests from 1 and is the number of the first, `last_number` of the last. `call`
+    is the method of a Backend, `subject` the id (or name) that it was about. `made` is the id of the
+    object that it made, even if the client was not told. `error` names the class of the error.
+    `state` is the status of the batch that was returned. For a content, `read` is the number of
+    bytes handed out, `complete` says whether these were all, and `whole` whether the client is known
+    to have taken them into memory in one piece.
     """
 
     number: int
@@ -52,43 +52,43 @@ class Entry:
 
     @property
     def is_lost(self) -> bool:
-        """Whether the client could not know what became of its request."""
+        """Whether the client could not know the outcome of its request."""
         return self.error == OutcomeUnknown.__name__
 
 
-class RequestJournal:
+class RequestLog:
     """The requests of one account, oldest first. May be used from any thread."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self.now = now
         """The time of the service, in unix seconds."""
         self.start = now()
-        """When the journal began, in unix seconds."""
+        """When the log began, in unix seconds."""
         self._entries: deque[_Slot] = deque()
         self._latest: dict[str, _Slot] = {}
         self._lock = threading.Lock()
         self._numbers = 0
         self.forgotten = 0
-        """How many requests were forgotten."""
+        """Requests that were forgotten."""
 
     @property
     def count(self) -> int:
-        """How many requests there were."""
+        """Requests so far."""
         return self._numbers
 
     def entries(self) -> tuple[Entry, ...]:
-        """All entries that are still known, in the order of their first request."""
+        """Return the entries that are still known, in the order of their first request."""
         with self._lock:
             return tuple(slot.entry for slot in self._entries)
 
-    def number(self) -> int:
-        """The number of a request that has come."""
+    def next_number(self) -> int:
+        """Count a request and return its number."""
         with self._lock:
             self._numbers += 1
             return self._numbers
 
     def repeat(self, call: str, subject: str | None, words: str, number: int, at: float) -> bool:
-        """Take in a request if it is one more of a row; whether it was."""
+        """Add a request to the row of the latest entry, or return False if it differs."""
         with self._lock:
             if call == "retrieve_batch":
                 slot = self._latest.get(subject or "")
@@ -100,8 +100,8 @@ class RequestJournal:
             slot.last, slot.last_number = at, number
             return True
 
-    def note(self, entry: Entry) -> None:
-        """Take in a request that begins a row."""
+    def append(self, entry: Entry) -> None:
+        """Add a request that begins a row."""
         with self._lock:
             slot = _Slot(entry)
             self._entries.append(slot)
@@ -111,7 +111,7 @@ class RequestJournal:
                 self._forget(self._entries.popleft())
 
     def timeline(self) -> str:
-        """One line for each entry, with the seconds since the start."""
+        """Return one line for each entry, with the seconds since the start."""
         lines = [self._line(entry) for entry in self.entries()]
         if (left_out := len(lines) - LONGEST_TIMELINE) > 0:
             half = LONGEST_TIMELINE // 2
@@ -133,7 +133,7 @@ class RequestJournal:
 
 
 class _Slot:
-    """The place of an entry that may still grow."""
+    """An entry that may still grow."""
 
     __slots__ = ("_entry", "last", "last_number", "times", "words")
 

@@ -1,4 +1,4 @@
-"""How many requests of a kind may come within a period."""
+"""A limit on the requests of one kind within a period."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ class RateLimit:
     def __init__(
         self, limit: int, period: float, refusal: Callable[[int, float], RateLimited]
     ) -> None:
-        """`refusal` makes the error from the limit and the seconds until the next may come."""
+        """`refusal` makes the error from the limit and the seconds until the next request."""
         self._limit = limit
         self._period = period
         self._refusal = refusal
         self._times: deque[float] = deque()
 
     def admit(self, now: float) -> None:
-        """Let a request through and count it, or raise the refusal."""
+        """Count a request, or raise the refusal."""
         while self._times and self._times[0] <= now - self._period:
             self._times.popleft()
         if len(self._times) >= self._limit:
@@ -29,5 +29,5 @@ class RateLimit:
         self.count(now)
 
     def count(self, now: float) -> None:
-        """Note a request that was let through."""
+        """Count a request that was admitted before."""
         self._times.append(now)

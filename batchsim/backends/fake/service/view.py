@@ -1,9 +1,7 @@
-"""What clients are shown of the files and batches: as they are, or late, or no more.
+"""The view of a client: files and batches as they are, or late, or not at all.
 
-The records hold what is so. Faults can keep something of it from clients for a time: a file that is
-not found yet, a batch that the list lacks, results whose ids are not told.
-
-One page of a list, as both lists of the API cut them.
+The records hold the truth. Faults can hide some of it from clients for a time: a new file is not
+found, a new batch is not listed, the ids of result files are missing.
 """
 
 from __future__ import annotations
@@ -14,9 +12,9 @@ from itertools import dropwhile, islice
 from typing import TypeVar
 
 from batchsim.backends import Listed, Page
-from batchsim.backends.fake.execution.settings import CurrentBehaviour
-from batchsim.backends.fake.service.transitions import Progress
-from batchsim.backends.fake.store.records import BatchRecord, FileRecord, Records
+from batchsim.backends.fake.execution import CurrentSettings
+from batchsim.backends.fake.service.transitions import Transitions
+from batchsim.backends.fake.store import BatchRecord, FileRecord, Records
 from batchsim.domain import refusals
 from batchsim.domain.batches import Batch
 from batchsim.domain.files import File, Purpose
@@ -24,76 +22,56 @@ from batchsim.domain.files import File, Purpose
 Record = TypeVar("Record")
 
 
-def cut_page(
-    entries: Iterable[tuple[str, Record]],
-    show: Callable[[Record], Listed],
-    *,
-    limit: int,
-    after: str | None,
-    matches: Callable[[Record], bool] = lambda _: True,
-) -> Page[Listed]:
-    """The first `limit` of those `entries` (id and record) that match and follow the id `after`.
-
-    `after` must be among the entries, matching or not. Only what is on the page is shown, so a
-    page costs no more than finding its beginning.
-    """
-    rest = iter(entries)
-    if after is not None:
-        rest = dropwhile(lambda entry: entry[0] != after, rest)
-        next(rest, None)
-    matching = (record for _, record in rest if matches(record))
-    found = list(islice(matching, limit + 1))
-    return Page(tuple(show(record) for record in found[:limit]), has_more=len(found) > limit)
-
-
 UNREADABLE = (Purpose.USER_DATA, Purpose.ASSISTANTS)
-"""The purposes whose files cannot be read back (observed)."""
+"""The purposes whose files cannot be read (observed)."""
 
 
 class View:
-    """The files and batches of `records` as they look at a time."""
+    """The files and batches of `records` as a client sees them at a time."""
 
-    def __init__(self, records: Records, progress: Progress, behaviour: CurrentBehaviour) -> None:
+    def __init__(
+        self, records: Records, transitions: Transitions, settings: CurrentSettings
+    ) -> None:
         self._records = records
-        self._progress = progress
-        self._behaviour = behaviour
+        self._transitions = transitions
+        self._settings = settings
 
     def find_file(self, identifier: str, now: float) -> FileRecord:
-        """The file of that id. Raises NotFound as the API does, and while a file is not seen."""
+        """Return the file of that id. Raises NotFound as the API does, and while it is hidden."""
         record = self._records.file(identifier)
         if not self._is_seen(record, now):
             raise refusals.no_such_file(identifier)
         return record
 
     def find_readable(self, identifier: str, now: float) -> FileRecord:
-        """The file of that id, as find_file. Raises Refused when its content is for nobody to read."""
+        """Return the file of that id, as find_file. Raises Refused when it cannot be read."""
         record = self.find_file(identifier, now)
         if record.file.purpose in UNREADABLE:
             raise refusals.not_downloadable(record.file.purpose)
         return record
 
     def find_batch(self, identifier: str, now: float) -> BatchRecord:
-        """The batch of that id. Raises what Records.batch raises, NotFound once it is forgotten."""
+        """Return the batch of that id. Raises as Records.batch does, and NotFound once forgotten."""
         record = self._records.batch(identifier)
         if self._is_forgotten(record, now):
             raise refusals.no_such_batch(identifier)
         return record
 
     def file(self, record: FileRecord, now: float) -> File:
-        """The file as a client sees it now."""
-        pending_for = self._behaviour.faults.file_pending_for
+        """Return the file as a client sees it now."""
+        pending_for = self._settings.faults.file_pending_for
         if pending_for and now < record.created + pending_for:
             return replace(record.file, status="uploaded")
         return record.file
 
     def batch(self, record: BatchRecord, now: float) -> Batch:
-        """The batch as a client sees it now."""
-        batch, counts = record.batch, self._progress.counts(record, now)
+        """Return the batch as a client sees it now."""
+        batch, counts = record.batch, self._transitions.counts(record, now)
         if counts != batch.request_counts:
             batch = replace(batch, request_counts=counts)
         if (
             batch.status.is_terminal
-            and now < record.since + self._behaviour.of(record).faults.result_ids_late_by
+            and now < record.since + self._settings.of(record).faults.result_ids_late_by
         ):
             return replace(batch, output_file_id=None, error_file_id=None)
         return batch
@@ -101,7 +79,7 @@ class View:
     def files(
         self, *, purpose: str | None, limit: int, after: str | None, newest_first: bool, now: float
     ) -> Page[File]:
-        """One page of the files. Raises NotFound when there is no file `after` (inferred)."""
+        """Return one page of the files. Raises NotFound when there is no file `after` (inferred)."""
         if after is not None:
             self._records.file(after)
         entries = self._records.files.items()
@@ -116,10 +94,10 @@ class View:
         )
 
     def batches(self, *, limit: int, after: str | None, now: float) -> Page[Batch]:
-        """One page of the batches. Raises NotFound when there is no batch `after` (inferred)."""
+        """Return one page of the batches. Raises NotFound when there is no batch `after` (inferred)."""
         if after is not None and after not in self._records.batches:
             raise refusals.no_such_batch(after)
-        stale_for = self._behaviour.faults.stale_list_for
+        stale_for = self._settings.faults.stale_list_for
         return cut_page(
             self._listed(),
             lambda record: self.batch(record, now),
@@ -131,25 +109,47 @@ class View:
         )
 
     def check_input_file(self, identifier: str, now: float) -> None:
-        """Refuse a batch over a file that cannot be one's input, as far as that is known at once."""
-        behaviour = self._behaviour.everywhere
+        """Raise Refused for a file that cannot be the input of a new batch."""
+        settings = self._settings.everywhere
         record = self._records.files.get(identifier)
-        delay = behaviour.faults.file_unknown_for
+        delay = settings.faults.file_unknown_for
         if delay and (record is None or now < record.created + delay):
-            raise refusals.cannot_find_file(identifier, behaviour.project)
+            raise refusals.cannot_find_file(identifier, settings.project)
         if record is not None and record.file.purpose != Purpose.BATCH:
             raise refusals.wrong_input_purpose(identifier, record.file.purpose)
 
     def _listed(self) -> Iterable[tuple[str, BatchRecord]]:
-        batches, behaviour = self._records.batches.items(), self._behaviour.everywhere
-        if not behaviour.faults.unsorted_list:
+        batches, settings = self._records.batches.items(), self._settings.everywhere
+        if not settings.faults.unsorted_list:
             return reversed(batches)
-        draws = behaviour.draws
+        draws = settings.draws
         return sorted(batches, key=lambda entry: draws.draw("place in the list", entry[1].number))
 
     def _is_seen(self, record: FileRecord, now: float) -> bool:
-        return now >= record.created + self._behaviour.faults.file_unseen_for
+        return now >= record.created + self._settings.faults.file_unseen_for
 
     def _is_forgotten(self, record: BatchRecord, now: float) -> bool:
-        after = self._behaviour.of(record).faults.forgotten_after
+        after = self._settings.of(record).faults.forgotten_after
         return after is not None and record.batch.status.is_terminal and now >= record.since + after
+
+
+def cut_page(
+    entries: Iterable[tuple[str, Record]],
+    show: Callable[[Record], Listed],
+    *,
+    limit: int,
+    after: str | None,
+    matches: Callable[[Record], bool] = lambda _: True,
+) -> Page[Listed]:
+    """Return the first `limit` of the matching `entries` (id and record) after the id `after`.
+
+    `after` must be among the entries, matching or not. `show` is called only for records on the
+    page, so a page costs no more than finding its beginning.
+    """
+    rest = iter(entries)
+    if after is not None:
+        rest = dropwhile(lambda entry: entry[0] != after, rest)
+        next(rest, None)
+    matching = (record for _, record in rest if matches(record))
+    found = list(islice(matching, limit + 1))
+    return Page(tuple(show(record) for record in found[:limit]), has_more=len(found) > limit)

@@ -1,4 +1,4 @@
-"""What the fake knows of a file and of a batch beyond what the API shows, and where it is kept."""
+"""The records of files and batches: their API objects, and the facts that the API does not show."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from batchsim.backends.fake.store.kept_contents import RememberedContents
+from batchsim.backends.fake.store.kept_contents import KeptContents
 from batchsim.domain import refusals
 from batchsim.domain.batches import Batch
 from batchsim.domain.files import File, Purpose
@@ -25,18 +25,18 @@ class FileRecord:
 
     @property
     def kind(self) -> str:
-        """Whether it is the "output" or "error" file of a batch, or another: "input"."""
+        """Return "output" or "error" for a result file of a batch, else "input"."""
         if self.file.purpose != Purpose.BATCH_OUTPUT:
             return "input"
         return "error" if self.file.filename.endswith("_error.jsonl") else "output"
 
     def to_value(self) -> Value:
-        """Plain JSON types, for a store."""
+        """Return plain JSON types, for a store."""
         return {"file": self.file.to_object(), "created": self.created, "lines": self.lines}
 
     @classmethod
     def from_value(cls, value: Value) -> FileRecord:
-        """The record that `to_value` wrote."""
+        """Return the record that `to_value` wrote."""
         return cls(**{**value, "file": File.from_object(value["file"])})
 
 
@@ -44,9 +44,9 @@ class FileRecord:
 class BatchRecord:
     """A batch as it was after its last event, with exact times in unix seconds.
 
-    `number` counts the batches from 0 and is the key of all that is drawn for this one. `since` is
-    when it entered its status, `started` when it entered `in_progress`. `ran` is how many of its
-    lines, in the order in which they finish, have run; it is set when the batch leaves
+    `number` counts the batches from 0 and is the key of the batch's draws. `since` is the time at
+    which it entered its status, `started` the time at which it entered `in_progress`. `ran` is how
+    many of its lines, in the order of finishing, have run; it is set when the batch leaves
     `in_progress`. `tokens` are its prompt tokens in the queue of the model `queue`, until
     `released`.
     """
@@ -62,7 +62,7 @@ class BatchRecord:
     output_expires_after: int | None = None
 
     def to_value(self) -> Value:
-        """Plain JSON types, for a store."""
+        """Return plain JSON types, for a store."""
         facts: dict[str, Any] = {
             name: getattr(self, name) for name in self.__slots__ if name != "batch"
         }
@@ -70,22 +70,22 @@ class BatchRecord:
 
     @classmethod
     def from_value(cls, value: Value) -> BatchRecord:
-        """The record that `to_value` wrote."""
+        """Return the record that `to_value` wrote."""
         return cls(**{**value, "batch": Batch.from_object(value["batch"])})
 
 
 class Records:
-    """All files and batches by id, oldest first: in memory to look at, in the store to keep."""
+    """All files and batches by id, oldest first, in memory and in the store."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self.remembered = RememberedContents(store)
+        self.kept = KeptContents(store)
         self.files: dict[str, FileRecord] = {}
         self.batches: dict[str, BatchRecord] = {}
         self.uploads = 0
-        """How many files were ever uploaded."""
+        """Files that were ever uploaded."""
         self.latest = store.latest
-        """The latest time that was noted; None in a new store."""
+        """The latest time that was saved or seen; None in a new store."""
         for key, value in store.records():
             if key == _COUNTERS:
                 self.uploads = value["uploads"]
@@ -96,14 +96,14 @@ class Records:
         self._sweep()
 
     def file(self, identifier: str) -> FileRecord:
-        """The file of that id. Raises NotFound as the API does."""
+        """Return the file of that id. Raises NotFound as the API does."""
         record = self.files.get(identifier)
         if record is None:
             raise refusals.no_such_file(identifier)
         return record
 
     def batch(self, identifier: str) -> BatchRecord:
-        """The batch of that id. Raises NotFound as the API does, Refused for no batch's id."""
+        """Return the batch of that id. Raises NotFound or, for no batch's id, Refused."""
         record = self.batches.get(identifier)
         if record is None:
             known_form = identifier.startswith("batch")
@@ -111,14 +111,14 @@ class Records:
         return record
 
     def batch_about(self, identifier: str) -> BatchRecord | None:
-        """The batch of that id, or the one whose result file has it."""
+        """Return the batch of that id, or the one whose result file has it."""
         file = self.files.get(identifier)
         if file is not None and file.kind != "input":
             identifier = file.file.filename.rpartition("_")[0]
         return self.batches.get(identifier)
 
-    def note_time(self, now: float) -> float:
-        """`now`, or the latest time that was ever noted when that is later."""
+    def reach(self, now: float) -> float:
+        """Return `now`, or the latest time ever reached when that is later: time never goes back."""
         self.latest = now if self.latest is None else max(now, self.latest)
         return self.latest
 
@@ -130,9 +130,9 @@ class Records:
         batch: BatchRecord | None = None,
         removed: str | None = None,
     ) -> None:
-        """Put new files and a new or changed batch and remove a file, all together."""
+        """Save new files and a new or changed batch and remove a file, in one transaction."""
         put: dict[str, Value] = {}
-        if files or batch or removed:  # otherwise only the time is noted
+        if files or batch or removed:  # otherwise only the time is saved
             put[_COUNTERS] = {"uploads": self.uploads}
         for record in files:
             put[record.file.id] = record.to_value()
@@ -144,12 +144,12 @@ class Records:
             self.batches[batch.batch.id] = batch
         if removed:
             del self.files[removed]
-            self.remembered.note_removal(removed, at)
+            self.kept.record_removal(removed, at)
 
     def drop_if_unused(self, file_id: str) -> None:
-        """Forget the content of a removed file, unless a batch that has not ended reads it."""
+        """Drop the content of a removed file, unless a batch that has not ended reads it."""
         if file_id not in self.files and not self._is_input(file_id):
-            self.remembered.before_drop(file_id)
+            self.kept.keep(file_id)
             self._store.drop_content(file_id)
 
     def _is_input(self, file_id: str) -> bool:

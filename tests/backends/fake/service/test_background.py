@@ -5,7 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from batchsim.backends.fake.service.background import AtOnce, Background, Job, Task, Unfinished
+from batchsim.backends.fake.service.background import (
+    BackgroundWorker,
+    Future,
+    InlineWorker,
+    NotReady,
+    Task,
+)
 from batchsim.stores.memory import MemoryStore
 
 PATIENCE = 20
@@ -27,9 +33,9 @@ def contents():
 
 @pytest.fixture
 def background(contents):
-    tasks = Background(contents)
-    yield tasks
-    tasks.close()
+    worker = BackgroundWorker(contents)
+    yield worker
+    worker.close()
 
 
 @pytest.fixture
@@ -40,13 +46,13 @@ def gate():
     event.set()
 
 
-def result_of(tasks, wanted):
+def result_of(worker, wanted):
     """The result, however long it takes."""
     try:
-        return tasks.result(wanted)
-    except Unfinished as unfinished:
-        unfinished.job.wait()
-        return tasks.result(wanted)
+        return worker.result(wanted)
+    except NotReady as unfinished:
+        unfinished.future.wait()
+        return worker.result(wanted)
 
 
 def content_of_file(contents):
@@ -55,15 +61,15 @@ def content_of_file(contents):
 
 
 def test_at_once_is_in_the_thread_that_asks(contents):
-    tasks = AtOnce(contents)
+    worker = InlineWorker(contents)
     wanted = task_doing(lambda contents: (content_of_file(contents), threading.current_thread()))
-    tasks.begin(wanted)
-    assert tasks.result(wanted) == (b"content", threading.current_thread())
+    worker.start(wanted)
+    assert worker.result(wanted) == (b"content", threading.current_thread())
 
 
 def test_who_asks_too_early_is_told_so(background, gate):
     wanted = task_doing(lambda contents: gate.wait(PATIENCE) and content_of_file(contents))
-    with pytest.raises(Unfinished):
+    with pytest.raises(NotReady):
         background.result(wanted)
     gate.set()
     assert result_of(background, wanted) == b"content"
@@ -72,21 +78,21 @@ def test_who_asks_too_early_is_told_so(background, gate):
 def test_what_was_begun_is_not_done_twice(background):
     done = []
     wanted = task_doing(lambda _: done.append(1))
-    background.begin(wanted)
-    background.begin(task_doing(lambda _: done.append(2)))
+    background.start(wanted)
+    background.start(task_doing(lambda _: done.append(2)))
     result_of(background, wanted)
     assert done == [1]
 
 
 def test_another_subject_is_another_task(background, gate):
-    background.begin(task_doing(lambda _: gate.wait(PATIENCE) and "first"))
+    background.start(task_doing(lambda _: gate.wait(PATIENCE) and "first"))
     gate.set()
     assert result_of(background, task_doing(lambda _: "second", subject=("second",))) == "second"
 
 
 def test_small_tasks_are_done_by_who_asks(background):
     small = task_doing(lambda _: threading.current_thread(), is_large=False)
-    background.begin(small)
+    background.start(small)
     assert background.result(small) is threading.current_thread()
 
 
@@ -97,14 +103,14 @@ def test_the_task_due_first_comes_first(background, gate):
         reached.set()
         gate.wait(PATIENCE)
 
-    background.begin(task_doing(hold_up, "batch_0"))
+    background.start(task_doing(hold_up, "batch_0"))
     assert reached.wait(PATIENCE)
     wanted = [
         task_doing(lambda _, due=due: order.append(due), f"batch_{due}", due=due)
         for due in (3, 1, 2)
     ]
     for each in wanted:
-        background.begin(each)
+        background.start(each)
     gate.set()
     for each in wanted:
         result_of(background, each)
@@ -126,8 +132,8 @@ def test_a_failure_is_for_who_asks_and_the_next_has_it_tried_again(background):
 
 
 @pytest.mark.parametrize("how", ["read", "write", "keep"])
-@pytest.mark.parametrize("end", ["drop", "close"])
-def test_an_abandoned_task_ends_at_the_next_piece(background, contents, how, end):
+@pytest.mark.parametrize("end", ["cancel", "close"])
+def test_an_cancelled_task_ends_at_the_next_piece(background, contents, how, end):
     reached, ended = threading.Event(), threading.Event()
 
     def without_end(contents):
@@ -142,38 +148,38 @@ def test_an_abandoned_task_ends_at_the_next_piece(background, contents, how, end
         finally:
             ended.set()
 
-    background.begin(task_doing(without_end))
+    background.start(task_doing(without_end))
     assert reached.wait(PATIENCE)
-    if end == "drop":
-        background.drop("batch_1")
+    if end == "cancel":
+        background.cancel("batch_1")
     else:
         background.close()
         assert ended.is_set()
     assert ended.wait(PATIENCE)
 
 
-def test_what_waits_in_the_queue_is_abandoned_too(background, gate):
+def test_what_waits_in_the_queue_is_cancelled_too(background, gate):
     done = []
-    background.begin(task_doing(lambda _: gate.wait(PATIENCE), "batch_1"))
-    background.begin(task_doing(lambda _: done.append(1), "batch_2", due=1.0))
-    background.drop("batch_2")
+    background.start(task_doing(lambda _: gate.wait(PATIENCE), "batch_1"))
+    background.start(task_doing(lambda _: done.append(1), "batch_2", due=1.0))
+    background.cancel("batch_2")
     gate.set()
     result_of(background, task_doing(lambda _: None, "batch_3", due=2.0))
     assert not done
 
 
-def test_who_waits_for_an_abandoned_job_goes_on(contents):
-    job = Job(task_doing(content_of_file))
+def test_who_waits_for_an_cancelled_task_goes_on(contents):
+    future = Future(task_doing(content_of_file))
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(job.wait)
-        job.abandon()
+        waiting = pool.submit(future.wait)
+        future.cancel()
         waiting.result(PATIENCE)
-    assert job.is_over
+    assert future.is_done
 
 
 def test_the_thread_is_there_only_while_there_is_work(background):
     def threads():
-        return [each for each in threading.enumerate() if each.name == "batchsim-tasks"]
+        return [each for each in threading.enumerate() if each.name == "batchsim-worker"]
 
     assert result_of(background, task_doing(lambda _: len(threads()))) == 1
     background.close()
@@ -181,8 +187,8 @@ def test_the_thread_is_there_only_while_there_is_work(background):
 
 
 def test_after_the_end_who_asks_does_it(contents):
-    tasks = Background(contents)
-    tasks.close()
+    worker = BackgroundWorker(contents)
+    worker.close()
     wanted = task_doing(lambda _: threading.current_thread())
-    tasks.begin(wanted)
-    assert tasks.result(wanted) is threading.current_thread()
+    worker.start(wanted)
+    assert worker.result(wanted) is threading.current_thread()

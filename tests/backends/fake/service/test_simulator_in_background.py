@@ -35,7 +35,7 @@ class Gate:
         self.failures = []
 
     def pass_by(self):
-        if threading.current_thread().name != "batchsim-tasks":
+        if threading.current_thread().name != "batchsim-worker":
             return
         self.reached.set()
         assert self.is_open.wait(PATIENCE)
@@ -324,7 +324,7 @@ def test_closing_ends_what_is_under_way(slow_user, gate, chats):
     closing.start()
     gate.is_open.set()
     closing.join(PATIENCE)
-    assert not [each for each in threading.enumerate() if each.name == "batchsim-tasks"]
+    assert not [each for each in threading.enumerate() if each.name == "batchsim-worker"]
 
 
 @pytest.mark.parametrize("how", ["closed", "killed"])
