@@ -1,4 +1,4 @@
-"""Counts, money, sizes and times in the words of people."""
+"""Counts, money, sizes and times as text for people."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def size(count: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them."""
+    """Seconds in the unit that suits them: `90 s`, `5 min`, `23.5 h`."""
     whole = round(seconds)
     if whole < 120:
         return f"{whole} s"
@@ -49,7 +49,7 @@ def duration(seconds: float) -> str:
 
 
 def distance(moment: int, now: float) -> str:
-    """How far a moment lies from now (both unix seconds): `5 min ago`, `in 23.5 h`, `in 30 days`."""
+    """The distance of a moment from now, both in unix seconds: `5 min ago`, `in 30 days`."""
     seconds = now - moment
     text = _days(abs(seconds)) or duration(abs(seconds))
     return f"in {text}" if seconds < 0 else f"{text} ago"

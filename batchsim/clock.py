@@ -1,6 +1,6 @@
-"""Time, as something that is asked for.
+"""Clocks: the machine's, a faster one, and one that moves only when told to.
 
-A clock knows the time and can wait; nobody registers anything with it. Whoever has work that
+A clock knows the time and can wait. Nothing is registered with it. A holder of work that
 falls due asks `now()` and does what is due, so one jump of a day equals many small ones.
 """
 
@@ -13,12 +13,12 @@ from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 VIRTUAL_START = 1_767_225_600.0
-"""Where a VirtualClock starts unless told otherwise: 2026-01-01T00:00:00Z, in unix seconds."""
+"""The first time of a VirtualClock by default: 2026-01-01T00:00:00Z, in unix seconds."""
 
 
 @runtime_checkable
 class Clock(Protocol):
-    """What batchsim needs to know about time."""
+    """The two things that batchsim needs of time."""
 
     def now(self) -> float:
         """The time in unix seconds. Never goes backwards within one clock."""
@@ -32,7 +32,7 @@ class Clock(Protocol):
 def steady(clock: Clock) -> float:
     """Seconds since some moment on `clock`, for measuring how much of its time has passed.
 
-    It is the clock's own `steady`, where it has one because people may set it, else its time.
+    The machine's clock may be set, so it has a `steady` of its own; other clocks give their time.
     """
     return clock.steady() if isinstance(clock, SystemClock) else clock.now()
 

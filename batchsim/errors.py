@@ -1,11 +1,11 @@
-"""What can go wrong, sorted by what the caller may do next.
+"""All errors, sorted by what the caller may do next.
 
     BatchsimError
-    ├── InputError            the input is bad; nothing was sent: mend it
+    ├── InputError            the input is bad; nothing was sent: correct it
     ├── UsageError            the arguments contradict each other; nothing was sent
     ├── MissingExtra          an optional package is not installed
     ├── Refused               the service said no; nothing happened
-    │   ├── AuthenticationFailed  401, 403: mend the key, then go on
+    │   ├── AuthenticationFailed  401, 403: correct the key, then go on
     │   ├── NotFound              404: the id is unknown, deleted or expired
     │   ├── Conflict              409: the object's state does not allow it
     │   └── RateLimited           429: wait `retry_after`, then try again
@@ -70,7 +70,7 @@ class InputError(BatchsimError):
 
     @property
     def place(self) -> str:
-        """Where the fault is, as `file:line:column`, as far as it is known."""
+        """The place of the fault, as `file:line:column`, as far as it is known."""
         parts = [self.path, self.line, self.column]
         return ":".join(str(part) for part in parts if part is not None)
 

@@ -1,4 +1,4 @@
-r"""Lines in and out of JSONL files, as bytes.
+r"""Read JSONL files line by line, and replace files safely. All content is bytes.
 
 A line ends at the byte `\n` and nowhere else: U+2028, U+0085 or a form feed inside a string do not
 end it. Lines are numbered from 1, as people and the API count them, and keep their byte offset.
@@ -20,7 +20,7 @@ from typing import BinaryIO, NamedTuple
 from batchsim.errors import InputError
 
 BLOCK = 1 << 20
-"""How many bytes are read at once."""
+"""Bytes that are read at once."""
 
 _LINES_TOGETHER = 128
 """About so many lines are a block: what is made of them stays in the processor's cache."""
@@ -28,10 +28,10 @@ _LINES_TOGETHER = 128
 SMALLEST_BLOCK, _LARGEST_BLOCK = 1 << 16, 1 << 18
 
 LONGEST = 1 << 30
-"""How long a line may be in bytes, where nothing else bounds it."""
+"""The most bytes of a line, where nothing else bounds it."""
 
 _AHEAD = 128 << 10
-"""How many bytes one request to read ahead brings at least; Linux takes less than it is asked for."""
+"""Bytes that one request to read ahead brings at least; Linux takes less than it is asked for."""
 
 _new_tuple = tuple.__new__  # half the time of calling the class, which counts once a line
 
@@ -45,7 +45,7 @@ class Line(NamedTuple):
 
 
 class Block(NamedTuple):
-    r"""Neighbouring lines without their `\n`: the number and the offset of the first, and the bytes of all."""
+    r"""Neighbouring lines without their `\n`: number and offset of the first, bytes of all."""
 
     number: int
     offset: int
@@ -61,7 +61,7 @@ class Block(NamedTuple):
 
 
 def read_blocks(stream: BinaryIO, *, longest: int = LONGEST) -> Iterator[Block]:
-    """The lines of `stream` from where it stands, in order, blank ones too, as they come together.
+    """Read the lines of `stream` from its position on, in order, blank ones too, in blocks.
 
     Memory holds one block and the unfinished line. Raises InputError once a line exceeds
     `longest` bytes, having read at most one block more than that.
@@ -91,13 +91,13 @@ def read_blocks(stream: BinaryIO, *, longest: int = LONGEST) -> Iterator[Block]:
 
 
 def read_lines(stream: BinaryIO, *, longest: int = LONGEST) -> Iterator[Line]:
-    """The same lines one by one."""
+    """Read the same lines one by one."""
     for block in read_blocks(stream, longest=longest):
         yield from block.lines()
 
 
 def raw_lines(stream: BinaryIO, longest: int = LONGEST) -> Iterator[bytes]:
-    """The lines of `stream` with their line ends, in half the time of `read_lines`.
+    """Read the lines of `stream` with their line ends, in half the time of `read_lines`.
 
     What is longer than `longest` bytes comes in pieces of that size.
     """
@@ -160,7 +160,7 @@ def _cannot_open(path: Path | str, error: OSError | ValueError) -> InputError:
 
 
 def expect_scattered_reads(file: io.FileIO) -> None:
-    """Have the system read the whole file ahead, if it can, since it is about to be read in any order.
+    """Ask the system to read the whole file ahead: it is about to be read in any order.
 
     What is on the disk alone would else be waited for read by read.
     """
@@ -179,7 +179,7 @@ def read_at(file: io.FileIO, start: int, length: int) -> bytes:
 
 
 def read_all_at(file: io.FileIO, starts: Iterable[int], lengths: Iterable[int]) -> list[bytes]:
-    """The same for many places."""
+    """Read up to so many bytes from each of many places."""
     places = zip(starts, lengths, strict=True)
     if _HAS_PREAD:
         read, descriptor = os.pread, file.fileno()
@@ -213,7 +213,7 @@ def replace_file(path: Path, *, private: bool = False, synced: bool = True) -> I
 
 @contextmanager
 def replace_or_remove(path: Path, *, synced: bool = True) -> Iterator[Callable[[bytes], object]]:
-    """What is written replaces the private file `path`; when nothing is, there is no file at all."""
+    """Replace the private file `path` by what is written, or remove it when nothing is."""
     writes: list[Callable[[bytes], object]] = []
     with ExitStack() as stack:
 

@@ -1,4 +1,4 @@
-"""The Batch API as nine methods: the seam between those who implement it and those who use it.
+"""The Batch API as nine methods: the interface between its implementations and its users.
 
 `FakeBackend` (batchsim.backends.fake) simulates the service in the process; `OpenAIBackend`
 (batchsim.backends.openai) speaks to the real one. Neither is imported here: name what you use.
@@ -47,26 +47,26 @@ class Backend(ABC):
     """
 
     clock: Clock
-    """The time this backend lives by: its timestamps come from it, and waiting for it means
+    """The time of this backend: its timestamps come from it, and waiting for it means
     sleeping on it. A simulated backend's clock costs no real time."""
 
     service: str = "a service without a name"
-    """Whose files and batches these are, in words or as an address. A job stays with the service
-    on which it began."""
+    """The service that has these files and batches, in words or as an address. A job stays with
+    the service on which it began."""
 
     account: str = ""
-    """Whose files and batches these are at that service: something that differs between accounts
-    and keys and tells nobody a key. A job stays with the account with which it began."""
+    """The account at that service: a text that differs between accounts and keys, and reveals no
+    key. A job stays with the account with which it began."""
 
     lasts: bool = True
-    """Whether its files and batches outlive this object. Only what a simulated service holds in
-    memory does not, and need not be kept track of."""
+    """True when its files and batches outlive this object. Those that a simulated service holds in
+    memory do not, and need not be kept track of."""
 
     limits: Limits = OPENAI
-    """What one batch may hold there."""
+    """The limits of one batch there."""
 
     def supports(self, model: str) -> bool:
-        """Whether lines may name that model; by default OpenAI's, judged by their families."""
+        """True when lines may name that model; by default OpenAI's, judged by their families."""
         return is_openai_model(model)
 
     @abstractmethod
@@ -165,7 +165,7 @@ class Backend(ABC):
 
 @runtime_checkable
 class Disturbed(Protocol):
-    """What a backend may be besides: one whose requests can go wrong on their way, on purpose."""
+    """Optional for a backend: its requests can go wrong on their way, on purpose."""
 
     @property
     def undisturbed(self) -> Backend:
@@ -173,7 +173,7 @@ class Disturbed(Protocol):
         ...
 
     def as_request(self, name: str, subject: str, work: Callable[[], Value]) -> Value:
-        """What `work` returns, carried out as a request about `subject` that may go wrong.
+        """Do `work` as a request about `subject` that may go wrong, and return its value.
 
         `name` is one of batchsim.backends.calls.CALLS.
         """
@@ -182,10 +182,10 @@ class Disturbed(Protocol):
 
 @runtime_checkable
 class Prompt(Protocol):
-    """What a backend may be besides: one that knows when it answers without keeping anybody waiting."""
+    """Optional for a backend: it can answer some reads without any wait."""
 
     def batch_at_once(self, batch_id: str) -> Batch | None:
-        """What `retrieve_batch` returns, if it takes no time to speak of.
+        """The value of `retrieve_batch`, if it takes next to no time.
 
         None, and nothing has happened, when it would have to wait for another call or a delay,
         would find work that has become due, or would refuse. While a batch looks the same, the
@@ -212,10 +212,10 @@ class Reception(Protocol):
 
 @runtime_checkable
 class Receives(Protocol):
-    """What a backend may be besides: one that takes a content in before it is told what it is."""
+    """Optional for a backend: it takes in a content before it knows the file's name and purpose."""
 
     def receiving(self) -> AbstractContextManager[Reception] | None:
-        """What takes a content in, dropped unless it is kept before the block ends.
+        """Begin to take in a content. It is dropped unless it is kept before the block ends.
 
         None when the content must be there whole: then it goes to `upload_file`.
         """
@@ -224,7 +224,7 @@ class Receives(Protocol):
 
 @runtime_checkable
 class Resumes(Protocol):
-    """What a backend may be besides: someone who can go on with a content that broke off."""
+    """Optional for a backend: it can go on with a content that broke off."""
 
     def read_file_from(self, file_id: str, start: int) -> Iterator[bytes]:
         """As `read_file`, without the first `start` bytes."""
@@ -233,7 +233,7 @@ class Resumes(Protocol):
 
 @runtime_checkable
 class Answers(Protocol):
-    """What a backend may be besides: someone who answers single requests at once, without a batch."""
+    """Optional for a backend: it answers single requests at once, without a batch."""
 
     def answer(self, url: str, body: dict[str, Any]) -> Answer:
         """The answer to `body` sent to `url`, an endpoint such as `/v1/chat/completions`.
@@ -244,5 +244,5 @@ class Answers(Protocol):
         ...
 
     def has_model(self, name: str) -> bool:
-        """Whether there is a model of that name."""
+        """True when there is a model of that name."""
         ...

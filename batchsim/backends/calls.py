@@ -1,4 +1,4 @@
-"""The requests behind the methods of a Backend, and what it means to a caller when one goes wrong.
+"""The requests behind the methods of a Backend, and the error that each failure means.
 
 One question sorts everything: can the request have taken effect? An answer of the 4xx kind says
 no. A connection that was never made says no. Everything else (a time-out, a reset, a 5xx, an answer
@@ -30,7 +30,7 @@ LONGEST_RETRY_AFTER = 3_600.0
 
 
 class Effect(Enum):
-    """What the request was to do, as far as it matters when it goes wrong."""
+    """The effect that a request has, as far as it matters when it goes wrong."""
 
     READ = "read"
     WRITE = "write"
@@ -105,7 +105,7 @@ comes before the file of an upload in parts; completing that is `upload_file`.""
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """How long the service asks to wait: seconds in [0, 3600], None when it does not say.
+    """The seconds that the service asks to wait, from 0 to 3600; None when it does not say.
 
     Understands seconds, HTTP dates, and OpenAI's `retry-after-ms`; junk counts as silence. `now`,
     in unix seconds, is what a date without a Date header is counted from.

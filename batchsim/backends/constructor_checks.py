@@ -1,4 +1,4 @@
-"""What a backend is made of, checked at once: no AttributeError comes of it later."""
+"""Checks of the arguments that a backend is made with, so that a wrong one is found at once."""
 
 from __future__ import annotations
 

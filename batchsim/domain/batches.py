@@ -14,7 +14,7 @@ from batchsim.domain.lifecycle import STAMPS, Event, Status, follow
 
 @dataclass(frozen=True, slots=True)
 class RequestCounts:
-    """How many lines a batch has, and how many ran well or badly.
+    """The number of lines of a batch, and of those that ran well or badly.
 
     Lines that were never run (expired, cancelled) are in neither `completed` nor `failed`, so
     the two may add up to less than `total` (observed).
@@ -78,7 +78,7 @@ _NO_USAGE = Usage()
 
 @dataclass(frozen=True, slots=True)
 class BatchError:
-    """One reason why validation failed. `line` counts from 1; None means the file as a whole."""
+    """One reason of a failed validation. `line` counts from 1; None means the file as a whole."""
 
     code: str
     message: str
@@ -100,7 +100,7 @@ SPELLINGS: Mapping[str, Status] = MappingProxyType(
         "canceling": Status.CANCELLING,
     }
 )
-"""What compatible services call a status, lower-cased (observed)."""
+"""Other names of the statuses at compatible services, in lower case (observed)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +137,7 @@ class Batch:
     unknown_status: str | None = None
 
     def after(self, event: Event, at: int, **changes: Any) -> Batch:
-        """The batch once `event` has happened `at` that time: new status, its stamp, and `changes`.
+        """The batch after `event` at the time `at`: the new status, its stamp, and `changes`.
 
         Raises IllegalTransition when the present status does not allow the event.
         """

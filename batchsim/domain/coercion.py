@@ -1,4 +1,4 @@
-"""Reading what services send where OpenAI would send null, an integer or a plain string.
+"""Conversion of what services send in the place of OpenAI's null, integers and strings.
 
 Compatible services write an absent value as null, "", or not at all, and a time as unix seconds,
 unix milliseconds or ISO 8601 (all observed). These functions give one meaning to each.

@@ -1,4 +1,4 @@
-"""What the fields of a setting may hold, checked by msgspec.
+"""Kinds of values that a setting may hold, checked by msgspec.
 
 A field is annotated with one of these kinds. `check` refuses a value that is not of the kind, in
 words for the person who set it. true and false are not numbers here.
@@ -30,7 +30,7 @@ def check(name: str, value: object, kind: Any) -> None:
 
 
 def is_a(value: object, kind: Any) -> bool:
-    """Whether `value` is of that kind."""
+    """True when `value` is of that kind."""
     try:
         convert(value, kind)
     except ValidationError:

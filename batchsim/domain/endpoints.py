@@ -18,7 +18,7 @@ class Endpoint:
     path: str
     required: tuple[str, ...]
     streams: str | None = None
-    """What the refusal of `stream: true` calls this endpoint; None where nothing streams."""
+    """The name of this endpoint in the refusal of `stream: true`; None where nothing streams."""
     substitutes: tuple[str, ...] = ()
     """Parameters that excuse the absence of any required one but the model."""
 
@@ -52,8 +52,8 @@ _FAMILIES = re.compile(
 
 
 def is_openai_model(name: str) -> bool:
-    """Whether `name` belongs to a family of OpenAI models that run in batches.
+    """True when `name` belongs to a family of OpenAI models that run in batches.
 
-    Judged by family, not by a list of releases, so that a model newer than this version is known.
+    The family decides, not a list of releases, so that newer models are known too.
     """
     return _FAMILIES.match(name) is not None and name.isprintable()

@@ -11,7 +11,7 @@ from batchsim.domain.coercion import integer, text, timestamp
 
 
 class Purpose(StrEnum):
-    """What a file is for; batches read `batch` files and write `batch_output` ones."""
+    """The purpose of a file; batches read `batch` files and write `batch_output` ones."""
 
     ASSISTANTS = "assistants"
     ASSISTANTS_OUTPUT = "assistants_output"
@@ -32,7 +32,7 @@ UPLOAD_PURPOSES = (
     Purpose.VISION,
     Purpose.EVALS,
 )
-"""The purposes that an upload may name, in the order in which the API's refusal lists them (observed)."""
+"""The purposes that an upload may name, in the order of the API's refusal (observed)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,12 +36,12 @@ class Status(StrEnum):
 
     @property
     def is_terminal(self) -> bool:
-        """Whether nothing can happen to a batch any more."""
+        """True when nothing can happen to the batch any more."""
         return not TRANSITIONS[self]
 
 
 class Event(StrEnum):
-    """What can happen to a batch."""
+    """An event in the life of a batch."""
 
     ACCEPTED = "accepted"
     """The input file is valid and its tokens fit the queue."""
@@ -99,7 +99,7 @@ STAMPS: Mapping[Status, str] = MappingProxyType(
         Status.CANCELLED: "cancelled_at",
     }
 )
-"""Which field of the batch entering a status stamps, in unix seconds."""
+"""The field of the batch that is stamped, in unix seconds, when a status is entered."""
 
 INITIAL = Status.VALIDATING
 
@@ -113,7 +113,7 @@ def follow(status: Status, event: Event) -> Status:
 
 
 def reachable(status: Status) -> frozenset[Status]:
-    """`status` and every status that can still follow it: what a later look may show."""
+    """`status` and every status that can still follow it."""
     seen = {status}
     todo = [status]
     while todo:

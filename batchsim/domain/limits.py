@@ -46,7 +46,7 @@ LARGEST_FILE = 512_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What the service allows. The defaults are OpenAI's, documented unless marked otherwise.
+    """The limits of a service. The defaults are OpenAI's, documented unless marked otherwise.
 
     Raises UsageError for a value that no limit can have.
     """
@@ -71,11 +71,11 @@ class Limits:
     default_batches_per_page: int = 20
     files_per_page: int = 10_000
     errors_per_batch: int = 100
-    """How many errors a failed batch lists; the real number is unknown (inferred)."""
+    """The most errors that a failed batch lists; the real number is unknown (inferred)."""
     line_bytes: int = 200_000_000
     """The longest line that is read; no line can be longer than its file."""
     nesting: int = 128
-    """How deep a line's JSON may nest (ours; keeps every parser safe)."""
+    """The deepest nesting of a line's JSON (ours; it keeps every parser safe)."""
     enqueued_tokens: Mapping[str, int] = field(default_factory=dict)
     """Prompt tokens that may be queued per model at once, by the model's name without its date.
     Empty: no limit. The real figures depend on the account; ENQUEUED_TOKENS holds tier 1's."""

@@ -1,4 +1,4 @@
-"""RequestLine, RequestLines and ResultLine: lines of an input file, one of an output or error file."""
+"""Lines of input files (RequestLine, RequestLines) and of output and error files (ResultLine)."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class RequestLines(NamedTuple):
 
     @classmethod
     def of(cls, line: Line, request: RequestLine) -> RequestLines:
-        """One line with what stands on it."""
+        """Make one line into columns of length 1."""
         number, custom_id, url, model, body = request
         return cls(number, line.offset, [line.content], [custom_id], url, model, [body])
 
@@ -85,7 +85,7 @@ class RequestLines(NamedTuple):
 
 
 class Response(NamedTuple):
-    """The HTTP answer that a line got. `body` is the parsed JSON (any type, as the service sent)."""
+    """The HTTP answer to a line. `body` is the parsed JSON, of any type, as the service sent it."""
 
     status_code: int
     request_id: str | None
@@ -93,7 +93,7 @@ class Response(NamedTuple):
 
     @property
     def reason(self) -> LineError:
-        """What a bad answer says of why it is one; its status code where it does not say."""
+        """The reason that a bad answer gives; its status code where it gives none."""
         told = self.body.get("error") if isinstance(self.body, dict) else None
         told = told if isinstance(told, dict) else {"message": told}
         code = told.get("code") or told.get("type") or f"http_{self.status_code}"
@@ -101,7 +101,7 @@ class Response(NamedTuple):
 
 
 class LineError(NamedTuple):
-    """Why a line was never run, such as `batch_expired` or `batch_cancelled`."""
+    """The reason for which a line was never run, such as `batch_expired` or `batch_cancelled`."""
 
     code: str
     message: str
@@ -121,7 +121,7 @@ class ResultLine(NamedTuple):
 
     @property
     def is_ok(self) -> bool:
-        """Whether the line ran and got a 2xx answer."""
+        """True when the line ran and got a 2xx answer."""
         return (
             self.error is None
             and self.response is not None
@@ -130,7 +130,7 @@ class ResultLine(NamedTuple):
 
     @property
     def reason(self) -> LineError | None:
-        """Why there is no good answer: the line's own error, or what the bad answer says."""
+        """The reason for a missing good answer: the line's own error, or that of the bad answer."""
         if self.is_ok or self.error:
             return self.error
         return (self.response or _NO_RESPONSE).reason

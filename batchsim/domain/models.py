@@ -1,4 +1,4 @@
-"""The models, as far as answers depend on them: dated snapshots, reasoning, longest texts."""
+"""The models of OpenAI: dated names, sizes, and which of them reason."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Model(NamedTuple):
-    """What answers depend on. Sizes are in tokens, None where they are not known."""
+    """A model's dated name and its sizes in tokens, None where they are not known."""
 
     snapshot: str
     context: int | None = None
@@ -92,20 +92,20 @@ def release_date(model: str) -> tuple[int, int, int] | None:
 
 
 def sizes(model: str) -> Model:
-    """What is known of `model`, be it an alias, a snapshot or a fine-tuned model's name."""
+    """The sizes of `model`, which may be an alias, a snapshot or a fine-tuned model's name."""
     name = alias(model)
     return _MODELS.get(name) or Model(model)
 
 
 @lru_cache(maxsize=256)
 def is_reasoning(model: str) -> bool:
-    """Whether `model` thinks before it answers, and so spends reasoning tokens."""
+    """True when `model` thinks before it answers, and so spends reasoning tokens."""
     return _REASONING.match(alias(model)) is not None
 
 
 @lru_cache(maxsize=256)
 def takes_temperature(model: str) -> bool:
-    """Whether `model` takes a `temperature` or `top_p` other than its default (inferred)."""
+    """True when `model` takes a `temperature` or `top_p` other than its default (inferred)."""
     return _ONLY_DEFAULT_TEMPERATURE.match(alias(model)) is None
 
 

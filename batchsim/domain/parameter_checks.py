@@ -1,6 +1,6 @@
-"""The parameters of requests about files and batches, and what of them is refused at once.
+"""Checks of the parameters of a request about files and batches, before it is sent.
 
-What the API would refuse is Refused. What no request could carry to it is a UsageError.
+A value that the API would refuse is Refused. A value that no request can carry is a UsageError.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from batchsim.errors import UsageError
 
 
 def is_text(value: object) -> bool:
-    """Whether `value` is a string that a request can carry: half a surrogate pair is not."""
+    """True for a string that a request can carry: one without half a surrogate pair."""
     try:
         return isinstance(value, str) and value.encode() is not None
     except UnicodeEncodeError:
@@ -25,7 +25,7 @@ def is_text(value: object) -> bool:
 
 
 def a_kind(value: object) -> str:
-    """What a value is, with its article: `an int`, `a Batch`, `the class Batch`, `None`."""
+    """The kind of a value, with its article: `an int`, `a Batch`, `the class Batch`, `None`."""
     if value is None:
         return "None"
     if isinstance(value, type):
@@ -49,14 +49,14 @@ def check_text(name: str, value: object) -> None:
 
 
 def check_page(after: object, purpose: object = None) -> None:
-    """Raise UsageError unless what chooses the entries of a page is text, or absent."""
+    """Raise UsageError unless the choice of a page's entries is text, or absent."""
     for name, value in (("id `after`", after), ("purpose", purpose)):
         if value is not None:
             check_text(name, value)
 
 
 def check_request(url: object, body: object) -> None:
-    """Raise UsageError unless that can be sent: a single request, answered without a batch."""
+    """Raise UsageError unless a single request, answered without a batch, can be sent."""
     check_text("url", url)
     if not isinstance(body, Mapping):
         raise UsageError(f"the body must be a dict, not {a_kind(body)}")
@@ -72,7 +72,7 @@ def check_content(content: Any) -> None:
 
 
 def check_purpose(purpose: Any, filename: str) -> None:
-    """Refuse what can be told before the first byte: the purpose, and the name for a batch."""
+    """Refuse an upload by its purpose or its name, before the first byte is read."""
     if not is_text(filename):
         raise UsageError(f"a file cannot be called {filename!r}", hint="give its name as text")
     if not isinstance(purpose, str) or purpose not in UPLOAD_PURPOSES:
@@ -109,7 +109,7 @@ def check_creation(
 ) -> None:
     """Refuse a batch whose parameters are absent, of a wrong type, or not among the allowed values.
 
-    What is wrong with the input file is found later, in validation.
+    Validation finds later whether the input file itself is right.
     """
     _check_parameter("input_file_id", input_file_id)
     _check_parameter("endpoint", endpoint)

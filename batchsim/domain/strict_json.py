@@ -1,4 +1,4 @@
-"""One JSON object, strictly read.
+"""Read one JSON object strictly.
 
 Stricter than most parsers on purpose: no NaN, no lone surrogates, no byte order mark, no deep
 nesting, and no name twice where two readers could disagree on what a line says.
@@ -40,7 +40,7 @@ def read_object(content: bytes, *, nesting: int, unique: Iterable[bytes]) -> dic
 
 
 def is_deeper(content: bytes, nesting: int) -> bool:
-    """Whether the JSON text `content` nests arrays and objects more than `nesting` deep."""
+    """True when the JSON text `content` nests arrays and objects more than `nesting` deep."""
     if opening_brackets(content) <= nesting:  # nearly always settles it
         return False
     depth = 0
@@ -55,7 +55,7 @@ def is_deeper(content: bytes, nesting: int) -> bool:
 
 
 def opening_brackets(content: bytes) -> int:
-    """How many brackets and braces open in it, those in strings too."""
+    """The number of opening brackets and braces in `content`, those in strings too."""
     # Comparing lengths is several times faster than bytes.count.
     return 2 * len(content) - sum(len(content.replace(each, b"")) for each in (b"[", b"{"))
 
@@ -72,7 +72,7 @@ def repeated_names(content: bytes) -> list[str]:
 
 
 def type_name(value: Any) -> str:
-    """How the API's refusals name the JSON type of `value`, with its article (observed)."""
+    """The JSON type of `value` as the API's refusals name it, with its article (observed)."""
     if value is None:
         return "null"
     if isinstance(value, bool):

@@ -1,8 +1,8 @@
-"""What a client sees in the place of an answer when a request goes wrong on its way.
+"""Failures of a request on its way: what a client sees in the place of an answer.
 
-Who works with a Backend is told of it by the errors of batchsim.errors, which say what may be done
-next. Such an error is raised from one of these, for the doors: they show to a client of theirs what
-it would have seen on a real connection.
+A caller of a Backend sees the errors of batchsim.errors, which say what may be done
+next. Such an error is raised from one of these, for servers and transports: they show a client
+what it would have seen on a real connection.
 """
 
 from __future__ import annotations

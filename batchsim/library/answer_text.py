@@ -1,4 +1,4 @@
-"""The body of an answer -> its text, or the model's refusal."""
+"""Find the text of an answer, or the model's refusal, in its body."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 
 class AnswerText(NamedTuple):
-    """What a model said. Both are None where it said nothing, or where there is no text at all."""
+    """The text or the refusal of a model. Both are None where the answer has no text."""
 
     text: str | None = None
     refusal: str | None = None

@@ -1,4 +1,4 @@
-"""What good results cost, from the usage that they tell."""
+"""The cost of good results, from the usage that they report."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FREE = "/v1/moderations"
 
 
 class Bill:
-    """The usage of good results by model, and those of which it is not told."""
+    """Sums the usage of good results by model, and notes the models that do not report it."""
 
     def __init__(self) -> None:
         self._usage: dict[tuple[str, bool], Usage] = {}
@@ -45,7 +45,7 @@ class Bill:
         return by_model
 
     def cost(self) -> Decimal | None:
-        """US dollars; None when it cannot be known of one of the models.
+        """US dollars; None when it cannot be known for one of the models.
 
         What was in batches is counted at their price, and the rest at the ordinary one.
         """
@@ -55,7 +55,7 @@ class Bill:
         return sum((usd or Decimal(0) for usd in each), Decimal(0))
 
     def unpriced(self) -> tuple[str, ...]:
-        """The models of which the cost cannot be known."""
+        """The models whose cost cannot be known."""
         return tuple(
             model
             for model, usage in self.usage.items()

@@ -1,4 +1,4 @@
-"""Where a job lies, found so that what was paid for is found again."""
+"""Find the files of a job, so that a second call finds the results that were paid for."""
 
 from __future__ import annotations
 
@@ -24,20 +24,25 @@ _RESULTS = "results.jsonl"
 
 
 class JobLocation:
-    """Where a job lies: its input, its results and its directory.
+    """The files of a job: its input, its results and its directory.
 
-    A `passing` place vanishes with the last object that knows it. `spool` holds the lines until
+    A `temporary` job vanishes with the last object that knows it. `spool` holds the lines until
     the work is done, where they had to be read to name the job.
     """
 
     def __init__(
-        self, source: Path | None, results: PathLike | None, job: PathLike, *, passing: bool = False
+        self,
+        source: Path | None,
+        results: PathLike | None,
+        job: PathLike,
+        *,
+        temporary: bool = False,
     ) -> None:
         self.job = Path(job)
         self.results = self.job / _RESULTS if results is None else Path(results)
         self.source = JobDirectory(self.job).requests if source is None else source
         self.spool: BinaryIO | None = None
-        self.remove = weakref.finalize(self, _remove, self.job) if passing else None
+        self.remove = weakref.finalize(self, _remove, self.job) if temporary else None
 
     @contextmanager
     def prepared(self) -> Iterator[None]:
@@ -78,7 +83,9 @@ def locate_job(
     if results is not None:
         return JobLocation(source, results, f"{os.fspath(results)}.job"), lines
     if not backend.lasts:
-        return JobLocation(source, None, tempfile.mkdtemp(prefix="batchsim-"), passing=True), lines
+        return JobLocation(
+            source, None, tempfile.mkdtemp(prefix="batchsim-"), temporary=True
+        ), lines
     if isinstance(lines, Path):
         return JobLocation(source, None, f"{lines}.job"), lines
     spool, digest = _kept(lines, f"{backend.service} {backend.account}\n")

@@ -29,6 +29,8 @@ else:  # pydantic is imported by who uses it
     Model = TypeVar("Model")
 
 Object = Mapping[str, Any]
+Content = str | Sequence[Any]
+Id = str | None
 
 CHAT = "/v1/chat/completions"
 RESPONSES = "/v1/responses"
@@ -68,11 +70,11 @@ class Request(Generic[Parsed_co]):
     @classmethod
     def chat(
         cls,
-        messages: str | Sequence[Any],
+        messages: Content,
         *,
         model: str,
         response_format: type[Model],
-        custom_id: str | None = None,
+        custom_id: Id = None,
         **parameters: Any,
     ) -> Request[Model]: ...
 
@@ -80,22 +82,22 @@ class Request(Generic[Parsed_co]):
     @classmethod
     def chat(
         cls,
-        messages: str | Sequence[Any],
+        messages: Content,
         *,
         model: str,
         response_format: Object | None = None,
-        custom_id: str | None = None,
+        custom_id: Id = None,
         **parameters: Any,
     ) -> Request[None]: ...
 
     @classmethod
     def chat(
         cls,
-        messages: str | Sequence[Any],
+        messages: Content,
         *,
         model: str,
         response_format: Any = None,
-        custom_id: str | None = None,
+        custom_id: Id = None,
         **parameters: Any,
     ) -> Request[Any]:
         """A chat completion. A text stands for one message of the user.
@@ -105,14 +107,10 @@ class Request(Generic[Parsed_co]):
         """
         if isinstance(messages, str):
             messages = [{"role": "user", "content": messages}]
-        parsed = _model(response_format)
-        if parsed is not None:
-            parameters["response_format"] = {
-                "type": "json_schema",
-                "json_schema": _strict_format(parsed),
-            }
-        elif response_format is not None:
-            parameters["response_format"] = response_format
+        parsed, schema = _schema(response_format)
+        form = {"type": "json_schema", "json_schema": schema} if schema else response_format
+        if form is not None:
+            parameters["response_format"] = form
         body = {"model": model, "messages": messages, **parameters}
         return _request(CHAT, body, custom_id, parsed)
 
@@ -120,11 +118,11 @@ class Request(Generic[Parsed_co]):
     @classmethod
     def response(
         cls,
-        input: str | Sequence[Any] | None = None,
+        input: Content | None = None,
         *,
         model: str,
         response_format: type[Model],
-        custom_id: str | None = None,
+        custom_id: Id = None,
         **parameters: Any,
     ) -> Request[Model]: ...
 
@@ -132,32 +130,30 @@ class Request(Generic[Parsed_co]):
     @classmethod
     def response(
         cls,
-        input: str | Sequence[Any] | None = None,
+        input: Content | None = None,
         *,
         model: str,
         response_format: Object | None = None,
-        custom_id: str | None = None,
+        custom_id: Id = None,
         **parameters: Any,
     ) -> Request[None]: ...
 
     @classmethod
     def response(
         cls,
-        input: str | Sequence[Any] | None = None,
+        input: Content | None = None,
         *,
         model: str,
         response_format: Any = None,
-        custom_id: str | None = None,
+        custom_id: Id = None,
         **parameters: Any,
     ) -> Request[Any]:
         """A response. `input` may be left out where a stored prompt or a conversation is named.
 
         `response_format` becomes `text.format`; otherwise as in `chat`.
         """
-        parsed = _model(response_format)
-        form = response_format
-        if parsed is not None:
-            form = {"type": "json_schema", **_strict_format(parsed)}
+        parsed, schema = _schema(response_format)
+        form = {"type": "json_schema", **schema} if schema else response_format
         if form is not None:
             parameters["text"] = {**(parameters.get("text") or {}), "format": form}
         given = {} if input is None else {"input": input}
@@ -165,51 +161,36 @@ class Request(Generic[Parsed_co]):
 
     @classmethod
     def completion(
-        cls,
-        prompt: str | Sequence[Any],
-        *,
-        model: str,
-        custom_id: str | None = None,
-        **parameters: Any,
+        cls, prompt: Content, *, model: str, custom_id: Id = None, **parameters: Any
     ) -> Request[None]:
         """A completion of the older kind."""
-        body = {"model": model, "prompt": prompt, **parameters}
-        return _request("/v1/completions", body, custom_id)
+        return _request(
+            "/v1/completions", {"model": model, "prompt": prompt, **parameters}, custom_id
+        )
 
     @classmethod
     def embedding(
-        cls,
-        input: str | Sequence[Any],
-        *,
-        model: str,
-        custom_id: str | None = None,
-        **parameters: Any,
+        cls, input: Content, *, model: str, custom_id: Id = None, **parameters: Any
     ) -> Request[None]:
         """The embedding of a text, or one of each."""
-        body = {"model": model, "input": input, **parameters}
-        return _request("/v1/embeddings", body, custom_id)
+        return _request("/v1/embeddings", {"model": model, "input": input, **parameters}, custom_id)
 
     @classmethod
     def moderation(
-        cls,
-        input: str | Sequence[Any],
-        *,
-        model: str | None = None,
-        custom_id: str | None = None,
-        **parameters: Any,
+        cls, input: Content, *, model: str | None = None, custom_id: Id = None, **parameters: Any
     ) -> Request[None]:
         """A moderation; without a model the service chooses its own."""
         given = {} if model is None else {"model": model}
-        body = {**given, "input": input, **parameters}
-        return _request("/v1/moderations", body, custom_id)
+        return _request("/v1/moderations", {**given, "input": input, **parameters}, custom_id)
 
     @classmethod
     def image(
-        cls, prompt: str, *, model: str, custom_id: str | None = None, **parameters: Any
+        cls, prompt: str, *, model: str, custom_id: Id = None, **parameters: Any
     ) -> Request[None]:
         """An image made from a text."""
-        body = {"model": model, "prompt": prompt, **parameters}
-        return _request("/v1/images/generations", body, custom_id)
+        return _request(
+            "/v1/images/generations", {"model": model, "prompt": prompt, **parameters}, custom_id
+        )
 
     @classmethod
     def image_edit(
@@ -218,20 +199,19 @@ class Request(Generic[Parsed_co]):
         *,
         images: Sequence[Any],
         model: str,
-        custom_id: str | None = None,
+        custom_id: Id = None,
         **parameters: Any,
     ) -> Request[None]:
-        """An image made from others: each of `images` is an object with a `file_id` or an `image_url`."""
+        """An image made from `images`, objects with a `file_id` or an `image_url` each."""
         body = {"model": model, "prompt": prompt, "images": images, **parameters}
         return _request("/v1/images/edits", body, custom_id)
 
     @classmethod
     def video(
-        cls, prompt: str, *, model: str, custom_id: str | None = None, **parameters: Any
+        cls, prompt: str, *, model: str, custom_id: Id = None, **parameters: Any
     ) -> Request[None]:
         """A video made from a text."""
-        body = {"model": model, "prompt": prompt, **parameters}
-        return _request("/v1/videos", body, custom_id)
+        return _request("/v1/videos", {"model": model, "prompt": prompt, **parameters}, custom_id)
 
     @classmethod
     def from_line(cls, content: bytes | str) -> Request[None]:
@@ -273,21 +253,17 @@ def _not_json(error: Exception) -> UsageError:
 
 
 def _plain(value: Any) -> Any:
-    """What stands for a pydantic object, such as a message out of an earlier answer of the SDK."""
+    """Turn a pydantic object into JSON, such as a message of an earlier answer of the SDK."""
     dump = getattr(value, "model_dump", None)
     if dump is None or isinstance(value, type):
         raise TypeError(f"{type(value).__name__} is not serialisable")
     return dump(mode="json", exclude_unset=True)
 
 
-def _model(response_format: Any) -> Any:
-    """The pydantic model, or None for what goes to the API as it is. It is checked later."""
+def _schema(response_format: Any) -> tuple[Any, dict[str, Any]]:
+    """The pydantic model and its strict format; None for a format that goes to the API as it is."""
     if response_format is None or isinstance(response_format, Mapping):
-        return None
-    return response_format
-
-
-def _strict_format(model: Any) -> dict[str, Any]:
+        return None, {}
     from batchsim.backends.openai.strict_schema import strict_format
 
-    return strict_format(model)
+    return response_format, strict_format(response_format)

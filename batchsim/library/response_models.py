@@ -1,4 +1,4 @@
-"""Which pydantic model the answer to a line is to be parsed as."""
+"""The pydantic models that the answers to a job's lines are parsed as."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class ResponseModels:
-    """The models of a job's lines: one `for_all` of them, or those that the requests brought.
+    """The models of a job's lines: one `for_all` of them, or those of the requests.
 
-    Raises UsageError when `for_all` is no pydantic model. A line is known by the form that it asks for, which its own bytes tell: nothing is kept for
-    a line.
+    Raises UsageError when `for_all` is no pydantic model. The form that a line asks for stands in
+    its own bytes, so nothing is kept for a line.
     """
 
     def __init__(self, for_all: Any = None) -> None:
@@ -66,7 +66,6 @@ class ResponseModels:
 
 
 def _form(body: Mapping[str, Any]) -> bytes:
-    """What identifies the form of the answer that `body` asks for."""
     text = body.get("text")
     form = body.get("response_format") or (text.get("format") if isinstance(text, dict) else None)
     return orjson.dumps(form, option=orjson.OPT_SORT_KEYS)

@@ -1,6 +1,6 @@
-"""Results: what a job brought, read from its files as often as it is asked for.
+"""The results of a job, read from its files each time that they are iterated.
 
-Nothing of it is in memory: iterating reads the results file and the input side by side, a line of
+Nothing is kept in memory: iterating reads the results file and the input side by side, a line of
 each at a time, since both have the same order.
 """
 
@@ -38,7 +38,7 @@ else:
 
 @dataclass(frozen=True, slots=True)
 class Result(Generic[Parsed_co]):
-    """What became of one line.
+    """The result of one line.
 
     `text` is what the model said: the first choice of a completion, the text of a response; None
     at other endpoints. `refusal` is set instead when the model refused. `parsed` is the text as the
@@ -61,7 +61,7 @@ class Result(Generic[Parsed_co]):
 
     @property
     def is_ok(self) -> bool:
-        """Whether the line ran and got a 2xx answer. A refusal by the model is one."""
+        """True when the line ran and got a 2xx answer. A refusal by the model is one."""
         return self.line.is_ok
 
     @property
@@ -76,7 +76,7 @@ class Result(Generic[Parsed_co]):
 
     @property
     def error(self) -> LineError | None:
-        """Why there is no good answer: the line's own error, or what the bad answer says."""
+        """The reason for a missing good answer: the line's own error, or that of the bad answer."""
         return self.line.reason
 
     @property
@@ -93,8 +93,8 @@ class Result(Generic[Parsed_co]):
 class Results(Generic[Parsed_co]):
     """The results of a finished job, in input order; iterate over it as often as you like.
 
-    It tells what the job's `report` tells. `failed` holds the lines without a good result, and
-    `retry` sends those again that may go better. `path` is the results file, `job` the job's directory; with a
+    `failed` holds the lines without a good result, and `retry` sends those again that may go
+    better. `path` is the results file, `job` the job's directory, `report` the job's report. With a
     simulated service in memory and no name given, both vanish with this object or with `close`.
     """
 
@@ -123,17 +123,17 @@ class Results(Generic[Parsed_co]):
 
     @property
     def lines(self) -> int:
-        """How many lines the input has."""
+        """The number of lines of the input."""
         return self.report.lines
 
     @property
     def ok(self) -> int:
-        """How many of them have a good result."""
+        """The number of lines with a good result."""
         return self.report.ok
 
     @property
     def all_ok(self) -> bool:
-        """Whether every line has a good result."""
+        """True when every line has a good result."""
         return self.report.all_ok
 
     @property
@@ -153,7 +153,7 @@ class Results(Generic[Parsed_co]):
 
     @property
     def cost(self) -> Decimal | None:
-        """What the good results cost in US dollars, from the usage they tell.
+        """The cost of the good results in US dollars, from the usage that they report.
 
         Results of batches count at batch prices, those asked for without a batch at ordinary ones.
         None when that cannot be known: `unpriced_models` says for which models.
@@ -173,10 +173,10 @@ class Results(Generic[Parsed_co]):
     def retry(self) -> Results[Parsed_co]:
         """Send the lines without a good result again, once, and return all results anew.
 
-        Only what another try may mend is sent: lines that expired, got lost or met a passing
-        error (`policy` already had that done `retries` times). Good results stay as they are and are not asked for again; the results file
-        then holds the new ones in their places. A retry that was stopped is continued by the next.
-        Raises what `run` raises; what had come before stays.
+        Only lines that another try may help are sent: those that expired, got lost or met a passing
+        error (`run` itself has already sent them again `policy.retries` times). Good results stay
+        as they are; the results file then holds the new ones in their places. The next retry
+        continues one that was stopped. Raises what `run` raises; earlier results stay.
         """
         report = self._again(self.report.rounds + 1)
         return Results(report, self._place, self._formats, self._again)
@@ -231,7 +231,6 @@ class Results(Generic[Parsed_co]):
         return self._known_bill
 
     def _in_batches(self) -> Iterator[bool]:
-        """Of each line, in input order, whether its result is from a batch."""
         if not self.report.synchronous:
             yield from repeat(True)
         ledger = self.report.ledger

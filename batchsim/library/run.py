@@ -1,9 +1,9 @@
 """`batchsim.run`: requests in, Results out.
 
-The runner does the work and keeps the job (batchsim.runner.run); this door finds the job a place
-and knows Request values. A job that was given no name is named after its lines and the service, so
-that the same call finds it again and pays for nothing twice. Only what a simulated service holds
-in memory needs no keeping.
+The runner does the work and keeps the job (batchsim.runner.run); this module finds the
+job's files and writes Request values as lines. A job without a name is named after its lines and
+the service, so that the same call finds it again and pays for nothing twice. Only a job of a
+simulated service in memory is not kept.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Lines = PathLike | Iterable[Request[Any] | RequestLike]
 
 
 class JobOptions(TypedDict, total=False):
-    """What `run` hands on to the runner: see batchsim.runner.run."""
+    """The options that `run` hands on to the runner: see batchsim.runner.run."""
 
     limits: Limits | None
     supports: Callable[[str], bool] | None

@@ -78,7 +78,7 @@ def most_prompt_tokens(request: RequestLine, size: int) -> int:
 
 
 def _plain_texts(value: Any) -> int | None:
-    """How many texts or messages of a text the prompt has; None when it is anything else."""
+    """Count the texts or text messages of the prompt; None when it holds anything else."""
     if type(value) is not list:
         return 1 if _is_text(value) else None
     is_plain = all(_is_text(each) or _is_message(each) for each in value)
@@ -94,7 +94,7 @@ def _is_message(value: Any) -> bool:
 
 
 def _is_text(value: Any) -> bool:
-    """Whether it is text that UTF-8 can carry; what a service makes of any other is not known."""
+    """True for text that UTF-8 can carry. What a service makes of other text is not known."""
     return type(value) is str and not any("\ud800" <= each <= "\udfff" for each in value)
 
 

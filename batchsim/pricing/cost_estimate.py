@@ -1,4 +1,4 @@
-"""What an input will cost, as far as it can be told before anything is sent."""
+"""The cost of an input, estimated before anything is sent."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Cost(NamedTuple):
 
 @dataclass(slots=True)
 class Estimate:
-    """What the lines for one model at one endpoint ask for.
+    """The tokens that the lines for one model at one endpoint may take.
 
     `prompt_tokens` is counted with the model's `vocabulary`, or estimated where that is None.
     `unbounded_lines` set no limit to their output tokens;
@@ -46,7 +46,7 @@ class Estimate:
 
     @property
     def vocabulary(self) -> str | None:
-        """What the prompts were counted with; None when they were estimated from their lengths."""
+        """The vocabulary that the prompts were counted with; None when they were estimated."""
         return self._counter.vocabulary
 
     def add(self, request: RequestLine) -> None:
@@ -66,9 +66,9 @@ class Estimate:
         return None if self.unbounded_lines else self.bounded_tokens
 
     def cost(self, *, batch: bool) -> Cost | None:
-        """What this costs in a `batch` or outside; None when the model's price is unknown.
+        """The cost in a `batch` or outside; None when the model's price is unknown.
 
-        Cached input, which costs less, is not counted on.
+        Cached input, which costs less, is not taken into account.
         """
         model, most = self.model or "", self.most_output_tokens
         read = cost(model, Usage(input_tokens=self.prompt_tokens), batch=batch)
@@ -94,7 +94,7 @@ class Estimates:
         demand.add(request)
 
     def all(self) -> tuple[Estimate, ...]:
-        """What was taken in so far."""
+        """The estimates so far."""
         return tuple(self._by_group.values())
 
 

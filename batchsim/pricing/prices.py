@@ -1,4 +1,4 @@
-"""Prices in US dollars, from the list that the `genai-prices` package brings along.
+"""Prices in US dollars, from the list in the `genai-prices` package.
 
 Nothing is fetched: a price is as new as the installed package. Requests whose prompt is so long
 that a higher price applies to them (above 272,000 tokens for gpt-5.4 and newer) are counted at the
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from genai_prices.types import ModelInfo
 
 BATCH_DISCOUNT = Decimal("0.5")
-"""What a batch costs of the ordinary price (API reference), where no batch price is listed."""
+"""The part of the ordinary price that a batch costs, unless a batch price is listed (reference)."""
 
 # The list knows prices by their first day; this asks for the newest without asking for the time.
 _NEWEST = datetime(9999, 1, 1, tzinfo=UTC)
@@ -41,7 +41,7 @@ class Price:
     is_listed: bool = True
 
     def cost(self, usage: Usage) -> Decimal:
-        """What `usage` costs at this price, in US dollars."""
+        """The cost of `usage` at this price, in US dollars."""
         cached = min(usage.cached_tokens, usage.input_tokens)
         fresh = usage.input_tokens - cached
         total = fresh * self.input + cached * self.cached_input + usage.output_tokens * self.output
@@ -67,7 +67,7 @@ def price(model: str, *, batch: bool) -> Price | None:
 
 
 def cost(model: str, usage: Usage, *, batch: bool) -> Decimal | None:
-    """What `usage` costs in US dollars; None when the model's price is unknown, never zero."""
+    """The cost of `usage` in US dollars; None, never zero, when the model's price is unknown."""
     known = price(model, batch=batch)
     return None if known is None else known.cost(usage)
 

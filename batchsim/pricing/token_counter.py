@@ -1,6 +1,6 @@
-"""How many tokens a request has, counted with the model's own vocabulary where that is at hand.
+"""Count a request's tokens with the model's own vocabulary, where it is installed.
 
-The `tokens` extra brings the toktok package, which carries the vocabularies inside: nothing is
+The `tokens` extra brings the toktok package with the vocabularies inside: nothing is
 fetched. Texts are then counted exactly, chat messages too. What is no text stays an estimate:
 attachments, and the form in which tools and schemas are shown to a model, which is not known.
 """
@@ -36,7 +36,7 @@ _VOCABULARIES = {
 Newer families are left to the estimate, since nobody has said what they use."""
 
 ROLE_TOKENS = 1
-"""What a message's role counts, and a name besides its text (OpenAI cookbook)."""
+"""The tokens of a message's role, and of a name besides its text (OpenAI cookbook)."""
 
 
 class Counter(NamedTuple):
@@ -53,13 +53,13 @@ ESTIMATE = Counter(None, estimate_prompt_tokens)
 
 
 def counter_for(model: str | None) -> Counter:
-    """The best way that there is to count for `model`."""
+    """The best available counter for `model`."""
     vocabulary = vocabulary_of(model or "")
     return ESTIMATE if vocabulary is None or not has_vocabularies() else _counter(vocabulary)
 
 
 def vocabulary_of(model: str) -> str | None:
-    """The vocabulary that `model` (an alias, a dated or a fine-tuned name) uses; None: not known."""
+    """The vocabulary of `model` (an alias, a dated or a fine-tuned name); None: not known."""
     name = model.removeprefix("ft:")
     return next(
         (
@@ -73,7 +73,7 @@ def vocabulary_of(model: str) -> str | None:
 
 @lru_cache(maxsize=1)
 def has_vocabularies() -> bool:
-    """Whether the `tokens` extra is installed."""
+    """True when the `tokens` extra is installed."""
     return find_spec("toktok") is not None
 
 

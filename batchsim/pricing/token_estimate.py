@@ -1,4 +1,4 @@
-"""How many tokens a request has, estimated from lengths.
+"""Estimate a request's tokens from lengths.
 
 Nothing is tokenized: 4.4 ASCII characters count as one token, a Chinese, Japanese or Korean
 character as 0.75, a Cyrillic or accented one as 0.5. Against the o200k vocabulary that is mostly
@@ -14,11 +14,11 @@ from typing import Any
 from batchsim.domain.lines import RequestLine
 
 ATTACHMENT_TOKENS = 765
-"""What an image, a file or an audio clip counts: a 1024 x 1024 image in high detail for gpt-4o
+"""The tokens of an image, a file or an audio clip: a 1024 x 1024 image in high detail for gpt-4o
 (API reference, "Images and vision"). Attachments are never opened or fetched."""
 
 MESSAGE_TOKENS = 3
-"""What surrounds each message or part of a prompt, and primes the answer (API reference)."""
+"""The tokens around each message or part of a prompt, and before the answer (API reference)."""
 
 _PROMPT_PARAMETERS = frozenset({"instructions", "input", "prompt", "images", "tools", "functions"})
 _ATTACHMENTS = ("image_url", "file_id", "file", "file_data", "input_audio")

@@ -1,4 +1,4 @@
-"""Account: what a test sees of the simulated service that the code under test talks to."""
+"""The simulated service as a test sees it: its files, batches, requests and webhooks."""
 
 from __future__ import annotations
 
@@ -52,18 +52,18 @@ class Account:
 
     @property
     def requests(self) -> list[RequestLine]:
-        """The request lines of all batches that were created, oldest batch first, in input order."""
+        """The request lines of all batches, oldest batch first, in input order."""
         case = Case(self.backend.history())
         return [line for each in case.history.batches for line in case.lines.get(each.batch.id, ())]
 
     @property
     def timeline(self) -> str:
-        """What was asked of the account and what came of it, one line each, in virtual seconds."""
+        """The requests to the account and what came of them, one line each, in virtual seconds."""
         return self.backend.requests.timeline()
 
     @property
     def verdict(self) -> Verdict:
-        """What the code under test does wrong, by its requests so far: see batchsim.verdict.
+        """The mistakes of the code under test, judged by its requests so far: see batchsim.verdict.
 
         `verdict.is_clean` says whether there is nothing, `verdict.assert_clean()` fails otherwise.
         """
@@ -73,8 +73,8 @@ class Account:
         """The webhooks that the service would send now, for the handler of the code under test.
 
         There is one for each batch that has ended since the last call, in the order in which they
-        ended, signed with `secret` (`whsec_` and base64) at the machine's own time. Raises UsageError
-        when that is no secret.
+        ended, signed with `secret` (`whsec_` and base64) at the machine's own time. Raises
+        UsageError for a malformed secret.
         """
         from batchsim.wire import webhook_events  # a bare backend needs nothing of the REST surface
 

@@ -12,12 +12,12 @@ from batchsim.testing.transport import API_KEY
 from batchsim.wire import App, Request, Response
 
 SECONDS_PER_LOOK = 60.0
-"""How much virtual time passes after each look at a batch through the port."""
+"""Virtual seconds that pass after each look at a batch through the port."""
 
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """Where the account can be reached.
+    """The address at which the account can be reached.
 
     `base_url` is that of an OpenAI client, such as `http://127.0.0.1:8000/v1`; any key is let in,
     `api_key` among them. `account` is the same that the fixture `batchsim` gives.

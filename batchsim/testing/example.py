@@ -1,8 +1,8 @@
-"""Example: some request lines and a behaviour of the service, as a value that has a short text.
+"""An example: some request lines and a behaviour of the service, as a value with a short text.
 
     lines=3 order=shuffled scenario=expired_partial,reply_lost answers=0:429x1,2:400 seed=4
 
-What is not named is unremarkable. The text is what `check_pipeline(run, replay=...)` takes.
+Everything else has its default. `check_pipeline(run, replay=...)` takes this text.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ LEGAL = (
 """Scenarios that a pipeline must survive, the most telling first. None of them lasts for ever."""
 
 STATUSES = (400, 429, 500)
-"""What a line may be answered with instead of 200."""
+"""The statuses that a line may be answered with instead of 200."""
 
 BULK = 5 << 20
 """Bytes that the first line's answer has when the results are bulky."""
@@ -69,7 +69,7 @@ IDS: dict[str, Callable[[int], str]] = {
     "numbers": lambda index: str(12 - index),
     "unicode": lambda index: f"ключ \u2028 «{index}» 鍵",
 }
-"""How the lines' custom_ids may look."""
+"""The forms of the lines' custom_ids."""
 
 
 class Failure(NamedTuple):
@@ -124,7 +124,7 @@ class Example:
 
     @property
     def is_sound(self) -> bool:
-        """Whether there is such a behaviour."""
+        """True when there is such a behaviour."""
         known = self.ids in IDS and self.order in ("input", "shuffled")
         return known and self.lines >= 0 and all(each in LEGAL for each in self.scenario)
 

@@ -27,18 +27,18 @@ from batchsim.testing.network_guard import Patch
 
 OPENAI_HOST = "api.openai.com"
 OPENAI_HOSTS = (".api.openai.com", ".openai.azure.com")
-"""How the names of all other hosts of the API end: the regions', and Azure's."""
+"""The endings of the names of all other hosts of the API: the regions', and Azure's."""
 
 LIBRARIES = ("httpx", "httpx2")
 
 AIOHTTP_TRANSPORTS = (("httpx", "httpx_aiohttp"), ("httpx2", "openai._vendor.httpx_aiohttp"))
-"""Where the transport of `DefaultAioHttpClient` lives, in openai 1.x and 2.x, and in 3.x."""
+"""The modules with the transport of `DefaultAioHttpClient`, in openai 1.x and 2.x, and in 3.x."""
 
 _client: ContextVar[Any] = ContextVar("batchsim_openai_client", default=None)
 
 
 def patches() -> Iterator[Patch]:
-    """What takes requests off their way. Imports openai and the HTTP libraries there are."""
+    """The patches that reroute requests. Imports openai and the HTTP libraries that there are."""
     import openai
 
     yield _calling(openai.OpenAI)

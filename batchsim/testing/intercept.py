@@ -52,7 +52,7 @@ def intercept(backend: Answering, *, allow: Iterable[str] = ()) -> Interception[
 
 
 class Interception(Generic[Answering]):
-    """What `intercept` returns. It may be used again once it is closed."""
+    """A block of `intercept`. It may be used again once it is closed."""
 
     def __init__(self, backend: Answering, allow: Iterable[str]) -> None:
         self._backend = backend

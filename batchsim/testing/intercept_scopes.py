@@ -1,4 +1,4 @@
-"""Which of the open `intercept` blocks is in force for the code that runs now.
+"""Find the open `intercept` block that is in force for the code that runs now.
 
 A block holds for the whole process: it must be seen by threads and tasks that know nothing of it.
 Still, two tests that run in two threads at once, or in two tasks, each want their own. So: in force
@@ -40,7 +40,7 @@ class Scope:
         return self._transports[library]
 
     def is_within(self, other: Scope | None) -> bool:
-        """Whether this block is `other` or was opened inside it. None stands for the process."""
+        """True when this block is `other` or was opened inside it. None stands for the process."""
         scope: Scope | None = self
         while scope is not other and scope is not None:
             scope = scope.outer
@@ -58,7 +58,7 @@ def in_force() -> Scope | None:
 
 
 def is_any_open() -> bool:
-    """Whether there is an open block at all."""
+    """True when there is an open block."""
     return bool(_open)
 
 

@@ -1,4 +1,4 @@
-"""What a test asks for by its markers: `@pytest.mark.batchsim(...)`."""
+"""The options that a test gives by its markers: `@pytest.mark.batchsim(...)`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PASSED_ON = ("responder", "order", "pacing", "faults")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkerOptions:
-    """How the simulated service shall behave: `options` are further arguments of FakeBackend."""
+    """The behaviour of the simulated service; `options` are further arguments of FakeBackend."""
 
     seed: int
     scenario: str
@@ -47,7 +47,7 @@ def merge_markers(markers: Iterable[tuple[tuple[Any, ...], Mapping[str, Any]]]) 
 
 
 def read_options(arguments: Mapping[str, Any], *, seed: int) -> MarkerOptions:
-    """What the arguments of a marker ask for; `seed` counts when they name none.
+    """Read the arguments of a marker; `seed` counts when they name none.
 
     A scenario goes with any pacing and any faults: it changes only what it is about, and faults of
     one's own go before the scenario's. Raises UsageError for an unknown scenario or pacing.

@@ -54,7 +54,7 @@ class Allowed:
         self._places = {_place(place) for place in places}
 
     def admits(self, host: str, port: int | None) -> bool:
-        """Whether a host may be reached at a port; None asks for any port."""
+        """True when a host may be reached at a port; None asks for any port."""
         return any(
             name == host.lower() and (port is None or allowed in (None, port))
             for name, allowed in tuple(self._places)
@@ -73,7 +73,7 @@ class Allowed:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or an IP address surely stands for this machine, without looking it up."""
+    """True when a host name or an IP address surely stands for this machine, without a lookup."""
     if host.lower() in ("", "localhost"):
         return True
     address = _address(host)
@@ -160,7 +160,7 @@ class _Guard:
 
 
 def _addresses(found: Any) -> list[str]:
-    """The addresses that a lookup found, by `gethostbyname`, `gethostbyname_ex` or `getaddrinfo`."""
+    """The addresses found by `gethostbyname`, `gethostbyname_ex` or `getaddrinfo`."""
     if isinstance(found, str):
         return [found]
     return list(found[2]) if isinstance(found, tuple) else [str(each[-1][0]) for each in found]

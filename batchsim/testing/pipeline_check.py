@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
 SECONDS = 10.0
-"""How long is searched, unless told otherwise."""
+"""Seconds that a search takes by default."""
 
 
 MOST_EXAMPLES = 1_000_000
-"""So many are tried when only the seconds are bounded."""
+"""Examples that are tried at most when only the seconds are bounded."""
 
 
 class PipelineFailed(AssertionError):

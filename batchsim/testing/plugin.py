@@ -51,8 +51,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         REAL,
         action="store_true",
-        help="run the tests marked batchsim_real on the real API (OPENAI_API_KEY, OPENAI_BASE_URL): "
-        "this costs money",
+        help="run the tests marked batchsim_real on the real API "
+        "(OPENAI_API_KEY, OPENAI_BASE_URL): this costs money",
     )
 
 
@@ -81,8 +81,8 @@ def batchsim(request: pytest.FixtureRequest) -> Iterator[Account]:
     """A fresh simulated OpenAI account, to which every OpenAI client of this process talks.
 
     Nothing else leaves the machine (see batchsim.intercept), and sleeping between polls costs no
-    real time: it advances the account's virtual clock (see batchsim.testing.virtual_sleep for what is
-    covered). `@pytest.mark.batchsim(...)` says how the account behaves.
+    real time: it advances the account's virtual clock (batchsim.testing.virtual_sleep lists what
+    is covered). `@pytest.mark.batchsim(...)` says how the account behaves.
     """
     with _refusals_told():
         from batchsim.testing.account import Account

@@ -1,4 +1,4 @@
-"""One example: run a pipeline against it, and judge what it returned.
+"""Run a pipeline against one example, and judge what it returned.
 
 Theory of operation. The pipeline runs inside an interception, on a virtual clock. Every request
 takes a little time, and the longer it does nothing but look at batches the more: so a pipeline
@@ -59,18 +59,18 @@ KINDS = (
     "double_pays",
     "loads_all_in_memory",
 )
-"""What a complaint can be about."""
+"""The kinds of complaints."""
 
 
 class Complaint(NamedTuple):
-    """What a pipeline did wrong: one of KINDS, and in words what was expected and what came."""
+    """A mistake of a pipeline: one of KINDS, and in words what was expected and what came."""
 
     kind: str
     words: tuple[str, ...]
 
 
 class ExampleResult(NamedTuple):
-    """What came of an example; `complaint` is None when the pipeline did well."""
+    """The outcome of an example; `complaint` is None when the pipeline did well."""
 
     complaint: Complaint | None
     timeline: str
@@ -126,7 +126,7 @@ def run_example(
 
 @contextmanager
 def quick_clients() -> Iterator[None]:
-    """While it is open, a set of TLS certificates is read once: it takes most of a client's making."""
+    """Read each set of TLS certificates only once: most of the time to make a client goes there."""
     with mock.patch.object(ssl, "create_default_context", cache(ssl.create_default_context)):
         yield
 
@@ -136,7 +136,6 @@ class _Raised(NamedTuple):
 
 
 def _ran(run: Pipeline, given: list[dict[str, Any]], backend: FakeBackend) -> Any:
-    """What the pipeline returned, or _Raised."""
     assert isinstance(backend.clock, VirtualClock)  # noqa: S101 - as Example makes it
     door = _PassingTime(backend, backend.clock)
     token = _clock.set(backend.clock)

@@ -36,7 +36,7 @@ TEXTS = st.text(st.characters(codec="utf-8"), max_size=40)
 
 
 def custom_ids() -> st.SearchStrategy[str]:
-    """What tells a line from the others: any text that is not empty."""
+    """A custom_id: any text that is not empty."""
     return st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
 
 
@@ -105,7 +105,7 @@ def input_files(draw: st.DrawFn, *, url: str = CHAT, max_lines: int = MOST_LINES
 
 
 class InvalidInput(NamedTuple):
-    """An input file that the API turns away: its batch fails with `code`, in `line` (None: no line)."""
+    """An input file whose batch fails with `code`, in `line` (None: no line)."""
 
     content: bytes
     code: str

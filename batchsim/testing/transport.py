@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import openai
 
 Service = Backend | Tenants | App
-"""Who may stand behind a client: a Backend that every key sees, one for each key, or the API."""
+"""The services behind a client: a Backend for every key, one for each key, or the API."""
 
 BASE_URL = "http://batchsim.invalid/v1"
 API_KEY = "sk-batchsim"
@@ -112,7 +112,7 @@ def _seconds(timeout: float | None) -> float:
 
 
 def _broken(mishap: Unanswered, library: Any) -> Exception:
-    """What the library raises on a real connection that ends so."""
+    """The error that the library raises on a real connection that ends so."""
     match mishap.how:
         case "refused":
             error: Exception = library.ConnectError("[Errno 111] Connection refused")
@@ -155,7 +155,7 @@ def _content_class(library: Any) -> Any:
 
 
 def _is_read_whole(library: Any) -> bool:
-    """Whether the client library itself joins the body in memory, as unless it is streamed."""
+    """True when the client library joins the body in memory: always, unless it is streamed."""
     frame = sys._getframe(1)  # noqa: SLF001 - nothing else says who reads
     while frame.f_back is not None:
         frame = frame.f_back

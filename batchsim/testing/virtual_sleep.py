@@ -110,7 +110,7 @@ _suspects = _Suspects()
 
 
 def _swap(modules: Iterable[Any], replacements: Mapping[int, Function]) -> list[Any]:
-    """Replace the functions called `sleep` in `modules`; those in which there was one to replace."""
+    """Replace the functions called `sleep` in `modules`; return the modules that had one."""
     met = []
     for module in tuple(modules):
         names = getattr(module, "__dict__", None)  # a lazy module is not to be woken
@@ -145,9 +145,9 @@ class _Sleepers:
         self._loops.close()
 
     def meets(self, seconds: Any) -> bool:
-        """Whether the replacement that asks shall sleep virtually, by who called it for how long.
+        """True when the calling replacement is to sleep virtually.
 
-        A duration that is none is left to the original, to refuse.
+        The caller's package and the duration decide. The original refuses a bad duration.
         """
         caller = sys._getframe(2)  # noqa: SLF001 - nothing else says who sleeps
         package = caller.f_globals.get("__name__", "").partition(".")[0]
@@ -170,7 +170,7 @@ class _Sleepers:
                 await give_a_turn(0)
 
     def _has_company(self) -> bool:
-        """Whether the test has other threads, which may be about to sleep for a shorter time."""
+        """True when the test has other threads: they may be about to sleep for a shorter time."""
         strangers = self._strangers | {threading.current_thread()}
         return any(thread not in strangers for thread in threading.enumerate())
 

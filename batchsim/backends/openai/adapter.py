@@ -165,7 +165,7 @@ class OpenAIBackend(Backend):
             yield from answer_parser.read_content(response, call)
 
     def read_file_from(self, file_id: str, start: int) -> Iterator[bytes]:
-        """`GET /files/{id}/content` with a Range; a service that knows none sends all of it again."""
+        """`GET /files/{id}/content` with a Range; some services send all of it again."""
         call = CALLS["read_file"]
         path = f"{url_paths.file(file_id)}/content"
         headers = {**_AS_BYTES, "Range": f"bytes={start}-"}

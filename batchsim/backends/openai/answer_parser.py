@@ -1,4 +1,4 @@
-"""What a service answers -> domain values. What cannot be read is no answer.
+"""Read a service's answers as batches, files, pages and content.
 
 `response` is a Response of httpx or httpx2, its status good and its content not yet read.
 """
@@ -84,7 +84,7 @@ def read_content(response: Any, call: Call) -> Iterator[bytes]:
 
 
 def skipped_by_range(response: Any, start: int) -> int:
-    """How many bytes of a content still have to be skipped, of the `start` that were not wanted.
+    """The number of bytes still to be skipped, of the `start` bytes that were not wanted.
 
     Raises TransferBroken when the service answers with another part.
     """

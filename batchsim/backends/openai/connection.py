@@ -1,4 +1,4 @@
-"""A client of the openai SDK as batchsim wants it, and the HTTP library beneath it."""
+"""Make a client of the openai SDK without retries or redirects, and find its key and address."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def _check_safe(address: str) -> None:
 
 
 def account_of(client: openai.OpenAI) -> str:
-    """What tells the client's account from others: a hash of its organization, project and key."""
+    """Identify the client's account by a hash of its organization, project and key."""
     names = (client.organization, client.project, client.api_key)
     text = "\n".join(name if isinstance(name, str) else "" for name in names)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,9 +1,8 @@
-"""The content of a file without its Content-Encoding, and nothing of it that is not whole.
+"""Decompress the content of a file, and notice when it was cut.
 
-The HTTP libraries take the end of a compressed content for the end of the content, wherever it was
-cut, and pass on what is compressed in a way that they do not know. JSON shows either by itself, a
-file does not. So files are asked for as they are, and a service that compresses one all the same is
-understood where it does so with gzip or deflate.
+The HTTP libraries do not notice when a compressed content was cut, and pass on what is compressed
+in a way that they do not know. Broken JSON shows itself, a broken file does not. So files are asked
+for uncompressed. A service that compresses one all the same is understood with gzip and deflate.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ class Undecodable(ValueError):
 
 
 def decoded(response: Any) -> Iterator[bytes]:
-    """The content of `response`, in pieces as they come. Raises Undecodable at its end or before."""
+    """Yield the content of `response` as it comes. Raises Undecodable at its end or before."""
     encoding = response.headers.get("content-encoding", "").strip().lower()
     if encoding in _PLAIN:
         yield from response.iter_bytes()

@@ -1,4 +1,4 @@
-"""How one request goes through the SDK's client, and what its answer or its error means.
+"""Send one request through the SDK's client, and read its answer or translate its error.
 
 The requests go through the SDK's generic `get`, `post` and `delete` rather than through `files` and
 `batches`. Those parse answers into models of their own; here the bytes are needed, because

@@ -1,6 +1,6 @@
-"""What the openai SDK raises -> what it means to the caller: refused, unavailable, or unknown.
+"""Translate the errors of the openai SDK: refused, not sent, or outcome unknown.
 
-`calls` says what follows from what came of a request; here is found out what came of it.
+`backends.calls` chooses the error class; this module finds out what happened to the request.
 
 Errors of the HTTP library are told apart by the names of their classes, because httpx (openai 1.x
 and 2.x) and httpx2 (3.x) raise classes of the same names from different modules.

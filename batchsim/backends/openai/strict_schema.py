@@ -1,4 +1,4 @@
-"""A pydantic model -> the strict JSON schema that the openai SDK itself would send for it.
+"""The strict JSON schema of a pydantic model, as the openai SDK itself would send it.
 
 The SDK's helper for response formats lies in private modules that move between its releases. The
 one for tools is public in all of 1.x, 2.x and 3.x and holds the same schema, so it is asked.
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-"""What a schema may be called (API reference, `response_format.json_schema.name`)."""
+"""The names that a schema may have (API reference, `response_format.json_schema.name`)."""
 
 
 def strict_format(model: object) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What is uploaded, as a file that the HTTP library can measure, rewind and stream."""
+"""The content of an upload, as a file that the HTTP library can measure, rewind and stream."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ class UploadBody(io.RawIOBase):
         self.failure: Exception | None = None
 
     def __len__(self) -> int:
-        """How many bytes it has."""
+        """Its length in bytes."""
         return self._size
 
     def seekable(self) -> bool:
-        """Always: open_upload has seen to it."""
+        """Always true: open_upload copies a content that cannot seek."""
         return True
 
     def tell(self) -> int:

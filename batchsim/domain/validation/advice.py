@@ -1,4 +1,4 @@
-"""What is worth a word in an input although the API accepts it."""
+"""Advice on an input that the API accepts: ids that differ only in case, keys in a line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _find_secret = re.compile(rb"-(?<=sk-)(?<![A-Za-z0-9]sk-)[A-Za-z0-9_-]{20}").sea
 
 
 class Advice:
-    """Collects the first line of each kind of doubtful thing, and how many there are.
+    """Collects the first line of each kind of doubtful thing, and counts the others.
 
     Ids are compared over the first 50,000 lines only, to keep memory small. Most are as they are
     when they are folded (see _fold): so it is enough to keep the others, folded.
@@ -55,7 +55,7 @@ class Advice:
         self._found[text] = first, times + 1
 
     def given(self) -> list[tuple[int, str]]:
-        """Each kind once: the number of its first line, and the text."""
+        """Each kind of advice once: the number of its first line, and the text."""
         return sorted(
             (first, text if times == 1 else f"{text} (and on {times - 1:,} more)")
             for text, (first, times) in self._found.items()

@@ -1,4 +1,4 @@
-"""Which custom_ids an input has shown so far.
+"""A set of the custom_ids of an input, in little memory.
 
 Theory of operation. One batch has at most 50,000 ids: they are kept as they are. A job may have
 millions, so beyond that an id becomes a digest of 64 bits, and costs 13 to 27 bytes however long it
@@ -14,7 +14,7 @@ from array import array
 from collections.abc import Collection
 
 FEW = 50_000
-"""Up to so many ids are kept as they are."""
+"""The most ids that are kept as they are."""
 
 LONGEST_OF_FEW = 64
 """Characters; longer ids are digests from the start."""
@@ -24,7 +24,7 @@ _TABLE = 58
 """A digest shifted by this many bits is the number of its table."""
 
 SMALLEST_TABLE = 1 << 12
-"""How many places a table has at first."""
+"""Places of a table at first."""
 
 _FULL = 0.6
 """The share of places that may be taken."""
@@ -33,7 +33,7 @@ _DIGEST = (1 << 64) - 1
 
 
 class CustomIds:
-    """A growing set of custom_ids, for telling the first of its kind from the later ones."""
+    """A growing set of custom_ids, to find the ones that stand twice."""
 
     def __init__(self) -> None:
         self._few: set[str | int] = set()
@@ -56,7 +56,7 @@ class CustomIds:
         return True
 
     def add_all(self, custom_ids: list[str]) -> bool:
-        """Remember all of them, in one step; False says that none was, and nothing about any of them."""
+        """Remember all in one step. False says that none was remembered, and nothing more."""
         if self._many is not None:
             return self._many.add_all(custom_ids)
         if max(map(len, custom_ids)) > LONGEST_OF_FEW:
@@ -68,7 +68,6 @@ class CustomIds:
         return True
 
     def __contains__(self, custom_id: str) -> bool:
-        """Whether `custom_id` was added."""
         if self._many is not None:
             return digest(custom_id) in self._many
         return (custom_id if len(custom_id) <= LONGEST_OF_FEW else digest(custom_id)) in self._few
@@ -82,7 +81,6 @@ class _Digests:
         """So many digests find a free place in any table."""
 
     def add(self, digest: int) -> bool:
-        """Remember `digest`. Returns whether it is new."""
         return self._put((digest,))
 
     def add_all(self, custom_ids: list[str]) -> bool:

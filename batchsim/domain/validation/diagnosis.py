@@ -1,8 +1,8 @@
-"""What a person needs beyond the API's words: the cause, the column, and what to do.
+"""The cause of a bad line or file in plain words: what is wrong, in which column, what to do.
 
 Pure functions over bytes and values. The service answers a bad line with a code and one fixed
-sentence; here that line is looked at again, slowly, to say what is wrong with it and where. None
-of this changes what is accepted: that is decided in `validation` alone.
+sentence. These functions look at that line again, slowly, to say what is wrong and where. They do
+not change what is accepted: `input_file` alone decides that.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from batchsim.domain.strict_json import is_deeper, repeated_names, type_name
 from batchsim.domain.validation.request_lines import KEYS
 
 HEAD = 1 << 16
-"""How many bytes of a file's start `wrong_format` wants to see, if there are so many."""
+"""Bytes of a file's start that `wrong_format` looks at."""
 
 _ABOUT_ONE_BATCH = frozenset(
     {"too_many_tasks", "too_many_inputs", "file_too_large", "mismatched_model"}
@@ -32,7 +32,7 @@ _BATCHES = "`batchsim run` makes several batches of such an input and puts the r
 
 
 class Cause(NamedTuple):
-    """Why something cannot be read. `column` counts characters from 1; None means no one place."""
+    """The reason why something cannot be read. `column`, if known, counts characters from 1."""
 
     text: str
     hint: str
@@ -61,9 +61,9 @@ _CSV_HEADER = re.compile(rb'"?[A-Za-z_][\w .-]*"?(?:[,;\t]"?[\w .-]*"?)+\s*')
 
 
 def wrong_format(head: bytes) -> Cause | None:
-    """What a file is that is not JSONL at all, judged by its first `HEAD` bytes; None if it may be.
+    """Recognise a file that is not JSONL by its first `HEAD` bytes; None if it may be JSONL.
 
-    One such answer stands for the errors that each line of the file would give.
+    One such cause stands for the errors that each line of the file would give.
     """
     for signature, name, hint in _SIGNATURES:
         if head.startswith(signature):
@@ -83,7 +83,7 @@ def wrong_format(head: bytes) -> Cause | None:
 
 
 def why_unreadable(content: bytes, nesting: int = OPENAI.nesting) -> Cause:
-    """Why the line `content` is an `invalid_json_line`."""
+    """Find out why the line `content` is an `invalid_json_line`."""
     if not content.strip():
         return Cause("The line is blank.", "remove blank lines between requests")
     if content.startswith(_BOM):
@@ -127,7 +127,7 @@ _SURROGATES = re.compile(
 
 
 def _syntax_fault(text: str, error: orjson.JSONDecodeError) -> Cause:
-    """What stands where the parser stopped, in words that do not depend on its version."""
+    """Describe the place where the parser stopped, in words that do not depend on its version."""
     unterminated = _unterminated_string(text)
     if unterminated is not None:
         column = unterminated + 1
@@ -157,7 +157,7 @@ def _unterminated_string(text: str) -> int | None:
 
 
 def hint_for(error: BatchError, *, first_line: int | None = None, url: object = None) -> str:
-    """What to do about `error`.
+    """Advise what to do about `error`.
 
     `first_line` is the line with the same custom_id or the first model, `url` is what the line
     says, where they are known.
@@ -176,7 +176,7 @@ def hint_for(error: BatchError, *, first_line: int | None = None, url: object = 
 
 
 def is_about_one_batch(error: BatchError, *, url: object = None) -> bool:
-    """Whether `error` only says that the input does not fit into one batch.
+    """True when `error` only says that the input does not fit into one batch.
 
     Several batches would do then. `url` is what the line says.
     """

@@ -31,18 +31,19 @@ KEYS = ("custom_id", "method", "url", "body")
 """The keys that every line needs, in the order in which their absence is reported."""
 
 _match_start = re.compile(
-    rb'(\{"custom_id": ?")[^"\\\x00-\x1f]++(", ?"method": ?"POST", ?"url": ?"([^"\\\x00-\x1f]++)", ?"body": ?)'
+    rb'(\{"custom_id": ?")[^"\\\x00-\x1f]++'
+    rb'(", ?"method": ?"POST", ?"url": ?"([^"\\\x00-\x1f]++)", ?"body": ?)'
 ).match
 
 _WHITE_SPACE = b" \t\r\n"
 _QUOTES = 3
-"""How many quotation marks stand before a custom_id."""
+"""Quotation marks before a custom_id."""
 
 _LARGE = 1 << 20
-"""Only the first line of a block can be longer; to take it apart with others would copy it often."""
+"""Bytes. Only the first line of a block can be longer; splitting it would copy it often."""
 
 _GROUP = 32
-"""So many lines are searched for brackets together."""
+"""Lines that are searched for brackets together."""
 
 
 def parts_of(number: int, value: dict[str, Any]) -> tuple[str, str, dict[str, Any]] | BatchError:

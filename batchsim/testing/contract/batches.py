@@ -1,4 +1,4 @@
-"""What a Backend promises about batches."""
+"""The promises of a Backend about batches."""
 # ruff: noqa: S101 - a contract is made of assertions
 
 from __future__ import annotations
@@ -212,7 +212,7 @@ class BatchContract:
 
     @pytest.mark.parametrize("after", [5, []])
     def test_a_page_of_batches_begins_after_an_id(self, backend: Backend, after: Any) -> None:
-        """Which is text."""
+        """The id is text."""
         with pytest.raises(UsageError):
             backend.list_batches(after=after)
 
@@ -221,7 +221,7 @@ class BatchContract:
     def test_a_creation_with_a_value_of_another_kind_creates_nothing(
         self, backend: Backend, name: str, value: Any
     ) -> None:
-        """Whether it is refused by the service or cannot be sent to it."""
+        """The service refuses it, or it cannot be sent."""
         file = upload(backend, input_lines(1, model=self.model))
         before = backend.list_batches()
         with pytest.raises((Refused, UsageError)):

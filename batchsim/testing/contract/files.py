@@ -1,4 +1,4 @@
-"""What a Backend promises about files."""
+"""The promises of a Backend about files."""
 # ruff: noqa: S101 - a contract is made of assertions
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ CONTENTS = {
     "no newline at the end": input_lines(2, model="gpt-4o-mini").rstrip(),
     "CRLF": input_lines(3, model="gpt-4o-mini").replace(b"\n", b"\r\n"),
     "non-ASCII": '{"custom_id": "é日本\U0001f600\u2028"}\n'.encode(),
-    "looks like a form": b'{"a": 1}\n\r\n--boundary\r\nContent-Disposition: form-data\r\n\r\n--\r\n',
+    "looks like a form": (
+        b'{"a": 1}\n\r\n--boundary\r\nContent-Disposition: form-data\r\n\r\n--\r\n'
+    ),
     "5 MB": input_lines(40, model="gpt-4o-mini", text="x" * 131_072),
 }
 SAMPLE = CONTENTS["non-ASCII"]
@@ -89,7 +91,7 @@ class FileContract:
     def test_a_page_that_nobody_can_ask_for_is_not_sent(
         self, backend: Backend, changes: dict[str, Any]
     ) -> None:
-        """What chooses the files is text."""
+        """The parameters that choose files are text."""
         with pytest.raises(UsageError):
             backend.list_files(**changes)
 

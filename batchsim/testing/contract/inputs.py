@@ -1,4 +1,4 @@
-"""What the contract uploads, and how it waits."""
+"""Inputs that the contract tests upload, and the wait for their batches."""
 
 from __future__ import annotations
 
