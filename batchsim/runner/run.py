@@ -31,7 +31,8 @@ from batchsim.runner.journal.job_entries import Started
 from batchsim.runner.journal.store import Journal
 from batchsim.runner.notices import Notices
 from batchsim.runner.planning.plan import Plan, make_plan
-from batchsim.runner.planning.shard_content import ShardContent, changed_input
+from batchsim.runner.planning.request_lines import changed_input
+from batchsim.runner.planning.shard_content import ShardContent
 from batchsim.runner.policy import Policy
 from batchsim.runner.progress import Progress, Report
 from batchsim.runner.progress.report import report

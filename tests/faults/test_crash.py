@@ -399,7 +399,7 @@ def test_a_full_disk_stops_the_job_and_the_same_call_goes_on(build, source, monk
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(match.Sorter, "fill_gaps", full)
+        patched.setattr(match.Matcher, "fill_gaps", full)
         with pytest.raises(JobIncomplete, match="No space left"):
             run(source, inner, results=build.results, limits=LIMITS)
     assert run(source, inner, results=build.results, limits=LIMITS).all_ok

@@ -79,9 +79,9 @@ def results(
 
 
 def _lines(follower: Follower) -> Generator[bytes, None, None]:
-    """The result lines: of the file if it is whole, else put together anew from the shards."""
+    """Yield the result lines: of the file if it is whole, else of the shards."""
     from batchsim.runner.job.directory import JobDirectory
-    from batchsim.runner.results.merge_rounds import Overlay
+    from batchsim.runner.results.merge_rounds import MergedRounds
 
     state, path = follower.state, follower.job.results
     finished = state.finished
@@ -90,9 +90,9 @@ def _lines(follower: Follower) -> Generator[bytes, None, None]:
             yield from (line.content for line in read_lines(stream))
         return
     collected = [shard.plan for shard in state.shards.values() if shard.tally is not None]
-    with Overlay(collected, JobDirectory(follower.job.path)) as overlay:
-        for stretch in overlay.stretches():
-            yield from overlay.contents(stretch.taken)
+    with MergedRounds(collected, JobDirectory(follower.job.path)) as merged:
+        for stretch in merged.stretches():
+            yield from merged.contents(stretch.lines)
 
 
 def _write(lines: Iterable[bytes], target: BinaryIO) -> None:

@@ -20,7 +20,7 @@ from batchsim.runner.journal.shard_entries import (
     Origin,
     Planned,
 )
-from batchsim.runner.planning.plan import custom_ids_in
+from batchsim.runner.planning.request_lines import custom_ids_in
 from batchsim.runner.planning.retry_round import plan_round
 from batchsim.runner.planning.shard_content import ShardContent
 from batchsim.runner.planning.skipped_lines import stand_in
@@ -94,7 +94,7 @@ def write_results(context: JobContext) -> Finished:
         context.files.results,
         lines=context.started.lines,
         batches={number: shard.batch.id for number, shard in shards.items() if shard.batch},
-        put_aside=context.files.custom_ids,
+        spool=context.files.custom_ids,
     )
     every = context.state.tally()
     tally = replace(tally, quarantined=every.quarantined, usage=every.usage)

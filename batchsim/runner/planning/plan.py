@@ -1,21 +1,18 @@
-"""An input -> shards: which lines go into one batch together.
+"""The plan of a job: which lines of an input go into one batch together.
 
-Theory of operation. One pass over the lines checks each (batchsim.domain.validation.input_file) and puts it
-into a shard (batchsim.runner.planning.sharding); its custom_id is put aside for collecting. The same input
-and limits always give the same plan.
+Theory of operation. One pass over the lines checks each (batchsim.domain.validation.input_file) and
+adds it to a shard (batchsim.runner.planning.sharding); its custom_id is spooled for collecting. The
+same input and limits always give the same plan.
 
-A line's index counts the lines that hold requests from 0; it is the line's place in the results.
+A line's index counts the lines with requests from 0; it is its position in the results.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
-
-import orjson
 
 from batchsim.amounts import counted
 from batchsim.domain.batches import BatchError
@@ -31,16 +28,13 @@ from batchsim.runner.planning.skipped_lines import SkippedLines
 from batchsim.runner.results.custom_id_spool import CustomIdSpool
 
 ERRORS_KEPT = 1_000
-"""How many of an input's errors are remembered; all of them are counted."""
-
-_LEADING_ID = re.compile(rb'\s*\{\s*"custom_id"\s*:\s*"([^"\\]*)"')
-"""A custom_id where almost every tool writes it, and without escapes: no need to parse the line."""
+"""So many of an input's errors are kept; all of them are counted."""
 
 
 class InvalidInput(InputError):
     """The input has lines that the service would refuse; nothing was sent.
 
-    `errors` are the first of them, in the order of the lines, and `count` is how many there are.
+    `errors` are the first errors, in the order of the lines, and `count` is how many there are.
     """
 
     def __init__(self, path: Path | str | None, errors: tuple[BatchError, ...], count: int) -> None:
@@ -65,7 +59,7 @@ class Plan:
     shards: tuple[Planned, ...]
     custom_ids: CustomIdSpool = field(compare=False)
     skipped: SkippedLines | None = field(default=None, compare=False)
-    """The invalid lines, where they are left out and there are any; `lines` counts them too."""
+    """The invalid lines that are left out, if any; `lines` counts them too."""
 
 
 def make_plan(
@@ -77,12 +71,12 @@ def make_plan(
     observe: Callable[[RequestLine], object] | None = None,
     skip_invalid: bool = False,
 ) -> Plan:
-    """The plan for the input in `stream`, read from its start; `path` names it in errors.
+    """Plan the input in `stream`, read from its start; `path` names it in errors.
 
-    `observe` sees each valid line on the way, so that who wants to know more reads nothing twice.
+    `observe` is called with each valid line, so that a caller need not read the input again.
 
-    Raises InvalidInput when any line is not valid or fits no batch (with `skip_invalid`, when none
-    is and does), InputError when a line is too long to be read at all.
+    Raises InvalidInput when a line is invalid or fits no batch (with `skip_invalid`, when all are),
+    InputError when a line is too long to be read at all.
     """
     rules = InputRules(one_batch=False, limits=limits, supports=supports)
     builder = Builder(limits)
@@ -109,18 +103,3 @@ def make_plan(
         raise InvalidInput(path, tuple(errors), count)
     lines = builder.lines + len(skipped)
     return Plan(lines, stream.tell(), builder.shards(), builder.custom_ids, skipped or None)
-
-
-def custom_id_of(content: bytes) -> str:
-    """The custom_id of a line that was found valid."""
-    leading = _LEADING_ID.match(content)
-    if leading:
-        return leading[1].decode()
-    custom_id: str = orjson.loads(content)["custom_id"]
-    return custom_id
-
-
-def custom_ids_in(content: BinaryIO) -> Iterator[str]:
-    """The custom_ids of a shard's lines, read from the shard's content."""
-    for block in read_blocks(content):
-        yield from map(custom_id_of, block.contents)

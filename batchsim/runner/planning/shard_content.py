@@ -1,4 +1,4 @@
-"""A shard's lines as a stream of bytes, read from the input where they lie: nothing is copied."""
+"""ShardContent: a shard's lines as a stream of bytes, read from the input without a copy."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from bisect import bisect_right
 from pathlib import Path
 from typing import Self
 
-from batchsim.errors import JournalError
 from batchsim.jsonl import BLOCK, open_input
 from batchsim.runner.journal.shard_entries import Planned, runs
+from batchsim.runner.planning.request_lines import changed_input
 
 
 class ShardContent(io.RawIOBase):
     """The bytes that are sent for a shard, hashed as they are read for the first time.
 
-    A final newline that the input lacks is there. Use it as a context manager: leaving it without
-    an error raises JournalError unless all was read and is what was planned.
+    A final newline that the input lacks is added. Use it as a context manager: leaving it without
+    an error raises JournalError unless all bytes were read and are those that were planned.
     """
 
     def __init__(self, source: Path, plan: Planned) -> None:
@@ -50,11 +50,11 @@ class ShardContent(io.RawIOBase):
             raise changed_input(self._source, f"a line from {lines} is another")
 
     def buffered(self) -> io.BufferedReader:
-        """The content behind a buffer, for callers that rely on full reads."""
+        """Return the content behind a buffer, for callers that rely on full reads."""
         return io.BufferedReader(self, BLOCK)
 
     def read_through(self) -> None:
-        """Read everything, so that leaving the context tells whether it is what was planned."""
+        """Read everything, so that leaving the context checks it."""
         while self.read(BLOCK):
             pass
 
@@ -64,25 +64,25 @@ class ShardContent(io.RawIOBase):
         super().close()
 
     def readable(self) -> bool:
-        """True."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """True: uploading asks for the size by seeking to the end."""
+        """Return True: an upload asks for the size by seeking to the end."""
         return True
 
     def tell(self) -> int:
-        """The offset in the shard's bytes."""
+        """Return the offset in the shard's bytes."""
         return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to `offset`, counted as by any binary file. Returns the new position."""
+        """Go to `offset`, counted as in any binary file. Return the new position."""
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
         self._position = max(0, base + offset)
         return self._position
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override] # the stubs' Buffer has no len
-        """Fill as much of `buffer` as one run of lines can. Returns how many bytes; 0 at the end."""
+        """Fill as much of `buffer` as one run of lines can. Return the bytes read; 0 at the end."""
         if self._position >= self._size:
             return 0
         run = bisect_right(self._starts, self._position) - 1
@@ -99,11 +99,3 @@ class ShardContent(io.RawIOBase):
             self._hashed += count
         self._position += count
         return count
-
-
-def changed_input(source: Path, difference: str) -> JournalError:
-    """The error for an input that is not the one that the job was planned for."""
-    return JournalError(
-        f"the input {source} has changed since the job began: {difference}",
-        hint="restore it to continue the job, or give the changed input another results file",
-    )

@@ -1,8 +1,8 @@
-"""Valid lines -> shards: those with the same url and model, as many together as a batch may hold.
+"""Shards from valid lines: those with the same url and model, as many as a batch may hold.
 
-Theory of operation. Of each group one shard grows. It is closed when the next line would take it
-over a limit, and another one begins. What is kept of a line in memory is at most four numbers, and
-none at all while neighbours go to the same shard.
+Theory of operation. Each group of lines has one shard that grows. It is closed when the next line
+would take it over a limit, and another one begins. Memory holds at most four numbers for a line, and
+none while neighbours go to the same shard.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ HASHED_TOGETHER = 1 << 14
 
 
 def queue(limits: Limits, model: str | None) -> str | None:
-    """The name under which `limits.enqueued_tokens` limits `model`; None when it does not."""
+    """Return the name under which `limits.enqueued_tokens` limits `model`, if it does."""
     if not limits.enqueued_tokens or model is None:
         return None
     name = alias(model)
@@ -37,7 +37,7 @@ def queue(limits: Limits, model: str | None) -> str | None:
 
 
 class GrowingShard:
-    """A shard that is still growing."""
+    """A shard to which lines are added."""
 
     def __init__(self, number: int, round: int, endpoint: str, model: str | None) -> None:
         self.number = number
@@ -57,7 +57,7 @@ class GrowingShard:
     def add(
         self, number: int, offset: int, contents: list[bytes], *, inputs: int = 0, tokens: int = 0
     ) -> None:
-        """Take in neighbouring lines, the first of which has that number and offset; these never fall."""
+        """Add neighbouring lines, the first with this number and offset; these never fall."""
         if offset != self._end:
             self._close_run()
             self._run = Run(number - 1, self.lines, offset, offset)
@@ -83,7 +83,7 @@ class GrowingShard:
         self._hashed_bytes = self.bytes
 
     def planned(self) -> Planned:
-        """The shard, to which nothing will be added."""
+        """Return the finished shard."""
         self._close_run()
         self._hash_all()
         return Planned(
@@ -100,7 +100,7 @@ class GrowingShard:
 
 
 class Builder:
-    """The shards so far: of each group one that grows, and those before it, closed.
+    """Puts lines into shards: one for each group that grows, and closed ones before it.
 
     Their numbers begin after `shards`, and they belong to `round`.
     """
@@ -111,13 +111,13 @@ class Builder:
         self._growing: dict[tuple[str, str | None], GrowingShard] = {}
         self._closed: list[Planned] = []
         self.custom_ids = CustomIdSpool()
-        """Those of the lines, put aside."""
+        """The custom_ids of the lines."""
         self._shards = shards
         self.lines = 0
-        """How many lines were taken in."""
+        """How many lines were added."""
 
     def add(self, lines: RequestLines) -> list[InvalidLine]:
-        """Take in valid lines, but for those that no batch can hold: these are returned."""
+        """Add valid lines. Return those that no batch can hold, which are not added."""
         amounts = _amounts(lines, self._limits)
         refused = _too_large(lines, amounts, self._limits)
         begin = 0
@@ -129,7 +129,7 @@ class Builder:
         return refused
 
     def _take(self, lines: RequestLines, amounts: _Amounts, begin: int, end: int) -> None:
-        """Let lines join the shard of their group: as many as it has room for, the rest the next."""
+        """Add lines to the shard of their group: as many as it has room for, the rest to the next."""
         group = lines.url, lines.model
         self.lines += end - begin
         while begin < end:
@@ -150,7 +150,7 @@ class Builder:
             begin = until
 
     def _fitting(self, shard: GrowingShard, amounts: _Amounts, begin: int, end: int) -> int:
-        """How many of the lines from position `begin` to before `end` the shard has room for."""
+        """Return how many of the lines from `begin` to before `end` the shard has room for."""
         limits = self._limits
         fitting = min(end - begin, limits.requests_per_batch - shard.lines)
         for each, taken, most in (
@@ -177,14 +177,14 @@ class Builder:
         self.custom_ids.finish(shard.number)
 
     def shards(self) -> tuple[Planned, ...]:
-        """All of them, in the order of their first lines; nothing will be added."""
+        """Finish all shards and return them in the order of their first lines."""
         for shard in self._growing.values():
             self._close(shard)
         return tuple(sorted(self._closed, key=lambda planned: planned.shard))
 
 
 class _Amounts(NamedTuple):
-    """What counts of each line towards a limit; nothing where there is no limit on it."""
+    """The amounts of each line that count towards a limit; empty where there is no limit."""
 
     bytes: list[int]
     inputs: list[int]
@@ -201,7 +201,7 @@ def _amounts(lines: RequestLines, limits: Limits) -> _Amounts:
 
 
 def _too_large(lines: RequestLines, amounts: _Amounts, limits: Limits) -> list[InvalidLine]:
-    """The lines that alone are too much for a batch."""
+    """Return the lines that alone are too much for a batch."""
     sizes, inputs, _ = amounts
     if (
         max(sizes) <= limits.input_file_bytes
@@ -222,6 +222,6 @@ def _too_large(lines: RequestLines, amounts: _Amounts, limits: Limits) -> list[I
 
 
 def _line_too_long(number: int, size: int, limit: int) -> BatchError:
-    """The line alone exceeds the size of an input file (ours; the service never sees it)."""
+    """Return the error of a line larger than an input file (ours; the service never sees it)."""
     message = f"The line has {size:,} bytes. An input file may have at most {limit:,}."
     return BatchError("line_too_long", message, None, number)

@@ -1,7 +1,7 @@
-"""The invalid lines of an input that are left out: each gets a record of ours, and is never sent.
+"""The invalid lines of an input that are left out: each gets a placeholder and is never sent.
 
-Theory of operation. Planning finds them and puts their records aside; they are written into the job
-directory before the journal says that the job has begun, as the results of a shard with the
+Theory of operation. Planning finds them and spools their placeholders. These are written into the
+job directory before the journal says that the job has begun, as the results of a shard with the
 number 0, which holds no bytes and has no batch. So they take part in ordering and in the ledger
 like all lines, and in nothing else.
 """
@@ -11,21 +11,25 @@ from __future__ import annotations
 import hashlib
 from array import array
 
-import orjson
-
 from batchsim.domain.batches import BatchError
 from batchsim.domain.lines import LineError
 from batchsim.jsonl import Line, replace_file
 from batchsim.runner.job.directory import JobDirectory
 from batchsim.runner.journal.job_entries import Skipped
 from batchsim.runner.journal.shard_entries import Planned, Source
-from batchsim.runner.results.outcomes import Outcome, Verdict
-from batchsim.runner.results.placeholders import record
-from batchsim.runner.results.shard_index import Index, Place, Records, write_index
+from batchsim.runner.planning.request_lines import read_custom_id
+from batchsim.runner.results.outcomes import Ending, Outcome
+from batchsim.runner.results.placeholders import placeholder
+from batchsim.runner.results.shard_index import (
+    PlaceholderWriter,
+    ResultLocation,
+    ShardIndex,
+    write_index,
+)
 from batchsim.stores.spool import Spool
 
 SHARD = 0
-"""The number under which the records of invalid lines are kept."""
+"""The number of the shard that stands for the invalid lines."""
 
 
 class SkippedLines:
@@ -40,8 +44,9 @@ class SkippedLines:
         return len(self._lengths)
 
     def add(self, line: Line, error: BatchError) -> None:
-        """Leave out a line, with what is wrong with it."""
-        content = record(_custom_id(line.content), LineError(error.code, error.message))
+        """Leave out a line, for this error."""
+        reason = LineError(error.code, error.message)
+        content = placeholder(read_custom_id(line.content), reason)
         self._spool.append(content + b"\n")
         self._lengths.append(len(content))
         index, ranges = line.number - 1, self._ranges
@@ -51,27 +56,28 @@ class SkippedLines:
             ranges.extend((index, 1, 0, 0))
 
     def entry(self) -> Skipped:
-        """What the journal says of them."""
+        """Return their entry in the journal."""
         return Skipped(lines=len(self), ranges=self._ranges)
 
     def write(self, directory: JobDirectory) -> None:
-        """Put their records and their places into the job directory."""
-        index = Index.empty(len(self))
+        """Write their placeholders and their index into the job directory."""
+        index = ShardIndex.empty(len(self))
         offset = 0
         synced = directory.outlasts_power
         with replace_file(directory.file(SHARD, Source.RECORDS), synced=synced) as stream:
-            records = Records(stream.write)
+            writer = PlaceholderWriter(stream.write)
             for position, length in enumerate(self._lengths):
-                records.write(self._spool.read(offset, length + 1))
-                verdict = Verdict(Outcome.INVALID)
-                index.put(position, Place(offset, length, Source.RECORDS, verdict, None))
+                writer.write(self._spool.read(offset, length + 1))
+                ending = Ending(Outcome.INVALID)
+                location = ResultLocation(offset, length, Source.RECORDS, ending, None)
+                index.put(position, location)
                 offset += length + 1
         with replace_file(directory.index(SHARD), synced=synced) as stream:
-            write_index(stream, index, records)
+            write_index(stream, index, writer)
 
 
 def stand_in(skipped: Skipped) -> Planned:
-    """The shard that stands for the lines that were left out."""
+    """Return the shard that stands for the lines that were left out."""
     return Planned(
         shard=SHARD,
         endpoint="",
@@ -82,13 +88,3 @@ def stand_in(skipped: Skipped) -> Planned:
         fingerprint=hashlib.sha256().hexdigest(),
         ranges=skipped.ranges,
     )
-
-
-def _custom_id(content: bytes) -> str | None:
-    """The custom_id of an invalid line, where it has one."""
-    try:
-        value = orjson.loads(content)
-    except ValueError:
-        return None
-    custom_id = value.get("custom_id") if isinstance(value, dict) else None
-    return custom_id if isinstance(custom_id, str) else None

@@ -1,4 +1,4 @@
-"""What a shard asks for, read from its lines, and its division when that is too much at once."""
+"""The tokens that a shard asks for, and its division when that is too much at once."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import orjson
-
 from batchsim.domain.limits import Limits
 from batchsim.domain.lines import RequestLine, RequestLines
 from batchsim.domain.models import alias
@@ -16,7 +14,7 @@ from batchsim.jsonl import Line, open_input, read_lines
 from batchsim.pricing.bounds import most_output_tokens, most_prompt_tokens
 from batchsim.pricing.token_estimate import estimate_prompt_tokens
 from batchsim.runner.journal.shard_entries import Planned, Weighed, runs
-from batchsim.runner.planning.shard_content import changed_input
+from batchsim.runner.planning.request_lines import request_on
 from batchsim.runner.planning.sharding import Builder
 
 _UNSEEN = frozenset({"previous_response_id", "conversation"})
@@ -34,7 +32,7 @@ class Bounds(NamedTuple):
 
 
 def bounds(content: bytes, request: RequestLine) -> Bounds:
-    """The bounds of a line: `content` are its bytes."""
+    """Return the bounds of a line; `content` are its bytes."""
     is_unseen = _is_unseen(content, request.body)
     prompt = None if is_unseen else most_prompt_tokens(request, len(content))
     return Bounds(prompt, most_output_tokens(request))
@@ -59,7 +57,7 @@ def _sum(one: int | None, other: int | None) -> int | None:
 def divide(
     source: Path, plan: Planned, limits: Limits, tokens: int, *, after: int
 ) -> tuple[Planned, ...]:
-    """The shard's lines in shards of at most so many tokens, numbered from `after` + 1.
+    """Return the shard's lines in shards of at most so many tokens, numbered from `after` + 1.
 
     A line that alone has more gets a shard of its own.
     """
@@ -71,25 +69,14 @@ def divide(
 
 
 def _requests(source: Path, plan: Planned) -> Iterator[tuple[Line, RequestLine]]:
-    """The shard's lines as they lie in the input, numbered by their place in it."""
     with open_input(source) as stream:
         for run in runs(plan.ranges):
             stream.seek(run.begin)
             for line in read_lines(stream):
                 if line.number > run.lines:
                     break
-                placed = Line(run.first + line.number, run.begin + line.offset, line.content)
-                yield placed, read_request(placed, source)
-
-
-def read_request(line: Line, source: Path) -> RequestLine:
-    """The request on a line. Raises JournalError when `source` has none there any more."""
-    try:
-        value = orjson.loads(line.content)
-        body = value["body"]
-        return RequestLine(line.number, value["custom_id"], value["url"], body.get("model"), body)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise changed_input(source, f"line {line.number:,} holds no request") from None
+                found = Line(run.first + line.number, run.begin + line.offset, line.content)
+                yield found, request_on(found, source)
 
 
 def _listed(value: Any) -> list[Any]:
@@ -97,12 +84,12 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _is_own(tool: Any) -> bool:
-    """Whether the user runs the tool; what a service's own tools find is billed as prompt."""
+    """True when the user runs the tool; what a service's own tools find is billed as prompt."""
     return isinstance(tool, dict) and tool.get("type", "function") in _OWN_TOOLS
 
 
 def _is_unseen(content: bytes, body: Mapping[str, Any]) -> bool:
-    """Whether the prompt has parts that are not in the line; in doubt it has."""
+    """True when the prompt has, or may have, parts that are not in the line."""
     return (
         any(body.get(name) is not None for name in _UNSEEN)
         or isinstance(body.get("prompt"), dict)

@@ -1,9 +1,9 @@
-"""The results file and the ledger: one record and one account per input line, in input order.
+"""The results file and the ledger: one result and one short record per input line, in input order.
 
-The bytes that a service wrote are copied, never written anew. The ledger is a JSONL file of one
-object per line: `line` (from 1), `custom_id` (null where the line has none), `outcome`,
-`status_code` (null where there was no answer), `round`, and `batch`, the id of the batch that the
-result is from (null for lines that were in none).
+The bytes that a service wrote are copied, never changed. The ledger is a JSONL file of one object
+per line: `line` (from 1), `custom_id` (null when the line has none), `outcome`, `status_code` (null
+when there was no answer), `round`, and `batch`, the id of the batch that the result is from (null
+for lines that were in none).
 """
 
 from __future__ import annotations
@@ -26,22 +26,20 @@ from batchsim.runner.job.directory import JobDirectory
 from batchsim.runner.journal.job_entries import Tally
 from batchsim.runner.journal.shard_entries import Planned
 from batchsim.runner.results.custom_id_spool import CustomIdSpool
-from batchsim.runner.results.merge_rounds import Overlay, Stretch
-from batchsim.runner.results.outcomes import Outcome
-from batchsim.runner.results.shard_index import status_code, verdict
+from batchsim.runner.results.merge_rounds import MergedRounds, Stretch
+from batchsim.runner.results.shard_index import ending, outcomes, status_code
 
 _match_leading_id = re.compile(
     rb'\{(?:"id": ?(?:null|"[^"\\]*+"), ?)?"custom_id": ?("[^"\\]*+")'
 ).match
-"""A custom_id where every service writes it, and without escapes: no need to parse the line."""
+"""A custom_id at its usual position and without escapes: the line need not be parsed."""
 
-
-_ACCOUNT = b'{"line": %d, "custom_id": %b%b'
+_RECORD = b'{"line": %d, "custom_id": %b%b'
 """A line of the ledger. Many are formatted at once, in half the time of one by one."""
 
 
 class Assembled(NamedTuple):
-    """The size of the results file, what became of the lines, and how many good results came late."""
+    """The size of the results file, the outcomes, and how many good results came late."""
 
     bytes: int
     tally: Tally
@@ -55,52 +53,52 @@ def assemble(
     *,
     lines: int,
     batches: Mapping[int, str],
-    put_aside: CustomIdSpool | None = None,
+    spool: CustomIdSpool | None = None,
 ) -> Assembled:
     """Write the results of all shards and the ledger, in input order.
 
-    `lines` is how many the input has, `batches` the batch's id by shard, `put_aside` the custom_ids
-    that planning has put aside, if this process has planned. Raises JournalError when a file that
-    the job had collected is no longer there, or when a line would have no record.
+    `lines` is how many the input has, `batches` the batch's id by shard, and `spool` holds the
+    custom_ids if this process has planned. Raises JournalError when a collected file is no longer
+    there, or when a line would have no result.
     """
     late = expected = 0
     with ExitStack() as stack:
-        overlay = stack.enter_context(Overlay(plans, directory, put_aside))
+        merged = stack.enter_context(MergedRounds(plans, directory, spool))
         stream = stack.enter_context(replace_file(results))
         ledger = stack.enter_context(
             replace_file(directory.ledger, synced=directory.outlasts_power)
         )
-        keep_apart = stack.enter_context(
+        write_late = stack.enter_context(
             replace_or_remove(directory.late, synced=directory.outlasts_power)
         )
-        clerk = _Clerk(plans, batches)
-        for stretch in overlay.stretches():
+        records = _LedgerRecords(plans, batches)
+        for stretch in merged.stretches():
             if stretch.begin != expected:
-                raise _without_record(expected, stretch.begin)
-            expected += len(stretch.taken.places)
+                raise _without_shard(expected, stretch.begin)
+            expected += len(stretch.lines.locations)
             for each in stretch.late:
-                (content,) = overlay.contents(each)
-                keep_apart(content + b"\n")
+                (content,) = merged.contents(each)
+                write_late(content + b"\n")
                 late += 1
-            contents = overlay.contents(stretch.taken)
-            ledger.write(clerk.accounts(stretch, contents))
+            contents = merged.contents(stretch.lines)
+            ledger.write(records.of(stretch, contents))
             contents.append(b"")
             stream.write(b"\n".join(contents))
         if expected != lines:
-            raise _without_record(expected, lines)
+            raise _without_shard(expected, lines)
         size = stream.tell()
-    return Assembled(size, clerk.tally(), late)
+    return Assembled(size, records.tally(), late)
 
 
-def _without_record(first: int, end: int) -> JournalError:
+def _without_shard(first: int, end: int) -> JournalError:
     return JournalError(
         f"lines {first + 1:,} to {end:,} of the input are in no shard",
         hint="the journal is not this job's, or lacks its end: restore a copy",
     )
 
 
-class _Clerk:
-    """Writes the ledger's lines, and counts what became of all."""
+class _LedgerRecords:
+    """Formats the ledger's records, and counts the outcomes."""
 
     def __init__(self, plans: Sequence[Planned], batches: Mapping[int, str]) -> None:
         self._ends = {
@@ -108,37 +106,34 @@ class _Clerk:
             f"{json.dumps(batches.get(plan.shard))}}}\n".encode()
             for plan in plans
         }
-        self._endings: Counter[int] = Counter()
+        self._counts: Counter[int] = Counter()
 
-    def accounts(self, stretch: Stretch, contents: Sequence[bytes]) -> bytes:
-        """The lines about a stretch whose results have these contents."""
-        shard, places, told = stretch.taken
-        endings = places.endings()
-        self._endings.update(endings)
-        rest = {each: self._rest(each, shard) for each in set(endings)}
+    def of(self, stretch: Stretch, contents: Sequence[bytes]) -> bytes:
+        """Return the records of a stretch whose results are `contents`."""
+        shard, locations, known_ids = stretch.lines
+        codes = locations.ending_codes()
+        self._counts.update(codes)
+        rest = {each: self._rest(each, shard) for each in set(codes)}
         numbers = range(stretch.begin + 1, stretch.begin + 1 + len(contents))
-        custom_ids = _plainly_quoted(told) or map(_custom_id_in, contents)
-        parts = zip(numbers, custom_ids, map(rest.__getitem__, endings), strict=True)
-        return _ACCOUNT * len(contents) % tuple(chain.from_iterable(parts))
+        custom_ids = _quote_plain(known_ids) or map(_quoted_id_in, contents)
+        parts = zip(numbers, custom_ids, map(rest.__getitem__, codes), strict=True)
+        return _RECORD * len(contents) % tuple(chain.from_iterable(parts))
 
     def tally(self) -> Tally:
-        """What became of the lines."""
-        counts: Counter[str] = Counter()
-        for ending, count in self._endings.items():
-            counts[verdict(ending).outcome.word] += count
-        return Tally(**{each.word: counts[each.word] for each in Outcome}, usage=Usage())
+        """Return the outcomes of the lines."""
+        return Tally(**outcomes(self._counts), usage=Usage())
 
-    def _rest(self, ending: int, shard: int) -> bytes:
-        code = status_code(ending)
+    def _rest(self, code: int, shard: int) -> bytes:
+        status = status_code(code)
         return b', "outcome": "%b", "status_code": %b%b' % (
-            verdict(ending).outcome.word.encode(),
-            b"null" if code is None else b"%d" % code,
+            ending(code).outcome.word.encode(),
+            b"null" if status is None else b"%d" % status,
             self._ends[shard],
         )
 
 
-def _plainly_quoted(custom_ids: Sequence[str]) -> list[bytes]:
-    """The ids as JSON, if all of them are the same however they are written; else none."""
+def _quote_plain(custom_ids: Sequence[str]) -> list[bytes]:
+    """Return the ids as JSON, if there is only one way to write each of them; else none."""
     text = "".join(custom_ids)
     if not (text.isascii() and text.isprintable()) or '"' in text or "\\" in text:
         return []
@@ -146,7 +141,7 @@ def _plainly_quoted(custom_ids: Sequence[str]) -> list[bytes]:
     return f'"{quoted}"'.encode().split(b"\n") if custom_ids else []
 
 
-def _custom_id_in(content: bytes) -> bytes:
+def _quoted_id_in(content: bytes) -> bytes:
     leading = _match_leading_id(content)
     if leading:
         return leading[1]

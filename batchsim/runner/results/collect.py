@@ -1,16 +1,15 @@
-"""Result files -> the index of a shard, with every line in exactly one account.
+"""Collect a shard: result files in, its index out, with exactly one result for every line.
 
-Theory of operation. A shard has at most 50,000 lines, so restoring order is done per shard: the
-custom_ids of its lines in a dictionary, and for every line a place (batchsim.runner.results.shard_index), which
-says in which file the line's result begins, how long it is, and what became of the line. The result
-files are read once, first the output file, then the error file (batchsim.runner.results.match), and a
-line that ends up without a place gets a record of ours. What is odd is counted and named, and so is
-what the service's own counts claim and the files lack.
+Theory of operation. A shard has at most 50,000 lines, so order is restored per shard. The custom_ids
+of its lines are in a dictionary, and every line gets a location (batchsim.runner.results.shard_index):
+the file and the offset where its result begins, its length, and how the line ended. The result files
+are read once, first the output file, then the error file (batchsim.runner.results.match). A line
+without a result gets a placeholder. Anomalies are counted and listed, and so are mismatches between
+the service's own counts and its files.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,9 +23,15 @@ from batchsim.runner.job.shard_state import ShardState
 from batchsim.runner.journal.anomalies import Anomaly, AnomalyKind
 from batchsim.runner.journal.job_entries import Tally
 from batchsim.runner.journal.shard_entries import Downloaded, Origin, Source
-from batchsim.runner.results.match import Sorter
+from batchsim.runner.results.match import Matcher
 from batchsim.runner.results.outcomes import Outcome
-from batchsim.runner.results.shard_index import Records, status_code, verdict, write_index
+from batchsim.runner.results.shard_index import (
+    PlaceholderWriter,
+    ending,
+    outcomes,
+    status_code,
+    write_index,
+)
 
 
 class ForeignResults(BatchsimError):
@@ -42,7 +47,7 @@ class ForeignResults(BatchsimError):
 
 
 class Gathered(NamedTuple):
-    """What became of a shard's lines; so many are worth another try."""
+    """The outcomes of a shard's lines, how many are retriable, and the anomalies."""
 
     tally: Tally
     retriable: int
@@ -56,16 +61,17 @@ def collect(
     *,
     retry_cancelled: bool = False,
 ) -> Gathered:
-    """Find the place of every line's result; what became of the lines.
+    """Match every line with its result, and return the outcomes.
 
-    `retry_cancelled` when we had batches cancelled to finish without them. `custom_ids` are those of the shard's lines, in order. Writes the shard's index, records,
-    quarantine and conflicts into the directory; doing so again gives the same bytes.
+    `custom_ids` are those of the shard's lines, in order. `retry_cancelled` makes cancelled lines
+    retriable: we cancelled their batch to finish without it. Writes the shard's index, placeholders,
+    quarantine and conflicts into the directory; a second call writes the same bytes.
 
     Raises ForeignResults when a result file has nothing to do with the lines.
     """
     number = shard.plan.shard
     with ExitStack() as stack:
-        quarantine, conflicts, records = (
+        quarantine, conflicts, placeholders = (
             stack.enter_context(replace_or_remove(path, synced=directory.outlasts_power))
             for path in (
                 directory.quarantine(number),
@@ -73,7 +79,7 @@ def collect(
                 directory.file(number, Source.RECORDS),
             )
         )
-        sorter = Sorter(
+        matcher = Matcher(
             {custom_id: position for position, custom_id in enumerate(custom_ids)},
             quarantine,
             conflicts,
@@ -84,45 +90,35 @@ def collect(
         for source in (Source.OUTPUT, Source.ERROR):
             if isinstance(shard.file(source), Downloaded):
                 path = directory.file(number, source)
-                example = sorter.sort(path, source)
+                example = matcher.match(path, source)
                 if example is not None:
                     raise ForeignResults(source, path, example)
-        ours = Records(records)
-        sorter.fill_gaps(shard, ours.write)
+        writer = PlaceholderWriter(placeholders)
+        matcher.fill_gaps(shard, writer.write)
         index = stack.enter_context(
             replace_file(directory.index(number), private=True, synced=directory.outlasts_power)
         )
-        write_index(index, sorter.index, ours)
-    counts = sorter.index.counts()
+        write_index(index, matcher.index, writer)
+    counts = matcher.index.counts()
     return Gathered(
-        _tally(counts, sorter),
-        sum(count for ending, count in counts.items() if verdict(ending).again),
-        (*_false_claims(shard, counts), *sorter.oddities()),
+        Tally(**outcomes(counts), quarantined=matcher.quarantined, usage=matcher.usage),
+        sum(count for code, count in counts.items() if ending(code).is_retriable),
+        (*_false_counts(shard, counts), *matcher.anomalies()),
     )
 
 
-def _tally(counts: Mapping[int, int], sorter: Sorter) -> Tally:
-    words: Counter[str] = Counter()
-    for ending, count in counts.items():
-        words[verdict(ending).outcome.word] += count
-    return Tally(
-        **{outcome.word: words[outcome.word] for outcome in Outcome},
-        quarantined=sorter.quarantined,
-        usage=sorter.usage,
-    )
-
-
-def _false_claims(shard: ShardState, counts: Mapping[int, int]) -> Iterator[Anomaly]:
-    """Where the batch's counts are not what its files hold; a service may give no counts at all."""
+def _false_counts(shard: ShardState, counts: Mapping[int, int]) -> Iterator[Anomaly]:
+    """Yield the batch's counts that its files contradict. A service may give no counts at all."""
     batch = shard.batch
     if batch is None or batch.status is Status.FAILED or not batch.request_counts.total:
         return
     told = batch.request_counts
     good = bad = 0
-    for ending, count in counts.items():
-        if verdict(ending).outcome is Outcome.OK:
+    for code, count in counts.items():
+        outcome = ending(code).outcome
+        if outcome is Outcome.OK:
             good += count
-        elif verdict(ending).outcome is Outcome.FAILED and status_code(ending):
+        elif outcome is Outcome.FAILED and status_code(code):
             bad += count
     for kind, reported, found in (
         (AnomalyKind.TOTAL, told.total, shard.plan.lines),

@@ -1,9 +1,9 @@
-"""The custom_ids of a job's lines, put aside while planning so that collecting reads no input again.
+"""The custom_ids of a job's lines, spooled by planning so that collecting need not read the input.
 
-Theory of operation. Planning parses every line anyway, and collecting needs nothing of them but
-their ids, in order. So planning puts them aside for the rest of the process, in pieces of JSON and
-beyond a few of them in a temporary file. They are no part of the job: a process that continues a
-job has none and reads the ids from the input, which is checked against the plan on the way.
+Theory of operation. Planning parses every line anyway, and collecting needs only their ids, in
+order. So planning spools them for the rest of the process, in pieces of JSON and, beyond a few of
+them, in a temporary file. They are no part of the job: a process that continues a job has none and
+reads the ids from the input, which is checked against the plan on the way.
 """
 
 from __future__ import annotations
@@ -37,24 +37,24 @@ class CustomIdSpool:
         self._waiting: dict[int, list[str]] = defaultdict(list)
 
     def add(self, shard: int, custom_ids: list[str]) -> None:
-        """Put the ids of the shard's next lines aside."""
+        """Spool the ids of the shard's next lines."""
         waiting = self._waiting[shard]
         waiting += custom_ids
         if len(waiting) >= PIECE or max(map(len, custom_ids)) > LONG:
             self.finish(shard)
 
     def finish(self, shard: int) -> None:
-        """Let no id of the shard wait in memory: none will be added soon."""
+        """Write the ids of the shard that wait in memory: none will be added soon."""
         waiting = self._waiting.pop(shard, None)
         if waiting:
             piece = orjson.dumps(waiting)
             self._pieces[shard].append(_Piece(self._spool.append(piece), len(piece)))
 
     def holds(self, shard: int) -> bool:
-        """Whether ids of the shard were put aside."""
+        """True when ids of the shard were spooled."""
         return shard in self._pieces
 
     def of_shard(self, shard: int) -> Iterator[str]:
-        """The ids of a finished shard."""
+        """Yield the ids of a finished shard."""
         for piece in self._pieces[shard]:
             yield from orjson.loads(self._spool.read(piece.start, piece.length))

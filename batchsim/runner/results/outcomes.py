@@ -1,9 +1,9 @@
-"""What became of a line, and whether sending it again may go better.
+"""The outcome of a line, and whether it may go better when it is sent again.
 
-Worth another try is what says nothing against the request: it was never run (expired, missing, or
-cancelled by the service), or it was answered in a way that passes (no answer at all, 408, 409, 429
-unless the purse is empty, 5xx). Never worth one is what is good, what the service refused for a
-reason that stays (other 4xx, content policy, validation), and what somebody cancelled on purpose.
+Retriable is what says nothing against the request: it never ran (expired, missing, or cancelled by
+the service), or it met a passing error (no answer at all, 408, 409, 429 unless the account is out of
+money, 5xx). Never retriable is a good result, a refusal for a reason that stays (other 4xx, content
+policy, validation), and what somebody cancelled on purpose.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PASSING_ERRORS = frozenset({"batch_expired", "batch_cancelled", "request_timeout
 
 
 class Outcome(IntEnum):
-    """The one account that a line ends in. The numbers are written into indexes."""
+    """How a line ended. The numbers are written into indexes."""
 
     OK = 1
     FAILED = 2
@@ -32,49 +32,46 @@ class Outcome(IntEnum):
     EXPIRED = 3
     CANCELLED = 4
     MISSING = 5
-    """The service said nothing of it."""
+    """The service said nothing about it."""
     INVALID = 6
     """It was never sent: the service would refuse it."""
 
     @property
     def word(self) -> str:
-        """As reports and ledgers name it."""
+        """The name in reports and ledgers."""
         return self.name.lower()
 
 
-class Verdict(NamedTuple):
-    """What a result says of its line; `again` when the line is worth another try."""
+class Ending(NamedTuple):
+    """The outcome of a line, and whether sending it again may help."""
 
     outcome: Outcome
-    again: bool = False
+    is_retriable: bool = False
 
 
-def judge(result: ResultLine, *, was_cancelled: bool) -> Verdict:
-    """The verdict of a result. `was_cancelled` when somebody had its batch cancelled."""
+def ending_of(result: ResultLine, *, was_cancelled: bool) -> Ending:
+    """Return the ending that a result means. `was_cancelled` when somebody cancelled its batch."""
     if result.is_ok:
-        return Verdict(Outcome.OK)
+        return Ending(Outcome.OK)
     error, response = result.error, result.response
     if error is not None:
-        again = response is None and error.code in PASSING_ERRORS
+        is_passing = response is None and error.code in PASSING_ERRORS
         if error.code == "batch_expired":
-            return Verdict(Outcome.EXPIRED, again)
+            return Ending(Outcome.EXPIRED, is_passing)
         if error.code == "batch_cancelled":
-            return Verdict(Outcome.CANCELLED, again and not was_cancelled)
-        return Verdict(Outcome.FAILED, again)
-    return Verdict(Outcome.FAILED, is_blank(result) or _may_pass(result))
+            return Ending(Outcome.CANCELLED, is_passing and not was_cancelled)
+        return Ending(Outcome.FAILED, is_passing)
+    may_pass = response is not None and _is_passing(response)
+    return Ending(Outcome.FAILED, is_blank(result) or may_pass)
 
 
 def is_blank(result: ResultLine) -> bool:
-    """Whether there is neither an answer nor an error."""
+    """True when there is neither an answer nor an error."""
     return result.error is None and (result.response is None or result.response.status_code == 0)
 
 
-def _may_pass(result: ResultLine) -> bool:
-    return result.response is not None and _is_passing(result.response)
-
-
 def is_passing_answer(status_code: int, body: str) -> bool:
-    """Whether the same request may be answered better later; `body` is JSON text."""
+    """True when the same request may be answered better later; `body` is JSON text."""
     try:
         value = orjson.loads(body)
     except ValueError:

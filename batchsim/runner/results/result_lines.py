@@ -1,10 +1,9 @@
-"""What stands on a line of a result file, whoever wrote it.
+"""Readers of a line of a result file: `decode` for the usual line, `read_result` for any line.
 
-The usual result, which nearly all are: an answer with status code 200, no error, plain usage.
-
-Reading a line as such makes no objects of what the model said: it costs less than half of parsing
-the line, and all of its JSON is checked nevertheless, but for UTF-8 in what is skipped. A line
-that cannot be read so is not bad; it takes the long way (batchsim.runner.results.result_lines).
+Nearly every result is usual: an answer with status code 200, no error, plain usage. `decode` makes
+no objects of what the model said, which costs less than half of parsing the line. It checks all of
+the JSON nevertheless, but for UTF-8 in what it skips. A line that it does not read is not bad; it is
+for `read_result`. A test holds both against each other (tests/runner/results/test_match.py).
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ Count = Annotated[int, Meta(ge=0)]
 
 
 class Details(Struct, gc=False):
-    """What some of the tokens were."""
+    """Kinds of tokens."""
 
     cached_tokens: Count = 0
     reasoning_tokens: Count = 0
@@ -51,7 +50,7 @@ class _Response(Struct, gc=False):
 
 
 class UsualResult(Struct, gc=False):
-    """A line with such a result."""
+    """A line with a usual result."""
 
     custom_id: str
     response: _Response
@@ -59,14 +58,14 @@ class UsualResult(Struct, gc=False):
 
 
 decode = Decoder(UsualResult).decode
-"""Read the result on a line. Raises one of NOT_USUAL."""
+"""Read a usual result. Raises one of NOT_USUAL."""
 
 NOT_USUAL = (DecodeError, ValueError, RecursionError, KeyError)
-"""What tells that a line is no usual result of ours."""
+"""The errors of a line that is no usual result of ours."""
 
 
 def read_result(content: bytes) -> ResultLine | None:
-    """The result on a line; None when it is none that can be placed."""
+    """Return the result on a line; None when it cannot be read, or has no custom_id."""
     try:
         return ResultLine.from_object(_parsed(content))
     except ValueError:
@@ -74,7 +73,6 @@ def read_result(content: bytes) -> ResultLine | None:
 
 
 def _parsed(content: bytes) -> Any:
-    """The JSON value of a line; None when it is none."""
     try:
         try:
             return orjson.loads(content)
@@ -85,7 +83,7 @@ def _parsed(content: bytes) -> Any:
 
 
 def is_utf8(content: bytes) -> bool:
-    """Whether the bytes are text."""
+    """True when the bytes are UTF-8."""
     try:
         content.decode()
     except UnicodeDecodeError:
@@ -94,7 +92,7 @@ def is_utf8(content: bytes) -> bool:
 
 
 def says(result: ResultLine | None) -> Any:
-    """What of a result makes it differ from another one: not its ids."""
+    """Return the part by which two results of a line are compared: all but the ids."""
     if result is None:
         return None
     response = result.response

@@ -1,8 +1,9 @@
-"""The results of one shard from front to back, read in stretches wherever they lie.
+"""A reader of one shard's results from front to back, wherever they lie in the result files.
 
 Theory of operation. Results may lie in any order, and each one takes a read of its own when they
-are scattered; that is most of what restoring the order costs. A service often writes them nearly
-in the order of the input, though: then a stretch of them lies close together, and is one read.
+are scattered; that is most of what restoring the order costs. But a service often writes them nearly
+in the order of the input: then the results of neighbouring lines lie close together, and are read
+at once.
 """
 
 from __future__ import annotations
@@ -19,54 +20,54 @@ from batchsim.jsonl import BLOCK, expect_scattered_reads, read_all_at, read_at
 from batchsim.runner.job.directory import JobDirectory
 from batchsim.runner.journal.shard_entries import Planned, Source
 from batchsim.runner.results.custom_id_spool import CustomIdSpool
-from batchsim.runner.results.shard_index import Index, read_index
+from batchsim.runner.results.shard_index import ShardIndex, read_index
 
 _LINES = 512
-"""How many lines are a stretch at most; fewer when their results are longer than a BLOCK."""
+"""So many lines are taken at most; fewer when their results are longer than a BLOCK."""
 
 _SPARSE = 4
-"""A stretch is read at once when what lies between its results makes it at most so many times longer."""
+"""Results are read at once when the gaps between them make the read at most so much longer."""
 
 
-class Taken(NamedTuple):
+class LocatedLines(NamedTuple):
     """Where a shard has the results of neighbouring lines.
 
-    `custom_ids` are those of the lines; none where this process has not put them aside.
+    `custom_ids` are those of the lines; none when this process has not spooled them.
     """
 
     shard: int
-    places: Index
+    locations: ShardIndex
     custom_ids: Sequence[str] = ()
 
 
-class Shelf:
-    """The places of one shard, from front to back. Files are open while lines are taken from it.
+class ShardReader:
+    """Reads one shard from front to back. Its files stay open while lines are taken.
 
-    `put_aside` are the custom_ids that planning has put aside, of this shard or of others only.
+    `spool` holds custom_ids that planning spooled, of this shard or of others only.
     """
 
     def __init__(
-        self, plan: Planned, directory: JobDirectory, put_aside: CustomIdSpool | None = None
+        self, plan: Planned, directory: JobDirectory, spool: CustomIdSpool | None = None
     ) -> None:
         self.number = plan.shard
         self._directory = directory
-        self._put_aside = put_aside
+        self._spool = spool
         self._lines = plan.lines
         self._next = 0
-        self._index: Index | None = None
+        self._index: ShardIndex | None = None
         self._custom_ids: Iterator[str] = iter(())
         self._streams: dict[Source, FileIO] = {}
 
-    def take(self, most: int) -> Taken:
-        """The places of the next lines: at most so many, and no more than a stretch."""
+    def take(self, most: int) -> LocatedLines:
+        """Return the next lines, at most so many. Raises JournalError when a result is lacking."""
         try:
             if self._index is None:
                 self._index = read_index(self._directory, self.number)
-                if self._put_aside is not None and self._put_aside.holds(self.number):
-                    self._custom_ids = self._put_aside.of_shard(self.number)
+                if self._spool is not None and self._spool.holds(self.number):
+                    self._custom_ids = self._spool.of_shard(self.number)
             index = self._index.part(self._next, self._next + min(most, _LINES))
             if not index or 0 in index.packed:
-                raise ValueError("a line has no place")
+                raise ValueError("a line has no result")
         except (OSError, ValueError) as error:
             raise self._lacking(error) from error
         if len(index) > 1:
@@ -74,10 +75,10 @@ class Shelf:
             if ends[-1] > BLOCK:
                 index = index.part(0, max(1, bisect_right(ends, BLOCK)))
         self._next += len(index)
-        return Taken(self.number, index, list(islice(self._custom_ids, len(index))))
+        return LocatedLines(self.number, index, list(islice(self._custom_ids, len(index))))
 
-    def read(self, index: Index) -> list[bytes]:
-        """The results there."""
+    def read(self, index: ShardIndex) -> list[bytes]:
+        """Return the results. Raises JournalError when they are not there."""
         lengths = index.lengths()
         contents: list[bytes] = []
         try:
@@ -87,8 +88,8 @@ class Shelf:
                 contents = _read(stream, index.offsets, lengths)
             else:
                 for position in range(len(index)):
-                    place = index.at(position)
-                    contents.append(read_at(streams[place.source], place.offset, place.length))
+                    offset, length, source, *_ = index.at(position)
+                    contents.append(read_at(streams[source], offset, length))
         except OSError as error:
             raise self._lacking(error) from error
         if list(map(len, contents)) != lengths:
@@ -104,12 +105,12 @@ class Shelf:
         return stream
 
     def close_at_end(self) -> None:
-        """Close the files and forget the places once the last line was taken."""
+        """Close the files and forget the index once the last line was taken."""
         if self._next == self._lines:
             self.close()
 
     def close(self) -> None:
-        """Close the files and forget the places."""
+        """Close the files and forget the index."""
         for stream in self._streams.values():
             stream.close()
         self._streams.clear()

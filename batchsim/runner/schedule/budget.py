@@ -157,9 +157,13 @@ def refusals(state: JobState, policy: Policy) -> Iterator[str]:
 def shortage(shard: ShardState, left: Decimal, cap: Decimal) -> str:
     """Return why a shard is not sent under the cap."""
     return (
-        f"it may cost up to {dollars(cost_bound(shard) or Decimal(0))}, and of the cap of {dollars(cap)} "
-        f"{dollars(max(left, Decimal(0)))} is left"
+        f"it may cost up to {dollars(cost_bound(shard) or Decimal(0))}, and {cap_left(cap, left)}"
     )
+
+
+def cap_left(cap: Decimal, left: Decimal) -> str:
+    """Return how much of the cap is left, in words."""
+    return f"{dollars(max(left, Decimal(0)))} of the {dollars(cap)} cap is left"
 
 
 def dollars(amount: Decimal) -> str:

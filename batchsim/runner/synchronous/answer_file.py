@@ -1,4 +1,4 @@
-"""The answers that came without a batch, on the disk in the shape of result lines."""
+"""The answers to lines that were sent without a batch, kept on disk as result lines."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ from batchsim.jsonl import read_lines
 from batchsim.runner.results.result_lines import read_result
 
 
-class KeptAnswers:
-    """The answers that came, on the disk: a file of result lines."""
+class AnswerFile:
+    """A file of result lines; `found` holds the answers in it by custom_id."""
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
         self._stream = path.open("a+b")
         self.found = self._recover()
-        """The answers by custom_id."""
 
     def __enter__(self) -> Self:
         return self
@@ -31,18 +30,18 @@ class KeptAnswers:
     def __exit__(self, *_: object) -> None:
         self._stream.close()
 
-    def keep(self, custom_id: str, result: bytes) -> None:
-        """Keep a result line, on the disk."""
-        told = read_result(result)
+    def append(self, custom_id: str, content: bytes) -> None:
+        """Append a result line, and sync the file."""
+        result = read_result(content)
         with self._lock:
-            self._stream.write(result + b"\n")
+            self._stream.write(content + b"\n")
             self._stream.flush()
             os.fsync(self._stream.fileno())
-            if told is not None:
-                self.found[custom_id] = told
+            if result is not None:
+                self.found[custom_id] = result
 
     def _recover(self) -> dict[str, ResultLine]:
-        """The answers that are whole; a line that a crash cut short is taken off."""
+        """Read the whole answers, and cut off a line that a crash left incomplete."""
         self._stream.seek(0)
         end = 0
         found = {}
@@ -59,7 +58,7 @@ class KeptAnswers:
 
 
 def result_line(custom_id: str, answer: Answer) -> bytes:
-    """An answer as a result line; its body stays as it is, if it is JSON on one line."""
+    """Return an answer as a result line; its body stays as it is, if it is JSON on one line."""
     body = answer.body
     try:
         orjson.loads(body)

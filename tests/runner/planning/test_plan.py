@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from batchsim.domain.limits import Limits
 from batchsim.errors import InputError
 from batchsim.runner.journal.shard_entries import runs
-from batchsim.runner.planning.plan import InvalidInput, custom_id_of, make_plan
+from batchsim.runner.planning.plan import InvalidInput, make_plan
+from batchsim.runner.planning.request_lines import custom_id_of
 from batchsim.runner.planning.shard_content import ShardContent
 from batchsim.runner.planning.sharding import HASHED_TOGETHER, queue
 

@@ -57,7 +57,7 @@ def test_a_cap_that_cannot_be_met_is_to_be_raised(build):
     line["body"]["max_tokens"] = 1_000
     backend, source = FakeBackend(), build.input([line])
     policy = Policy(max_cost=Decimal("0.0000001"))
-    with pytest.raises(JobIncomplete, match="of the cap of") as caught:
+    with pytest.raises(JobIncomplete, match=r"of the \$\S+ cap is left") as caught:
         run(source, backend, results=build.results, policy=policy)
     assert "raise --max-cost" in caught.value.hint
     assert "looks again" not in caught.value.hint

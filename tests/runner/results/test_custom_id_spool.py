@@ -13,7 +13,7 @@ from batchsim.backends.fake import FakeBackend
 from batchsim.domain.limits import Limits
 from batchsim.runner.effects import finish_shard, submit
 from batchsim.runner.planning import shard_content
-from batchsim.runner.planning.plan import custom_ids_in
+from batchsim.runner.planning.request_lines import custom_ids_in
 from batchsim.runner.results.custom_id_spool import LONG, PIECE, CustomIdSpool
 from batchsim.runner.run import run
 

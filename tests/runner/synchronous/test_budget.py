@@ -26,7 +26,7 @@ from batchsim.runner.progress.snapshot import progress
 from batchsim.runner.run import Policy, run
 from batchsim.runner.schedule import budget, capacity
 from batchsim.runner.schedule.budget import balance, balance_of
-from batchsim.runner.synchronous.answer_file import KeptAnswers
+from batchsim.runner.synchronous.answer_file import AnswerFile
 
 MODEL = "gpt-4o-mini"
 NEVER = Pacing(running=48 * HOUR, running_per_line=0, spread=0)
@@ -97,7 +97,7 @@ def test_reserved_and_settled_never_exceed_the_cap_whatever_write_is_the_last(bu
     """Killed at every write of the journal and of the answers; and again, at the same write."""
     caps = most_of_one(build) * Decimal("1.5"), most_of_one(build) * 9
     source = build.input(lines_of(build, 3))
-    append, keep = Journal.append, KeptAnswers.keep
+    append, store = Journal.append, AnswerFile.append
     life: dict = {}
 
     def until(write):
@@ -114,7 +114,7 @@ def test_reserved_and_settled_never_exceed_the_cap_whatever_write_is_the_last(bu
         assert money.spent + money.reserved <= life["cap"]
 
     monkeypatch.setattr(Journal, "append", until(append_within_the_cap))
-    monkeypatch.setattr(KeptAnswers, "keep", until(keep))
+    monkeypatch.setattr(AnswerFile, "append", until(store))
     for last in itertools.count():
         backend, results = NeverRunning(), build.folder / f"results-{last}.jsonl"
         deaths, stops, report = 0, [], None
@@ -126,7 +126,7 @@ def test_reserved_and_settled_never_exceed_the_cap_whatever_write_is_the_last(bu
             except build.Killed:
                 deaths += 1
             except JobIncomplete as error:  # what was cut off may have been paid, and is held
-                stops.append((life["cap"], deaths > 0, "of the cap of" in error.message))
+                stops.append((life["cap"], deaths > 0, " cap is left" in error.message))
                 life["cap"] = caps[1]
         assert stops in ([], [(caps[0], True, True)]), "the higher cap has room for all"
         assert set(backend.asked.values()) <= {1}, "no line is asked for twice"
@@ -143,7 +143,7 @@ def test_what_does_not_fit_is_not_sent_and_a_higher_cap_goes_on(build):
     source = build.input([*lines_of(build, 3)[1:], {**long, "custom_id": "long"}])
     backend = NeverRunning()
     cap = most_of_one(build, long) * Decimal("0.99")
-    with pytest.raises(JobIncomplete, match=r"1 lines are not sent without a batch.* of the cap"):
+    with pytest.raises(JobIncomplete, match=r"1 line is not sent without a batch.* cap is left"):
         run(source, backend, results=build.results, policy=finishing_policy(cap))
     assert set(backend.asked) == {"text 1", "text 2"}, "what fits is asked for"
     assert not build.results.exists()
@@ -169,7 +169,7 @@ def test_a_shard_that_the_cap_kept_from_a_batch_does_not_wait_for_the_deadline(b
 def test_a_line_of_a_dearer_tier_has_no_bound(build):
     source = build.input(lines_of(build, 1, service_tier="priority"))
     backend = NeverRunning()
-    with pytest.raises(JobIncomplete, match=r"1 lines are not sent.*'id-0'.*not bounded"):
+    with pytest.raises(JobIncomplete, match=r"1 line is not sent.*'id-0'.*nothing bounds"):
         run(source, backend, results=build.results, policy=finishing_policy(Decimal(1)))
     assert not backend.asked
 

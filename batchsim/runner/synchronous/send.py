@@ -1,6 +1,6 @@
-"""Asks for lines without a batch: so many at once, again while that is safe and may help.
+"""Send lines without a batch: so many at once, and again while that is safe and may help.
 
-See batchsim.runner.synchronous.finish for when, and for what is written down before and after.
+See batchsim.runner.synchronous.finish for when, and for the journal entries before and after.
 """
 
 from __future__ import annotations
@@ -15,30 +15,24 @@ from typing import cast
 
 from batchsim.backends import Answers
 from batchsim.domain.answers import Answer
-from batchsim.errors import (
-    BatchsimError,
-    OutcomeUnknown,
-    RateLimited,
-    Refused,
-    Unavailable,
-)
+from batchsim.errors import BatchsimError, OutcomeUnknown, RateLimited, Refused, Unavailable
 from batchsim.runner.effects.context import JobContext
 from batchsim.runner.journal.job_entries import Entry
 from batchsim.runner.journal.shard_entries import AnswerIntended, AnswerRecorded
 from batchsim.runner.results.outcomes import is_passing_answer
 from batchsim.runner.results.result_lines import read_result
 from batchsim.runner.schedule.budget import answer_cost
-from batchsim.runner.synchronous.answer_file import KeptAnswers, result_line
+from batchsim.runner.synchronous.answer_file import AnswerFile, result_line
 
 _GLANCE = 0.2
-"""Real seconds for which answers are waited for while lines may fall due."""
+"""Real seconds to wait for answers while lines may fall due."""
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """A line to be asked for: the most that its answer can cost (None: not known), and its tries.
+class SingleRequest:
+    """A line to send: the most that its answer can cost (None: not known), and its attempts.
 
-    It is not asked for before `due` (unix seconds). `last` is the passing refusal that it met.
+    It is not sent before `due` (unix seconds). `last` is the passing refusal that it met.
     """
 
     position: int
@@ -50,36 +44,36 @@ class Question:
     last: Answer | None = None
 
 
-class Asking:
-    """Asks for the lines of one shard.
+class Sender:
+    """Sends the lines of one shard.
 
-    This thread alone decides and tells the journal; the workers ask, and keep what they are told.
+    This thread alone decides and yields journal entries; the workers send, and store the answers.
     `short` are the lines for which the cap leaves no room.
     """
 
     def __init__(
-        self, context: JobContext, number: int, lines: list[Question], answers: KeptAnswers
+        self, context: JobContext, number: int, lines: list[SingleRequest], answers: AnswerFile
     ) -> None:
         self._context = context
         self._clock = context.backend.clock
         self._number = number
         self._plan = context.state.shards[number].plan
         self._waiting = deque(lines)
-        self._under_way: dict[Future[Answer | None], Question] = {}
+        self._under_way: dict[Future[Answer | None], SingleRequest] = {}
         self._answers = answers
-        self.short: list[Question] = []
+        self.short: list[SingleRequest] = []
 
-    def go_through(self) -> Iterator[Entry]:
-        """Until every line has its answer, or finds no room."""
+    def send_all(self) -> Iterator[Entry]:
+        """Send until every line has its answer, or finds no room."""
         executor = ThreadPoolExecutor(self._context.policy.sync_parallel)
         try:
             while self._waiting or self._under_way:
-                yield from self._begin(executor)
-                yield from self._take()
+                yield from self._start(executor)
+                yield from self._wait()
         finally:
             executor.shutdown(cancel_futures=True)
 
-    def _begin(self, executor: ThreadPoolExecutor) -> Iterator[Entry]:
+    def _start(self, executor: ThreadPoolExecutor) -> Iterator[Entry]:
         now = self._clock.now()
         for _ in range(len(self._waiting)):
             if len(self._under_way) >= self._context.policy.sync_parallel:
@@ -89,13 +83,13 @@ class Asking:
                 self._waiting.append(line)
             elif self._fits(line):
                 yield AnswerIntended(shard=self._number, position=line.position, reserved=line.most)
-                self._under_way[executor.submit(self._ask, line)] = line
+                self._under_way[executor.submit(self._send, line)] = line
             elif line.last is not None:
-                self._keep(line, line.last)
+                self._store(line, line.last)
             else:
                 self.short.append(line)
 
-    def _take(self) -> Iterator[Entry]:
+    def _wait(self) -> Iterator[Entry]:
         """Wait for answers, or for lines to fall due."""
         if not self._under_way:
             if self._waiting:
@@ -107,12 +101,12 @@ class Asking:
             line = self._under_way.pop(future)
             answer = future.result()
             if answer is not None:  # else it stays reserved, without an answer
-                yield from self._settle(line, answer)
+                yield from self._record(line, answer)
             self._waiting.extend(self.short)
             self.short.clear()
 
-    def _settle(self, line: Question, answer: Answer) -> Iterator[Entry]:
-        again = self._goes_again(line, answer)
+    def _record(self, line: SingleRequest, answer: Answer) -> Iterator[Entry]:
+        again = self._is_repeated(line, answer)
         result = read_result(result_line(line.custom_id, answer))
         usd = answer_cost(self._plan, result) if result is not None else None
         if usd is not None:
@@ -123,19 +117,19 @@ class Asking:
             due = self._clock.now() + self._context.policy.wait(line.attempt)
             self._waiting.append(replace(line, attempt=line.attempt + 1, due=due, last=answer))
 
-    def _fits(self, line: Question) -> bool:
+    def _fits(self, line: SingleRequest) -> bool:
         cap = self._context.policy.max_cost
         if cap is None:
             return True
         return line.most is not None and line.most <= self._context.agenda.balance().left(cap)
 
-    def _goes_again(self, line: Question, answer: Answer) -> bool:
+    def _is_repeated(self, line: SingleRequest, answer: Answer) -> bool:
         is_passing = is_passing_answer(answer.status_code, answer.body)
         return is_passing and line.attempt <= self._context.policy.retries
 
-    def _ask(self, line: Question) -> Answer | None:
-        """Ask once, in a thread of its own; None when the request left and no answer came."""
-        request = json.loads(line.content)  # which keeps integers of any length
+    def _send(self, line: SingleRequest) -> Answer | None:
+        """Send once, in a worker; return None when the request left and no answer came."""
+        request = json.loads(line.content)  # orjson would not keep integers of any length
         backend = cast(Answers, self._context.backend)
         try:
             answer = backend.answer(request["url"], request["body"])
@@ -143,12 +137,12 @@ class Asking:
             return None
         except (Unavailable, RateLimited, Refused) as error:
             answer = _refused(error)
-        if not self._goes_again(line, answer):
-            self._keep(line, answer)
+        if not self._is_repeated(line, answer):
+            self._store(line, answer)
         return answer
 
-    def _keep(self, line: Question, answer: Answer) -> None:
-        self._answers.keep(line.custom_id, result_line(line.custom_id, answer))
+    def _store(self, line: SingleRequest, answer: Answer) -> None:
+        self._answers.append(line.custom_id, result_line(line.custom_id, answer))
 
 
 def _refused(error: BatchsimError) -> Answer:
