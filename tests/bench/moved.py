@@ -13,7 +13,11 @@ _HOMES = {
     "fold": ("batchsim.runner.job.state", "batchsim.runner.state"),
     "Source": ("batchsim.runner.journal.shard_entries", "batchsim.runner.shard_entries"),
     "Journal": ("batchsim.runner.journal.store", "batchsim.runner.journal"),
-    "custom_ids_in": ("batchsim.runner.planning.plan", "batchsim.runner.plan"),
+    "custom_ids_in": (
+        "batchsim.runner.planning.request_lines",
+        "batchsim.runner.planning.plan",
+        "batchsim.runner.plan",
+    ),
     "ShardContent": ("batchsim.runner.planning.shard_content", "batchsim.runner.content"),
     "assemble": ("batchsim.runner.results.assemble", "batchsim.runner.assemble"),
     "collect": ("batchsim.runner.results.collect", "batchsim.runner.collect"),

@@ -7,6 +7,7 @@ import sys
 import tempfile
 from array import array
 from collections.abc import Iterable, Iterator
+from inspect import signature
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
@@ -48,6 +49,7 @@ def restore(path: str, ids: str = "planned") -> Facts:
                 spool.add(number, some)
             spool.finish(number)
     collect, assemble = inner("collect"), inner("assemble")
+    ids_name = list(signature(assemble).parameters)[-1]  # it was `put_aside` once
     facts: Facts = {}
     with timed(facts):
         for number, shard in shards.items():
@@ -57,7 +59,7 @@ def restore(path: str, ids: str = "planned") -> Facts:
                 directory,
             )
         lines = sum(plan.lines for plan in plans)
-        assemble(plans, directory, results, lines=lines, batches={}, put_aside=spool)
+        assemble(plans, directory, results, lines=lines, batches={}, **{ids_name: spool})
     facts["peak"] = megabytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     outputs = {number: directory.file(number, inner("Source").OUTPUT) for number in shards}
     floors = [parse(str(path)) for path in outputs.values()]

@@ -81,7 +81,7 @@ def test_known_custom_ids_change_no_byte(
             folder / "results",
             lines=plan.lines,
             batches={1: "batch_1"},
-            put_aside=put_aside,
+            spool=put_aside,
         )
         ledgers.append(directory.ledger.read_bytes())
     known, found = ledgers
