@@ -1,22 +1,24 @@
-"""What is worth another try, and after how long.
+"""The policy of a job: how much at once, how patient, and what to do when in doubt.
 
-A policy is a value: every number that a cautious or an impatient user may want to turn is a field,
-and the questions that the runner asks are its methods, pure all of them. All times are in seconds
-on the backend's clock.
+A policy is a value. Its own fields are those that users set; the finer numbers are in named parts.
+Its methods are pure, and all times are in seconds on the backend's clock.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
-from functools import wraps
+from functools import cache, wraps
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_type_hints
+
+from msgspec import Meta, ValidationError, convert
 
 from batchsim.domain.batches import Batch
+from batchsim.domain.constraints import Count, Positive, Seconds
 from batchsim.domain.lifecycle import Status
 from batchsim.domain.limits import HOUR
 from batchsim.errors import RateLimited, Refused, UsageError
@@ -24,199 +26,245 @@ from batchsim.errors import RateLimited, Refused, UsageError
 HOPELESS_LIMITS = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 """Codes of a 429 that no waiting mends (observed)."""
 
+Switch = Annotated[bool, Meta(description="True or False")]
+
 
 class OnUnknown(StrEnum):
-    """What may be done when a create got no answer and no batch of it is found.
+    """What to do when a create got no answer and no batch of it is found.
 
-    No service can be asked to make a batch only once, so a request that was sent may still take
+    No service can be asked to make a batch only once: a request that was sent may still take
     effect, and creating again may pay twice.
     """
 
     STOP = "stop"
     """Leave the shard, finish the others, and let a person judge. Never pays twice by itself: only
     if the network delivers a create twice; or if two runners work on copies of one job directory
-    and, with something else going wrong, a file takes longer than `Policy.claim_wait` to be listed."""
+    and, with something else going wrong, a file takes longer than `claim_wait` to be listed."""
     WAIT = "wait"
-    """Look until the batch would have ended if there were one; then do as `fence`."""
+    """Search until the batch would have ended if there were one; then do as `fence`."""
     FENCE = "fence"
-    """Delete the input file, which a late request then lacks; look for `Policy.list_lag`; then create again with a new file. Pays twice only if a batch was past `validating` when
-    its file was deleted and was absent from the list all that time."""
+    """Delete the input file, which a late request then lacks; search for `Policy.list_lag`; then
+    create again with a new file. Pays twice only if a batch was past `validating` when its file was
+    deleted and was absent from the list all that time."""
 
 
-def _accepts_old_names(policy: type[Policy]) -> type[Policy]:
-    """Let the class take its former keywords for one version more, each with a warning."""
+class _Checked:
+    """Checks and converts every field when the value is made.
+
+    Raises UsageError for a value that no policy can have: otherwise it would be found only when it
+    is used, perhaps after a batch was paid.
+    """
+
+    __slots__ = ()
+
+    def __post_init__(self) -> None:
+        part = "" if isinstance(self, Policy) else f"{type(self).__name__}."
+        for name, kind in _kinds(type(self).__name__).items():
+            value = getattr(self, name)
+            try:
+                object.__setattr__(self, name, convert(value, kind))
+            except ValidationError:
+                raise UsageError(
+                    f"a policy's {part}{name} cannot be {value!r}",
+                    hint=f"give {_words(kind)}",
+                ) from None
+
+
+@cache
+def _kinds(part: str) -> dict[str, Any]:
+    return get_type_hints(globals()[part], include_extras=True) | _KINDS.get(part, {})
+
+
+def _words(kind: Any) -> str:
+    return str(kind.__metadata__[-1].description if get_args(kind) else f"a {kind.__name__}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Polling(_Checked):
+    """How often the service is asked how batches are."""
+
+    first: Seconds = 10.0
+    """Between two polls of a new batch; later a tenth of its age."""
+    slowest: Seconds = 60.0
+    """Between two polls of an old batch."""
+    survey_from: Positive = 5
+    """From so many live batches on, the list is read instead of each of them."""
+    search: Seconds = 20.0
+    """Between two readings of the list that search for the batch of an unknown create."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backoff(_Checked):
+    """How long to wait after failed requests: the wait doubles within bounds."""
+
+    first: Seconds = 2.0
+    longest: Seconds = 300.0
+    patience: Seconds = 3_600.0
+    """How long the requests of a shard may fail without a break before it is left."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchRetries(_Checked):
+    """How often a shard gets another batch when one fails for a passing reason."""
+
+    batches: Positive = 8
+    """After so many the shard's lines count as failed."""
+    first_wait: Seconds = 60.0
+    longest_wait: Seconds = 1_800.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceTimes(_Checked):
+    """How long the service may take for some things."""
+
+    claim_wait: Seconds = 40.0
+    """Until a file is listed. A runner waits so long between its first upload and its first create,
+    and then sees whether another runner of the job uploaded before it."""
+    late_files: Seconds = 600.0
+    """Until an ended batch has its result files (observed: a moment)."""
+    twins_end: Seconds = 1_800.0
+    """Until a cancelled twin has ended (observed: ten minutes)."""
+    window: Seconds = 25 * HOUR
+    """Until any batch has ended; `wait` searches for so long."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncFinish(_Checked):
+    """How `finish_sync` is done."""
+
+    lead: Seconds = 1_800.0
+    """How long before the deadline it begins, a quarter of the time at most: cancelling takes ten
+    minutes (observed)."""
+    parallel: Positive = 8
+    """How many requests are under way at once."""
+
+
+_OLD_NAMES = {
+    "settle": "list_lag",
+    "first_poll": "polling.first",
+    "slowest_poll": "polling.slowest",
+    "survey_from": "polling.survey_from",
+    "look_again": "polling.search",
+    "first_wait": "backoff.first",
+    "longest_wait": "backoff.longest",
+    "patience": "backoff.patience",
+    "batches_per_shard": "batch_retries.batches",
+    "first_batch_wait": "batch_retries.first_wait",
+    "longest_batch_wait": "batch_retries.longest_wait",
+    "claim_wait": "service_times.claim_wait",
+    "late_files": "service_times.late_files",
+    "twins_end": "service_times.twins_end",
+    "longest_window": "service_times.window",
+    "sync_lead": "sync.lead",
+    "sync_parallel": "sync.parallel",
+}
+"""The former keywords of Policy, which it takes for one version more."""
+
+
+def _accept_old_names(policy: type[Policy]) -> type[Policy]:
     take = policy.__init__
 
     @wraps(take)
     def take_old(self: Policy, **options: Any) -> None:
-        for old in _OLD_NAMES.keys() & options.keys():
-            new = _OLD_NAMES[old]
+        for old in [name for name in options if name in _OLD_NAMES]:
+            value, new = options.pop(old), _OLD_NAMES[old]
             warnings.warn(f"Policy({old}=...) is now {new}", DeprecationWarning, stacklevel=2)
-            options[new] = options.pop(old)
+            part, _, name = new.rpartition(".")
+            if part:
+                name, value = (
+                    part,
+                    replace(options.get(part) or _kinds("Policy")[part](), **{name: value}),
+                )
+            options[name] = value
         take(self, **options)
 
     policy.__init__ = take_old  # type: ignore[method-assign]
     return policy
 
 
-_OLD_NAMES = {"settle": "list_lag"}
-
-
-@_accepts_old_names
+@_accept_old_names
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """How patient the runner is. The defaults suit the real service.
+class Policy(_Checked):
+    """How a job is run. The defaults suit the real service.
 
-    Raises UsageError for a value that no policy can have: it would be found only when it is used,
-    which may be after a batch was paid.
+    Raises UsageError for a value that no policy can have.
     """
 
-    first_poll: float = 10.0
-    slowest_poll: float = 60.0
-    first_wait: float = 2.0
-    longest_wait: float = 300.0
-    patience: float = 3_600.0
-    """How long requests for one shard may fail without a break before the shard is left."""
-    list_lag: float = 600.0
-    """How long the service may take to list a batch that exists."""
-    look_again: float = 20.0
-    """How often the list is read while the batch of an unknown create is searched for."""
-    late_files: float = 600.0
-    """How long an ended batch may keep its result files waiting (observed: for a moment)."""
-    batches_per_shard: int = 8
-    """How many batches may fail for passing reasons before the shard's lines count as failed."""
-    first_batch_wait: float = 60.0
-    longest_batch_wait: float = 1_800.0
-    max_live: int = 50
-    """How many shards may be on their way at once."""
-    twins_end: float = 1_800.0
-    """How long a job waits at its end for twins to be cancelled (observed: ten minutes)."""
-    parallel: int = 4
-    """How many uploads and downloads may be under way at once; on a virtual clock it is one."""
-    max_cost: Decimal | None = None
-    """The most that the job may cost, in US dollars: what it has cost and what its batches may
-    still cost never exceed it together. A number becomes the Decimal that it is written as."""
-    queue_limits: Mapping[str, int] = field(default_factory=dict)
-    """How many tokens may be queued by model, if it is known; they go before what was learned."""
-    queue_memory: Path | None = None
-    """A file that remembers across jobs how many tokens the service lets queue per model."""
-    survey_from: int = 5
-    """From so many live batches on, the list is read instead of each of them."""
-    claim_wait: float = 40.0
-    """How long a runner waits between its first upload and its first create, so that it sees in the
-    list of files whether another runner of the job uploaded before it."""
-    alone: bool = False
-    """Whether it is known that no other runner is at work on a copy of the job directory: then
-    nothing is waited for, and what was begun at another site is gone on with."""
-    same_account: bool = False
-    """Whether a key other than the one with which the job began is the same account's."""
-    network_files: bool = False
-    """Let the job directory lie on a network file system, where locks and syncing may not hold."""
+    max_cost: Annotated[Decimal | None, Meta(description="dollars, such as 12.50")] = None
+    """The most that the job may cost, in US dollars: spent and reserved together never exceed it.
+    A number becomes the Decimal that it is written as."""
+    retries: Count = 2
+    """How often lines that are worth another try are sent again (batchsim.runner.results.outcomes)."""
     on_unknown: OnUnknown | Literal["stop", "wait", "fence"] = OnUnknown.STOP
-    """What to do about a create whose outcome is not known and whose batch is not found."""
-    longest_window: float = 25 * HOUR
-    """How long `wait` looks for a batch: one that exists has ended by then."""
-    finish_sync: bool = False
-    """When the deadline nears, cancel what is under way and ask for what is left one by one, at the
-    ordinary price, which is twice that of a batch. Lines of a batch whose create got no answer, and
-    that is not found, are not asked for again, unless `on_unknown` is `fence`: their records say
+    """What to do about a create of unknown outcome whose batch is not found."""
+    list_lag: Seconds = 600.0
+    """How long the service may take to list a batch that exists."""
+    max_live: Count = 50
+    """How many shards may be live at once."""
+    parallel: Positive = 4
+    """How many uploads and downloads may be under way at once; on a virtual clock it is one."""
+    queue_limits: Annotated[
+        Mapping[str, Count], Meta(description="tokens by model, such as {'gpt-4o': 90_000}")
+    ] = field(default_factory=dict)
+    """How many tokens may be queued by model; they go before what was learned."""
+    queue_memory: Annotated[Path | None, Meta(description="a Path")] = None
+    """A file that remembers across jobs how many tokens the service lets queue per model."""
+    alone: Switch = False
+    """Whether it is known that no other runner is at work on a copy of the job directory: then
+    there is no wait, and what was begun at another site is continued."""
+    same_account: Switch = False
+    """Whether a key other than the one with which the job began is of the same account."""
+    network_files: Switch = False
+    """Let the job directory lie on a network file system, where locks and syncing may not hold."""
+    finish_sync: Switch = False
+    """When the deadline nears, cancel what is under way and send the remaining lines one by one, at
+    the ordinary price, which is twice that of a batch. Lines of an unknown create whose batch is
+    not found are not sent again, unless `on_unknown` is `fence`: their records say
     `outcome_unknown`."""
-    deadline: float | None = None
+    deadline: Annotated[Seconds | None, Meta(description="seconds or None")] = None
     """When the results are wanted, in seconds after the job began. None: when the first batch under
     way expires, once all are sent."""
-    sync_lead: float = 1_800.0
-    """How long before the deadline that begins (a quarter of the time at most): cancelling takes ten
-    minutes (observed)."""
-    sync_parallel: int = 8
-    """How many requests are under way at once then."""
-    delete_remote: bool = False
+    delete_remote: Switch = False
     """Once the job is finished, delete the files that it made at the service."""
-    retries: int = 2
-    """How often lines that are worth another try are sent again (batchsim.runner.results.outcomes)."""
+    polling: Polling = field(default_factory=Polling)
+    backoff: Backoff = field(default_factory=Backoff)
+    batch_retries: BatchRetries = field(default_factory=BatchRetries)
+    service_times: ServiceTimes = field(default_factory=ServiceTimes)
+    sync: SyncFinish = field(default_factory=SyncFinish)
 
     def __post_init__(self) -> None:
         cap: object = self.max_cost
         if isinstance(cap, int | float) and not isinstance(cap, bool):
-            object.__setattr__(self, "max_cost", Decimal(str(cap)))  # 0.1 is a tenth
-        _check_fields(self)
+            cap = Decimal(str(cap))  # 0.1 is a tenth
+            object.__setattr__(self, "max_cost", cap)
+        if cap is not None and not (isinstance(cap, Decimal) and cap.is_finite() and cap >= 0):
+            raise UsageError(
+                f"a policy's max_cost cannot be {cap!r}", hint="give dollars, such as 12.50"
+            )
+        _Checked.__post_init__(self)
 
     def poll_interval(self, age: float) -> float:
-        """The time between two looks at a batch of that age: a tenth of it, within bounds."""
-        return min(self.slowest_poll, max(self.first_poll, age // 10))
+        """Return the time between two polls of a batch: a tenth of its age, within bounds."""
+        return min(self.polling.slowest, max(self.polling.first, age // 10))
 
     def wait(self, setbacks: int, retry_after: float | None = None) -> float:
-        """How long to wait after so many failures in a row (at least 1): doubling, bounded.
+        """Return how long to wait after so many failures in a row (at least 1).
 
-        `retry_after` is what the service asked for; it lengthens the wait but never beyond the
-        bound on patience.
+        `retry_after`, which the service asked for, lengthens the wait, but not beyond `patience`.
         """
-        doubled = _doubled(self.first_wait, setbacks - 1, self.longest_wait)
-        return max(doubled, min(retry_after or 0.0, self.patience))
+        doubled = _doubled(self.backoff.first, setbacks - 1, self.backoff.longest)
+        return max(doubled, min(retry_after or 0.0, self.backoff.patience))
 
     def batch_wait(self, given_up: int) -> float:
-        """How long to wait for the next batch of a shard that has lost so many (from 0)."""
-        return _doubled(self.first_batch_wait, given_up, self.longest_batch_wait)
+        """Return how long to wait for the next batch of a shard that has lost so many (from 0)."""
+        retries = self.batch_retries
+        return _doubled(retries.first_wait, given_up, retries.longest_wait)
 
 
-def _check_fields(policy: Policy) -> None:
-    for each in fields(policy):
-        value = getattr(policy, each.name)
-        wanted, is_right = _KINDS.get(each.name, _SECONDS)
-        if not is_right(value):
-            raise UsageError(f"a policy's {each.name} cannot be {value!r}", hint=f"give {wanted}")
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _is_positive(value: object) -> bool:
-    return _is_count(value) and value != 0
-
-
-def _is_seconds(value: object) -> bool:
-    return isinstance(value, float | int) and not isinstance(value, bool) and value >= 0
-
-
-def _is_switch(value: object) -> bool:
-    return isinstance(value, bool)
-
-
-def _is_dollars(value: object) -> bool:
-    return isinstance(value, Decimal) and value.is_finite() and value >= 0
-
-
-def _are_queues(value: object) -> bool:
-    return isinstance(value, Mapping) and all(
-        isinstance(model, str) and _is_count(tokens) for model, tokens in value.items()
-    )
-
-
-_Kind = tuple[str, Callable[[object], bool]]
-_SECONDS: _Kind = ("seconds: a number that is not negative", _is_seconds)
-_SWITCH: _Kind = ("True or False", _is_switch)
-_COUNT: _Kind = ("a whole number that is not negative", _is_count)
-_POSITIVE: _Kind = ("a whole number, at least 1", _is_positive)
-
-_KINDS: Mapping[str, _Kind] = {
-    "alone": _SWITCH,
-    "batches_per_shard": _POSITIVE,
-    "deadline": ("seconds or None", lambda value: value is None or _is_seconds(value)),
-    "delete_remote": _SWITCH,
-    "finish_sync": _SWITCH,
-    "max_cost": ("dollars, such as 12.50", lambda value: value is None or _is_dollars(value)),
-    "max_live": _COUNT,
-    "network_files": _SWITCH,
-    "on_unknown": ('"stop", "wait" or "fence"', lambda value: value in list(OnUnknown)),
-    "parallel": _POSITIVE,
-    "queue_limits": ("tokens by model, such as {'gpt-4o': 90_000}", _are_queues),
-    "queue_memory": ("a Path", lambda value: value is None or isinstance(value, Path)),
-    "retries": _COUNT,
-    "same_account": _SWITCH,
-    "survey_from": _POSITIVE,
-    "sync_parallel": _POSITIVE,
+_KINDS: Mapping[str, dict[str, Any]] = {
+    "Policy": {"on_unknown": Annotated[OnUnknown, Meta(description='"stop", "wait" or "fence"')]}
 }
-"""What a field may be, in words, and whether a value is that; every other field is seconds."""
+"""Kinds for msgspec where the annotation, meant for users, is wider."""
 
 
 def _doubled(first: float, times: int, bound: float) -> float:
@@ -226,8 +274,8 @@ def _doubled(first: float, times: int, bound: float) -> float:
 def is_passing(refusal: Refused) -> bool:
     """Whether the same request may succeed later.
 
-    A rate limit passes unless it stands for an empty purse; a file that was just uploaded may be
-    unknown to the batches for a second (observed).
+    A rate limit passes unless the account lacks money; a batch may not find a file for a second
+    after its upload (observed).
     """
     if isinstance(refusal, RateLimited):
         return refusal.code not in HOPELESS_LIMITS
@@ -240,10 +288,10 @@ def misses_file(refusal: Refused) -> bool:
 
 
 def failed_in_passing(batch: Batch) -> bool:
-    """Whether the batch failed for a reason that says nothing about its lines.
+    """Whether the batch failed for a reason that is not in its lines.
 
-    These are a full queue of the model (`token_limit_exceeded`) and an input file that the
-    service lost sight of (both observed). Neither runs or bills any line.
+    Such are a full queue of the model (`token_limit_exceeded`) and an input file that the service
+    does not find (both observed). Neither runs or bills any line.
     """
     return batch.status is Status.FAILED and any(
         error.code == "token_limit_exceeded"

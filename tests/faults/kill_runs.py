@@ -30,6 +30,7 @@ from batchsim.backends.openai import OpenAIBackend
 from batchsim.clock import ScaledClock
 from batchsim.domain.limits import Limits
 from batchsim.errors import JobIncomplete
+from batchsim.runner.policy import Polling
 from batchsim.runner.run import Policy, run
 
 SPEED = 100
@@ -43,7 +44,7 @@ ASKED = 75
 def work(source, results, on_unknown):
     """One runner, in a process of its own."""
     backend = OpenAIBackend(clock=ScaledClock(SPEED))
-    policy = Policy(on_unknown=on_unknown, list_lag=60, look_again=10, parallel=3)
+    policy = Policy(on_unknown=on_unknown, list_lag=60, polling=Polling(search=10), parallel=3)
     try:
         report = run(
             source,

@@ -18,14 +18,17 @@ from batchsim.backends.fake import FakeBackend
 from batchsim.backends.fake.behaviour.pacing import Pacing
 from batchsim.domain.limits import Limits
 from batchsim.errors import JobIncomplete, OutcomeUnknown, RateLimited, Refused, Unavailable
+from batchsim.runner.policy import Backoff, Polling
 from batchsim.runner.results import match
 from batchsim.runner.run import Policy, run
 
 LIMITS = Limits(requests_per_batch=2)
 LINES = 6
 SHARDS = 3
-QUICK = Policy(first_wait=1.0, list_lag=30.0, look_again=10.0)
-DARING = Policy(first_wait=1.0, list_lag=30.0, look_again=10.0, on_unknown="fence")
+QUICK = Policy(backoff=Backoff(first=1.0), list_lag=30.0, polling=Polling(search=10.0))
+DARING = Policy(
+    backoff=Backoff(first=1.0), list_lag=30.0, polling=Polling(search=10.0), on_unknown="fence"
+)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 from batchsim.backends.fake import FakeBackend
 from batchsim.errors import JobIncomplete, TransferBroken
 from batchsim.runner.effects import download
+from batchsim.runner.policy import Backoff
 from batchsim.runner.run import Policy, run
 
 NAMES = [f"id-{n}" for n in range(8)]
@@ -38,7 +39,7 @@ def test_case_137_a_file_cut_at_a_thousand_places_is_fetched_until_it_is_whole(b
     backend = Cutting(seed=1, pacing="quick")
     backend.is_silent = is_silent
     source = build.input([build.chat(name) for name in NAMES])
-    policy = Policy(patience=1e9, first_wait=0.1, longest_wait=0.1)
+    policy = Policy(backoff=Backoff(first=0.1, longest=0.1, patience=1e9))
     report = run(source, backend, results=build.results, policy=policy)
     assert report.all_ok
     assert backend.cuts == TIMES + 1
@@ -62,7 +63,7 @@ def test_case_129_a_content_without_end_does_not_fill_the_disk(build, monkeypatc
     backend = Endless(seed=1, pacing="quick")
     source = build.input([build.chat(name) for name in NAMES])
     with pytest.raises(JobIncomplete, match="does not end"):
-        run(source, backend, results=build.results, policy=Policy(patience=5))
+        run(source, backend, results=build.results, policy=Policy(backoff=Backoff(patience=5)))
     assert all(path.stat().st_size < 100_000 for path in build.job.rglob("*") if path.is_file())
 
 

@@ -18,11 +18,12 @@ import pytest
 from batchsim.backends.fake import FakeBackend
 from batchsim.domain.limits import Limits
 from batchsim.runner.journal.store import Journal
+from batchsim.runner.policy import Polling
 from batchsim.runner.run import Policy, run
 
 SHARDS, LINES = 5, 10
 LIMITS = Limits(requests_per_batch=LINES // SHARDS)
-POLICY = Policy(on_unknown="fence", list_lag=30, look_again=10)
+POLICY = Policy(on_unknown="fence", list_lag=30, polling=Polling(search=10))
 STEPS_OF_A_CREATE = 3
 """Operations from the written intent to the request, after which a batch has to be looked for."""
 

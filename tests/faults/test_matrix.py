@@ -32,6 +32,7 @@ from batchsim.runner.job.remote_names import metadata_of
 from batchsim.runner.job.state import fold
 from batchsim.runner.journal.shard_entries import CreateNotFound, CreateUnknown
 from batchsim.runner.journal.store import Journal
+from batchsim.runner.policy import Polling
 from batchsim.runner.run import Policy, run
 
 LIMITS = Limits(requests_per_batch=2)
@@ -246,7 +247,7 @@ def test_p5_batches_that_the_journal_does_not_know_are_told_at_the_end(build, so
             build.Interrupting(backend, make_another),
             results=build.results,
             limits=LIMITS,
-            policy=Policy(first_poll=1e6, slowest_poll=1e6),
+            policy=Policy(polling=Polling(first=1e6, slowest=1e6)),
         )
     assert made[0] in raised.value.message
     assert build.ids() == [f"id-{n}" for n in range(2 * SHARDS)]

@@ -10,6 +10,7 @@ from batchsim.backends.fake import FakeBackend
 from batchsim.backends.fake.behaviour.pacing import Pacing
 from batchsim.backends.openai import OpenAIBackend
 from batchsim.domain.limits import DAY
+from batchsim.runner.policy import ServiceTimes
 from batchsim.runner.run import Policy, run
 from batchsim.testing.transport import openai_client
 from batchsim.wire import App, Response
@@ -98,7 +99,12 @@ def test_a_job_goes_well_whatever_is_odd_about_its_batch(build, change):
     source = build.input([build.chat(name) for name in NAMES])
     with openai_client(OddService(fake, change)) as client:
         backend = OpenAIBackend(client, clock=fake.clock)
-        report = run(source, backend, results=build.results, policy=Policy(late_files=60))
+        report = run(
+            source,
+            backend,
+            results=build.results,
+            policy=Policy(service_times=ServiceTimes(late_files=60)),
+        )
     assert report.all_ok
     assert build.ids() == NAMES
     assert len(build.batches_of(fake)) == 1

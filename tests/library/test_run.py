@@ -8,6 +8,7 @@ import batchsim
 from batchsim import FakeBackend, Policy, Request, VirtualClock, run
 from batchsim.errors import InputError, JobIncomplete, JournalError, OutcomeUnknown, UsageError
 from batchsim.library.run import JobOptions
+from batchsim.runner.policy import Backoff
 from batchsim.runner.run import run as run_job
 from tests.library.conftest import Lasting
 
@@ -51,7 +52,7 @@ def test_a_job_without_a_name_goes_on_where_it_stopped(desk, lasting):
             raise OutcomeUnknown("no answer came")
 
     silent = Silent(seed=1, clock=VirtualClock())
-    impatient = Policy(patience=0, list_lag=60)
+    impatient = Policy(backoff=Backoff(patience=0), list_lag=60)
     try:
         run(requests_of("a"), silent, policy=impatient)
     except JobIncomplete:

@@ -9,7 +9,15 @@ from decimal import Decimal
 import pytest
 
 from batchsim.errors import AuthenticationFailed, NotFound, RateLimited, Refused, UsageError
-from batchsim.runner.policy import Policy, is_passing
+from batchsim.runner.policy import (
+    Backoff,
+    BatchRetries,
+    Policy,
+    Polling,
+    ServiceTimes,
+    SyncFinish,
+    is_passing,
+)
 from batchsim.runner.run import run
 
 POLICY = Policy()
@@ -65,6 +73,43 @@ def test_a_value_that_no_policy_can_have_is_refused_before_it_is_needed(name, ju
     with pytest.raises(UsageError, match=f"a policy's {name} cannot be") as refused:
         Policy(**{name: junk})
     assert refused.value.hint.startswith("give ")
+
+
+@pytest.mark.parametrize(
+    ("part", "name"),
+    [
+        (part, each.name)
+        for part in (Polling, Backoff, BatchRetries, ServiceTimes, SyncFinish)
+        for each in fields(part)
+    ],
+)
+@pytest.mark.parametrize("junk", ["2", math.nan, -1, True, None])
+def test_the_parts_of_a_policy_are_checked_as_well(part, name, junk):
+    with pytest.raises(UsageError, match=f"a policy's {part.__name__}.{name} cannot be") as refused:
+        part(**{name: junk})
+    assert refused.value.hint.startswith("give a")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ({"settle": 5.0}, {"list_lag": 5.0}),
+        ({"patience": 0, "first_wait": 1}, {"backoff": Backoff(patience=0, first=1)}),
+        (
+            {"survey_from": 2, "look_again": 3, "polling": Polling(first=1)},
+            {"polling": Polling(first=1, survey_from=2, search=3)},
+        ),
+        ({"sync_lead": 60}, {"sync": SyncFinish(lead=60)}),
+    ],
+)
+def test_a_former_keyword_is_taken_with_a_warning(old, new):
+    with pytest.warns(DeprecationWarning, match=r"Policy\(\w+=...\) is now \w+"):
+        assert Policy(**old) == Policy(**new)
+
+
+def test_a_keyword_that_never_was_is_refused():
+    with pytest.raises(TypeError, match="patients"):
+        Policy(patients=3)
 
 
 @pytest.mark.parametrize("name", [each.name for each in fields(Policy)])

@@ -42,7 +42,7 @@ def download(context: JobContext, action: Download, shard: ShardState) -> Entry:
         size, digest = fetch(context, action.file_id, path)
     except NotFound as error:
         context.backend.retrieve_batch(batch_of(shard).id)  # a wrong key knows no batch either
-        if context.backend.clock.now() < shard.since + context.policy.late_files:
+        if context.backend.clock.now() < shard.since + context.policy.service_times.late_files:
             return context.postponed(action.shard, error)
         return FileGone(
             shard=action.shard,

@@ -4,7 +4,7 @@ Theory of operation. A job directory can be copied; two runners in two copies ho
 write two journals, and the list may show one's batches to the other too late. But an input file
 is uploaded before anything is paid, costs nothing, and its name tells the job and the runner's
 site (`JobDirectory.site`, which no copy shares). So the first upload is a claim on the job. Its
-runner waits for as long as a file may take to be listed (`Policy.claim_wait`), reads the list, and
+runner waits for as long as a file may take to be listed (`Policy.service_times.claim_wait`), reads the list, and
 creates batches only if no other site has an older file there. The later of two runners sees the
 earlier one's file, however slow they are, so at most one goes on. The other stands back: it
 creates nothing, and records the batches that the list shows.
@@ -74,7 +74,7 @@ def elect(context: JobContext) -> Iterator[Entries]:
         elif named is not None:
             others.append(file)
     if not own:
-        until = context.backend.clock.now() + context.policy.look_again
+        until = context.backend.clock.now() + context.policy.polling.search
         yield Delayed(until=until, reason="the list of files does not show what was uploaded")
         return
     claim = min(own, key=_age)

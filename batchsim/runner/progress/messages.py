@@ -54,7 +54,7 @@ def describe(entry: job_entries.Entry, state: JobState, session: Session) -> Mes
 def describe_search(shard: ShardState, policy: Policy, now: float) -> Message:
     """Return the message about a search for the batch of an unanswered create."""
     waits = policy.on_unknown == OnUnknown.WAIT and not shard.is_fenced
-    longest = policy.longest_window if waits else policy.list_lag
+    longest = policy.service_times.window if waits else policy.list_lag
     text = (
         f"no answer came to the create; looking for its batch for {duration(now - shard.since)}, "
         f"for {duration(longest)} at most"

@@ -112,11 +112,11 @@ def _sync_begins_at(agenda: Agenda) -> float | None:
     if not policy.finish_sync or state.is_ending:
         return None
     if policy.deadline is not None:
-        return state.started_at + policy.deadline - min(policy.sync_lead, policy.deadline / 4)
+        return state.started_at + policy.deadline - min(policy.sync.lead, policy.deadline / 4)
     if any(agenda.stages[stage] for stage in WITHOUT_BATCH):
         return None
     ends = agenda.expiries.value
-    return ends - policy.sync_lead if ends is not None else None
+    return ends - policy.sync.lead if ends is not None else None
 
 
 def _sweep(agenda: Agenda, now: float) -> list[Action]:
@@ -160,7 +160,7 @@ def _last_steps(agenda: Agenda, not_before: float, now: float) -> Iterator[tuple
     yield from ((0.0, action) for action in agenda.due(now))
     yield from ((at, Wait(at)) for at in agenda.later())
     is_waiting = any(not twin.status.is_terminal for twin in twins)
-    if is_waiting and (session.surveyed_at or 0.0) < ended + policy.twins_end:
+    if is_waiting and (session.surveyed_at or 0.0) < ended + policy.service_times.twins_end:
         yield from _first_due(agenda.polls.steps(state, session, policy), now)
     elif not state.is_audited:
         yield not_before, Audit()
@@ -194,7 +194,7 @@ def _submissions(agenda: Agenda, capacity: Capacity, now: float) -> Iterator[tup
         shards = state.shards.values()
         claimed = min(shard.since for shard in shards if shard.stage is Stage.UPLOADED)
         not_before = session.setback.until if session.setback else 0.0
-        yield max(claimed + agenda.policy.claim_wait, not_before), Elect()
+        yield max(claimed + agenda.policy.service_times.claim_wait, not_before), Elect()
 
 
 def _number(step: tuple[float, Action]) -> int:

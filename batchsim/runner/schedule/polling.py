@@ -1,7 +1,7 @@
 """When to poll the live batches of a job and to read the list: at most one request a second.
 
 Theory of operation. A batch is polled the less often the older it is. A few live batches are
-polled one by one. From `Policy.survey_from` on, surveys read the list instead: a page tells of a
+polled one by one. From `Policy.polling.survey_from` on, surveys read the list instead: a page tells of a
 hundred batches, from the newest to the oldest that still runs, and only a batch that a survey did
 not show is polled. The list is also read after each create, and now and then while a batch is
 live, because only the list shows that a request has arrived twice or late.
@@ -74,7 +74,7 @@ class PollQueue:
             yield not_before, Survey(session.survey_cursor)
             return
         live = len(self._listed) + len(self._missed)
-        if live >= policy.survey_from:
+        if live >= policy.polling.survey_from:
             yield from _first(self._missed)
             for at, _ in _first(self._listed):
                 yield max(not_before, at), Survey(None)

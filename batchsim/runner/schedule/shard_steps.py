@@ -165,30 +165,30 @@ def _unknown_step(number: int, shard: ShardState, policy: Policy) -> tuple[float
     if checked is None:
         return shard.since, FindBatch(number)
     waits = policy.on_unknown == OnUnknown.WAIT and not shard.is_fenced
-    if waits and checked < shard.since + policy.longest_window:  # case 4b
+    if waits and checked < shard.since + policy.service_times.window:  # case 4b
         pause = policy.poll_interval(checked - shard.since) if shard.is_search_over else 0.0
-        return checked + max(policy.look_again, pause), FindBatch(number)
+        return checked + max(policy.polling.search, pause), FindBatch(number)
     if policy.on_unknown != OnUnknown.STOP and not shard.is_fenced:  # case 4c
         return checked, FenceCreate(number)
     if shard.is_search_over:
         return checked, AbandonCreate(number)
     lag_ends = shard.since + policy.list_lag
-    again = checked + policy.look_again
+    again = checked + policy.polling.search
     return min(again, lag_ends) if checked < lag_ends else again, FindBatch(number)
 
 
 def _ended_step(number: int, shard: ShardState, policy: Policy) -> tuple[float, ShardAction]:
     batch, since = _batch(shard), shard.since
     may_go_again = shard.plan.origin is not Origin.UNKNOWN
-    gives_up = shard.batches_given_up + 1 < policy.batches_per_shard and may_go_again
+    gives_up = shard.batches_given_up + 1 < policy.batch_retries.batches and may_go_again
     if failed_in_passing(batch) and gives_up:  # case 6a
         if told_limit(batch) is None:
             return since + policy.batch_wait(shard.batches_given_up), GiveUpBatch(number)
         if shard.plan.lines > 1 or tokens_of(shard) <= (told_limit(batch) or 0):
             return since, GiveUpBatch(number)  # it waits for room, not for time
     checked = since if shard.checked_at is None else shard.checked_at
-    if awaits_files(batch) and checked < since + policy.late_files:  # case 6b
-        return checked + policy.first_poll, Poll(number)
+    if awaits_files(batch) and checked < since + policy.service_times.late_files:  # case 6b
+        return checked + policy.polling.first, Poll(number)
     for source, file_id in (
         (Source.OUTPUT, batch.output_file_id),
         (Source.ERROR, batch.error_file_id),
@@ -225,4 +225,4 @@ def stuck_reason(shard: ShardState, policy: Policy) -> str | None:
 
 def is_out_of_patience(setback: Setback, policy: Policy) -> bool:
     """Whether requests have failed without a break for longer than the policy is patient."""
-    return setback.last - setback.since >= policy.patience
+    return setback.last - setback.since >= policy.backoff.patience

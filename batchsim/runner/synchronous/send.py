@@ -65,7 +65,7 @@ class Sender:
 
     def send_all(self) -> Iterator[Entry]:
         """Send until every line has its answer, or finds no room."""
-        executor = ThreadPoolExecutor(self._context.policy.sync_parallel)
+        executor = ThreadPoolExecutor(self._context.policy.sync.parallel)
         try:
             while self._waiting or self._under_way:
                 yield from self._start(executor)
@@ -76,7 +76,7 @@ class Sender:
     def _start(self, executor: ThreadPoolExecutor) -> Iterator[Entry]:
         now = self._clock.now()
         for _ in range(len(self._waiting)):
-            if len(self._under_way) >= self._context.policy.sync_parallel:
+            if len(self._under_way) >= self._context.policy.sync.parallel:
                 return
             line = self._waiting.popleft()
             if line.due > now:

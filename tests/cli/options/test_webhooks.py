@@ -10,7 +10,7 @@ from batchsim.backends.fake import FakeBackend
 from batchsim.clock import SystemClock, VirtualClock
 from batchsim.errors import UsageError
 from batchsim.runner.notices import MOST, Notices
-from batchsim.runner.policy import Policy
+from batchsim.runner.policy import Policy, Polling
 from batchsim.runner.run import run
 from batchsim.server.webhook_receiver import LONGEST_BODY, receiving
 from batchsim.wire.webhook_events import TOLERANCE, event, sign, verify
@@ -190,7 +190,7 @@ def test_a_notice_brings_the_next_look_forward_and_polling_stays(tmp_path) -> No
             DEMO_INPUT,
             fake,
             results=tmp_path / f"results-{tells}.jsonl",
-            policy=Policy(first_poll=3_600, slowest_poll=3_600),
+            policy=Policy(polling=Polling(first=3_600, slowest=3_600)),
             notices=notices,
         )
         fake.close()

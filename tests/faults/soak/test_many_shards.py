@@ -18,7 +18,7 @@ from batchsim.runner.job.session import Session
 from batchsim.runner.job.state import JobState
 from batchsim.runner.journal import job_entries
 from batchsim.runner.journal import shard_entries as of_shard
-from batchsim.runner.policy import Policy
+from batchsim.runner.policy import Policy, Polling
 from batchsim.runner.schedule import agenda as agendas
 from batchsim.runner.schedule.actions import Poll, Survey, Wait
 from batchsim.runner.schedule.agenda import Agenda
@@ -32,7 +32,7 @@ SHARDS, HOURS, PAGE = 2_000, 10, 100
 @pytest.mark.parametrize("survey_from", [5, 1_000])
 def test_a_job_of_many_live_batches_looks_once_a_second_at_most(tmp_path, monkeypatch, survey_from):
     monkeypatch.setattr("os.fsync", lambda descriptor: None)
-    looked = run_job(tmp_path, 120, 1.0, survey_from=survey_from)
+    looked = run_job(tmp_path, 120, 1.0, polling=Polling(survey_from=survey_from))
     looked.check(120)
     assert looked.seconds > HOUR
     assert len(looked.looks) > 120, "it looked"
@@ -109,8 +109,12 @@ def planned_shard(number: int) -> of_shard.Planned:
 @pytest.mark.parametrize(
     ("policy", "least"),
     [
-        pytest.param(Policy(survey_from=SHARDS + 1), 3_590 * HOURS, id="one by one"),
-        pytest.param(Policy(slowest_poll=1_800.0), 2 * HOURS * SHARDS // PAGE, id="by the list"),
+        pytest.param(
+            Policy(polling=Polling(survey_from=SHARDS + 1)), 3_590 * HOURS, id="one by one"
+        ),
+        pytest.param(
+            Policy(polling=Polling(slowest=1_800.0)), 2 * HOURS * SHARDS // PAGE, id="by the list"
+        ),
     ],
 )
 def test_2000_live_shards_are_looked_at_once_a_second_at_most_for_ten_hours(
@@ -130,7 +134,7 @@ def test_2000_live_shards_are_looked_at_once_a_second_at_most_for_ten_hours(
     assert min(later - earlier for earlier, later in pairwise(service.looks)) >= 1.0
     assert len(service.looks) >= least
     looked = [shard.checked_at for shard in service.state.shards.values()]
-    assert min(looked) > service.now - max(SHARDS + 60, 2 * policy.slowest_poll), (
+    assert min(looked) > service.now - max(SHARDS + 60, 2 * policy.polling.slowest), (
         "none is forgotten"
     )
     assert worked_out[0] <= service.shown + SHARDS + PAGE, "what was not seen was not worked on"

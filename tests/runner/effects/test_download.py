@@ -11,6 +11,7 @@ from batchsim.backends.fake import FakeBackend
 from batchsim.errors import JobIncomplete, Refused, TransferBroken
 from batchsim.runner.journal.shard_entries import Downloaded
 from batchsim.runner.journal.store import Journal
+from batchsim.runner.policy import Backoff
 from batchsim.runner.run import Policy, run
 
 
@@ -76,7 +77,7 @@ def test_a_service_that_cannot_resume_is_read_from_the_start(build):
 def test_another_process_starts_over(build):
     backend = Resuming(*[10] * 100)
     with pytest.raises(JobIncomplete):
-        finish_job(build, backend, patience=20)
+        finish_job(build, backend, backoff=Backoff(patience=20))
     assert not (build.job / "shards" / "0001.output.jsonl").exists()
     backend.cuts.clear()
     backend.starts.clear()

@@ -15,6 +15,7 @@ from batchsim.runner.job.directory import JobDirectory
 from batchsim.runner.job.remote_names import site_of
 from batchsim.runner.job.state import fold
 from batchsim.runner.journal.store import Journal
+from batchsim.runner.policy import ServiceTimes
 from batchsim.runner.run import Policy, run
 
 ALONE = Policy(alone=True)
@@ -27,7 +28,12 @@ def begun_job(build, backend):
     plan = {"create_batch": ("before", build.Killed())}
     killing = build.Interrupting(backend, lambda _, name: plan.get(name))
     with pytest.raises(build.Killed):
-        run(source, killing, results=build.results, policy=Policy(claim_wait=0))
+        run(
+            source,
+            killing,
+            results=build.results,
+            policy=Policy(service_times=ServiceTimes(claim_wait=0)),
+        )
     return source
 
 

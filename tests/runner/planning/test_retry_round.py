@@ -17,6 +17,7 @@ from batchsim.backends.fake.behaviour.pacing import Pacing
 from batchsim.domain.batches import BatchError
 from batchsim.domain.lifecycle import Status
 from batchsim.domain.limits import HOUR, Limits
+from batchsim.runner.policy import Polling
 from batchsim.runner.run import Policy, run
 
 HALF_A_DAY_FOR_FIVE = Pacing(running=0, running_per_line=4.5 * HOUR, spread=0)
@@ -223,7 +224,7 @@ def test_rounds_survive_a_kill_at_every_write_of_the_journal(build, moment, monk
     lines = [build.chat(f"id-{n}") for n in range(4)]
     source = build.input(lines)
     bad = {"id-1": [500], "id-2": [500, 500]}
-    policy = Policy(on_unknown="fence", list_lag=30.0, look_again=10.0)
+    policy = Policy(on_unknown="fence", list_lag=30.0, polling=Polling(search=10.0))
     backends = defaultdict(lambda: FakeBackend(seed=1, pacing="quick", responder=failing(bad)))
 
     def job(n):

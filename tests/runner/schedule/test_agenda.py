@@ -21,7 +21,7 @@ from batchsim.runner.job.counts import Counts
 from batchsim.runner.job.session import Session
 from batchsim.runner.job.state import JobState
 from batchsim.runner.journal import job_entries, shard_entries
-from batchsim.runner.policy import Policy
+from batchsim.runner.policy import BatchRetries, Policy, Polling
 from batchsim.runner.progress import job_summary
 from batchsim.runner.run import run
 from batchsim.runner.schedule import agenda as agendas
@@ -101,7 +101,7 @@ SCENARIOS = [
     pytest.param({"scenario": "stale_list"}, {"on_unknown": "wait"}, id="stale list"),
     pytest.param({"scenario": "expired_partial"}, {"finish_sync": True}, id="expired"),
     pytest.param({"limits": Limits(enqueued_tokens={"gpt-4o-mini": 60})}, {}, id="full queue"),
-    pytest.param({}, {"max_live": 2, "batches_per_shard": 2}, id="two at once"),
+    pytest.param({}, {"max_live": 2, "batch_retries": BatchRetries(batches=2)}, id="two at once"),
     pytest.param({}, {"max_cost": Decimal("0.00005")}, id="cap"),
 ]
 
@@ -136,7 +136,7 @@ def test_an_agenda_kept_up_tells_what_one_made_anew_would(
         {**line, "body": {**line["body"], "max_tokens": 50}}
         for line in (build.chat(f"id-{n}", text="word " * (1 + n % 7)) for n in range(15))
     ]
-    policy = Policy(**{"survey_from": 3, **policy})
+    policy = Policy(**{"polling": Polling(survey_from=3), **policy})
     with suppress(JobIncomplete):
         run(build.input(lines), backend, results=build.results, limits=limits, policy=policy)
     assert compared.total() > 20

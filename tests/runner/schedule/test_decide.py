@@ -45,7 +45,7 @@ from batchsim.runner.journal.shard_entries import (
     Uploaded,
     UploadIntended,
 )
-from batchsim.runner.policy import Policy
+from batchsim.runner.policy import BatchRetries, Policy
 from batchsim.runner.schedule.actions import (
     AbandonCreate,
     Assemble,
@@ -332,7 +332,7 @@ def test_a_twin_is_cancelled_until_it_no_longer_runs():
 
 def test_batches_that_fail_in_passing_are_given_up_only_so_often():
     failed = observed(status=Status.FAILED, errors=(FULL,))
-    policy = Policy(batches_per_shard=2)
+    policy = Policy(batch_retries=BatchRetries(batches=2))
     state = state_after(CREATED, failed, BatchGivenUp(shard=1, reason=""), CREATED, failed)
     assert actions_at(state, 5.0, policy) == [Collect(1)]
 

@@ -21,6 +21,7 @@ from batchsim.runner.job.state import fold
 from batchsim.runner.journal.shard_entries import AnswerIntended, AnswerRecorded
 from batchsim.runner.journal.store import Journal
 from batchsim.runner.planning.token_bounds import bounds
+from batchsim.runner.policy import SyncFinish
 from batchsim.runner.progress.job_summary import summarize
 from batchsim.runner.progress.snapshot import progress
 from batchsim.runner.run import Policy, run
@@ -53,7 +54,7 @@ def lines_of(build, count, **body):
 
 
 def finishing_policy(cap=None, **options):
-    options = {"deadline": HOUR, "sync_parallel": 1, **options}
+    options = {"deadline": HOUR, "sync": SyncFinish(parallel=1), **options}
     return Policy(finish_sync=True, max_cost=cap, **options)
 
 

@@ -18,6 +18,7 @@ from batchsim.domain.limits import DAY, HOUR, Limits
 from batchsim.errors import OutcomeUnknown, UsageError
 from batchsim.runner.job.state import fold
 from batchsim.runner.journal.store import Journal
+from batchsim.runner.policy import SyncFinish
 from batchsim.runner.run import Policy, run
 from batchsim.runner.schedule.budget import balance, cost_bound
 
@@ -46,7 +47,7 @@ def lines(build):
 
 
 def finishing_policy(**options):
-    return Policy(finish_sync=True, sync_parallel=2, **options)
+    return Policy(finish_sync=True, sync=SyncFinish(parallel=2), **options)
 
 
 def assert_each_asked_once(build, lines, report, backend):
@@ -120,7 +121,7 @@ def test_a_kill_between_requests_pays_for_none_twice_and_names_what_is_unknown(b
     backend = CountingService(fails=fail)
     source, policy = (
         build.input(lines),
-        Policy(finish_sync=True, sync_parallel=1, deadline=8 * HOUR),
+        Policy(finish_sync=True, sync=SyncFinish(parallel=1), deadline=8 * HOUR),
     )
     with pytest.raises(build.Killed):
         run(source, backend, results=build.results, policy=policy)
@@ -152,7 +153,7 @@ def test_a_damaged_last_answer_counts_as_unknown(build, lines):
     backend = CountingService(fails=fail)
     source, policy = (
         build.input(lines),
-        Policy(finish_sync=True, sync_parallel=1, deadline=2 * HOUR),
+        Policy(finish_sync=True, sync=SyncFinish(parallel=1), deadline=2 * HOUR),
     )
     with pytest.raises(build.Killed):
         run(source, backend, results=build.results, policy=policy)
