@@ -1,1 +1,6 @@
-"""What the Batch API is: frozen values and pure rules, with no I/O, clock or randomness."""
+"""The values and rules of the Batch API, without I/O, clocks or random numbers.
+
+Batches, files, lines and answers are frozen values. `lifecycle` holds the transitions of a batch,
+`limits` the limits, `refusals` the API's own refusals, and `validation` the rules for input files.
+Everything else in batchsim builds on this package.
+"""
