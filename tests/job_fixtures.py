@@ -16,7 +16,7 @@ from batchsim.backends import Backend
 from batchsim.backends.fake import FakeBackend
 from batchsim.domain.batches import Batch
 from batchsim.errors import OutcomeUnknown
-from batchsim.runner.journal.store import Journal
+from batchsim.runner.journal import Journal
 from batchsim.runner.planning.plan import make_plan
 
 DRAWN = re.compile(

@@ -15,8 +15,8 @@ from typing import BinaryIO, cast
 from batchsim.backends import Backend
 from batchsim.errors import InputError, JournalError, UsageError
 from batchsim.jsonl import read_lines
-from batchsim.runner.job.directory import JobDirectory
-from batchsim.runner.journal.store import JournalReader
+from batchsim.runner.job import JobDirectory
+from batchsim.runner.journal import JournalReader
 
 PathLike = str | os.PathLike[str]
 

@@ -23,7 +23,8 @@ from batchsim.library.job_location import PathLike, locate_job
 from batchsim.library.requests import Request
 from batchsim.library.response_models import ResponseModels
 from batchsim.library.results import Results
-from batchsim.runner.job.directory import RequestLike, as_line
+from batchsim.runner.job import RequestLike
+from batchsim.runner.job.directory import as_line
 from batchsim.runner.notices import Notices
 from batchsim.runner.policy import Policy
 from batchsim.runner.progress import Progress, Report

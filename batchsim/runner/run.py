@@ -21,14 +21,12 @@ from batchsim.jsonl import open_input
 from batchsim.runner.effects.account import check_service
 from batchsim.runner.effects.context import JobContext, JobFiles
 from batchsim.runner.effects.leader_election import policy_for_copy
-from batchsim.runner.engine.loop import Loop
-from batchsim.runner.job.directory import JobDirectory, RequestLike
+from batchsim.runner.engine import Loop
+from batchsim.runner.job import JobDirectory, JobState, RequestLike, Session, fold
 from batchsim.runner.job.remote_names import OUR_METADATA
-from batchsim.runner.job.session import Session
-from batchsim.runner.job.state import JobState, fold
 from batchsim.runner.job.token_queues import KnownQueues
+from batchsim.runner.journal import Journal
 from batchsim.runner.journal.job_entries import Started
-from batchsim.runner.journal.store import Journal
 from batchsim.runner.notices import Notices
 from batchsim.runner.planning.plan import Plan, make_plan
 from batchsim.runner.planning.request_lines import changed_input

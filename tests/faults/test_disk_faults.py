@@ -21,7 +21,7 @@ from batchsim.backends.fake import FakeBackend
 from batchsim.cli.terminal.exit_codes import INCOMPLETE, exit_code
 from batchsim.domain.limits import Limits
 from batchsim.errors import JobIncomplete
-from batchsim.runner.journal.store import Journal
+from batchsim.runner.journal import Journal
 from batchsim.runner.run import run
 
 LIMITS = Limits(requests_per_batch=1)

@@ -17,7 +17,7 @@ import pytest
 
 from batchsim.backends.fake import FakeBackend
 from batchsim.domain.limits import Limits
-from batchsim.runner.journal.store import Journal
+from batchsim.runner.journal import Journal
 from batchsim.runner.policy import Polling
 from batchsim.runner.run import Policy, run
 

@@ -27,11 +27,10 @@ from batchsim.errors import (
     OutcomeUnknown,
     UnaccountedBatches,
 )
-from batchsim.runner.job import filesystem
+from batchsim.runner.job import filesystem, fold
 from batchsim.runner.job.remote_names import metadata_of
-from batchsim.runner.job.state import fold
+from batchsim.runner.journal import Journal
 from batchsim.runner.journal.shard_entries import CreateNotFound, CreateUnknown
-from batchsim.runner.journal.store import Journal
 from batchsim.runner.policy import Polling
 from batchsim.runner.run import Policy, run
 
@@ -235,7 +234,7 @@ def test_p5_batches_that_the_journal_does_not_know_are_told_at_the_end(build, so
         return
 
     def state_at():
-        from batchsim.runner.journal.store import JournalReader
+        from batchsim.runner.journal import JournalReader
 
         with JournalReader(build.job / "journal.db") as journal:
             return fold(journal.news())

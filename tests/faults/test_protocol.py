@@ -17,7 +17,7 @@ from batchsim.backends.fake.behaviour.pacing import Pacing
 from batchsim.backends.fake.behaviour.request_faults import RequestFault
 from batchsim.domain.lifecycle import Status
 from batchsim.errors import JobIncomplete
-from batchsim.runner.journal.store import Journal
+from batchsim.runner.journal import Journal
 from batchsim.runner.run import Policy, run
 from tests.faults import protocol_model
 from tests.faults.protocol_model import PROTOCOLS, Budget, explore, one_history, runner

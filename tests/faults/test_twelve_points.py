@@ -24,10 +24,8 @@ from batchsim.domain.lines import RequestLine
 from batchsim.domain.validation.batch_errors import INPUT_ERRORS
 from batchsim.errors import JournalError
 from batchsim.pricing.token_estimate import estimate_prompt_tokens
-from batchsim.runner.job.shard_state import Stage
-from batchsim.runner.job.state import fold
-from batchsim.runner.journal.anomalies import AnomalyKind
-from batchsim.runner.journal.store import JournalReader
+from batchsim.runner.job import Stage, fold
+from batchsim.runner.journal import AnomalyKind, JournalReader
 from batchsim.runner.run import Policy, run
 from batchsim.runner.schedule.budget import balance
 

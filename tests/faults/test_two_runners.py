@@ -18,7 +18,7 @@ import pytest
 from batchsim.backends.fake import FakeBackend
 from batchsim.backends.fake.behaviour.faults import Faults
 from batchsim.errors import BatchsimError, JobIncomplete, UnaccountedBatches
-from batchsim.runner.journal.store import Journal
+from batchsim.runner.journal import Journal
 from batchsim.runner.run import Policy, run
 from tests.faults.test_protocol import FATES, PACING, paid_batches
 

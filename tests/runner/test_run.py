@@ -12,7 +12,7 @@ from batchsim.backends.fake.behaviour.faults import Faults
 from batchsim.backends.fake.behaviour.pacing import Pacing
 from batchsim.domain.limits import HOUR, Limits
 from batchsim.errors import InputError, JobIncomplete, JournalError, UsageError
-from batchsim.runner.job.directory import JobDirectory
+from batchsim.runner.job import JobDirectory
 from batchsim.runner.planning.plan import InvalidInput
 from batchsim.runner.run import Policy, run
 

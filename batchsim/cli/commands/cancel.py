@@ -51,7 +51,7 @@ def cancel(*, name: str, as_json: bool) -> int:
 
 def _cancel_batches(follower: Follower) -> int:
     """Ask the service at once, so that nobody has to wait for a runner; the exit code."""
-    from batchsim.runner.job.shard_state import Stage
+    from batchsim.runner.job import Stage
 
     state = follower.state
     live = [s.batch for s in state.shards.values() if s.stage is Stage.LIVE and s.batch]

@@ -64,7 +64,7 @@ def recover(
     from batchsim.cli.jobs.job import Job
     from batchsim.cli.jobs.registry import register
     from batchsim.runner.adoption.recover import write_journal
-    from batchsim.runner.job.directory import JobDirectory
+    from batchsim.runner.job import JobDirectory
     from batchsim.runner.planning.plan import make_plan
 
     check_folder(output)

@@ -80,7 +80,7 @@ def results(
 
 def _lines(follower: Follower) -> Generator[bytes, None, None]:
     """Yield the result lines: of the file if it is whole, else of the shards."""
-    from batchsim.runner.job.directory import JobDirectory
+    from batchsim.runner.job import JobDirectory
     from batchsim.runner.results.merge_rounds import MergedRounds
 
     state, path = follower.state, follower.job.results

@@ -105,7 +105,7 @@ class _Looker:
 
     def look(self) -> bool:
         """Look once, unless there is nothing to look at any more; whether there was."""
-        from batchsim.runner.job.shard_state import Stage
+        from batchsim.runner.job import Stage
         from batchsim.runner.journal.shard_entries import Observed
 
         state = self._follower.state

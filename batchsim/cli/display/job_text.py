@@ -12,7 +12,7 @@ from batchsim.cli.display.job_json import outcomes
 from batchsim.cli.jobs.job import RUNNING
 from batchsim.cli.terminal.output import near
 from batchsim.cli.terminal.table import Column, details, table
-from batchsim.runner.job.shard_state import Stage
+from batchsim.runner.job import Stage
 
 if TYPE_CHECKING:
     from batchsim.cli.jobs.job import JobView

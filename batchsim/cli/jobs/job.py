@@ -22,11 +22,9 @@ from batchsim.cli.terminal.exit_codes import ALL_GOOD, INCOMPLETE, SOME_FAILED
 from batchsim.domain.batches import RequestCounts
 from batchsim.errors import JournalError, UsageError
 from batchsim.jsonl import replace_file
-from batchsim.runner.job.counts import Counts
-from batchsim.runner.job.directory import Holder, JobDirectory
-from batchsim.runner.job.shard_state import Stage
-from batchsim.runner.job.state import JobState
-from batchsim.runner.journal.store import JournalReader
+from batchsim.runner.job import Counts, JobDirectory, JobState, Stage
+from batchsim.runner.job.directory import Holder
+from batchsim.runner.journal import JournalReader
 from batchsim.runner.progress.job_summary import JobSummary, summarize
 from batchsim.runner.progress.snapshot import Progress, progress
 

@@ -22,11 +22,11 @@ from batchsim.errors import NotFound, UsageError
 from batchsim.jsonl import open_input, replace_file
 from batchsim.runner.adoption.takeover import Takeover
 from batchsim.runner.effects.batch_list import listed_since
-from batchsim.runner.job.directory import JobDirectory
+from batchsim.runner.job import JobDirectory
 from batchsim.runner.job.remote_names import job_of, new_run
+from batchsim.runner.journal import Journal
 from batchsim.runner.journal.job_entries import Started
 from batchsim.runner.journal.shard_entries import Created, Origin
-from batchsim.runner.journal.store import Journal
 from batchsim.runner.policy import Policy
 from batchsim.runner.progress import Report
 from batchsim.runner.run import run

@@ -20,11 +20,10 @@ from batchsim.domain.batches import Batch
 from batchsim.errors import NotFound
 from batchsim.runner.effects.batch_list import listed_since
 from batchsim.runner.effects.ownership import new_batches
-from batchsim.runner.job.directory import JobDirectory
+from batchsim.runner.job import JobDirectory, JobState, fold
 from batchsim.runner.job.remote_names import OUR_METADATA, holds, job_of, shard_of
-from batchsim.runner.job.state import JobState, fold
+from batchsim.runner.journal import Journal
 from batchsim.runner.journal.job_entries import Elected, Entry, Started
-from batchsim.runner.journal.store import Journal
 from batchsim.runner.planning.plan import Plan
 
 

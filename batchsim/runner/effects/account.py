@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from batchsim.backends import Backend
 from batchsim.errors import JournalError, NotFound
-from batchsim.runner.job.state import JobState
+from batchsim.runner.job import JobState
 from batchsim.runner.journal.job_entries import AccountChanged
 from batchsim.runner.policy import Policy
 

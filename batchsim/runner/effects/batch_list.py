@@ -17,9 +17,8 @@ from batchsim.backends import Listed, Page
 from batchsim.domain.batches import Batch
 from batchsim.runner.effects.context import Entries, JobContext, batch_of
 from batchsim.runner.effects.ownership import MARGIN, earliest_time, new_batches, owner
+from batchsim.runner.job import JobState, ShardState, Stage
 from batchsim.runner.job.remote_names import is_of_run
-from batchsim.runner.job.shard_state import ShardState, Stage
-from batchsim.runner.job.state import JobState
 from batchsim.runner.job.token_queues import lines_queued
 from batchsim.runner.journal.job_entries import Audited, Entry, Reconciled, Surveyed
 from batchsim.runner.journal.shard_entries import Checked, Observed, TwinSeen

@@ -13,10 +13,7 @@ from batchsim.domain.batches import Batch
 from batchsim.domain.files import File
 from batchsim.domain.limits import Limits
 from batchsim.errors import BatchsimError, JournalError, RateLimited, Refused
-from batchsim.runner.job.directory import JobDirectory
-from batchsim.runner.job.session import Session
-from batchsim.runner.job.shard_state import Setback, ShardState
-from batchsim.runner.job.state import JobState
+from batchsim.runner.job import JobDirectory, JobState, Session, Setback, ShardState
 from batchsim.runner.journal.job_entries import Entry, Started
 from batchsim.runner.journal.shard_entries import Blocked, Postponed
 from batchsim.runner.planning.plan import Plan

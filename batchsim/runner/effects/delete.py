@@ -14,7 +14,7 @@ from contextlib import suppress
 from batchsim.errors import NotFound
 from batchsim.runner.effects.context import JobContext
 from batchsim.runner.effects.verify_downloads import sha256_of
-from batchsim.runner.job.shard_state import ShardState
+from batchsim.runner.job import ShardState
 from batchsim.runner.journal.job_entries import Entry
 from batchsim.runner.journal.shard_entries import Blocked, Downloaded, RemoteDeleted
 from batchsim.runner.schedule.remote_cleanup import own_files

@@ -19,7 +19,7 @@ from batchsim.backends import Resumes
 from batchsim.errors import NotFound, RateLimited, Refused, TransferBroken
 from batchsim.jsonl import BLOCK, sync_folder
 from batchsim.runner.effects.context import JobContext, batch_of, reason_of
-from batchsim.runner.job.shard_state import ShardState
+from batchsim.runner.job import ShardState
 from batchsim.runner.journal.job_entries import Entry
 from batchsim.runner.journal.shard_entries import Downloaded, FileGone
 from batchsim.runner.schedule.actions import Download

@@ -11,7 +11,7 @@ from dataclasses import replace
 from msgspec import structs
 
 from batchsim.runner.effects.context import JobContext
-from batchsim.runner.job.shard_state import ShardState
+from batchsim.runner.job import ShardState
 from batchsim.runner.journal.job_entries import Entry, Finished, RoundPlanned, Tally
 from batchsim.runner.journal.shard_entries import (
     Blocked,

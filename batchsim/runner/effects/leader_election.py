@@ -25,10 +25,10 @@ from batchsim.domain.files import File
 from batchsim.runner.effects.batch_list import listed_since
 from batchsim.runner.effects.context import Entries, JobContext
 from batchsim.runner.effects.ownership import earliest_time
+from batchsim.runner.job import JobState, ShardState, Stage
 from batchsim.runner.job.remote_names import site_of
-from batchsim.runner.job.shard_state import ShardState, Stage
-from batchsim.runner.job.state import JobState
-from batchsim.runner.journal.job_entries import Delayed, Elected, Entry, StoodBack
+from batchsim.runner.journal import job_entries
+from batchsim.runner.journal.job_entries import Entry
 from batchsim.runner.journal.shard_entries import UploadDropped
 from batchsim.runner.policy import OnUnknown, Policy
 
@@ -40,7 +40,7 @@ def check_claims(state: JobState, policy: Policy, site: str) -> Iterator[Entry]:
     """Yield what a process that begins at `site` must record: a copy has no claim of its own."""
     if policy.alone:
         if state.elected is None or state.elected.site != site:
-            yield Elected(site=site)
+            yield job_entries.Elected(site=site)
         return
     for number, shard in state.shards.items():
         if shard.stage in _CLAIMING and not _is_of(site, shard):
@@ -75,19 +75,21 @@ def elect(context: JobContext) -> Iterator[Entries]:
             others.append(file)
     if not own:
         until = context.backend.clock.now() + context.policy.polling.search
-        yield Delayed(until=until, reason="the list of files does not show what was uploaded")
+        yield job_entries.Delayed(
+            until=until, reason="the list of files does not show what was uploaded"
+        )
         return
     claim = min(own, key=_age)
     older = [file for file in others if _is_older(file, claim)]
     if older:
         first = min(older, key=_age)
         when = f" at {instant(first.created_at)}" if first.created_at else ""
-        yield StoodBack(
+        yield job_entries.StoodBack(
             reason=f"another runner of this job, at another site, uploaded {first.filename} "
             f"({first.id}) first{when}, and only one may create batches"
         )
     else:
-        yield Elected(site=site, file_id=claim.id)
+        yield job_entries.Elected(site=site, file_id=claim.id)
 
 
 def _is_of(site: str, shard: ShardState) -> bool:

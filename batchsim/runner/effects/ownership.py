@@ -18,9 +18,8 @@ from collections.abc import Iterable, Iterator
 from batchsim.domain.batches import Batch
 from batchsim.domain.lifecycle import Status
 from batchsim.domain.limits import DAY, HOUR
+from batchsim.runner.job import JobState, ShardState, Stage
 from batchsim.runner.job.remote_names import is_of_run, shard_of
-from batchsim.runner.job.shard_state import ShardState, Stage
-from batchsim.runner.job.state import JobState
 from batchsim.runner.journal.job_entries import Entry
 from batchsim.runner.journal.shard_entries import Created, TwinSeen
 

@@ -16,21 +16,10 @@ from batchsim.errors import JournalError, NotFound, OutcomeUnknown, Refused, Una
 from batchsim.runner.effects.batch_list import listed_since
 from batchsim.runner.effects.context import Entries, JobContext, reason_of
 from batchsim.runner.effects.ownership import new_batches, since
+from batchsim.runner.job import ShardState
 from batchsim.runner.job.remote_names import filename_of, metadata_of, request_id_of, upload_id_of
-from batchsim.runner.job.shard_state import ShardState
+from batchsim.runner.journal import shard_entries
 from batchsim.runner.journal.job_entries import Entry
-from batchsim.runner.journal.shard_entries import (
-    Checked,
-    Created,
-    CreateFenced,
-    CreateIntended,
-    CreateNotFound,
-    CreateRefused,
-    CreateUnknown,
-    UploadDropped,
-    Uploaded,
-    UploadIntended,
-)
 from batchsim.runner.planning.shard_content import ShardContent
 from batchsim.runner.policy import misses_file
 from batchsim.runner.schedule.budget import cost_bound
@@ -47,7 +36,9 @@ def upload(context: JobContext, number: int, shard: ShardState) -> Iterator[Entr
     attempt = shard.attempt + 1
     filename = filename_of(context.started, shard.plan, attempt, context.directory.site)
     request_id = upload_id_of(context.started, shard.plan, attempt)
-    yield UploadIntended(shard=number, attempt=attempt, filename=filename, request_id=request_id)
+    yield shard_entries.UploadIntended(
+        shard=number, attempt=attempt, filename=filename, request_id=request_id
+    )
     try:
         with ShardContent(context.files.source, shard.plan) as content:
             file = context.backend.upload_file(
@@ -56,10 +47,10 @@ def upload(context: JobContext, number: int, shard: ShardState) -> Iterator[Entr
     except OutcomeUnknown as error:
         yield context.postponed(number, error)
     except (Refused, Unavailable, JournalError) as error:
-        yield UploadDropped(shard=number, reason=reason_of(error))
+        yield shard_entries.UploadDropped(shard=number, reason=reason_of(error))
         yield from context.failed(number, error)
     else:
-        yield Uploaded(shard=number, file_id=file.id, created_at=file.created_at)
+        yield shard_entries.Uploaded(shard=number, file_id=file.id, created_at=file.created_at)
 
 
 def find_upload(context: JobContext, number: int, shard: ShardState) -> Iterator[Entries]:
@@ -67,9 +58,11 @@ def find_upload(context: JobContext, number: int, shard: ShardState) -> Iterator
     name, size = shard.filename, shard.plan.bytes
     for file in listed_since(context.list_files, shard.since - SKEW):
         if file.filename == name and file.bytes == size:
-            yield Uploaded(shard=number, file_id=file.id, created_at=file.created_at, adopted=True)
+            yield shard_entries.Uploaded(
+                shard=number, file_id=file.id, created_at=file.created_at, adopted=True
+            )
             return
-    yield UploadDropped(shard=number, reason=f"{name} did not arrive")
+    yield shard_entries.UploadDropped(shard=number, reason=f"{name} did not arrive")
 
 
 def create(context: JobContext, number: int, shard: ShardState) -> Iterator[Entries]:
@@ -80,7 +73,7 @@ def create(context: JobContext, number: int, shard: ShardState) -> Iterator[Entr
     if context.state.shards[number].batch is not None:
         return
     request_id = request_id_of(context.started, shard.plan, shard.attempt, shard.sent + 1)
-    yield CreateIntended(
+    yield shard_entries.CreateIntended(
         shard=number, file_id=shard.file_id, request_id=request_id, reserved=cost_bound(shard)
     )
     try:
@@ -96,19 +89,19 @@ def create(context: JobContext, number: int, shard: ShardState) -> Iterator[Entr
             request_id=request_id,
         )
     except OutcomeUnknown as error:
-        yield CreateUnknown(shard=number, reason=reason_of(error))
+        yield shard_entries.CreateUnknown(shard=number, reason=reason_of(error))
     except (Refused, Unavailable) as error:
-        yield CreateRefused(shard=number, reason=reason_of(error))
+        yield shard_entries.CreateRefused(shard=number, reason=reason_of(error))
         yield from context.failed(number, error)
         was_refused_to_another_process = shard.was_refused and shard.setback is None
         if was_refused_to_another_process and isinstance(error, Refused) and misses_file(error):
-            yield UploadDropped(shard=number, reason=f"{shard.file_id} is gone")
+            yield shard_entries.UploadDropped(shard=number, reason=f"{shard.file_id} is gone")
     else:
         if batch.input_file_id in (shard.file_id, ""):
-            yield Created(shard=number, batch=batch)
+            yield shard_entries.Created(shard=number, batch=batch)
         else:
             reason = f"the answer to the create was about {batch.input_file_id}"
-            yield CreateUnknown(shard=number, reason=reason)
+            yield shard_entries.CreateUnknown(shard=number, reason=reason)
 
 
 def find_batch(context: JobContext, number: int, shard: ShardState) -> Iterator[Entries]:
@@ -125,9 +118,9 @@ def find_batch(context: JobContext, number: int, shard: ShardState) -> Iterator[
         (number, shard.sent, shard.is_fenced), steady(clock)
     )
     is_search_over = clock.now() >= shard.since + settle and steady(clock) >= begun + settle
-    looked: tuple[Entry, ...] = (Checked(shard=number),)
+    looked: tuple[Entry, ...] = (shard_entries.Checked(shard=number),)
     if is_search_over and not shard.is_search_over:
-        looked = (CreateNotFound(shard=number), *looked)
+        looked = (shard_entries.CreateNotFound(shard=number), *looked)
     yield looked
 
 
@@ -142,7 +135,7 @@ def fence(context: JobContext, number: int, shard: ShardState) -> Iterator[Entri
     except OutcomeUnknown as error:
         yield context.postponed(number, error)
         return
-    yield CreateFenced(shard=number), Checked(shard=number)
+    yield shard_entries.CreateFenced(shard=number), shard_entries.Checked(shard=number)
 
 
 def _look_first(context: JobContext, shard: ShardState) -> Iterator[Entries]:

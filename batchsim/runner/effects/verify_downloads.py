@@ -18,7 +18,7 @@ from batchsim.errors import JournalError
 from batchsim.runner.effects import finish_shard
 from batchsim.runner.effects.context import JobContext
 from batchsim.runner.effects.download import fetch
-from batchsim.runner.job.shard_state import ShardState, Stage
+from batchsim.runner.job import ShardState, Stage
 from batchsim.runner.journal.shard_entries import Downloaded
 from batchsim.runner.planning.skipped_lines import SHARD
 from batchsim.runner.results.shard_index import is_whole

@@ -22,29 +22,10 @@ from batchsim.runner.effects.context import JobContext
 from batchsim.runner.effects.leader_election import check_claims
 from batchsim.runner.engine.perform import perform
 from batchsim.runner.engine.workers import WorkerPool
+from batchsim.runner.job import JobState, Session, Stage
 from batchsim.runner.job.remote_names import job_of, new_run
-from batchsim.runner.job.session import Session
-from batchsim.runner.job.shard_state import Stage
-from batchsim.runner.job.state import JobState
-from batchsim.runner.journal.job_entries import (
-    AccountChanged,
-    Audited,
-    CancelRequested,
-    Elected,
-    Entry,
-    Reconciled,
-    Started,
-    Surveyed,
-)
-from batchsim.runner.journal.shard_entries import (
-    AnswerIntended,
-    AnswerRecorded,
-    Checked,
-    CreateIntended,
-    CreateUnknown,
-    Noticed,
-)
-from batchsim.runner.journal.store import Journal
+from batchsim.runner.journal import Journal, job_entries, shard_entries
+from batchsim.runner.journal.job_entries import Entry, Started
 from batchsim.runner.notices import Notices
 from batchsim.runner.planning.plan import Plan
 from batchsim.runner.progress.messages import Message, describe, describe_search
@@ -60,7 +41,14 @@ _SILENCE = 60.0
 """Seconds of looking for a batch after which that is told."""
 
 _QUIET = (
-    Checked | Noticed | Reconciled | Surveyed | Audited | Elected | AnswerIntended | AnswerRecorded
+    shard_entries.Checked
+    | shard_entries.Noticed
+    | job_entries.Reconciled
+    | job_entries.Surveyed
+    | job_entries.Audited
+    | job_entries.Elected
+    | shard_entries.AnswerIntended
+    | shard_entries.AnswerRecorded
 )
 """Entries that are no news to people."""
 
@@ -102,7 +90,7 @@ class Loop:
         skipped = [plan.skipped.entry()] if plan.skipped else []
         self._record(started, *skipped, *plan.shards)
 
-    def move(self, moved: AccountChanged) -> None:
+    def move(self, moved: job_entries.AccountChanged) -> None:
         """Record that the job goes on with another key."""
         self._record(moved)
 
@@ -150,7 +138,7 @@ class Loop:
         if not request.exists():
             return
         if self._state.cancelled_at is None and self._state.finished is None:
-            self._record(CancelRequested())
+            self._record(job_entries.CancelRequested())
         request.unlink(missing_ok=True)
 
     def _note_notices(self) -> None:
@@ -159,7 +147,7 @@ class Loop:
             number = self._state.batch_shards.get(batch)
             shard = self._state.shards.get(number or 0)
             if shard and shard.stage is Stage.LIVE and shard.batch and shard.batch.id == batch:
-                self._record(Noticed(shard=shard.plan.shard))
+                self._record(shard_entries.Noticed(shard=shard.plan.shard))
 
     def _take_over(self) -> None:
         """Take over from an earlier process, whose last request may have been sent."""
@@ -169,7 +157,7 @@ class Loop:
         reason = "the process ended before an answer came"
         for number, shard in self._state.shards.items():
             if shard.stage is Stage.CREATING:
-                self._record(CreateUnknown(shard=number, reason=reason))
+                self._record(shard_entries.CreateUnknown(shard=number, reason=reason))
 
     def _record(self, *entries: Entry) -> None:
         now = self._clock.now()
@@ -182,7 +170,7 @@ class Loop:
         if told is not None:
             self._latest = describe(told, self._state, self._context.session)
         for entry in entries if told is None else ():
-            if isinstance(entry, Checked):
+            if isinstance(entry, shard_entries.Checked):
                 self._tell_search(entry.shard, now)
         if self._observe is not None:
             self._observe(progress(self._state, now, self._latest))
@@ -197,7 +185,7 @@ class Loop:
     def _reservation(self, entries: list[Entry]) -> Callable[[], None] | None:
         """What must hold for the entries to be written: what costs is asked for only under the cap."""
         for entry in entries:
-            if isinstance(entry, CreateIntended | AnswerIntended):
+            if isinstance(entry, shard_entries.CreateIntended | shard_entries.AnswerIntended):
                 balance = self._agenda.balance()
                 return partial(check_reservation, balance, self._context.policy, entry.reserved)
         return None

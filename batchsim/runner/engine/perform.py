@@ -7,7 +7,7 @@ request that is sent between two steps is sent with its intent already on the di
 action where it stands, which is always a state that the next process can read.
 
 Failures become entries here. A request that surely had no effect is tried again later (Postponed),
-one that was refused for good blocks its shard (Blocked), and one whose outcome is unknown leaves
+one that was refused for good blocks its shard (shard_entries.Blocked), and one whose outcome is unknown leaves
 the stage as the intent made it, so that the next step is to look.
 """
 
@@ -33,20 +33,9 @@ from batchsim.runner.effects import (
     verify_downloads,
 )
 from batchsim.runner.effects.context import Entries, JobContext, batch_of, reason_of
-from batchsim.runner.job.shard_state import ShardState
-from batchsim.runner.journal.job_entries import Delayed, Entry, FinishBegun, Halted
-from batchsim.runner.journal.shard_entries import (
-    BatchCancelRequested,
-    BatchGivenUp,
-    Blocked,
-    Collected,
-    CostRecorded,
-    CreateAbandoned,
-    CreateLeft,
-    Divided,
-    DownloadDropped,
-    TwinSeen,
-)
+from batchsim.runner.job import ShardState
+from batchsim.runner.journal import job_entries, shard_entries
+from batchsim.runner.journal.job_entries import Entry
 from batchsim.runner.planning.token_bounds import divide, weigh
 from batchsim.runner.schedule import actions
 from batchsim.runner.schedule.budget import batch_cost
@@ -73,26 +62,26 @@ def perform(context: JobContext, action: actions.Action) -> Iterator[tuple[Entry
 
 def _guarded(context: JobContext, action: actions.Action) -> Iterator[Entries]:
     if isinstance(action, actions.BeginFinish):
-        yield FinishBegun()
+        yield job_entries.FinishBegun()
     elif isinstance(action, _JobAction):
         try:
             yield from _for_job(context, action)
         except (Unavailable, RateLimited) as error:
             until = context.next_try(context.session.setback, error)
-            yield Delayed(until=until, reason=reason_of(error))
+            yield job_entries.Delayed(until=until, reason=reason_of(error))
         except AuthenticationFailed:
             raise
         except Refused as error:
             reads_results = isinstance(action, actions.PlanRound | actions.Assemble)
             what = "results" if reads_results else "lists"
-            yield Halted(reason=f"the {what} cannot be read: {reason_of(error)}")
+            yield job_entries.Halted(reason=f"the {what} cannot be read: {reason_of(error)}")
     elif isinstance(action, actions.ShardAction):
         try:
             yield from _for_shard(context, action)
         except (Unavailable, OutcomeUnknown, RateLimited) as error:
             yield context.postponed(action.shard, error)
         except Refused as error:
-            yield Blocked(shard=action.shard, reason=reason_of(error))
+            yield shard_entries.Blocked(shard=action.shard, reason=reason_of(error))
 
 
 def _for_job(context: JobContext, action: actions.Action) -> Iterator[Entries]:
@@ -131,9 +120,9 @@ def _for_shard(context: JobContext, action: actions.ShardAction) -> Iterator[Ent
         case actions.FenceCreate():
             yield from submit.fence(context, number, shard)
         case actions.AbandonCreate():
-            yield CreateAbandoned(shard=number)
+            yield shard_entries.CreateAbandoned(shard=number)
         case actions.LeaveCreate():
-            yield CreateLeft(shard=number)
+            yield shard_entries.CreateLeft(shard=number)
         case actions.Poll():
             yield batch_list.poll(context, number, shard)
         case actions.CancelTwin():
@@ -142,7 +131,9 @@ def _for_shard(context: JobContext, action: actions.ShardAction) -> Iterator[Ent
             yield _cancel(context, number, shard)
         case actions.GiveUpBatch():
             reasons = "; ".join(error.message for error in batch_of(shard).errors[:1])
-            yield BatchGivenUp(shard=number, reason=f"{batch_of(shard).id} failed: {reasons}")
+            yield shard_entries.BatchGivenUp(
+                shard=number, reason=f"{batch_of(shard).id} failed: {reasons}"
+            )
         case actions.Download():
             yield download.download(context, action, shard)
         case actions.Collect():
@@ -154,7 +145,7 @@ def _for_shard(context: JobContext, action: actions.ShardAction) -> Iterator[Ent
             parts = divide(
                 context.files.source, shard.plan, context.limits, action.tokens, after=last
             )
-            yield Divided(shard=number), *parts
+            yield shard_entries.Divided(shard=number), *parts
 
 
 def _collect(context: JobContext, number: int, shard: ShardState) -> Iterator[Entries]:
@@ -162,14 +153,15 @@ def _collect(context: JobContext, number: int, shard: ShardState) -> Iterator[En
     if changed:
         reason = "the file is not what was downloaded"
         yield tuple(
-            DownloadDropped(shard=number, source=each.source, reason=reason) for each in changed
+            shard_entries.DownloadDropped(shard=number, source=each.source, reason=reason)
+            for each in changed
         )
         return
     for entry in finish_shard.gather(context, number, shard):
         usd = None
-        if isinstance(entry, Collected) and context.policy.max_cost is not None:
+        if isinstance(entry, shard_entries.Collected) and context.policy.max_cost is not None:
             usd = batch_cost(shard.plan, shard.batch, entry.tally)
-        yield entry if usd is None else (entry, CostRecorded(shard=number, usd=usd))
+        yield entry if usd is None else (entry, shard_entries.CostRecorded(shard=number, usd=usd))
 
 
 def _cancel(context: JobContext, number: int, shard: ShardState) -> Entry:
@@ -178,7 +170,7 @@ def _cancel(context: JobContext, number: int, shard: ShardState) -> Entry:
         batch = context.backend.cancel_batch(identifier)
     except Conflict:  # it has ended, or will not be stopped any more
         batch = context.backend.retrieve_batch(identifier)
-    return BatchCancelRequested(shard=number, batch=batch)
+    return shard_entries.BatchCancelRequested(shard=number, batch=batch)
 
 
 def _cancel_twin(context: JobContext, action: actions.CancelTwin) -> Entry:
@@ -186,4 +178,4 @@ def _cancel_twin(context: JobContext, action: actions.CancelTwin) -> Entry:
         twin = context.backend.cancel_batch(action.batch_id)
     except Conflict:  # it has ended
         twin = context.backend.retrieve_batch(action.batch_id)
-    return TwinSeen(shard=action.shard, batch=twin)
+    return shard_entries.TwinSeen(shard=action.shard, batch=twin)

@@ -8,17 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from batchsim.runner.job.shard_state import Setback, set_back
-from batchsim.runner.journal.job_entries import (
-    Audited,
-    Delayed,
-    Elected,
-    Entry,
-    Halted,
-    Reconciled,
-    StoodBack,
-    Surveyed,
-)
-from batchsim.runner.journal.shard_entries import Checked, Observed, Postponed
+from batchsim.runner.journal import job_entries, shard_entries
+from batchsim.runner.journal.job_entries import Entry
 
 
 @dataclass(slots=True)
@@ -46,22 +37,22 @@ class Session:
     def apply(self, at: float, entry: Entry) -> None:
         """Take in what happened `at` that time."""
         match entry:
-            case Checked() | Observed() | Postponed():
+            case shard_entries.Checked() | shard_entries.Observed() | shard_entries.Postponed():
                 self.polled_at = at
-            case Surveyed():
+            case job_entries.Surveyed():
                 self._survey(at, entry)
-            case Elected() | Audited():
+            case job_entries.Elected() | job_entries.Audited():
                 self.setback = None
-            case Reconciled():
+            case job_entries.Reconciled():
                 self.is_reconciled, self.setback = True, None
-            case Delayed():
+            case job_entries.Delayed():
                 self.setback = set_back(self.setback, at, entry)
-            case StoodBack():
+            case job_entries.StoodBack():
                 self.stood_back = entry.reason
-            case Halted():
+            case job_entries.Halted():
                 self.halted = entry.reason
 
-    def _survey(self, at: float, entry: Surveyed) -> None:
+    def _survey(self, at: float, entry: job_entries.Surveyed) -> None:
         self.polled_at, self.setback = at, None
         if self.survey_cursor is None:
             self.survey_began_at = at

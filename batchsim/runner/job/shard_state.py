@@ -14,40 +14,9 @@ from typing import Any
 from batchsim.domain.batches import Batch
 from batchsim.errors import JournalError
 from batchsim.runner.job.remote_names import attempt_of
-from batchsim.runner.journal.anomalies import Anomaly
+from batchsim.runner.journal import Anomaly, shard_entries
 from batchsim.runner.journal.job_entries import Delayed, ShardEntry, Tally
-from batchsim.runner.journal.shard_entries import (
-    AnswerIntended,
-    AnswerRecorded,
-    BatchCancelRequested,
-    BatchGivenUp,
-    Blocked,
-    Checked,
-    Collected,
-    CostRecorded,
-    CreateAbandoned,
-    Created,
-    CreateFenced,
-    CreateIntended,
-    CreateLeft,
-    CreateNotFound,
-    CreateRefused,
-    CreateUnknown,
-    DownloadDropped,
-    Downloaded,
-    FileGone,
-    Noticed,
-    Observed,
-    Planned,
-    Postponed,
-    RemoteDeleted,
-    Source,
-    TwinSeen,
-    UploadDropped,
-    Uploaded,
-    UploadIntended,
-    Weighed,
-)
+from batchsim.runner.journal.shard_entries import Downloaded, FileGone, Planned, Source, Weighed
 
 
 class Stage(StrEnum):
@@ -79,7 +48,9 @@ class Setback:
     reason: str
 
 
-def set_back(before: Setback | None, at: float, entry: Postponed | Delayed) -> Setback:
+def set_back(
+    before: Setback | None, at: float, entry: shard_entries.Postponed | Delayed
+) -> Setback:
     """The setback after one more failure."""
     return Setback(
         count=before.count + 1 if before else 1,
@@ -152,11 +123,11 @@ class ShardState:
     def after(self, at: float, entry: ShardEntry) -> ShardState:  # noqa: C901 - one case per kind of entry
         """The shard once `entry` has happened `at` that time (unix seconds)."""
         match entry:
-            case UploadIntended():
+            case shard_entries.UploadIntended():
                 return self._enter(
                     Stage.UPLOADING, at, attempt=entry.attempt, filename=entry.filename
                 )
-            case Uploaded():
+            case shard_entries.Uploaded():
                 return self._enter(
                     Stage.UPLOADED,
                     at,
@@ -165,72 +136,72 @@ class ShardState:
                     file_created=entry.created_at,
                     setback=None,
                 )
-            case UploadDropped():
+            case shard_entries.UploadDropped():
                 return self._start_over(at)
-            case CreateAbandoned() | CreateLeft():
+            case shard_entries.CreateAbandoned() | shard_entries.CreateLeft():
                 risk = self.at_risk + (self.reserved or Decimal(0))
-                has_unfound_batch = isinstance(entry, CreateLeft)
+                has_unfound_batch = isinstance(entry, shard_entries.CreateLeft)
                 return replace(
                     self._start_over(at), at_risk=risk, has_unfound_batch=has_unfound_batch
                 )
-            case BatchGivenUp():
+            case shard_entries.BatchGivenUp():
                 return replace(self._start_over(at), batches_given_up=self.batches_given_up + 1)
             case Weighed():
                 return replace(self, weight=entry)
-            case CostRecorded():
+            case shard_entries.CostRecorded():
                 return replace(self, spent=entry.usd, is_cost_recorded=True)
-            case AnswerIntended():
+            case shard_entries.AnswerIntended():
                 risk = self.at_risk + (self.answer_reserves.get(entry.position) or Decimal(0))
                 reserves = {**self.answer_reserves, entry.position: entry.reserved or Decimal(0)}
                 return replace(self, at_risk=risk, answer_reserves=reserves)
-            case AnswerRecorded():
+            case shard_entries.AnswerRecorded():
                 reserves = {**self.answer_reserves, entry.position: None}
                 if entry.is_repeated:
                     del reserves[entry.position]
                 return replace(self, spent=self.spent + entry.usd, answer_reserves=reserves)
-            case CreateIntended():
+            case shard_entries.CreateIntended():
                 return self._enter(Stage.CREATING, at, sent=self.sent + 1, reserved=entry.reserved)
-            case CreateUnknown():
+            case shard_entries.CreateUnknown():
                 return self._enter(Stage.UNKNOWN, at, is_fenced=False, is_search_over=False)
-            case CreateFenced():
+            case shard_entries.CreateFenced():
                 return replace(self, since=at, is_fenced=True, is_search_over=False, setback=None)
-            case CreateNotFound():
+            case shard_entries.CreateNotFound():
                 return replace(self, checked_at=at, is_search_over=True, setback=None)
-            case CreateRefused():
+            case shard_entries.CreateRefused():
                 return self._enter(Stage.UPLOADED, at, was_refused=True)
-            case Created():
+            case shard_entries.Created():
                 stage = Stage.ENDED if entry.batch.status.is_terminal else Stage.LIVE
                 attempt = max(self.attempt, attempt_of(entry.batch.metadata))
                 return self._enter(
                     stage, at, batch=entry.batch, attempt=attempt, checked_at=at, setback=None
                 )
-            case TwinSeen():
+            case shard_entries.TwinSeen():
                 others = tuple(twin for twin in self.twins if twin.id != entry.batch.id)
                 return replace(self, twins=(*others, entry.batch))
-            case Observed():
+            case shard_entries.Observed():
                 return self._observe(at, entry.batch)
-            case BatchCancelRequested():
+            case shard_entries.BatchCancelRequested():
                 return replace(self._observe(at, entry.batch), is_cancel_requested=True)
             case Downloaded() | FileGone():
                 kept = tuple(each for each in self.files if each.source is not entry.source)
                 return replace(self, files=(*kept, entry), setback=None)
-            case RemoteDeleted():
+            case shard_entries.RemoteDeleted():
                 return replace(self, deleted=(*self.deleted, entry.file_id), setback=None)
-            case DownloadDropped():
+            case shard_entries.DownloadDropped():
                 kept = tuple(each for each in self.files if each.source is not entry.source)
                 return replace(self, files=kept)
-            case Collected():
+            case shard_entries.Collected():
                 return self._enter(
                     Stage.COLLECTED, at, tally=entry.tally, differences=entry.differences
                 )
-            case Checked():
+            case shard_entries.Checked():
                 seen = entry.batch or self.batch
                 return replace(self, checked_at=at, is_noticed=False, batch=seen, setback=None)
-            case Noticed():
+            case shard_entries.Noticed():
                 return replace(self, is_noticed=True)
-            case Postponed():
+            case shard_entries.Postponed():
                 return replace(self, setback=set_back(self.setback, at, entry))
-            case Blocked():
+            case shard_entries.Blocked():
                 return replace(self, blocked=entry.reason)
         raise JournalError(f"the journal holds an entry that is not known: {entry!r}")
 

@@ -20,32 +20,9 @@ from batchsim.errors import JournalError
 from batchsim.runner.job.counts import Counts
 from batchsim.runner.job.shard_state import ShardState
 from batchsim.runner.job.token_queues import told_limit
-from batchsim.runner.journal.job_entries import (
-    AccountChanged,
-    Audited,
-    CancelRequested,
-    Elected,
-    Entry,
-    FinishBegun,
-    Finished,
-    RoundPlanned,
-    ShardEntry,
-    Skipped,
-    Started,
-    Tally,
-)
-from batchsim.runner.journal.shard_entries import (
-    Collected,
-    Created,
-    CreateFenced,
-    CreateIntended,
-    Divided,
-    Observed,
-    Planned,
-    RemoteDeleted,
-    TwinSeen,
-    Uploaded,
-)
+from batchsim.runner.journal import job_entries, shard_entries
+from batchsim.runner.journal.job_entries import Entry, ShardEntry, Started, Tally
+from batchsim.runner.journal.shard_entries import Planned
 
 
 @dataclass(slots=True)
@@ -57,7 +34,7 @@ class JobState:
     shards: dict[int, ShardState] = field(default_factory=dict)
     """By number, in order; those of later rounds come after those of earlier ones."""
     counts: Counts = field(default_factory=Counts)
-    skipped: Skipped | None = None
+    skipped: job_entries.Skipped | None = None
     round: int = 0
     """The latest round that was planned."""
     last_shards: dict[int, int] = field(default_factory=dict)
@@ -69,7 +46,7 @@ class JobState:
     is_sync_planned: bool = False
     """Whether the shards without batches are planned."""
     cancelled_at: float | None = None
-    finished: Finished | None = None
+    finished: job_entries.Finished | None = None
     finished_at: float = 0.0
 
     batch_shards: dict[str, int] = field(default_factory=dict)
@@ -80,7 +57,7 @@ class JobState:
     """When the latest batch was recorded."""
     create_times: deque[float] = field(default_factory=lambda: deque(maxlen=10_000))
     """When batches were asked for, the latest ones."""
-    elected: Elected | None = None
+    elected: job_entries.Elected | None = None
     """The runner that may create batches (see batchsim.runner.effects.leader_election)."""
     audited_at: float | None = None
     strays: tuple[str, ...] = ()
@@ -118,7 +95,7 @@ class JobState:
         match entry:
             case Started():
                 self.started, self.started_at = entry, at
-            case AccountChanged() if self.started is not None:
+            case job_entries.AccountChanged() if self.started is not None:
                 self.started = structs.replace(self.started, account=entry.account)
             case Planned():
                 self.shards[entry.shard] = ShardState(entry, since=at)
@@ -126,20 +103,20 @@ class JobState:
                 self.last_shards[entry.round] = entry.shard
             case ShardEntry():
                 self._apply_to_shard(at, entry)
-            case Skipped():
+            case job_entries.Skipped():
                 self.skipped = entry
-            case FinishBegun():
+            case job_entries.FinishBegun():
                 self.sync_began_at = at
-            case RoundPlanned():
+            case job_entries.RoundPlanned():
                 self.round, self.retriable, self.finished = entry.round, 0, None
                 self.is_sync_planned = self.sync_began_at is not None
-            case CancelRequested():
+            case job_entries.CancelRequested():
                 self.cancelled_at = at
-            case Finished():
+            case job_entries.Finished():
                 self.finished, self.finished_at = entry, at
-            case Elected():
+            case job_entries.Elected():
                 self.elected = entry
-            case Audited():
+            case job_entries.Audited():
                 self.audited_at = at
                 self.strays = (*self.strays, *entry.strays)
 
@@ -147,33 +124,35 @@ class JobState:
         if entry.shard not in self.shards:
             raise JournalError(f"the journal speaks of a shard {entry.shard} that it never planned")
         self.counts.remove(self.shards[entry.shard])
-        if isinstance(entry, Divided):
+        if isinstance(entry, shard_entries.Divided):
             del self.shards[entry.shard]
             return
         self.shards[entry.shard] = self.shards[entry.shard].after(at, entry)
         self.counts.add(self.shards[entry.shard])
-        if isinstance(entry, Created | Observed):
+        if isinstance(entry, shard_entries.Created | shard_entries.Observed):
             self._learn_queue(at, entry)
-        if isinstance(entry, Created | TwinSeen):
+        if isinstance(entry, shard_entries.Created | shard_entries.TwinSeen):
             self.batch_shards[entry.batch.id] = entry.shard
             self.created_at = at
-        elif isinstance(entry, CreateIntended):
+        elif isinstance(entry, shard_entries.CreateIntended):
             self.create_times.append(at)
-        elif isinstance(entry, Uploaded):
+        elif isinstance(entry, shard_entries.Uploaded):
             self.file_shards[entry.file_id] = entry.shard
-        elif isinstance(entry, CreateFenced | RemoteDeleted):
+        elif isinstance(entry, shard_entries.CreateFenced | shard_entries.RemoteDeleted):
             self._end_claim(entry)
-        elif isinstance(entry, Collected):
+        elif isinstance(entry, shard_entries.Collected):
             self.retriable += entry.retriable
 
-    def _end_claim(self, entry: CreateFenced | RemoteDeleted) -> None:
+    def _end_claim(self, entry: shard_entries.CreateFenced | shard_entries.RemoteDeleted) -> None:
         """End the claim of this job's runner when its file is deleted."""
         fenced = self.shards[entry.shard].file_id
-        deleted = entry.file_id if isinstance(entry, RemoteDeleted) else fenced
+        deleted = entry.file_id if isinstance(entry, shard_entries.RemoteDeleted) else fenced
         if self.elected is not None and self.elected.file_id == deleted:
             self.elected = None
 
-    def _learn_queue(self, at: float, entry: Created | Observed) -> None:
+    def _learn_queue(
+        self, at: float, entry: shard_entries.Created | shard_entries.Observed
+    ) -> None:
         name = alias(self.shards[entry.shard].plan.model or entry.batch.model or "")
         limit = told_limit(entry.batch)
         if limit is not None:

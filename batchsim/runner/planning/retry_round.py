@@ -13,7 +13,7 @@ from pathlib import Path
 from batchsim.domain.limits import Limits
 from batchsim.domain.lines import RequestLines
 from batchsim.jsonl import open_input, read_lines
-from batchsim.runner.job.directory import JobDirectory
+from batchsim.runner.job import JobDirectory
 from batchsim.runner.journal.shard_entries import Planned
 from batchsim.runner.planning.request_lines import read_request
 from batchsim.runner.planning.sharding import Builder

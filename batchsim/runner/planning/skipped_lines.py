@@ -14,7 +14,7 @@ from array import array
 from batchsim.domain.batches import BatchError
 from batchsim.domain.lines import LineError
 from batchsim.jsonl import Line, replace_file
-from batchsim.runner.job.directory import JobDirectory
+from batchsim.runner.job import JobDirectory
 from batchsim.runner.journal.job_entries import Skipped
 from batchsim.runner.journal.shard_entries import Planned, Source
 from batchsim.runner.planning.request_lines import read_custom_id

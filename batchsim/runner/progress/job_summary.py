@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from batchsim.domain.batches import Usage
 from batchsim.pricing.prices import cost
-from batchsim.runner.job.shard_state import ShardState
+from batchsim.runner.job import ShardState
 from batchsim.runner.progress.forecast import Forecast, History, Pace, ShardForecast
 from batchsim.runner.progress.snapshot import Progress, ShardProgress, shard_progress
 from batchsim.runner.schedule.budget import balance_of

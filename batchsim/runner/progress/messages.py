@@ -6,9 +6,7 @@ from dataclasses import dataclass
 
 from batchsim.amounts import counted, duration
 from batchsim.domain.lifecycle import Status
-from batchsim.runner.job.session import Session
-from batchsim.runner.job.shard_state import ShardState
-from batchsim.runner.job.state import JobState
+from batchsim.runner.job import JobState, Session, ShardState
 from batchsim.runner.journal import job_entries, shard_entries
 from batchsim.runner.policy import OnUnknown, Policy
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from batchsim.domain.batches import Usage
 from batchsim.errors import JournalError
-from batchsim.runner.job.state import JobState
-from batchsim.runner.journal.anomalies import Anomaly
+from batchsim.runner.job import JobState
+from batchsim.runner.journal import Anomaly
 from batchsim.runner.journal.shard_entries import Origin
 from batchsim.runner.progress.snapshot import unfound
 

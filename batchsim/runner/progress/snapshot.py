@@ -9,9 +9,7 @@ from functools import cached_property
 
 from batchsim.domain.batches import Usage
 from batchsim.domain.limits import OPENAI
-from batchsim.runner.job.counts import Counts, lines_done
-from batchsim.runner.job.shard_state import ShardState, Stage
-from batchsim.runner.job.state import JobState
+from batchsim.runner.job import Counts, JobState, ShardState, Stage, lines_done
 from batchsim.runner.journal.job_entries import Finished, Started
 from batchsim.runner.journal.shard_entries import Origin
 from batchsim.runner.progress.messages import Message

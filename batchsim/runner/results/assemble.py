@@ -22,7 +22,7 @@ import orjson
 from batchsim.domain.batches import Usage
 from batchsim.errors import JournalError
 from batchsim.jsonl import replace_file, replace_or_remove
-from batchsim.runner.job.directory import JobDirectory
+from batchsim.runner.job import JobDirectory
 from batchsim.runner.journal.job_entries import Tally
 from batchsim.runner.journal.shard_entries import Planned
 from batchsim.runner.results.custom_id_spool import CustomIdSpool

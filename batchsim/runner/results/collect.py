@@ -18,9 +18,8 @@ from typing import NamedTuple
 from batchsim.domain.lifecycle import Status
 from batchsim.errors import BatchsimError
 from batchsim.jsonl import replace_file, replace_or_remove
-from batchsim.runner.job.directory import JobDirectory
-from batchsim.runner.job.shard_state import ShardState
-from batchsim.runner.journal.anomalies import Anomaly, AnomalyKind
+from batchsim.runner.job import JobDirectory, ShardState
+from batchsim.runner.journal import Anomaly, AnomalyKind
 from batchsim.runner.journal.job_entries import Tally
 from batchsim.runner.journal.shard_entries import Downloaded, Origin, Source
 from batchsim.runner.results.match import Matcher

@@ -23,8 +23,8 @@ from batchsim.domain.lifecycle import Status
 from batchsim.domain.lines import ResultLine
 from batchsim.errors import InputError
 from batchsim.jsonl import LONGEST, raw_lines
-from batchsim.runner.job.shard_state import ShardState
-from batchsim.runner.journal.anomalies import Anomaly, AnomalyKind
+from batchsim.runner.job import ShardState
+from batchsim.runner.journal import Anomaly, AnomalyKind
 from batchsim.runner.journal.shard_entries import Source
 from batchsim.runner.results import result_lines
 from batchsim.runner.results.outcomes import Ending, Outcome, ending_of, is_blank

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import NamedTuple, Self
 
-from batchsim.runner.job.directory import JobDirectory
+from batchsim.runner.job import JobDirectory
 from batchsim.runner.journal.shard_entries import Planned, runs
 from batchsim.runner.results.custom_id_spool import CustomIdSpool
 from batchsim.runner.results.outcomes import Ending, Outcome

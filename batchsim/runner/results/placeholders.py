@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from batchsim.domain.lifecycle import Status
 from batchsim.domain.lines import LineError
-from batchsim.runner.job.shard_state import ShardState
+from batchsim.runner.job import ShardState
 from batchsim.runner.journal.shard_entries import Downloaded, FileGone, Origin
 from batchsim.runner.policy import awaits_files
 from batchsim.runner.results.outcomes import Ending, Outcome

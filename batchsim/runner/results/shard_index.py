@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import BinaryIO, NamedTuple
 
-from batchsim.runner.job.directory import JobDirectory
+from batchsim.runner.job import JobDirectory
 from batchsim.runner.journal.shard_entries import Source
 from batchsim.runner.results.outcomes import Ending, Outcome
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from batchsim.errors import JournalError
 from batchsim.jsonl import BLOCK, expect_scattered_reads, read_all_at, read_at
-from batchsim.runner.job.directory import JobDirectory
+from batchsim.runner.job import JobDirectory
 from batchsim.runner.journal.shard_entries import Planned, Source
 from batchsim.runner.results.custom_id_spool import CustomIdSpool
 from batchsim.runner.results.shard_index import ShardIndex, read_index

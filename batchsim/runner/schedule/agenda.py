@@ -17,9 +17,7 @@ from decimal import Decimal
 from heapq import merge
 
 from batchsim.domain.limits import Limits
-from batchsim.runner.job.session import Session
-from batchsim.runner.job.shard_state import ShardState, Stage
-from batchsim.runner.job.state import JobState
+from batchsim.runner.job import JobState, Session, ShardState, Stage
 from batchsim.runner.journal.job_entries import Entry, ShardEntry, Surveyed
 from batchsim.runner.policy import Policy
 from batchsim.runner.schedule.actions import ShardAction

@@ -26,8 +26,7 @@ from batchsim.domain.lifecycle import Status
 from batchsim.domain.lines import ResultLine
 from batchsim.errors import JobIncomplete
 from batchsim.pricing.prices import cost
-from batchsim.runner.job.shard_state import ShardState, Stage
-from batchsim.runner.job.state import JobState
+from batchsim.runner.job import JobState, ShardState, Stage
 from batchsim.runner.journal.job_entries import Tally
 from batchsim.runner.journal.shard_entries import Origin, Planned, Weighed
 from batchsim.runner.planning.token_bounds import Bounds

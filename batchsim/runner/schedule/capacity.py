@@ -15,9 +15,7 @@ from decimal import Decimal
 
 from batchsim.domain.limits import HOUR, Limits
 from batchsim.domain.models import alias
-from batchsim.runner.job.session import Session
-from batchsim.runner.job.shard_state import ShardState, Stage
-from batchsim.runner.job.state import JobState
+from batchsim.runner.job import JobState, Session, ShardState, Stage
 from batchsim.runner.policy import Policy
 from batchsim.runner.schedule.budget import Balance, balance_of, cost_bound, shortage
 

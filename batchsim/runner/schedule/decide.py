@@ -46,8 +46,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from batchsim.runner.job.shard_state import Stage
-from batchsim.runner.job.state import JobState
+from batchsim.runner.job import JobState, Stage
 from batchsim.runner.policy import Policy
 from batchsim.runner.schedule.actions import (
     Action,

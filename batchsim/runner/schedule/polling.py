@@ -12,9 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from batchsim.runner.job.session import Session
-from batchsim.runner.job.shard_state import ShardState
-from batchsim.runner.job.state import JobState
+from batchsim.runner.job import JobState, Session, ShardState
 from batchsim.runner.policy import Policy
 from batchsim.runner.schedule.actions import Action, Poll, Survey
 from batchsim.runner.schedule.keyed_heap import KeyedHeap

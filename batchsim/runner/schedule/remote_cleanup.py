@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from batchsim.domain.limits import Limits
-from batchsim.runner.job.shard_state import ShardState, Stage
-from batchsim.runner.job.state import JobState
+from batchsim.runner.job import JobState, ShardState, Stage
 from batchsim.runner.schedule.actions import DeleteRemote
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from batchsim.domain.batches import Batch
-from batchsim.runner.job.shard_state import Setback, ShardState, Stage
+from batchsim.runner.job import Setback, ShardState, Stage
 from batchsim.runner.job.token_queues import told_limit
 from batchsim.runner.journal.shard_entries import Origin, Source
 from batchsim.runner.policy import OnUnknown, Policy, awaits_files, failed_in_passing, is_running

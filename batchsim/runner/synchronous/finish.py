@@ -30,7 +30,7 @@ from batchsim.errors import UsageError
 from batchsim.jsonl import Line, read_lines
 from batchsim.runner.effects import finish_shard
 from batchsim.runner.effects.context import JobContext
-from batchsim.runner.job.shard_state import ShardState
+from batchsim.runner.job import ShardState
 from batchsim.runner.journal.job_entries import Entry
 from batchsim.runner.journal.shard_entries import AnswerRecorded, Blocked, Downloaded, Source
 from batchsim.runner.planning.request_lines import request_on

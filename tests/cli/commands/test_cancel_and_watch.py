@@ -9,7 +9,7 @@ from batchsim.backends.fake import FakeBackend, Faults, RequestFault
 from batchsim.domain.lifecycle import Status
 from batchsim.domain.limits import DAY
 from batchsim.errors import AuthenticationFailed, Unavailable
-from batchsim.runner.job.directory import JobDirectory
+from batchsim.runner.job import JobDirectory
 from tests.repository import DEMO_INPUT
 
 RUN = ("run", "--real", "input.jsonl", "-o", "results.jsonl")

@@ -160,7 +160,7 @@ def test_an_interrupted_run_prints_where_it_stands(batchsim, desk, monkeypatch) 
 
 
 def test_looking_needs_no_lock_and_changes_nothing(batchsim, desk, stopped_job) -> None:
-    from batchsim.runner.job.directory import JobDirectory
+    from batchsim.runner.job import JobDirectory
 
     job = desk / "results.jsonl.job"
     before = (job / "journal.db").read_bytes()

@@ -15,7 +15,7 @@ from batchsim.backends.fake.behaviour.request_faults import RequestFault
 from batchsim.cli.display.log_lines import MANY, Written, line
 from batchsim.cli.display.run_display import Display
 from batchsim.domain.limits import HOUR, Limits
-from batchsim.runner.job.counts import Counts
+from batchsim.runner.job import Counts
 from batchsim.runner.progress import Message, Progress
 from batchsim.runner.run import Policy, run
 

@@ -14,8 +14,7 @@ import pytest
 from batchsim.domain.batches import Batch
 from batchsim.domain.lifecycle import Status
 from batchsim.domain.limits import DAY, HOUR, Limits
-from batchsim.runner.job.session import Session
-from batchsim.runner.job.state import JobState
+from batchsim.runner.job import JobState, Session
 from batchsim.runner.journal import job_entries
 from batchsim.runner.journal import shard_entries as of_shard
 from batchsim.runner.policy import Policy, Polling

@@ -13,7 +13,7 @@ from batchsim.backends.fake.behaviour.pacing import Pacing
 from batchsim.domain.limits import HOUR
 from batchsim.errors import JobIncomplete, UsageError
 from batchsim.runner.adoption.adopt import Adopted, Sought, adopt
-from batchsim.runner.journal.store import Journal
+from batchsim.runner.journal import Journal
 from batchsim.runner.planning.plan import InvalidInput
 from batchsim.runner.run import Policy, run
 

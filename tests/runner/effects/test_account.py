@@ -6,9 +6,9 @@ import pytest
 
 from batchsim.backends.fake import FakeBackend
 from batchsim.errors import JobIncomplete, JournalError, OutcomeUnknown
-from batchsim.runner.job.state import fold
+from batchsim.runner.job import fold
+from batchsim.runner.journal import Journal
 from batchsim.runner.journal.job_entries import AccountChanged
-from batchsim.runner.journal.store import Journal
 from batchsim.runner.run import Policy, run
 
 

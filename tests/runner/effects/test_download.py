@@ -9,8 +9,8 @@ import pytest
 from batchsim.backends import Resumes
 from batchsim.backends.fake import FakeBackend
 from batchsim.errors import JobIncomplete, Refused, TransferBroken
+from batchsim.runner.journal import Journal
 from batchsim.runner.journal.shard_entries import Downloaded
-from batchsim.runner.journal.store import Journal
 from batchsim.runner.policy import Backoff
 from batchsim.runner.run import Policy, run
 

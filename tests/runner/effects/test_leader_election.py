@@ -11,10 +11,9 @@ import pytest
 from batchsim.backends.fake import FakeBackend
 from batchsim.backends.fake.behaviour.faults import Faults
 from batchsim.errors import JobIncomplete, OutcomeUnknown
-from batchsim.runner.job.directory import JobDirectory
+from batchsim.runner.job import JobDirectory, fold
 from batchsim.runner.job.remote_names import site_of
-from batchsim.runner.job.state import fold
-from batchsim.runner.journal.store import Journal
+from batchsim.runner.journal import Journal
 from batchsim.runner.policy import ServiceTimes
 from batchsim.runner.run import Policy, run
 

@@ -9,8 +9,8 @@ import pytest
 from batchsim.domain.batches import Batch, RequestCounts
 from batchsim.domain.lifecycle import Status
 from batchsim.runner.effects.ownership import new_batches
+from batchsim.runner.job import fold
 from batchsim.runner.job.remote_names import OUR_METADATA
-from batchsim.runner.job.state import fold
 from batchsim.runner.journal.job_entries import Started
 from batchsim.runner.journal.shard_entries import (
     BatchGivenUp,

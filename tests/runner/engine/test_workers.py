@@ -12,7 +12,7 @@ from batchsim.clock import ScaledClock
 from batchsim.domain.limits import Limits
 from batchsim.errors import JobIncomplete, OutcomeUnknown, Refused
 from batchsim.runner.engine.workers import ENDS_WITHIN, WorkerPool
-from batchsim.runner.journal.store import Journal
+from batchsim.runner.journal import Journal
 from batchsim.runner.run import Policy, run
 from batchsim.runner.schedule.actions import Upload
 

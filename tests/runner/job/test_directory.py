@@ -8,7 +8,7 @@ import math
 import pytest
 
 from batchsim.errors import InputError, JournalError
-from batchsim.runner.job.directory import JobDirectory
+from batchsim.runner.job import JobDirectory
 
 
 @pytest.fixture

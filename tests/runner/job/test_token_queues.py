@@ -160,8 +160,8 @@ def test_no_more_batches_an_hour_than_the_service_allows(build):
 
 
 def test_killed_while_a_shard_is_divided_it_is_divided_once(build, monkeypatch):
+    from batchsim.runner.journal import Journal
     from batchsim.runner.journal.shard_entries import Divided
-    from batchsim.runner.journal.store import Journal
 
     append = Journal.append
     for moment in ("before", "after"):

@@ -11,7 +11,7 @@ from batchsim.backends import Page
 from batchsim.backends.fake import FakeBackend
 from batchsim.backends.fake.behaviour.faults import Faults
 from batchsim.errors import JobIncomplete
-from batchsim.runner.journal.anomalies import AnomalyKind
+from batchsim.runner.journal import AnomalyKind
 from batchsim.runner.run import Policy, run
 
 ONCE = Policy(retries=0)

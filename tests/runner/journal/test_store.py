@@ -14,10 +14,8 @@ from batchsim.backends.fake.behaviour.faults import Faults
 from batchsim.domain.batches import Batch, BatchError, RequestCounts, Usage
 from batchsim.domain.lifecycle import Status
 from batchsim.errors import JobIncomplete, JournalError
-from batchsim.runner.journal import job_entries, shard_entries
-from batchsim.runner.journal.anomalies import Anomaly, AnomalyKind
+from batchsim.runner.journal import Anomaly, AnomalyKind, Journal, job_entries, shard_entries
 from batchsim.runner.journal.codec import KINDS, kind_of
-from batchsim.runner.journal.store import Journal
 from batchsim.runner.policy import Policy
 from batchsim.runner.run import run
 

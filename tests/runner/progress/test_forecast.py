@@ -4,7 +4,7 @@ import pytest
 
 from batchsim.domain.batches import Batch, Usage
 from batchsim.domain.lifecycle import Status
-from batchsim.runner.job.shard_state import Stage
+from batchsim.runner.job import Stage
 from batchsim.runner.progress import ShardProgress
 from batchsim.runner.progress.forecast import WINDOW, Forecast, History, Pace, expect, together
 

@@ -18,8 +18,7 @@ from batchsim.domain.batches import Batch, BatchError, Usage
 from batchsim.domain.lifecycle import Status
 from batchsim.domain.limits import HOUR, Limits
 from batchsim.errors import JournalError
-from batchsim.runner.job.directory import JobDirectory
-from batchsim.runner.job.shard_state import ShardState
+from batchsim.runner.job import JobDirectory, ShardState
 from batchsim.runner.journal.job_entries import Tally
 from batchsim.runner.journal.shard_entries import Downloaded, FileGone, Source
 from batchsim.runner.results import result_lines

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from batchsim.backends.fake import FakeBackend
 from batchsim.backends.fake.behaviour.faults import Faults
 from batchsim.domain.limits import Limits
-from batchsim.runner.job.directory import JobDirectory
-from batchsim.runner.job.shard_state import ShardState
+from batchsim.runner.job import JobDirectory, ShardState
 from batchsim.runner.journal.shard_entries import Downloaded, Source
 from batchsim.runner.policy import Policy
 from batchsim.runner.results.assemble import assemble

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from batchsim.domain.batches import Batch
 from batchsim.domain.lifecycle import Status
-from batchsim.runner.job.directory import JobDirectory
-from batchsim.runner.job.shard_state import ShardState
+from batchsim.runner.job import JobDirectory, ShardState
 from batchsim.runner.journal.shard_entries import Downloaded, Source
 from batchsim.runner.results import result_lines
 from batchsim.runner.results.collect import ForeignResults, collect

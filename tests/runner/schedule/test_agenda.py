@@ -17,9 +17,7 @@ from batchsim.cli.display.run_display import Display
 from batchsim.domain.limits import Limits
 from batchsim.errors import JobIncomplete
 from batchsim.runner.engine import loop
-from batchsim.runner.job.counts import Counts
-from batchsim.runner.job.session import Session
-from batchsim.runner.job.state import JobState
+from batchsim.runner.job import Counts, JobState, Session
 from batchsim.runner.journal import job_entries, shard_entries
 from batchsim.runner.policy import BatchRetries, Policy, Polling
 from batchsim.runner.progress import job_summary

@@ -15,9 +15,9 @@ from batchsim.backends.fake.behaviour.request_faults import RequestFault
 from batchsim.domain.limits import Limits
 from batchsim.errors import JobIncomplete
 from batchsim.pricing.prices import cost
-from batchsim.runner.job.state import fold
+from batchsim.runner.job import fold
+from batchsim.runner.journal import Journal
 from batchsim.runner.journal.shard_entries import CreateIntended
-from batchsim.runner.journal.store import Journal
 from batchsim.runner.run import Policy, run
 from batchsim.runner.schedule.budget import Balance, balance
 

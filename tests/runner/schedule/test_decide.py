@@ -11,9 +11,7 @@ from batchsim.domain.batches import Batch, BatchError, RequestCounts
 from batchsim.domain.lifecycle import Status
 from batchsim.domain.limits import OPENAI, Limits
 from batchsim.errors import JournalError
-from batchsim.runner.job.session import Session
-from batchsim.runner.job.shard_state import Stage
-from batchsim.runner.job.state import JobState, fold
+from batchsim.runner.job import JobState, Session, Stage, fold
 from batchsim.runner.journal.job_entries import (
     Audited,
     Elected,

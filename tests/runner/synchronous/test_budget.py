@@ -17,9 +17,9 @@ from batchsim.domain.limits import HOUR, Limits
 from batchsim.domain.lines import RequestLine
 from batchsim.errors import JobIncomplete, OutcomeUnknown, Unavailable
 from batchsim.pricing.prices import cost
-from batchsim.runner.job.state import fold
+from batchsim.runner.job import fold
+from batchsim.runner.journal import Journal
 from batchsim.runner.journal.shard_entries import AnswerIntended, AnswerRecorded
-from batchsim.runner.journal.store import Journal
 from batchsim.runner.planning.token_bounds import bounds
 from batchsim.runner.policy import SyncFinish
 from batchsim.runner.progress.job_summary import summarize

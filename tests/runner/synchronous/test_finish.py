@@ -16,8 +16,8 @@ from batchsim.backends.fake.behaviour.pacing import Pacing
 from batchsim.backends.fake.behaviour.request_faults import RequestFault
 from batchsim.domain.limits import DAY, HOUR, Limits
 from batchsim.errors import OutcomeUnknown, UsageError
-from batchsim.runner.job.state import fold
-from batchsim.runner.journal.store import Journal
+from batchsim.runner.job import fold
+from batchsim.runner.journal import Journal
 from batchsim.runner.policy import SyncFinish
 from batchsim.runner.run import Policy, run
 from batchsim.runner.schedule.budget import balance, cost_bound
