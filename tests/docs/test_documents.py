@@ -8,6 +8,7 @@ import itertools
 import os
 import re
 import shutil
+import tomllib
 from pathlib import Path
 
 import click
@@ -70,6 +71,15 @@ def test_a_rate_limit_fails_the_example_as_the_guide_says(desk) -> None:
 
 def test_the_diagram_is_the_table_in_the_code() -> None:
     assert f"```mermaid\n{diagram()}\n```" in DOCUMENTS["lifecycle"].read_text("utf-8")
+
+
+def test_the_layers_in_the_guide_are_those_that_are_checked() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    layers = project["tool"]["importlinter"]["contracts"][0]["layers"]
+    wanted = [set(re.findall(r"\w+", layer)) for layer in layers if layer != "__main__"]
+    block = DOCUMENTS["design"].read_text("utf-8").split("```")[1]
+    lines = [line.split() for line in block.strip().splitlines()]
+    assert [set(words[: len(w)]) for words, w in zip(lines, wanted, strict=True)] == wanted
 
 
 def test_the_kinds_of_failures_are_those_of_the_search() -> None:
