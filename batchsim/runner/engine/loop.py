@@ -96,6 +96,7 @@ class Loop:
 
     def run(self) -> None:
         """Go on until the results are written. Raises JobIncomplete when that cannot be now."""
+        self._show(self._clock.now())
         self._take_over()
         with WorkerPool(self._context) as workers:
             while True:
@@ -172,6 +173,9 @@ class Loop:
         for entry in entries if told is None else ():
             if isinstance(entry, shard_entries.Checked):
                 self._tell_search(entry.shard, now)
+        self._show(now)
+
+    def _show(self, now: float) -> None:
         if self._observe is not None:
             self._observe(progress(self._state, now, self._latest))
 
