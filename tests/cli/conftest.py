@@ -59,11 +59,11 @@ def batchsim(desk: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary, request) 
 
 @pytest.fixture
 def process(desk: Path) -> Callable[..., subprocess.Popen[bytes]]:
-    """Start one command in a process of its own."""
+    """Start one command in a process of its own; `program` may be a script instead of batchsim."""
 
-    def start(*arguments: str, **options) -> subprocess.Popen[bytes]:
+    def start(*arguments: str, program=("-m", "batchsim"), **options) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [sys.executable, "-m", "batchsim", *arguments],
+            [sys.executable, *program, *arguments],
             cwd=desk,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
             stdin=options.pop("stdin", subprocess.DEVNULL),

@@ -141,7 +141,7 @@ def test_ctrl_c_leaves_a_job_that_the_same_command_finishes(
 @pytest.mark.slow
 @pytest.mark.parametrize("line", range(1, 8))
 def test_a_killed_run_goes_on_where_it_was(batchsim, desk, process, line) -> None:
-    write_lines(desk / "input.jsonl", *(chat_line(f"line-{n}") for n in range(3_000)))
+    write_lines(desk / "input.jsonl", *(chat_line(f"line-{n}") for n in range(1_000)))
     running = process("run", "--fake", "input.jsonl", "-o", "results.jsonl")
     for _ in range(line):
         running.stderr.readline()
@@ -150,7 +150,7 @@ def test_a_killed_run_goes_on_where_it_was(batchsim, desk, process, line) -> Non
     outcome = batchsim("run", "--fake", "input.jsonl", "-o", "results.jsonl")
     assert outcome.code == 0
     results = (desk / "results.jsonl").read_text("utf-8")
-    assert custom_ids(results) == [f"line-{n}" for n in range(3_000)]
+    assert custom_ids(results) == [f"line-{n}" for n in range(1_000)]
     assert "; 1 batch," in outcome.stderr
 
 
@@ -277,7 +277,7 @@ def test_a_job_of_the_simulator_is_not_continued_for_money(batchsim, desk, monke
 @pytest.mark.skipif(os.name == "nt", reason="signals differ on Windows")
 @pytest.mark.slow
 def test_an_interrupt_of_the_whole_process_ends_it_with_130(desk, process) -> None:
-    write_lines(desk / "input.jsonl", *(chat_line(f"line-{n}") for n in range(40_000)))
+    write_lines(desk / "input.jsonl", *(chat_line(f"line-{n}") for n in range(10_000)))
     running = process("run", "--fake", "input.jsonl", "-o", "results.jsonl")
     running.stderr.readline()
     running.send_signal(signal.SIGINT)

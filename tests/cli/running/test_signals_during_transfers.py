@@ -23,6 +23,16 @@ MODELS = ["gpt-4o", "gpt-4o-mini", "o3", "gpt-4.1"]
 """Each has a batch of its own."""
 
 
+POLLING_OFTEN = """
+from batchsim.__main__ import main
+from batchsim.runner.policy import Policy
+
+Policy.poll_interval = lambda self, age: 0.1
+main()
+"""
+"""The command as it is, but for the ten seconds that it gives a batch before it looks."""
+
+
 class Hanging(App):
     """Lets so many requests of a kind wait until it is told to let go."""
 
@@ -77,7 +87,8 @@ def job(desk, process, monkeypatch):
                     app.let_go.set()
 
         def start(self):
-            return process("run", "--real", "--alone", "input.jsonl", "-o", "results.jsonl")
+            command = ("run", "--real", "--alone", "input.jsonl", "-o", "results.jsonl")
+            return process(*command, program=("-c", POLLING_OFTEN))
 
         def kinds(self):
             with sqlite3.connect(desk / "results.jsonl.job" / "journal.db") as database:
