@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,6 +17,7 @@ from batchsim.backends.fake import FakeBackend
 from batchsim.domain.batches import Batch
 from batchsim.errors import OutcomeUnknown
 from batchsim.runner.journal import Journal
+from batchsim.runner.journal.job_entries import Entry
 from batchsim.runner.planning.plan import make_plan
 
 DRAWN = re.compile(
@@ -111,6 +112,61 @@ def batches_of(backend: Backend) -> list[Batch]:
     return list(backend.list_batches(limit=100).data)
 
 
+def times_sent(backend: Backend) -> Counter[str]:
+    """How often each line was sent in a batch, by its custom_id."""
+    sent: Counter[str] = Counter()
+    for batch in batches_of(backend):
+        content = b"".join(backend.read_file(batch.input_file_id))
+        sent.update(json.loads(line)["custom_id"] for line in content.splitlines())
+    return sent
+
+
+def service_lines(backend: FakeBackend, names: Iterable[str]) -> bytes:
+    """The good results as the service wrote them, put in order here without the runner."""
+    lines = {}
+    for file in backend.undisturbed.list_files(purpose="batch_output").data:
+        for line in b"".join(backend.undisturbed.read_file(file.id)).splitlines(keepends=True):
+            result = json.loads(line)
+            if result["response"]["status_code"] == 200:
+                lines[result["custom_id"]] = line
+    return b"".join(lines[name] for name in names)
+
+
+def paid_by_shard(backend: FakeBackend) -> list[str]:
+    """The shards of the batches that ran a line, one for each batch."""
+    batches = batches_of(backend.undisturbed)
+    return sorted(b.metadata["bs_shard"] for b in batches if b.request_counts.completed)
+
+
+def answers_in(results: bytes) -> dict[str, str]:
+    """The texts of the answers, by custom_id."""
+    records = map(json.loads, results.splitlines())
+    return {
+        record["custom_id"]: record["response"]["body"]["choices"][0]["message"]["content"]
+        for record in records
+    }
+
+
+def failing(statuses: dict[str, list[int]], bodies: Any = None) -> Callable[[Any], Any]:
+    """Answers: a line gets its statuses one after another, then runs well."""
+    left = {custom_id: list(codes) for custom_id, codes in statuses.items()}
+
+    def answer(request: Any) -> Any:
+        codes = left.get(request.custom_id)
+        if not codes:
+            return f"answer of {request.custom_id}"
+        code = codes.pop(0)
+        return code, (bodies or {}).get(code, {"error": {"message": "no", "code": "some_code"}})
+
+    return answer
+
+
+def entries_of(job: Path) -> list[tuple[float, Entry]]:
+    """The entries of a job's journal, each with its time."""
+    with Journal(job / "journal.db") as journal:
+        return list(journal.entries())
+
+
 def batches_by_shard(backend: Backend) -> Counter[str]:
     """How many batches each shard has, by the metadata that the runner gives them."""
     return Counter((batch.metadata or {})["bs_shard"] for batch in batches_of(backend))
@@ -184,6 +240,11 @@ def builders(tmp_path: Path) -> Any:
         batches_by_shard = staticmethod(batches_by_shard)
         reply_lost = staticmethod(reply_lost)
         masked = staticmethod(masked)
+        times_sent = staticmethod(times_sent)
+        service_lines = staticmethod(service_lines)
+        paid_by_shard = staticmethod(paid_by_shard)
+        answers_in = staticmethod(answers_in)
+        failing = staticmethod(failing)
         killed_at_every_write = staticmethod(killed_at_every_write)
 
         def input(self, lines: list[dict[str, Any]]) -> Path:
@@ -192,6 +253,9 @@ def builders(tmp_path: Path) -> Any:
 
         def records(self) -> list[dict[str, Any]]:
             return read_results(self.results)
+
+        def entries(self) -> list[tuple[float, Entry]]:
+            return entries_of(self.job)
 
         def ids(self) -> list[str]:
             return [record["custom_id"] for record in self.records()]

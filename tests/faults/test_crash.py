@@ -7,7 +7,6 @@ through untouched; so they cover every operation there is, also those added late
 from __future__ import annotations
 
 import itertools
-import json
 import sqlite3
 from collections import defaultdict
 from contextlib import closing
@@ -21,6 +20,7 @@ from batchsim.errors import JobIncomplete, OutcomeUnknown, RateLimited, Refused,
 from batchsim.runner.policy import Backoff, Polling
 from batchsim.runner.results import match
 from batchsim.runner.run import Policy, run
+from tests.job_fixtures import answers_in
 
 LIMITS = Limits(requests_per_batch=2)
 LINES = 6
@@ -47,17 +47,9 @@ SLOW = Pacing(running=300, running_per_line=0)
 """So that batches are asked for one by one."""
 
 
-def answers_by_id(results):
-    records = [json.loads(line) for line in results.read_bytes().splitlines()]
-    return {
-        record["custom_id"]: record["response"]["body"]["choices"][0]["message"]["content"]
-        for record in records
-    }
-
-
 def is_complete(results):
     """Every line is there once, in input order, with the answer to its own request."""
-    return list(answers_by_id(results).items()) == list(ANSWERS.items())
+    return list(answers_in(results.read_bytes()).items()) == list(ANSWERS.items())
 
 
 class Undisturbed:

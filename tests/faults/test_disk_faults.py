@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import io
 import itertools
-import json
 import os
 from pathlib import Path
 
@@ -101,15 +100,6 @@ def failing_once(request):
     return f"answer {request.custom_id}"
 
 
-def service_lines(backend):
-    lines = {}
-    for file in backend.undisturbed.list_files(purpose="batch_output").data:
-        for line in b"".join(backend.undisturbed.read_file(file.id)).splitlines(keepends=True):
-            if json.loads(line)["response"]["status_code"] == 200:
-                lines[json.loads(line)["custom_id"]] = line
-    return b"".join(lines[name] for name in NAMES)
-
-
 @pytest.mark.slow
 def test_every_write_fails_once_and_the_next_run_goes_on(build, monkeypatch, opened_databases):
     source = build.input([build.chat(name) for name in NAMES])
@@ -138,10 +128,10 @@ def test_every_write_fails_once_and_the_next_run_goes_on(build, monkeypatch, ope
         assert not list(build.folder.rglob("*.tmp")), place
         assert source.read_bytes() == before
         if results.exists():
-            assert results.read_bytes() == service_lines(backend), place
+            assert results.read_bytes() == build.service_lines(backend, NAMES), place
         disk.reset(None)
         assert run(source, backend, results=results, limits=LIMITS).all_ok, place
-        assert results.read_bytes() == service_lines(backend), place
+        assert results.read_bytes() == build.service_lines(backend, NAMES), place
         assert len(build.batches_of(backend)) == 2, place
     assert hit == {"fsync", "replace", "write", "journal"}
     assert n > 30

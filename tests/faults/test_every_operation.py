@@ -56,12 +56,6 @@ class Operations:
             raise self.stop
 
 
-def paid_by_shard(backend):
-    batches = backend.undisturbed.list_batches(limit=100).data
-    ran = [b.metadata["bs_shard"] for b in batches if b.request_counts.completed]
-    return sorted(ran)
-
-
 @pytest.mark.slow
 def test_stopped_before_every_operation_of_five_shards(build, monkeypatch):
     source = build.input([build.chat(name) for name in ANSWERS])
@@ -84,9 +78,9 @@ def test_stopped_before_every_operation_of_five_shards(build, monkeypatch):
         report = again()
         content = results.read_bytes()
         assert report.all_ok, f"killed before operation {n}, {operations.seen[n - 1]}"
-        assert paid_by_shard(backend) == every_shard
-        assert answers_by_id(content) == ANSWERS
-        assert content == service_lines(backend), (
+        assert build.paid_by_shard(backend) == every_shard
+        assert build.answers_in(content) == ANSWERS
+        assert content == build.service_lines(backend, ANSWERS), (
             "the service's own bytes, in the order of the input"
         )
         assert build.masked(content) == build.masked(undisturbed), "but for ids and times"
@@ -108,28 +102,6 @@ def undisturbed_results(build, source):
     results = build.folder / "undisturbed.jsonl"
     run(source, fresh_backend(), results=results, limits=LIMITS, policy=POLICY)
     return results.read_bytes()
-
-
-def service_lines(backend):
-    """The result lines as the service wrote them, put in order here without the runner."""
-    import orjson
-
-    files = backend.undisturbed.list_files(purpose="batch_output").data
-    lines = {}
-    for file in files:
-        content = b"".join(backend.undisturbed.read_file(file.id))
-        lines |= {orjson.loads(line)["custom_id"]: line for line in content.splitlines(True)}
-    return b"".join(lines[custom_id] for custom_id in ANSWERS)
-
-
-def answers_by_id(content):
-    import orjson
-
-    records = [orjson.loads(line) for line in content.splitlines()]
-    return {
-        record["custom_id"]: record["response"]["body"]["choices"][0]["message"]["content"]
-        for record in records
-    }
 
 
 @pytest.mark.slow

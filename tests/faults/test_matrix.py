@@ -44,21 +44,11 @@ def source(build):
     return build.input([build.chat(f"id-{n}") for n in range(2 * SHARDS)])
 
 
-def state_of(build):
-    with Journal(build.job / "journal.db") as journal:
-        return fold(journal.entries())
-
-
 def finish(build, source, backend, **policy):
     report = run(source, backend, results=build.results, limits=LIMITS, policy=Policy(**policy))
     assert report.all_ok
     assert build.ids() == [f"id-{n}" for n in range(2 * SHARDS)]
     return report
-
-
-def ran_by_shard(backend):
-    batches = backend.undisturbed.list_batches(limit=100).data
-    return sorted(b.metadata["bs_shard"] for b in batches if b.request_counts.completed)
 
 
 EACH_ONCE = [f"{n + 1}/{SHARDS}" for n in range(SHARDS)]
@@ -88,7 +78,7 @@ def test_a_request_that_goes_wrong_costs_no_second_batch(build, source, fault, w
     faults = Faults(requests=(RequestFault(**fault, **where),))
     backend = FakeBackend(pacing="quick", faults=faults)
     finish(build, source, backend, on_unknown="fence")
-    assert ran_by_shard(backend) == EACH_ONCE
+    assert build.paid_by_shard(backend) == EACH_ONCE
 
 
 @pytest.mark.parametrize("faults", [{"stale_list_for": 300}, {"unsorted_list": True}])
@@ -96,7 +86,7 @@ def test_list_stale_or_unsorted(build, source, faults):
     lost = RequestFault("reply_lost", call="create_batch", nth=(1, 2))
     backend = FakeBackend(pacing=SLOW, faults=Faults(requests=(lost,), **faults))
     finish(build, source, backend)
-    assert ran_by_shard(backend) == EACH_ONCE
+    assert build.paid_by_shard(backend) == EACH_ONCE
 
 
 @pytest.mark.parametrize("ahead", [DAY, -DAY])
@@ -104,17 +94,17 @@ def test_the_service_s_clock_is_a_day_off(build, source, ahead):
     lost = RequestFault("reply_lost", call="create_batch", nth=(1, 2))
     backend = FakeBackend(pacing=SLOW, faults=Faults(requests=(lost,), clock_ahead_by=ahead))
     finish(build, source, backend)
-    assert ran_by_shard(backend) == EACH_ONCE
+    assert build.paid_by_shard(backend) == EACH_ONCE
 
 
 def test_a_twin_is_cancelled_while_it_is_validating(build, source):
     doubled = RequestFault("duplicated", call="create_batch", nth=2)
     backend = FakeBackend(pacing=SLOW, faults=Faults(requests=(doubled,)))
     finish(build, source, backend)
-    assert ran_by_shard(backend) == EACH_ONCE
+    assert build.paid_by_shard(backend) == EACH_ONCE
     statuses = [str(b.status) for b in backend.undisturbed.list_batches(limit=100).data]
     assert sorted(statuses) == ["cancelled", "completed", "completed", "completed"]
-    assert len(state_of(build).shards[2].twins) == 1
+    assert len(fold(build.entries()).shards[2].twins) == 1
 
 
 class Jumping(SystemClock):
@@ -199,7 +189,7 @@ def test_job_dir_restored_from_old_backup_adopts_what_the_journal_lacks(build, s
     shutil.rmtree(build.job)
     backup.rename(build.job)
     finish(build, source, backend)
-    assert ran_by_shard(backend) == EACH_ONCE
+    assert build.paid_by_shard(backend) == EACH_ONCE
     assert len(build.batches_of(backend)) == SHARDS
 
 
@@ -215,7 +205,7 @@ def test_second_runner_with_a_copied_lock_cannot_write(build, source):
     with pytest.raises(JournalError, match="another runner has taken over"):
         run(source, backend, results=build.results, limits=LIMITS, observe=take_over)
     finish(build, source, backend, on_unknown="fence")
-    assert ran_by_shard(backend) == EACH_ONCE
+    assert build.paid_by_shard(backend) == EACH_ONCE
 
 
 def test_p5_batches_that_the_journal_does_not_know_are_told_at_the_end(build, source):

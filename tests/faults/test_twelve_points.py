@@ -46,36 +46,6 @@ def count_creates(backend):
     return sum(each.times for each in backend.requests.entries() if each.call == "create_batch")
 
 
-def times_resent(build, backend):
-    """How often each line was sent beyond its first time, by its custom_id."""
-    sent = Counter()
-    for batch in build.batches_of(backend.undisturbed):
-        content = b"".join(backend.undisturbed.read_file(batch.input_file_id))
-        sent.update(json.loads(line_of)["custom_id"] for line_of in content.splitlines())
-    return sent - Counter(TEN)
-
-
-def service_lines(backend, names):
-    """The results as the service wrote them, in the order of the input."""
-    lines = {}
-    for file in backend.undisturbed.list_files(purpose="batch_output").data:
-        for line_of in b"".join(backend.undisturbed.read_file(file.id)).splitlines(keepends=True):
-            lines[json.loads(line_of)["custom_id"]] = line_of
-    return b"".join(lines[name] for name in names)
-
-
-def fail_once(*names):
-    left = set(names)
-
-    def answer(request):
-        if request.custom_id in left:
-            left.remove(request.custom_id)
-            return 500, {"error": {"message": "The server had an error", "code": "server_error"}}
-        return f"answer of {request.custom_id}"
-
-    return answer
-
-
 def test_point_01_killed_after_every_request_there_is_one_batch_per_shard(build):
     names = TEN[:4]
     source = build.input([build.chat(name) for name in names])
@@ -90,7 +60,7 @@ def test_point_01_killed_after_every_request_there_is_one_batch_per_shard(build)
             assert run(source, backend, results=results, limits=PAIRS).all_ok
         assert set(build.batches_by_shard(backend).values()) == {1}
         assert len(build.batches_of(backend)) == count_creates(backend) == 2
-        assert results.read_bytes() == service_lines(backend, names)
+        assert results.read_bytes() == build.service_lines(backend, names)
     assert n > 8
 
 
@@ -118,16 +88,16 @@ def test_point_03_an_expired_batch_keeps_its_half_and_the_rest_is_sent_again(bui
     backend = FakeBackend(pacing=Pacing(running=0, running_per_line=4.5 * HOUR, spread=0))
     report = run(ten_lines, backend, results=build.results)
     assert (report.ok, report.lines) == (10, 10)
-    assert sorted(times_resent(build, backend).values()) == [1] * 5
+    assert sorted((build.times_sent(backend) - Counter(TEN)).values()) == [1] * 5
     assert report.resent == 5
 
 
 def test_point_04_of_ten_lines_of_which_two_fail_two_are_sent_again(build, ten_lines):
     """Fault table, "1 row in 5 fails (500)": 10/10, resending 2."""
-    backend = FakeBackend(pacing="quick", responder=fail_once("id-3", "id-8"))
+    backend = FakeBackend(pacing="quick", responder=build.failing({"id-3": [500], "id-8": [500]}))
     report = run(ten_lines, backend, results=build.results)
     assert (report.ok, report.resent) == (10, 2)
-    assert times_resent(build, backend) == Counter({"id-3": 1, "id-8": 1})
+    assert (build.times_sent(backend) - Counter(TEN)) == Counter({"id-3": 1, "id-8": 1})
 
 
 @pytest.mark.parametrize("times", [0, 1, 3])
@@ -141,7 +111,7 @@ def test_point_04_a_line_that_always_fails_is_sent_again_so_often_and_no_more(
     )
     report = run(ten_lines, backend, results=build.results, policy=Policy(retries=times))
     assert (report.ok, report.failed) == (9, 1)
-    assert times_resent(build, backend) == Counter({"id-3": times})
+    assert (build.times_sent(backend) - Counter(TEN)) == Counter({"id-3": times})
 
 
 def test_point_05_under_a_limit_of_four_requests_ten_take_fewer_than_14_creates(build):
@@ -187,7 +157,7 @@ def test_point_07_what_the_files_hold_and_should_not_is_named(build, ten_lines, 
     found = {each.kind for each in report.differences[1]}
     assert claims <= found
     assert build.ids() == TEN
-    ledger = [json.loads(line_of) for line_of in report.ledger.read_bytes().splitlines()]
+    ledger = [json.loads(line) for line in report.ledger.read_bytes().splitlines()]
     assert [each["custom_id"] for each in ledger] == TEN
     counts = report.ok, report.failed, report.expired, report.cancelled, report.missing
     assert sum(counts) == 10
@@ -268,8 +238,8 @@ def test_point_11_the_budget_is_never_crossed_also_over_restarts(build):
             return
         with JournalReader(build.job / "journal.db") as journal:
             state = fold(journal.news())
-        peak_memory_of_runner = balance(state)
-        seen.append(peak_memory_of_runner.spent + peak_memory_of_runner.reserved)
+        held = balance(state)
+        seen.append(held.spent + held.reserved)
         live.append(sum(shard.stage is Stage.LIVE for shard in state.shards.values()))
         if len(seen) % 2:
             raise build.Killed

@@ -111,11 +111,11 @@ def is_question(said):
     return isinstance(said, JobIncomplete)
 
 
-def moments_paid_twice(build, patch, faults_of_create, moments, **options):
+def moments_paid_twice(build, patch, faults, moments, **options):
     """The moments at which more than one batch was paid for, and how many histories there were."""
     twice, count = [], 0
     for moment in moments:
-        backend = FakeBackend(seed=1, pacing=PACING, faults=faults_of_create)
+        backend = FakeBackend(seed=1, pacing=PACING, faults=faults)
         duel = Duel(build, patch, backend, **moment, **options)
         said = duel.fight()
         count += 1

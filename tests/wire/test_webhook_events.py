@@ -13,6 +13,7 @@ from batchsim.domain.batches import Batch
 from batchsim.domain.lifecycle import Status
 from batchsim.errors import UsageError
 from batchsim.wire import webhook_events
+from tests.sample_batches import sample_batch
 
 KEY = b"a key of any length"
 SECRET = "whsec_" + base64.b64encode(KEY).decode()
@@ -24,14 +25,8 @@ def ended():
 
     def make(status="completed", identifier="batch_1"):
         stamps = {f"{status}_at": 107}
-        return Batch(
-            id=identifier,
-            endpoint="/v1/responses",
-            input_file_id="file-1",
-            created_at=100,
-            expires_at=200,
-            status=Status(status),
-            **stamps,
+        return sample_batch(
+            id=identifier, created_at=100, expires_at=200, status=Status(status), **stamps
         )
 
     return make

@@ -6,13 +6,10 @@ Its rules are applied to 2,000 live shards, with a service that is nothing but e
 
 from __future__ import annotations
 
-from array import array
 from itertools import pairwise
 
 import pytest
 
-from batchsim.domain.batches import Batch
-from batchsim.domain.lifecycle import Status
 from batchsim.domain.limits import DAY, HOUR, Limits
 from batchsim.runner.job import JobState, Session
 from batchsim.runner.journal import job_entries
@@ -23,6 +20,7 @@ from batchsim.runner.schedule.actions import Poll, Survey, Wait
 from batchsim.runner.schedule.agenda import Agenda
 from batchsim.runner.schedule.decide import decide
 from tests.faults.soak.many_shards import run_job
+from tests.sample_batches import sample_batch, sample_planned
 
 SHARDS, HOURS, PAGE = 2_000, 10, 100
 
@@ -39,29 +37,21 @@ def test_a_job_of_many_live_batches_looks_once_a_second_at_most(tmp_path, monkey
     assert (len(looked.looks) > 2_500) == is_single, "one by one there is more to look at than time"
 
 
-def live_batch(number: int) -> Batch:
-    return Batch(
-        id=f"batch_{number}",
-        endpoint="/v1/chat/completions",
-        input_file_id=f"file-{number}",
-        created_at=0,
-        expires_at=int(DAY),
-        status=Status.IN_PROGRESS,
-    )
-
-
 class Service:
     """2,000 live batches; what a look at them records, and how much was worked out for it."""
 
     def __init__(self, policy: Policy) -> None:
         self.state, self.now = JobState(), 0.0
         self.agenda = Agenda(self.state, Session(), policy, Limits())
-        self.batches = {number: live_batch(number) for number in range(1, SHARDS + 1)}
+        self.batches = {
+            number: sample_batch(id=f"batch_{number}", expires_at=int(DAY))
+            for number in range(1, SHARDS + 1)
+        }
         self.looks: list[float] = []
         self.shown = 0
         self.record(job_entries.Reconciled())
         for number, batch in self.batches.items():
-            self.record(planned_shard(number), of_shard.Created(shard=number, batch=batch))
+            self.record(sample_planned(number), of_shard.Created(shard=number, batch=batch))
 
     def record(self, *happened: job_entries.Entry) -> None:
         for entry in happened:
@@ -89,19 +79,6 @@ class Service:
             yield of_shard.Checked(shard=number, batch=self.batches[number])
         cursor = str(numbers[-1]) if numbers[-1] < SHARDS else None
         yield job_entries.Surveyed(cursor=cursor, foreign_lines={})
-
-
-def planned_shard(number: int) -> of_shard.Planned:
-    return of_shard.Planned(
-        shard=number,
-        endpoint="/v1/chat/completions",
-        model="gpt-4o-mini",
-        lines=1,
-        bytes=10,
-        tokens=0,
-        fingerprint="ff",
-        ranges=array("Q", [number - 1, 1, 10 * number - 10, 10]),
-    )
 
 
 @pytest.mark.slow

@@ -27,24 +27,6 @@ def make_batch(backend, build, lines, endpoint=CHAT, metadata=None):
     return backend.create_batch(input_file_id=file.id, endpoint=endpoint, metadata=metadata)
 
 
-def failing(statuses):
-    left = {custom_id: list(codes) for custom_id, codes in statuses.items()}
-
-    def answer(request):
-        codes = left.get(request.custom_id)
-        return (codes.pop(0), {"error": {"message": "no"}}) if codes else None
-
-    return answer
-
-
-def sent(backend, build):
-    counts = Counter()
-    for batch in build.batches_of(backend):
-        content = b"".join(backend.read_file(batch.input_file_id))
-        counts.update(json.loads(line)["custom_id"] for line in content.splitlines())
-    return counts
-
-
 @pytest.mark.parametrize("hours", [0, 1, 30])
 def test_a_batch_is_taken_over_at_any_moment_and_what_is_left_is_sent_again(build, hours):
     backend = FakeBackend(pacing=Pacing(running=0, running_per_line=4.5 * HOUR, spread=0))
@@ -62,7 +44,7 @@ def test_a_batch_is_taken_over_at_any_moment_and_what_is_left_is_sent_again(buil
 
 
 def test_several_batches_become_one_ordered_result(build):
-    backend = FakeBackend(pacing="quick", responder=failing({"c": [500], "e-1": [429]}))
+    backend = FakeBackend(pacing="quick", responder=build.failing({"c": [500], "e-1": [429]}))
     chats = [build.chat(name) for name in "abc"]
     large = [build.chat("x", model="gpt-4o"), build.chat("y", model="gpt-4o")]
     embeddings = [build.embedding(f"e-{n}") for n in range(3)]
@@ -73,12 +55,12 @@ def test_several_batches_become_one_ordered_result(build):
     report = adopt(Sought(metadata={"project": "p"}), backend, results=build.results)
     assert build.ids() == ["a", "b", "c", "x", "y", "e-0", "e-1", "e-2"]
     assert (report.ok, report.lines, report.resent) == (8, 8, 2)
-    counts = sent(backend, build)
+    counts = build.times_sent(backend)
     assert counts == Counter({**dict.fromkeys(build.ids(), 1), "c": 2, "e-1": 2, "other": 1})
 
 
 def test_a_batch_that_sent_lines_again_by_hand_is_a_later_round(build):
-    backend = FakeBackend(pacing="quick", responder=failing({"b": [500], "c": [500, 400]}))
+    backend = FakeBackend(pacing="quick", responder=build.failing({"b": [500], "c": [500, 400]}))
     lines = [build.chat(name) for name in "abc"]
     first = make_batch(backend, build, lines)
     backend.clock.sleep(2 * HOUR)
@@ -125,11 +107,11 @@ def test_with_an_input_of_ones_own_its_order_holds_and_unsent_lines_are_sent(bui
     assert build.ids() == [line["custom_id"] for line in lines]
     assert (report.ok, report.resent) == (6, 0)
     assert told[0].unsent == 3
-    assert set(sent(backend, build).values()) == {1}
+    assert set(build.times_sent(backend).values()) == {1}
 
 
 def test_an_input_that_is_gone_gives_the_results_in_the_order_of_the_output(build):
-    backend = FakeBackend(pacing="quick", responder=failing({"id-3": [500]}))
+    backend = FakeBackend(pacing="quick", responder=build.failing({"id-3": [500]}))
     batch = make_batch(backend, build, [build.chat(f"id-{n}") for n in range(8)])
     backend.clock.sleep(HOUR)
     batch = backend.retrieve_batch(batch.id)
@@ -145,7 +127,7 @@ def test_an_input_that_is_gone_gives_the_results_in_the_order_of_the_output(buil
 
 
 def test_an_input_that_is_gone_can_be_given(build):
-    backend = FakeBackend(pacing="quick", responder=failing({"id-3": [500]}))
+    backend = FakeBackend(pacing="quick", responder=build.failing({"id-3": [500]}))
     lines = [build.chat(f"id-{n}") for n in range(8)]
     batch = make_batch(backend, build, lines)
     backend.clock.sleep(HOUR)
@@ -218,7 +200,7 @@ def test_killed_at_every_write_of_the_journal_nothing_is_made_twice(build, monke
     lines = [build.chat(f"id-{n}") for n in range(4)]
     for n in range(1, 200):
         results = build.folder / f"results-{n}.jsonl"
-        backend = FakeBackend(seed=1, pacing="quick", responder=failing({"id-2": [500]}))
+        backend = FakeBackend(seed=1, pacing="quick", responder=build.failing({"id-2": [500]}))
         batch = make_batch(backend, build, lines)
         writes = [0]
 
@@ -238,5 +220,5 @@ def test_killed_at_every_write_of_the_journal_nothing_is_made_twice(build, monke
                 pass
         report = adopt(sought, backend, results=results, policy=policy)
         assert (report.ok, report.resent) == (4, 1)
-        assert sent(backend, build) == {"id-0": 1, "id-1": 1, "id-2": 2, "id-3": 1}
+        assert build.times_sent(backend) == {"id-0": 1, "id-1": 1, "id-2": 2, "id-3": 1}
     assert n > 10

@@ -7,7 +7,6 @@ import pytest
 from batchsim.backends.fake import FakeBackend
 from batchsim.errors import JobIncomplete, JournalError, OutcomeUnknown
 from batchsim.runner.job import fold
-from batchsim.runner.journal import Journal
 from batchsim.runner.journal.job_entries import AccountChanged
 from batchsim.runner.run import Policy, run
 
@@ -34,11 +33,6 @@ def stop_before_download(build, source, backend):
         run(source, wrapped, results=build.results)
 
 
-def journal_entries(build):
-    with Journal(build.job / "journal.db") as journal:
-        return list(journal.entries())
-
-
 def test_the_job_goes_on_with_the_new_key_and_stays_with_it(build, source):
     backend = with_account(FakeBackend(pacing="quick"), "one")
     stop_before_download(build, source, backend)
@@ -47,9 +41,9 @@ def test_the_job_goes_on_with_the_new_key_and_stays_with_it(build, source):
         run(source, backend, results=build.results)
     assert "--same-account" in raised.value.hint
     assert run(source, backend, results=build.results, policy=Policy(same_account=True)).all_ok
-    changes = [entry for _, entry in journal_entries(build) if isinstance(entry, AccountChanged)]
+    changes = [entry for _, entry in build.entries() if isinstance(entry, AccountChanged)]
     assert changes == [AccountChanged(account="two")]
-    assert fold(journal_entries(build)).started.account == "two"
+    assert fold(build.entries()).started.account == "two"
     assert run(source, backend, results=build.results).all_ok, "it need not be said again"
     with pytest.raises(JournalError, match="another key"):
         run(source, with_account(backend, "one"), results=build.results)
@@ -60,7 +54,7 @@ def test_saying_so_changes_nothing_for_the_key_that_began(build, source):
     backend = with_account(FakeBackend(pacing="quick"), "one")
     for _ in range(2):
         run(source, backend, results=build.results, policy=Policy(same_account=True))
-    assert not any(isinstance(entry, AccountChanged) for _, entry in journal_entries(build))
+    assert not any(isinstance(entry, AccountChanged) for _, entry in build.entries())
 
 
 def test_a_key_that_does_not_show_the_batch_is_refused_all_the_same(build, source):

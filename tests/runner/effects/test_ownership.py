@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
-
 import pytest
 
 from batchsim.domain.batches import Batch, RequestCounts
@@ -17,11 +15,11 @@ from batchsim.runner.journal.shard_entries import (
     Created,
     CreateIntended,
     CreateUnknown,
-    Planned,
     TwinSeen,
     Uploaded,
     UploadIntended,
 )
+from tests.sample_batches import sample_planned
 
 URL = "/v1/chat/completions"
 OURS = dict(zip(OUR_METADATA, ("1", "run", "job", "1/1", "0", "0"), strict=True))
@@ -36,16 +34,7 @@ def listed_batch(name, at, status=Status.VALIDATING, completed=0):
 
 BEGUN = [
     Started(run="run", service="x", lines=1, bytes=2),
-    Planned(
-        shard=1,
-        endpoint=URL,
-        model=None,
-        lines=1,
-        bytes=2,
-        tokens=0,
-        fingerprint="ff",
-        ranges=array("Q", [0, 1, 0, 2]),
-    ),
+    sample_planned(endpoint=URL, model=None),
     UploadIntended(shard=1, attempt=1, filename="a"),
     Uploaded(shard=1, file_id="file-1"),
     CreateIntended(shard=1, file_id="file-1"),

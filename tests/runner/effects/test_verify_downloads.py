@@ -62,15 +62,6 @@ def kept_file(build, shard=1):
     return build.job / "shards" / f"{shard:04}.output.jsonl"
 
 
-def expected(backend, build):
-    lines = {}
-    for file in backend.undisturbed.list_files(purpose="batch_output").data:
-        content = b"".join(backend.undisturbed.read_file(file.id))
-        for line in content.splitlines(keepends=True):
-            lines[line.split(b'"custom_id": "')[1].split(b'"')[0].decode()] = line
-    return b"".join(lines[name] for name in ANSWERS)
-
-
 def downloaded_files(backend):
     return [entry.subject for entry in backend.requests.entries() if entry.call == "read_file"]
 
@@ -84,7 +75,7 @@ def test_a_file_that_changed_between_two_runs_is_fetched_again(
     harm(kept_file(build))
     damaged = downloaded_files(backend)[0]
     assert run(source, backend, results=build.results, limits=LIMITS).all_ok
-    assert build.results.read_bytes() == expected(backend, build)
+    assert build.results.read_bytes() == build.service_lines(backend, ANSWERS)
     assert sorted(Counter(downloaded_files(backend)).values()) == [1, 2]
     assert downloaded_files(backend).count(damaged) == 2
 
@@ -101,7 +92,7 @@ def test_results_of_a_finished_job_are_never_restored_from_a_damaged_file(build,
     build.results.unlink()
     flip(kept_file(build))
     assert run(source, backend, results=build.results, limits=LIMITS).all_ok
-    assert build.results.read_bytes() == whole == expected(backend, build)
+    assert build.results.read_bytes() == whole == build.service_lines(backend, ANSWERS)
 
 
 def test_a_damaged_file_that_the_service_no_longer_has_stops_the_job(
@@ -130,7 +121,7 @@ def test_fetching_it_again_is_tried_again(build, backend, source, run_until):
     flaky = build.Interrupting(backend, fail)
     assert run(source, flaky, results=build.results, limits=LIMITS).all_ok
     assert failures[0] >= 4
-    assert build.results.read_bytes() == expected(backend, build)
+    assert build.results.read_bytes() == build.service_lines(backend, ANSWERS)
 
 
 def test_other_bytes_than_were_noted_are_not_believed(build, backend, source, run_until):
@@ -188,7 +179,7 @@ def test_results_of_a_finished_job_are_never_restored_by_a_damaged_index(
     build.results.unlink()
     harm(build.job / "shards" / "0002.index")
     assert run(source, backend, results=build.results, limits=LIMITS).all_ok
-    assert build.results.read_bytes() == whole == expected(backend, build)
+    assert build.results.read_bytes() == whole == build.service_lines(backend, ANSWERS)
 
 
 def test_an_index_is_not_made_anew_from_results_that_say_other_things(

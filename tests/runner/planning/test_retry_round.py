@@ -24,29 +24,6 @@ HALF_A_DAY_FOR_FIVE = Pacing(running=0, running_per_line=4.5 * HOUR, spread=0)
 """Of ten lines five have run when the window closes; five are done in time."""
 
 
-def sent(backend, build):
-    """How often each line was sent in a batch, by its custom_id."""
-    counts = Counter()
-    for batch in build.batches_of(backend):
-        content = b"".join(backend.read_file(batch.input_file_id))
-        counts.update(json.loads(line)["custom_id"] for line in content.splitlines())
-    return counts
-
-
-def failing(statuses, bodies=None):
-    """Answers: a line gets its statuses one after another, then runs well."""
-    left = {custom_id: list(codes) for custom_id, codes in statuses.items()}
-
-    def answer(request):
-        codes = left.get(request.custom_id)
-        if not codes:
-            return f"answer of {request.custom_id}"
-        code = codes.pop(0)
-        return code, (bodies or {}).get(code, {"error": {"message": "no", "code": "some_code"}})
-
-    return answer
-
-
 def is_ordered(build, lines):
     return build.ids() == [line["custom_id"] for line in lines]
 
@@ -57,17 +34,17 @@ def test_an_expired_batch_keeps_its_half_and_only_the_rest_is_sent_again(build):
     report = run(build.input(lines), backend, results=build.results)
     assert (report.ok, report.all_ok, report.rounds, report.resent) == (10, True, 1, 5)
     assert is_ordered(build, lines)
-    assert sorted(sent(backend, build).values()) == [1] * 5 + [2] * 5
+    assert sorted(build.times_sent(backend).values()) == [1] * 5 + [2] * 5
     assert [batch.request_counts.total for batch in build.batches_of(backend)] == [5, 10]
 
 
 def test_one_line_in_five_fails_and_only_those_are_sent_again(build):
-    backend = FakeBackend(pacing="quick", responder=failing({"id-3": [500], "id-8": [500]}))
+    backend = FakeBackend(pacing="quick", responder=build.failing({"id-3": [500], "id-8": [500]}))
     lines = [build.chat(f"id-{n}") for n in range(10)]
     report = run(build.input(lines), backend, results=build.results)
     assert (report.ok, report.rounds, report.resent) == (10, 1, 2)
     assert is_ordered(build, lines)
-    assert sent(backend, build) == Counter({line["custom_id"]: 1 for line in lines}) + Counter(
+    assert build.times_sent(backend) == Counter({line["custom_id"]: 1 for line in lines}) + Counter(
         ["id-3", "id-8"]
     )
 
@@ -94,20 +71,20 @@ QUOTA = {"error": {"message": "no money", "type": "insufficient_quota", "code": 
 )
 def test_what_passes_is_tried_as_often_as_allowed_and_what_stays_is_not(build, status, body, times):
     bodies = {status: body} if body else None
-    backend = FakeBackend(pacing="quick", responder=failing({"a": [status] * 9}, bodies))
+    backend = FakeBackend(pacing="quick", responder=build.failing({"a": [status] * 9}, bodies))
     report = run(
         build.input([build.chat("a"), build.chat("b")]),
         backend,
         results=build.results,
         policy=Policy(retries=2),
     )
-    assert sent(backend, build) == {"a": times, "b": 1}
+    assert build.times_sent(backend) == {"a": times, "b": 1}
     assert (report.ok, report.failed, report.rounds) == (1, 1, times - 1)
     assert build.records()[0]["response"]["status_code"] == status
 
 
 def test_no_round_is_begun_without_leave(build):
-    backend = FakeBackend(pacing="quick", responder=failing({"a": [500]}))
+    backend = FakeBackend(pacing="quick", responder=build.failing({"a": [500]}))
     report = run(
         build.input([build.chat("a")]), backend, results=build.results, policy=Policy(retries=0)
     )
@@ -115,7 +92,7 @@ def test_no_round_is_begun_without_leave(build):
 
 
 def test_a_finished_job_is_taken_up_again_when_more_rounds_are_allowed(build):
-    backend = FakeBackend(pacing="quick", responder=failing({"a": [500, 500]}))
+    backend = FakeBackend(pacing="quick", responder=build.failing({"a": [500, 500]}))
     source = build.input([build.chat("a"), build.chat("b")])
     reports = [
         run(source, backend, results=build.results, policy=Policy(retries=retries))
@@ -123,11 +100,11 @@ def test_a_finished_job_is_taken_up_again_when_more_rounds_are_allowed(build):
     ]
     assert [report.ok for report in reports] == [1, 1, 1, 2, 2]
     assert [report.rounds for report in reports] == [0, 0, 1, 2, 2]
-    assert sent(backend, build) == {"a": 3, "b": 1}
+    assert build.times_sent(backend) == {"a": 3, "b": 1}
 
 
 def test_a_result_that_got_worse_in_a_later_round_is_the_last_one(build):
-    backend = FakeBackend(pacing="quick", responder=failing({"a": [500, 400]}))
+    backend = FakeBackend(pacing="quick", responder=build.failing({"a": [500, 400]}))
     report = run(build.input([build.chat("a")]), backend, results=build.results)
     assert (report.failed, report.rounds) == (1, 1)
     assert build.records()[0]["response"]["status_code"] == 400
@@ -204,7 +181,7 @@ def test_mixed_models_and_endpoints_come_back_as_one_ordered_result_over_rounds(
             build.chat(f"large-{n}", model="gpt-4o"),
         ]
     bad = {"mini-1": [500], "embedding-2": [503, 500], "large-5": [429], "large-0": [400]}
-    backend = FakeBackend(pacing="quick", responder=failing(bad))
+    backend = FakeBackend(pacing="quick", responder=build.failing(bad))
     report = run(
         build.input(lines), backend, results=build.results, limits=Limits(requests_per_batch=4)
     )
@@ -225,7 +202,9 @@ def test_rounds_survive_a_kill_at_every_write_of_the_journal(build, moment, monk
     source = build.input(lines)
     bad = {"id-1": [500], "id-2": [500, 500]}
     policy = Policy(on_unknown="fence", list_lag=30.0, polling=Polling(search=10.0))
-    backends = defaultdict(lambda: FakeBackend(seed=1, pacing="quick", responder=failing(bad)))
+    backends = defaultdict(
+        lambda: FakeBackend(seed=1, pacing="quick", responder=build.failing(bad))
+    )
 
     def job(n):
         return run(
@@ -241,7 +220,7 @@ def test_rounds_survive_a_kill_at_every_write_of_the_journal(build, moment, monk
     for n in build.killed_at_every_write(monkeypatch, moment, job):
         report = job(n)
         assert (report.ok, report.rounds, report.resent) == (4, 2, 3)
-        assert sent(backends[n], build) == {"id-0": 1, "id-1": 2, "id-2": 3, "id-3": 1}
+        assert build.times_sent(backends[n]) == {"id-0": 1, "id-1": 2, "id-2": 3, "id-3": 1}
         content = report.results.read_bytes()
         assert build.masked(content) == build.masked(undisturbed), "a round may begin later"
     assert n > 20
@@ -268,7 +247,7 @@ def test_any_course_gives_each_line_its_last_result_and_one_account(
     requests = [build.chat(f"id-{n}", model=model) for n, (model, _) in enumerate(lines)]
     backend = FakeBackend(
         pacing="quick",
-        responder=failing({f"id-{n}": codes for n, (_, codes) in enumerate(lines)}),
+        responder=build.failing({f"id-{n}": codes for n, (_, codes) in enumerate(lines)}),
         faults=Faults(blank_lines=blank, lost_lines=lost),
     )
     results = build.folder / f"{len(list(build.folder.iterdir()))}.jsonl"
@@ -281,7 +260,7 @@ def test_any_course_gives_each_line_its_last_result_and_one_account(
     )
     records = [json.loads(line) for line in results.read_bytes().splitlines()]
     assert [record["custom_id"] for record in records] == [each["custom_id"] for each in requests]
-    counts = sent(backend, build)
+    counts = build.times_sent(backend)
     ledger = [json.loads(line) for line in report.ledger.read_bytes().splitlines()]
     accounts = Counter(account["outcome"] for account in ledger)
     for record, account, (_, codes) in zip(records, ledger, lines, strict=True):

@@ -7,6 +7,7 @@ from batchsim.domain.lifecycle import Status
 from batchsim.runner.job import Stage
 from batchsim.runner.progress import ShardProgress
 from batchsim.runner.progress.forecast import WINDOW, Forecast, History, Pace, expect, together
+from tests.sample_batches import sample_batch
 
 RUNNING = ShardProgress(
     shard=1,
@@ -37,16 +38,8 @@ def forecast_of(*shards: ShardProgress, pace: Pace | None = None, history: Histo
 
 
 def completed(seconds: int, model: str = "gpt-4o-mini-2024-07-18") -> Batch:
-    return Batch(
-        id="batch",
-        endpoint="/v1/chat/completions",
-        input_file_id="file",
-        created_at=50,
-        expires_at=None,
-        completed_at=50 + seconds,
-        status=Status.COMPLETED,
-        model=model,
-    )
+    stamps = {"created_at": 50, "completed_at": 50 + seconds}
+    return sample_batch(status=Status.COMPLETED, model=model, **stamps)
 
 
 def pace_of(*seen: tuple[float, int]) -> Pace:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from batchsim.backends.fake import FakeBackend
 from batchsim.backends.fake.behaviour.faults import Faults
 from batchsim.backends.fake.behaviour.pacing import Pacing
-from batchsim.domain.batches import Batch, BatchError, Usage
+from batchsim.domain.batches import BatchError, Usage
 from batchsim.domain.lifecycle import Status
 from batchsim.domain.limits import HOUR, Limits
 from batchsim.errors import JournalError
@@ -25,6 +25,7 @@ from batchsim.runner.results import result_lines
 from batchsim.runner.results.assemble import assemble
 from batchsim.runner.results.collect import collect
 from batchsim.runner.run import run
+from tests.sample_batches import sample_batch
 
 
 def result_line(custom_id, status=200, usage=None):
@@ -53,15 +54,7 @@ def collect_results(build):
             if content is not None:
                 directory.file(1, source).write_bytes(content)
                 files.append(Downloaded(shard=1, source=source, file_id="f", bytes=0, sha256=""))
-        batch = Batch(
-            id="batch_1",
-            endpoint="/v1/chat/completions",
-            input_file_id="file-1",
-            created_at=0,
-            expires_at=None,
-            status=status,
-            errors=errors,
-        )
+        batch = sample_batch(status=status, errors=errors)
         shard = ShardState(plan, batch=batch, files=tuple(files))
         tally = collect(shard, "abc", directory).tally
         size, counted, _ = assemble([plan], directory, build.results, lines=3, batches={})

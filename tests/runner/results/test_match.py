@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchsim.domain.batches import Batch
 from batchsim.domain.lifecycle import Status
 from batchsim.runner.job import JobDirectory, ShardState
 from batchsim.runner.journal.shard_entries import Downloaded, Source
 from batchsim.runner.results import result_lines
 from batchsim.runner.results.collect import ForeignResults, collect
+from tests.sample_batches import sample_batch
 
 FOLDER = count()
 IDS = ["a", "b", "c", "é", '"', "d" * 70]
@@ -119,14 +119,7 @@ def collect_shard(build, output: bytes, error: bytes | None, status: Status) -> 
         if content is not None:
             directory.file(1, source).write_bytes(content)
             held.append(Downloaded(shard=1, source=source, file_id="f", bytes=0, sha256=""))
-    batch = Batch(
-        id="batch_1",
-        endpoint="/v1/chat/completions",
-        input_file_id="file-1",
-        created_at=0,
-        expires_at=None,
-        status=status,
-    )
+    batch = sample_batch(status=status)
     told: object
     try:
         told = collect(ShardState(plan, batch=batch, files=tuple(held)), IDS, directory)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
@@ -18,7 +17,7 @@ from batchsim.domain.limits import Limits
 from batchsim.errors import JobIncomplete
 from batchsim.runner.engine import loop
 from batchsim.runner.job import Counts, JobState, Session
-from batchsim.runner.journal import job_entries, shard_entries
+from batchsim.runner.journal import job_entries
 from batchsim.runner.policy import BatchRetries, Policy, Polling
 from batchsim.runner.progress import job_summary
 from batchsim.runner.run import run
@@ -27,6 +26,7 @@ from batchsim.runner.schedule.actions import Collect, Upload, Wait
 from batchsim.runner.schedule.agenda import Agenda
 from batchsim.runner.schedule.decide import decide
 from batchsim.runner.schedule.keyed_heap import KeyedHeap
+from tests.sample_batches import sample_planned
 
 FEW, MANY = 12, 60
 
@@ -143,25 +143,12 @@ def test_an_agenda_kept_up_tells_what_one_made_anew_would(
 def test_an_agenda_survives_a_clock_that_is_set_back(build):
     agenda = Agenda(JobState(), Session(), Policy(), Limits())
     agenda.apply(1_000.0, job_entries.Reconciled())
-    agenda.apply(1_000.0, planned_shard())
+    agenda.apply(1_000.0, sample_planned())
     assert decide(agenda, 1_000.0) == [Upload(1)]
     agenda.apply(1_000.0, job_entries.CancelRequested())
     assert decide(agenda, 1_000.0) == [Collect(1)]
     assert decide(agenda, 400.0) == [Wait(1_000.0)]
     assert decide(agenda, 1_000.0) == [Collect(1)]
-
-
-def planned_shard():
-    return shard_entries.Planned(
-        shard=1,
-        endpoint="/v1/chat/completions",
-        model="gpt-4o-mini",
-        lines=1,
-        bytes=10,
-        tokens=0,
-        fingerprint="ff",
-        ranges=array("Q", [0, 1, 0, 10]),
-    )
 
 
 @given(

@@ -34,11 +34,6 @@ def input_of(build, count):
     return build.input([line_of(build, f"id-{n:03}") for n in range(count)])
 
 
-def state_of(build):
-    with Journal(build.job / "journal.db") as journal:
-        return fold(journal.entries())
-
-
 def reservation(build, tmp_path_factory):
     """What is reserved for one batch of such a line."""
     folder = tmp_path_factory.mktemp("one")
@@ -75,7 +70,7 @@ def test_t27_fifty_shards_at_once_and_a_cap_for_ten_create_exactly_ten(build, tm
             observe=watch,
         )
     assert max(most) == 10
-    assert balance(state_of(build)).left(cap) == 0
+    assert balance(fold(build.entries())).left(cap) == 0
 
 
 def test_p3_reserved_and_settled_never_exceed_the_cap_over_kills_and_rounds(
@@ -104,7 +99,7 @@ def test_p3_reserved_and_settled_never_exceed_the_cap_over_kills_and_rounds(
             continue
         break
     assert report.all_ok
-    state = state_of(build)
+    state = fold(build.entries())
     assert balance(state).reserved == 0
     assert balance(state).spent == sum(shard.spent for shard in state.shards.values()) > 0
 
@@ -114,9 +109,9 @@ def test_what_was_spent_without_a_cap_counts_under_a_later_one(build, tmp_path_f
     backend = FakeBackend(pacing="quick", faults=faults)
     source = input_of(build, 2)
     run(source, backend, results=build.results, limits=LIMITS, policy=Policy(retries=0))
-    spent = balance(state_of(build))
-    assert not any(shard.is_cost_recorded for shard in state_of(build).shards.values())
-    assert spent == Balance(cost("gpt-4o-mini", state_of(build).tally().usage, batch=True))
+    spent = balance(fold(build.entries()))
+    assert not any(shard.is_cost_recorded for shard in fold(build.entries()).shards.values())
+    assert spent == Balance(cost("gpt-4o-mini", fold(build.entries()).tally().usage, batch=True))
     room = reservation(build, tmp_path_factory)
     for cap, batches in ((spent.spent + room / 2, 2), (spent.spent + room, 3)):
         policy = Policy(retries=1, max_cost=cap)
@@ -203,7 +198,7 @@ def test_a_create_of_unknown_outcome_keeps_its_reservation_when_it_is_given_up(
     policy = Policy(max_cost=once, on_unknown="fence")
     with pytest.raises(JobIncomplete, match=r"of the \$\S+ cap is left"):
         run(input_of(build, 1), backend, results=build.results, policy=policy)
-    assert balance(state_of(build)).reserved == once
+    assert balance(fold(build.entries())).reserved == once
     assert not backend.undisturbed.list_batches().data
 
 
@@ -244,4 +239,4 @@ def test_the_transaction_of_the_intent_refuses_what_deciding_let_through(
             policy=Policy(max_cost=cap),
         )
     assert len(backend.undisturbed.list_batches().data) == 2
-    assert balance(state_of(build)).left(cap) == 0
+    assert balance(fold(build.entries())).left(cap) == 0

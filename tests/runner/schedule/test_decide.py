@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -35,7 +34,6 @@ from batchsim.runner.journal.shard_entries import (
     Downloaded,
     FileGone,
     Observed,
-    Planned,
     Postponed,
     Source,
     TwinSeen,
@@ -65,33 +63,16 @@ from batchsim.runner.schedule.actions import (
 )
 from batchsim.runner.schedule.agenda import Agenda
 from batchsim.runner.schedule.decide import decide
+from tests.sample_batches import sample_batch, sample_planned
 
 POLICY = Policy()
 TALLY = Tally(ok=1)
 
 
-def planned_shard(shard=1, model="gpt-4o", tokens=0):
-    return Planned(
-        shard=shard,
-        endpoint="/v1/chat/completions",
-        model=model,
-        lines=1,
-        bytes=10,
-        tokens=tokens,
-        fingerprint="ff",
-        ranges=array("Q", [shard - 1, 1, 0, 10]),
-    )
-
-
 def batch_like(
     status=Status.IN_PROGRESS, *, errors=(), completed=0, failed=0, output=None, error=None
 ):
-    return Batch(
-        id="batch_1",
-        endpoint="/v1/chat/completions",
-        input_file_id="file-1",
-        created_at=0,
-        expires_at=None,
+    return sample_batch(
         status=status,
         errors=errors,
         request_counts=RequestCounts(completed + failed, completed, failed),
@@ -105,10 +86,8 @@ LEFT = Collected(shard=1, tally=TALLY, retriable=1)
 
 def state_after(*entries, shards=1):
     """The state after these entries, one a second, of a job with so many shards planned at 0."""
-    plans = [(0.0, planned_shard(number + 1)) for number in range(shards)]
-    state = fold(
-        plans + [(float(actions_at), entry) for actions_at, entry in enumerate(entries, start=1)]
-    )
+    plans = [(0.0, sample_planned(number + 1)) for number in range(shards)]
+    state = fold(plans + [(float(at), entry) for at, entry in enumerate(entries, start=1)])
     return after_surveying(state, len(entries))
 
 
@@ -394,7 +373,7 @@ def test_the_tokens_of_live_shards_are_kept_below_the_limit_of_their_queue(limit
     limits = Limits(enqueued_tokens={"gpt-4o": limit})
     state = after_surveying(
         fold(
-            [(0.0, planned_shard(1, tokens=5)), (0.0, planned_shard(2, tokens=5)), (1.0, CREATED)]
+            [(0.0, sample_planned(1, tokens=5)), (0.0, sample_planned(2, tokens=5)), (1.0, CREATED)]
         ),
         1.0,
     )
@@ -405,7 +384,11 @@ def test_a_create_that_waits_keeps_its_place_in_the_queue():
     limits = Limits(enqueued_tokens={"gpt-4o": 9})
     state = after_surveying(
         fold(
-            [(0.0, planned_shard(1, tokens=5)), (0.0, planned_shard(2, tokens=5)), (1.0, UPLOADED)]
+            [
+                (0.0, sample_planned(1, tokens=5)),
+                (0.0, sample_planned(2, tokens=5)),
+                (1.0, UPLOADED),
+            ]
         ),
         1.0,
     )
@@ -416,16 +399,16 @@ def test_a_create_that_waits_keeps_its_place_in_the_queue():
 def test_a_shard_larger_than_its_queue_is_sent_alone():
     limits = Limits(enqueued_tokens={"gpt-4o": 1})
     state = after_surveying(
-        fold([(0.0, planned_shard(1, tokens=5)), (0.0, planned_shard(2, tokens=5))]), 1.0
+        fold([(0.0, sample_planned(1, tokens=5)), (0.0, sample_planned(2, tokens=5))]), 1.0
     )
     assert actions_at(state, 0.0, limits=limits) == [Upload(1)]
 
 
 def test_queues_of_other_models_do_not_count():
     limits = Limits(enqueued_tokens={"gpt-4o": 5, "gpt-4o-mini": 5})
-    other = planned_shard(2, model="gpt-4o-mini", tokens=5)
+    other = sample_planned(2, model="gpt-4o-mini", tokens=5)
     state = after_surveying(
-        fold([(0.0, planned_shard(1, tokens=5)), (0.0, other), (1.0, CREATED)]), 1.0
+        fold([(0.0, sample_planned(1, tokens=5)), (0.0, other), (1.0, CREATED)]), 1.0
     )
     assert actions_at(state, 2.0, limits=limits) == [Upload(2)]
 

@@ -58,11 +58,6 @@ def finishing_policy(cap=None, **options):
     return Policy(finish_sync=True, max_cost=cap, **options)
 
 
-def journal_entries(build):
-    with Journal(build.job / "journal.db") as opened:
-        return list(opened.entries())
-
-
 def most_of_one(build, line=None):
     """What is reserved for such a line."""
     line = line or lines_of(build, 1)[0]
@@ -72,7 +67,7 @@ def most_of_one(build, line=None):
 
 
 def answer_intents(build):
-    return [entry for _, entry in journal_entries(build) if isinstance(entry, AnswerIntended)]
+    return [entry for _, entry in build.entries() if isinstance(entry, AnswerIntended)]
 
 
 def test_each_request_is_reserved_at_the_ordinary_price_and_settled_by_its_usage(build):
@@ -88,7 +83,7 @@ def test_each_request_is_reserved_at_the_ordinary_price_and_settled_by_its_usage
     assert {entry.position for entry in answer_intents(build)} == {0, 1, 2}
     for entry in answer_intents(build):
         assert cost(MODEL, Usage(0, 100), batch=False) < entry.reserved <= most_of_one(build)
-    held = balance(fold(journal_entries(build)))
+    held = balance(fold(build.entries()))
     assert held.reserved == 0
     assert held.spent == cost(MODEL, report.usage, batch=False) > 0
 
@@ -193,7 +188,7 @@ def test_each_try_is_reserved_and_one_that_took_too_long_stays_so(build, status,
     )
     assert report.all_ok
     assert len(answer_intents(build)) == backend.asked["text 0"] == 2
-    held = balance(fold(journal_entries(build)))
+    held = balance(fold(build.entries()))
     assert held.reserved == kept * answer_intents(build)[0].reserved
     assert held.spent == cost(MODEL, report.usage, batch=False)
 
@@ -247,7 +242,7 @@ def test_a_request_that_never_left_costs_nothing_and_a_lost_answer_stays_reserve
         policy=finishing_policy(Decimal(1)),
     )
     assert (report.ok, report.failed) == (1, 1)
-    state = fold(journal_entries(build))
+    state = fold(build.entries())
     assert balance(state).reserved == answer_intents(build)[-1].reserved > 0
     assert summarize(progress(state, 0.0)).reserved == balance(state).reserved, "status tells of it"
 
@@ -262,8 +257,8 @@ def test_an_answer_that_tells_no_usage_stays_reserved(build):
         results=build.results,
         policy=finishing_policy(),
     )
-    assert not any(isinstance(entry, AnswerRecorded) for _, entry in journal_entries(build))
-    assert balance(fold(journal_entries(build))).reserved == answer_intents(build)[0].reserved > 0
+    assert not any(isinstance(entry, AnswerRecorded) for _, entry in build.entries())
+    assert balance(fold(build.entries())).reserved == answer_intents(build)[0].reserved > 0
 
 
 def test_status_and_results_count_such_lines_at_the_ordinary_price(build):
@@ -283,7 +278,7 @@ def test_status_and_results_count_such_lines_at_the_ordinary_price(build):
     expected = sum(cost(MODEL, usage, batch=text not in backend.asked) for usage, text in by_line)
     assert sum(backend.asked.values()) == alone
     assert results.cost == expected
-    state = fold(journal_entries(build))
+    state = fold(build.entries())
     assert summarize(progress(state, 0.0)).spent == expected == balance(state).spent
     assert balance(state).reserved == 0
 
