@@ -370,7 +370,7 @@ def test_so_many_shards_are_on_their_way_as_the_policy_allows():
 
 @pytest.mark.parametrize(("limit", "sent"), [(9, False), (10, True)])
 def test_the_tokens_of_live_shards_are_kept_below_the_limit_of_their_queue(limit, sent):
-    limits = Limits(enqueued_tokens={"gpt-4o": limit})
+    limits = Limits(enqueued_tokens={"gpt-4o-mini": limit})
     state = after_surveying(
         fold(
             [(0.0, sample_planned(1, tokens=5)), (0.0, sample_planned(2, tokens=5)), (1.0, CREATED)]
@@ -381,7 +381,7 @@ def test_the_tokens_of_live_shards_are_kept_below_the_limit_of_their_queue(limit
 
 
 def test_a_create_that_waits_keeps_its_place_in_the_queue():
-    limits = Limits(enqueued_tokens={"gpt-4o": 9})
+    limits = Limits(enqueued_tokens={"gpt-4o-mini": 9})
     state = after_surveying(
         fold(
             [
@@ -397,7 +397,7 @@ def test_a_create_that_waits_keeps_its_place_in_the_queue():
 
 
 def test_a_shard_larger_than_its_queue_is_sent_alone():
-    limits = Limits(enqueued_tokens={"gpt-4o": 1})
+    limits = Limits(enqueued_tokens={"gpt-4o-mini": 1})
     state = after_surveying(
         fold([(0.0, sample_planned(1, tokens=5)), (0.0, sample_planned(2, tokens=5))]), 1.0
     )
@@ -405,8 +405,8 @@ def test_a_shard_larger_than_its_queue_is_sent_alone():
 
 
 def test_queues_of_other_models_do_not_count():
-    limits = Limits(enqueued_tokens={"gpt-4o": 5, "gpt-4o-mini": 5})
-    other = sample_planned(2, model="gpt-4o-mini", tokens=5)
+    limits = Limits(enqueued_tokens={"gpt-4o-mini": 5, "gpt-4o": 5})
+    other = sample_planned(2, model="gpt-4o", tokens=5)
     state = after_surveying(
         fold([(0.0, sample_planned(1, tokens=5)), (0.0, other), (1.0, CREATED)]), 1.0
     )
