@@ -1,6 +1,6 @@
 """The command line: `batchsim`, and `python -m batchsim`.
 
-What it stands on is imported here, where Ctrl-C must not show a traceback either.
+The imports happen inside `main`, so that Ctrl-C shows no traceback while they run.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import sys
 
 def main() -> None:
     """Run the command line and exit with its code. For a process that does nothing else."""
-    # What is imported here stays to the end: nobody need look, again and again, whether it is
-    # still needed, least of all at the exit. That is a seventh of the cost of `batchsim --help`.
+    # Imported modules stay to the end, so the garbage collector need not look at them, least of
+    # all at the exit. That saves a seventh of the cost of `batchsim --help`.
     gc.disable()
     try:
         from batchsim.cli import main

@@ -84,24 +84,22 @@ def check_purpose(purpose: Any, filename: str) -> None:
 
 def check_lifetime(name: str, seconds: Any, limits: Limits) -> None:
     """Refuse a lifetime that is no integer or out of range; None is the default and passes."""
-    if seconds is None:
-        return
-    if type(seconds) is not int:
-        raise refusals.wrong_type(f"{name}.seconds", "an integer", seconds)
-    if seconds < limits.shortest_file_lifetime:
-        raise refusals.too_small(f"{name}.seconds", seconds, limits.shortest_file_lifetime)
-    if seconds > limits.longest_file_lifetime:
-        raise refusals.too_large(f"{name}.seconds", seconds, limits.longest_file_lifetime)
+    if seconds is not None:
+        shortest, longest = limits.shortest_file_lifetime, limits.longest_file_lifetime
+        check_integer(f"{name}.seconds", seconds, shortest, longest)
 
 
 def check_limit(limit: Any, most: int) -> None:
     """Refuse a page size that is no integer or not in 1 to `most`."""
-    if type(limit) is not int:
-        raise refusals.wrong_type("limit", "an integer", limit)
-    if limit < 1:
-        raise refusals.too_small("limit", limit, 1)
-    if limit > most:
-        raise refusals.too_large("limit", limit, most)
+    check_integer("limit", limit, 1, most)
+
+
+def check_integer(name: str, value: Any, least: int, most: int) -> None:
+    """Refuse a value that is no integer or not in `least` to `most`."""
+    if type(value) is not int:
+        raise refusals.wrong_type(name, "an integer", value)
+    if not least <= value <= most:
+        raise refusals.out_of_range(name, value, least, most)
 
 
 def check_creation(

@@ -31,23 +31,17 @@ def wrong_type(name: str, expected: str, value: Any) -> Refused:
     )
 
 
-def too_small(name: str, value: int, least: int) -> Refused:
-    """An integer is below its least value (observed on other routes)."""
+def out_of_range(name: str, value: int, least: int, most: int) -> Refused:
+    """An integer is below its least or above its greatest value (observed on other routes)."""
+    if value < least:
+        words, bound, code = "below minimum", f">= {least}", "integer_below_min_value"
+    else:
+        words, bound, code = "above maximum", f"<= {most}", "integer_above_max_value"
     return Refused(
-        f"Invalid '{name}': integer below minimum value. "
-        f"Expected a value >= {least}, but got {value} instead.",
+        f"Invalid '{name}': integer {words} value. "
+        f"Expected a value {bound}, but got {value} instead.",
         param=name,
-        code="integer_below_min_value",
-    )
-
-
-def too_large(name: str, value: int, most: int) -> Refused:
-    """An integer is above its greatest value (observed on other routes)."""
-    return Refused(
-        f"Invalid '{name}': integer above maximum value. "
-        f"Expected a value <= {most}, but got {value} instead.",
-        param=name,
-        code="integer_above_max_value",
+        code=code,
     )
 
 

@@ -46,9 +46,9 @@ class JobLocation:
 
     @contextmanager
     def prepared(self) -> Iterator[None]:
-        """Have the job's directory; take it away again when the work is refused before it begins.
+        """Make the job's directory; remove it again when the work is refused before it begins.
 
-        Raises UsageError when it cannot be had.
+        Raises UsageError when it cannot be made.
         """
         is_new = not self.job.exists()
         if self.results.parent == self.job:
@@ -76,7 +76,7 @@ def locate_job(
     results: PathLike | None,
     job: PathLike | None,
 ) -> tuple[JobLocation, Path | Iterator[bytes]]:
-    """The place of a job, and its lines, which had to be read if only they name it."""
+    """Find the files of a job. Its lines are returned too: they are read when only they name it."""
     source = lines if isinstance(lines, Path) else None
     if job is not None:
         return JobLocation(source, results, job), lines
@@ -95,9 +95,9 @@ def locate_job(
 
 
 def _kept(lines: Iterator[bytes], owner: str) -> tuple[BinaryIO, str]:
-    """The lines, in a file without a name, and what names them where they are run."""
+    """Keep the lines in a file without a name; return it with a digest of them and the service."""
     digest = blake2b(owner.encode(), digest_size=6)
-    spool = tempfile.TemporaryFile()  # noqa: SIM115 - the place closes it
+    spool = tempfile.TemporaryFile()  # noqa: SIM115 - JobLocation closes it
     try:
         for line in lines:
             digest.update(line)

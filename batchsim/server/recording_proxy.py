@@ -23,10 +23,11 @@ from urllib.parse import unquote, urlsplit
 import orjson
 
 from batchsim.backends.openai.connection import (
-    answer_timeout,
+    THINKING_SECONDS,
     http_client,
     http_library,
     proxy_towards,
+    timeout_of,
 )
 from batchsim.domain.endpoints import ENDPOINTS
 from batchsim.errors import NotFound, Refused, Unavailable, UsageError
@@ -72,7 +73,7 @@ class Recorder:
         self._api_key = api_key
         self._known = (api_key,) if api_key else ()
         self._errors = http_library().HTTPError
-        self._client = http_client(self._base, answer_timeout())
+        self._client = http_client(self._base, timeout_of(THINKING_SECONDS))
         self.proxy = proxy_towards(self._base, self._client)
         """The proxy between here and the upstream, without its password; None without one."""
         self._tape = Tape(cassette)

@@ -16,7 +16,7 @@ from batchsim.verdict import Verdict, judge
 from batchsim.verdict.line_fates import Case
 
 MOST_NAMED = 10
-"""So many custom_ids are named in a failure; the rest is counted."""
+"""The most custom_ids that a failure names; the rest is counted."""
 
 
 class Webhook(NamedTuple):
@@ -29,9 +29,9 @@ class Webhook(NamedTuple):
 class Account:
     """The files and batches of one simulated account, fresh for one test.
 
-    `backend` is the FakeBackend itself, for the nine methods of a Backend; `clock` its
-    VirtualClock, to `advance` or to ask. `seed` and `scenario` (a name) say how it behaves. What
-    the test looks up here is no part of the history that its `timeline` tells.
+    `backend` is the FakeBackend itself, for the nine methods of a Backend; `clock` is its
+    VirtualClock. `seed` and `scenario` (a name) say how it behaves. Look-ups by the test itself do
+    not appear in `timeline`.
     """
 
     def __init__(self, options: MarkerOptions) -> None:
@@ -65,7 +65,7 @@ class Account:
     def verdict(self) -> Verdict:
         """The mistakes of the code under test, judged by its requests so far: see batchsim.verdict.
 
-        `verdict.is_clean` says whether there is nothing, `verdict.assert_clean()` fails otherwise.
+        `verdict.is_clean` is True without mistakes; `verdict.assert_clean()` fails with them.
         """
         return judge(self.backend.history())
 

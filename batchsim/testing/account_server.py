@@ -38,7 +38,7 @@ def on_a_port(account: Account) -> Iterator[Port]:
     """Serve the account on a free port of this machine while the block runs.
 
     Another process sleeps in real time, which the virtual clock does not follow. So each look at a
-    batch, or at the list of them, lets SECONDS_PER_LOOK pass: who polls sees batches go on.
+    batch, or at the list of them, lets SECONDS_PER_LOOK pass: a client that polls sees progress.
     Raises MissingExtra when the packages of `batchsim[serve]` are not installed.
     """
     from batchsim.server.required_extra import check_extra

@@ -1,13 +1,12 @@
-"""Requests of HTTP clients that are meant for OpenAI, handed to the block in force.
+"""Reroute the requests that HTTP clients send to OpenAI: the open `intercept` block answers them.
 
-The official client ends, whatever it was given, in a transport of httpx or httpx2 (or in that
-of its aiohttp extra). Those classes' public methods are where a request is taken off its way: its
-body has not been read, so it streams; a client made long ago passes here too; and proxies, which
-are transports of their own, are never asked.
+Every official client sends through a transport of httpx or httpx2 (or of its aiohttp extra), so
+the public methods of those classes are replaced. There the body has not been read yet, so it
+streams. Clients that were made earlier pass here too, and proxies are never asked.
 
-A request is for OpenAI when its host says so, or when it comes from a client of the openai
-package and goes to that client's own base URL, whatever that is. All else keeps its transport, and
-meets the guard of the network. Transports that reach no network (a MockTransport) stay as they are.
+A request is for OpenAI when its host says so, or when it comes from a client of the openai package
+and goes to that client's own base URL. All other requests keep their transport, and meet the guard
+of the network. Transports that reach no network (a MockTransport) stay as they are.
 """
 
 from __future__ import annotations
@@ -114,7 +113,7 @@ def _taking_async(owner: Any, library: Any) -> Patch:
 
 @contextmanager
 def _forbidding_plainly() -> Iterator[None]:
-    """The guard's error by itself: anyio connects to an address in a task group, which wraps it."""
+    """Raise the guard's error by itself: anyio connects in a task group, which wraps it."""
     try:
         yield
     except BaseExceptionGroup as group:
@@ -127,7 +126,7 @@ def _forbidding_plainly() -> Iterator[None]:
 
 
 def _destination(request: Any) -> Scope | None:
-    """The block that answers a request; None leaves it on its way."""
+    """The block that answers a request; None when it keeps its transport."""
     scope = in_force()
     host, port = request.url.host, _port(request.url)
     if scope is None or scope.allowed.admits(host, port):

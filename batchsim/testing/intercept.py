@@ -1,12 +1,12 @@
-"""Code that talks to OpenAI, run against a backend in the same process without a change to it.
+"""Run code that talks to OpenAI against a backend in the same process, without changing it.
 
     with batchsim.intercept(FakeBackend(seed=1)) as fake:
         main()  # whatever clients it makes, wherever it makes them
 
-Three things are in place while a block is open, and gone when the last one closes: requests to
-OpenAI go to the backend (`routing`), nothing else leaves the machine (`network`), and there is an
-API key in the environment, so that `OpenAI()` can be made. Blocks may be nested, and open in many
-threads and tasks at once (`scopes`).
+While a block is open, requests to OpenAI go to the backend (`http_routing`), nothing else leaves
+the machine (`network_guard`), and there is an API key in the environment, so that `OpenAI()` can be
+made. All this ends when the last block closes. Blocks may be nested, and open in many threads and
+tasks at once (`intercept_scopes`).
 """
 
 from __future__ import annotations
@@ -35,18 +35,19 @@ KEY_VARIABLE = "OPENAI_API_KEY"
 def intercept(backend: Answering, *, allow: Iterable[str] = ()) -> Interception[Answering]:
     """While it is open, every OpenAI client in this process talks to `backend`.
 
-    `backend` is a Backend that every key sees, the Tenants that tell keys apart, or an App.
-    A context manager, whose value is `backend`, and a decorator of functions, sync and async. Met
+    `backend` is a Backend for every key, Tenants with one for each key, or an App. The value is a
+    context manager, which gives `backend`, and a decorator of sync and async functions. Covered
     are: `OpenAI`, `AsyncOpenAI` and the Azure clients, made before or inside, with any base URL
     and any `http_client` that would reach a network; the module-level client; and plain httpx and
     httpx2 requests to the hosts of OpenAI and Azure OpenAI. Bodies stream both ways.
 
-    It fails closed: opening a connection to, or looking up, anything but this machine raises
-    NetworkForbidden. `allow` names hosts, as `host` or `host:port`, that are left alone, OpenAI's
-    own among them. Loopback and unix sockets are left alone, except that clients of the openai
-    package go to `backend` wherever their base URL points. Other processes are not reached.
+    Everything else is closed: to connect to another machine, or to look one up, raises
+    NetworkForbidden. `allow` names hosts to leave alone, as `host` or `host:port`; OpenAI's own may
+    be among them. Loopback and unix sockets stay open, but clients of the openai package go to
+    `backend` wherever their base URL points. Other processes are not affected.
 
-    Raises UsageError for an `allow` that is no list of hosts, and for what it cannot decorate.
+    Raises UsageError for an `allow` that is no list of hosts, and for a class or a generator that
+    it is to decorate.
     """
     return Interception(backend, allow)
 
@@ -138,7 +139,7 @@ def _allowed_now() -> Allowed | None:
 
 @contextmanager
 def _key() -> Iterator[None]:
-    """An API key for clients that would find none, and no trace of it afterwards."""
+    """Set an API key for clients that would find none, and remove it afterwards."""
     before = os.environ.get(KEY_VARIABLE)
     if before:
         yield

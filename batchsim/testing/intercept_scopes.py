@@ -1,12 +1,12 @@
 """Find the open `intercept` block that is in force for the code that runs now.
 
-A block holds for the whole process: it must be seen by threads and tasks that know nothing of it.
-Still, two tests that run in two threads at once, or in two tasks, each want their own. So: in force
-is the newest open block among those inside the block that the present context opened last. A
-context that opened none (a thread of a pool) sees the newest of all.
+A block holds for the whole process, also for threads and tasks that were there before. Still, two
+tests that run at once in two threads or tasks each want their own block. So the newest open block
+is in force among those inside the block that the present context opened last. A context that
+opened none (a thread of a pool) sees the newest of all.
 
 A block may be closed in another context than it was opened in, as happens to the fixtures of async
-tests; what it left behind there counts as closed, and is skipped.
+tests. Its remains there count as closed, and are skipped.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LOCK = RLock()
 
 
 class Scope:
-    """One open block: who answers in it, and whom it lets through."""
+    """One open block: the app that answers in it, and the places that it lets through."""
 
     def __init__(self, app: App, allowed: Allowed) -> None:
         self.allowed = allowed

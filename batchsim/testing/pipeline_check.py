@@ -1,4 +1,4 @@
-"""check_pipeline: search for a legal behaviour of the service under which a pipeline goes wrong."""
+"""Search for a legal behaviour of the service under which a pipeline goes wrong."""
 
 from __future__ import annotations
 
@@ -50,20 +50,20 @@ def check_pipeline(
     """Fail when there is a legal behaviour of the service under which `run` goes wrong.
 
     `run` takes a list of request lines (dicts) and returns a list with an item for each, in their
-    order. It makes its own OpenAI client, sleeps as it likes, which costs no real time, and may be
-    async. An item is the answer's text; or the result line, as a dict or a ResultLine; or None, or
-    a result line that says so, for a line that the service never answered well. It may raise
-    whatever it likes as long as the service has no good answer for any line, and at any time what
-    `raises` names: exceptions that say "not finished, and nothing is lost".
+    order. It makes its own OpenAI client, may sleep (which costs no real time) and may be async. An
+    item is the answer's text; or the result line, as a dict or a ResultLine; or, for a line without
+    a good answer, None or its result line. It may raise anything while the service has no good
+    answer for any line. At any time it may raise the exceptions in `raises`, which say "not
+    finished, and nothing is lost".
 
-    It goes wrong when it loses, doubles, misorders or makes up an answer; raises and so loses
-    those that are there; sends a line again that is running or has a good result, and so
-    pays twice; takes results of 5 MB into memory in one piece; or never ends. `allow` names kinds
-    of these that are not looked for (see batchsim.testing.run_example.KINDS).
+    It goes wrong when it loses, doubles, misorders or makes up an answer; when it raises and so
+    loses answers that are there; when it pays twice, by sending a line again that is running or
+    has a good result; when it takes results of 5 MB into memory in one piece; or when it never
+    ends. `allow` names kinds of these to ignore (see batchsim.testing.run_example.KINDS).
 
-    - `lines`: take the lines from these (the first one to all of them), instead of some questions.
-    - `seconds`, `examples`: how long is searched, and how many behaviours are tried at most.
-    - `seed`: where the search begins. The same seed tries the same behaviours.
+    - `lines`: lines to use (the first one to all of them) instead of simple questions.
+    - `seconds`, `examples`: the most seconds of the search, and the most behaviours to try.
+    - `seed`: the start of the search. The same seed tries the same behaviours.
     - `replay`: try this one behaviour, as the message of a failure names it.
 
     Returns how many behaviours were tried. Raises PipelineFailed, an AssertionError that tells the
@@ -102,11 +102,11 @@ class _Wrong(Exception):
 
 
 class _TimeIsUp(BaseException):
-    """Out of the middle of Hypothesis, which lets this kind of exception pass."""
+    """Leaves Hypothesis, which lets a BaseException pass."""
 
 
 class _Search:
-    """A search by Hypothesis, which keeps the smallest failing example itself: time may run out."""
+    """A search by Hypothesis. It keeps the smallest failing example itself, as time may run out."""
 
     def __init__(
         self,
@@ -123,11 +123,11 @@ class _Search:
         self.worst: tuple[Example, ExampleResult] | None = None
 
     def go(self, seed: int, examples: int | None) -> None:
-        """Try the telling examples first, since what they show is short, and then any others."""
-        telling = self._telling(seed)[:examples]
-        rest = None if examples is None else examples - len(telling)
+        """Try FIRST_EXAMPLES, whose stories are short, and then any others."""
+        first = self._first(seed)[:examples]
+        rest = None if examples is None else examples - len(first)
         try:
-            for example in telling:
+            for example in first:
                 self._try(example)
             if rest is None or rest > 0:
                 self._search(seed, rest)
@@ -136,7 +136,7 @@ class _Search:
         except _Wrong:
             self._shorten()
 
-    def _telling(self, seed: int) -> list[Example]:
+    def _first(self, seed: int) -> list[Example]:
         from batchsim.testing.example import FIRST_EXAMPLES
 
         lines = FIRST_EXAMPLES[0].lines if self._most_lines is None else self._most_lines

@@ -84,7 +84,7 @@ def batchsim(request: pytest.FixtureRequest) -> Iterator[Account]:
     real time: it advances the account's virtual clock (batchsim.testing.virtual_sleep lists what
     is covered). `@pytest.mark.batchsim(...)` says how the account behaves.
     """
-    with _refusals_told():
+    with _errors_as_failures():
         from batchsim.testing.account import Account
         from batchsim.testing.intercept import intercept
         from batchsim.testing.virtual_sleep import sleep_virtually
@@ -102,7 +102,7 @@ def batchsim(request: pytest.FixtureRequest) -> Iterator[Account]:
 def batchsim_server(batchsim: Account) -> Iterator[Port]:
     """The account of `batchsim` on a real port, for other processes and other languages."""
     with ExitStack() as stack:
-        with _refusals_told():
+        with _errors_as_failures():
             from batchsim.testing.account_server import on_a_port
 
             port = stack.enter_context(on_a_port(batchsim))
@@ -113,8 +113,8 @@ def batchsim_server(batchsim: Account) -> Iterator[Port]:
 def batchsim_backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
     """A Backend: a simulated one, as `@pytest.mark.batchsim(...)` says, on a virtual clock.
 
-    For a test marked `batchsim_real` it is the real API under `--batchsim-real`: so what is
-    believed of the simulator can be checked there. Such a test waits by `backend.clock.sleep`.
+    For a test marked `batchsim_real` it is the real API under `--batchsim-real`, so that the
+    simulator can be compared with it. Such a test waits by `backend.clock.sleep`.
     """
     if _service in request.config.stash and request.node.get_closest_marker("batchsim_real"):
         from batchsim.backends.openai import OpenAIBackend
@@ -124,7 +124,7 @@ def batchsim_backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
         yield backend
         backend.close()
         return
-    with _refusals_told():
+    with _errors_as_failures():
         from batchsim.testing.account import Account
 
         account = request.node.stash[_account] = Account(_options(request))
@@ -145,8 +145,8 @@ def pytest_runtest_makereport(
 
 
 @contextmanager
-def _refusals_told() -> Iterator[None]:
-    """Fail the test with what is wrong and what to do, and no traceback of ours."""
+def _errors_as_failures() -> Iterator[None]:
+    """Turn an error of ours into a failure without a traceback: what is wrong, and what to do."""
     from batchsim.errors import InputError, MissingExtra, UsageError
 
     try:

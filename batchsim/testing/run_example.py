@@ -1,10 +1,9 @@
 """Run a pipeline against one example, and judge what it returned.
 
 Theory of operation. The pipeline runs inside an interception, on a virtual clock. Every request
-takes a little time, and the longer it does nothing but look at batches the more: so a pipeline
-that polls without a pause gets on too, and a day of polling is some fifty requests. When it has
-ended three days pass, and then everything that the service ever offered is compared with what
-the pipeline made of it.
+takes a little time, and more the longer the pipeline only looks at batches. So a pipeline that
+polls without a pause gets on too, and a day of polling is some fifty requests. Three days after its
+end, everything that the service ever offered is compared with the items that it returned.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ Pipeline = Callable[[list[dict[str, Any]]], Any]
 """Takes request lines and returns one item for each, in their order; may be async."""
 
 MOST_REQUESTS = 3_000
-"""A pipeline that makes more in one example is taken to go on for ever."""
+"""A pipeline that makes more requests in one example never ends, as far as we can tell."""
 
 LATENCY = 0.05
 """Seconds that a request takes."""
@@ -89,7 +88,7 @@ def clock_of_example() -> VirtualClock:
 
 
 class _Endless(BaseException):
-    """Not to be caught by the pipeline."""
+    """Ends the pipeline, which must not catch it."""
 
 
 def run_example(
@@ -102,8 +101,7 @@ def run_example(
 ) -> ExampleResult:
     """Run a pipeline against an example, with `lines` in the place of the example's own.
 
-    `raises` are exceptions by which it may say that it has not ended; `allow` are kinds of
-    complaints that are not made.
+    `raises` are exceptions that say "not finished"; `allow` are kinds of complaints to leave out.
     """
     given = [dict(line) for line in (example.request_lines() if lines is None else lines)]
     custom_ids = [line["custom_id"] for line in given]
@@ -152,7 +150,7 @@ def _ran(run: Pipeline, given: list[dict[str, Any]], backend: FakeBackend) -> An
 
 
 class _PassingTime(App):
-    """The API, at which time passes with every request."""
+    """The API on a clock that each request moves."""
 
     def __init__(self, backend: FakeBackend, clock: VirtualClock) -> None:
         super().__init__(backend)
@@ -172,7 +170,7 @@ class _PassingTime(App):
 
 
 def _offers(case: Case) -> dict[str, str]:
-    """The file in which the service offered a good result, by custom_id."""
+    """The file that holds the good result of each custom_id."""
     return {
         custom_id: each.batch.output_file_id or ""
         for each in case.history.batches

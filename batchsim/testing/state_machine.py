@@ -6,8 +6,8 @@
 
     TestMine = Mine.TestCase
 
-Its rules let batches begin, be cancelled, and time pass, at random; a subclass adds what its own
-code does in between, and its invariants. After each run everything has ended.
+Its rules start and cancel batches and let time pass, at random. A subclass adds the steps of its
+own code, and its invariants. At the end of each run everything has ended.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from batchsim.errors import Conflict
 from batchsim.testing import strategies
 
 LONGEST_DAYS = 12
-"""After so many days every batch has ended, in whatever scenario but those that never end."""
+"""Days after which every batch has ended, in all scenarios but those that never end."""
 
 
 class PipelineMachine(RuleBasedStateMachine):
     """A service with everything drawn, in the middle of its work.
 
-    `backend` is the FakeBackend; `batches` the bundle of the ids of all batches. What the rules
-    here do is asked past the faults of requests (`backend.undisturbed`), since it is not the client
-    under test that asks. A subclass may set `services` to a strategy of its own.
+    `backend` is the FakeBackend; `batches` is the bundle of the ids of all batches. The rules here
+    use `backend.undisturbed`, where no request fails, since they are not the client under test. A
+    subclass may set `services` to a strategy of its own.
     """
 
     batches: Bundle[str] = Bundle("batches")

@@ -5,7 +5,7 @@
     @given(strategies.input_files())
     def test_my_splitter(content: bytes): ...
 
-Everything shrinks towards the unremarkable.
+Everything shrinks towards the simplest case.
 """
 
 from __future__ import annotations

@@ -1,20 +1,21 @@
 """Sleep that costs no real time.
 
-Theory of operation. While `sleep_virtually` is open, `time.sleep`, `asyncio.sleep`, `anyio.sleep` and
-`trio.sleep` are replaced wherever a loaded module has one under the name `sleep`, so that
-`from time import sleep` is met too. Who calls one falls asleep until a due time of the virtual
-clock. Others are given a turn first; then the sleeper that is due first of all moves the clock to
-its due time, and so the clock goes from one due time to the next, whoever sleeps how long. A
-sleeper that waits for an earlier one which never wakes (its event loop is blocked, say) loses
-patience and moves the clock itself: nothing here can wait for ever.
+Theory of operation. While `sleep_virtually` is open, `time.sleep`, `asyncio.sleep`, `anyio.sleep`
+and `trio.sleep` are replaced wherever a loaded module has one under the name `sleep`. So
+`from time import sleep` is covered too. A caller sleeps until a due time of the virtual clock.
+First the others get a turn. Then the sleeper with the earliest due time moves the clock to it. So
+the clock goes from one due time to the next. A sleeper may wait for an earlier one that never wakes
+(its event loop is blocked, say): after PATIENCE turns it moves the clock itself, so that nothing
+waits for ever.
 
-The clock of an event loop in which somebody has slept goes as far as the virtual one besides its
-own pace. Time-outs of asyncio, anyio and trio therefore count virtual seconds and real ones.
+Once somebody has slept in an event loop, its clock adds the virtual seconds to its own. So the
+time-outs of asyncio, anyio and trio count virtual and real seconds.
 
-Not met: waiting for something that may happen earlier (`Event.wait(10)`, `Queue.get(timeout=10)`),
-functions kept under another name or as a default argument, `trio.sleep_until`, the time-outs of
-uvloop, and the time itself (`time.time`, `time.monotonic`), which goes on as ever. Sleeping for ever
-is left alone, as is whoever waits for another process (WAITING_FOR_PROCESSES).
+Not covered: waits for something that may happen earlier (`Event.wait(10)`,
+`Queue.get(timeout=10)`), functions kept under another name or as a default argument,
+`trio.sleep_until`, the time-outs of uvloop, and the time itself (`time.time`, `time.monotonic`).
+An endless sleep stays real, and so do the sleeps of packages that wait for other processes
+(WAITING_FOR_PROCESSES).
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ import pytest
 from batchsim.clock import VirtualClock
 
 MOST_SLEEPS = 100_000
-"""After so many sleeps in one test it fails: a poll every 10 s for eleven days, a real minute."""
+"""The most sleeps in one test: a poll every 10 s for eleven days, or a minute of real time."""
 
 WAITING_FOR_PROCESSES = frozenset(
     {"execnet", "filelock", "multiprocessing", "subprocess", "uvicorn", "xdist"}
@@ -57,7 +58,7 @@ Function = Callable[..., Any]
 
 @contextmanager
 def sleep_virtually(clock: VirtualClock) -> Iterator[None]:
-    """While it is open, code of this process sleeps on `clock`, in any thread and event loop.
+    """Let the code of this process sleep on `clock`, in any thread and event loop.
 
     A test that sleeps more often than MOST_SLEEPS fails, by `pytest.fail` from the sleep.
     """
@@ -69,8 +70,8 @@ def sleep_virtually(clock: VirtualClock) -> Iterator[None]:
         yield
     finally:
         sleepers.close()
-        # Looking through all modules again would double the time that a test costs. Who has come by
-        # a replacement in another way than these keeps it, and sleeps in real time from now on.
+        # A second look through all modules would double the time that a test costs. A replacement
+        # that was kept in another way than these stays, and sleeps in real time from now on.
         loaded = islice(sys.modules.values(), known, None)
         _swap((*met, *loaded), {id(double): original for original, double in pairs})
 
@@ -128,7 +129,7 @@ class _Sleeper:
 
 
 class _Sleepers:
-    """Everybody who sleeps on one clock."""
+    """All sleepers of one clock."""
 
     def __init__(self, clock: VirtualClock) -> None:
         self._clock = clock
@@ -140,7 +141,7 @@ class _Sleepers:
         self._strangers = set(threading.enumerate()) - {threading.current_thread()}
 
     def close(self) -> None:
-        """From now on, sleep is real for those who still hold a replacement."""
+        """Make replacements that somebody still holds sleep in real time from now on."""
         self._is_open = False
         self._loops.close()
 
@@ -154,14 +155,12 @@ class _Sleepers:
         return self._is_open and package not in WAITING_FOR_PROCESSES and 0 < seconds < math.inf
 
     def sleep(self, seconds: float, give_a_turn: Callable[[float], None]) -> None:
-        """Sleep in a thread."""
         with self._asleep(seconds) as sleeper:
             give_a_turn(NAP if self._has_company() else 0)
             while not self._wakes(sleeper):
                 give_a_turn(NAP)
 
     async def sleep_async(self, seconds: float, give_a_turn: Function) -> None:
-        """Sleep in a task."""
         self._loops.follow(_loop_clock())
         with self._asleep(seconds) as sleeper:
             for _ in range(SETTLING):
@@ -206,7 +205,7 @@ class _Sleepers:
 
 
 class _LoopClocks:
-    """Clocks of event loops that have been made to follow a virtual clock, from then on."""
+    """Makes the clocks of event loops follow a virtual clock."""
 
     def __init__(self, clock: VirtualClock) -> None:
         self._clock = clock
@@ -215,7 +214,7 @@ class _LoopClocks:
         self._patches = ExitStack()
 
     def follow(self, found: tuple[Any, str] | None) -> None:
-        """Make a loop's clock follow, named by the object and its method; None has none."""
+        """Make a loop's clock follow, given as an object and the name of its method, if any."""
         if found is None or id(found[0]) in self._since:
             return
         loop, method = found
@@ -227,7 +226,7 @@ class _LoopClocks:
             )
 
     def close(self) -> None:
-        """Let them go at their own pace again."""
+        """Let the loops go at their own pace again."""
         self._patches.close()
 
     def _following(self, original: Function) -> Function:

@@ -9,16 +9,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
-from batchsim.backends import Backend, Page
+from batchsim.backends import Backend, Listed, Page
 from batchsim.backends.calls import CALLS
 from batchsim.backends.constructor_checks import check_clock
 from batchsim.backends.openai import answer_parser, url_paths
 from batchsim.backends.openai.connection import (
+    UPLOAD_ANSWER_SECONDS,
     account_of,
     connect,
     key_hint,
     proxy_of,
-    upload_timeout,
+    timeout_of,
 )
 from batchsim.backends.openai.file_readiness import wait_until_ready
 from batchsim.backends.openai.providers import Provider, provider_of
@@ -83,7 +84,7 @@ class OpenAIBackend(Backend):
         self._sender = RequestSender(client, self.provider, self.clock)
         self._client = self._sender.client
         self._owns_client = own
-        self._upload_timeout = upload_timeout() if own else None
+        self._upload_timeout = timeout_of(UPLOAD_ANSWER_SECONDS) if own else None
 
     def close(self) -> None:
         """Close the connections; a client that the caller made stays open."""
@@ -108,7 +109,9 @@ class OpenAIBackend(Backend):
         with open_upload(content) as rest:
             try:
                 if self.provider.keeps_files_elsewhere:
-                    file_id = self._sender.bring(call, fields["purpose"], filename, rest, headers)
+                    file_id = self._sender.upload_elsewhere(
+                        call, fields["purpose"], filename, rest, headers
+                    )
                     answer = self._sender.ask(call, "post", f"{url_paths.file(file_id)}/preprocess")
                     return answer_parser.read_object(File, answer, call)
                 answer = self._sender.ask(
@@ -129,10 +132,7 @@ class OpenAIBackend(Backend):
 
     def retrieve_file(self, file_id: str) -> File:
         """`GET /files/{id}`."""
-        call = CALLS["retrieve_file"]
-        return answer_parser.read_object(
-            File, self._sender.ask(call, "get", url_paths.file(file_id)), call
-        )
+        return self._object(File, "retrieve_file", "get", url_paths.file(file_id))
 
     def list_files(
         self,
@@ -144,11 +144,9 @@ class OpenAIBackend(Backend):
     ) -> Page[File]:
         """`GET /files`."""
         check_page(after, purpose)
-        call = CALLS["list_files"]
-        query = {"purpose": self._purpose(purpose), "limit": limit, "after": after, "order": order}
-        return answer_parser.read_page(
-            File, self._sender.ask(call, "get", "/files", query=query), call
-        )
+        purpose = self._purpose(purpose)
+        query = {"purpose": purpose, "limit": limit, "after": after, "order": order}
+        return self._page(File, "list_files", "/files", query)
 
     def delete_file(self, file_id: str) -> None:
         """`DELETE /files/{id}`."""
@@ -159,21 +157,18 @@ class OpenAIBackend(Backend):
 
     def read_file(self, file_id: str) -> Iterator[bytes]:
         """`GET /files/{id}/content`, sent when the first piece is asked for."""
-        call = CALLS["read_file"]
-        path = f"{url_paths.file(file_id)}/content"
-        with closing(self._sender.send(call, "get", path, headers=_AS_BYTES)) as response:
-            yield from answer_parser.read_content(response, call)
+        return self.read_file_from(file_id, 0)
 
     def read_file_from(self, file_id: str, start: int) -> Iterator[bytes]:
         """`GET /files/{id}/content` with a Range; some services send all of it again."""
         call = CALLS["read_file"]
         path = f"{url_paths.file(file_id)}/content"
-        headers = {**_AS_BYTES, "Range": f"bytes={start}-"}
+        headers = {**_AS_BYTES, "Range": f"bytes={start}-"} if start else _AS_BYTES
         with closing(self._sender.send(call, "get", path, headers=headers)) as response:
-            missing = answer_parser.skipped_by_range(response, start)
+            unwanted = answer_parser.skipped_by_range(response, start)
             for piece in answer_parser.read_content(response, call):
-                yield piece[missing:]
-                missing = max(0, missing - len(piece))
+                yield piece[unwanted:]
+                unwanted = max(0, unwanted - len(piece))
 
     def create_batch(
         self,
@@ -204,38 +199,26 @@ class OpenAIBackend(Backend):
             body["metadata"] = dict(given) if isinstance(given, Mapping) else given
         if output_expires_after is not None:
             body["output_expires_after"] = {"anchor": "created_at", "seconds": output_expires_after}
-        call = CALLS["create_batch"]
-        answer = self._sender.ask(call, "post", "/batches", body=body, headers=_naming(request_id))
-        return answer_parser.read_object(Batch, answer, call)
+        headers = _naming(request_id)
+        return self._object(Batch, "create_batch", "post", "/batches", body=body, headers=headers)
 
     def retrieve_batch(self, batch_id: str) -> Batch:
         """`GET /batches/{id}`."""
-        call = CALLS["retrieve_batch"]
-        return answer_parser.read_object(
-            Batch, self._sender.ask(call, "get", url_paths.batch(batch_id)), call
-        )
+        return self._object(Batch, "retrieve_batch", "get", url_paths.batch(batch_id))
 
     def cancel_batch(self, batch_id: str) -> Batch:
         """`POST /batches/{id}/cancel`."""
-        call = CALLS["cancel_batch"]
-        answer = self._sender.ask(call, "post", f"{url_paths.batch(batch_id)}/cancel")
-        return answer_parser.read_object(Batch, answer, call)
+        path = f"{url_paths.batch(batch_id)}/cancel"
+        return self._object(Batch, "cancel_batch", "post", path)
 
     def list_batches(self, *, limit: int = 20, after: str | None = None) -> Page[Batch]:
         """`GET /batches`."""
         check_page(after)
-        call = CALLS["list_batches"]
-        query = {"limit": limit, "after": after}
-        return answer_parser.read_page(
-            Batch, self._sender.ask(call, "get", "/batches", query=query), call
-        )
+        return self._page(Batch, "list_batches", "/batches", {"limit": limit, "after": after})
 
     def supports(self, model: str) -> bool:
         """OpenAI's models by their families; the names at other services are not known."""
         return not self.provider.has_openai_models or is_openai_model(model)
-
-    def _purpose(self, purpose: str | None) -> str | None:
-        return self.provider.purpose if purpose == Purpose.BATCH else purpose
 
     def answer(self, url: str, body: dict[str, Any]) -> Answer:
         """See Answers: `POST` to the endpoint, at the ordinary price, and never repeated."""
@@ -245,6 +228,22 @@ class OpenAIBackend(Backend):
     def has_model(self, name: str) -> bool:
         """See Answers."""
         return self.supports(name)
+
+    def _purpose(self, purpose: str | None) -> str | None:
+        return self.provider.purpose if purpose == Purpose.BATCH else purpose
+
+    def _object(
+        self, kind: type[Listed], name: str, method: str, path: str, **parts: Any
+    ) -> Listed:
+        call = CALLS[name]
+        answer = self._sender.ask(call, method, path, **parts)
+        return answer_parser.read_object(kind, answer, call)
+
+    def _page(
+        self, kind: type[Listed], name: str, path: str, query: Mapping[str, Any]
+    ) -> Page[Listed]:
+        call = CALLS[name]
+        return answer_parser.read_page(kind, self._sender.ask(call, "get", path, query=query), call)
 
 
 # Uncompressed, because the end of a compressed content that was cut goes unnoticed by httpx.

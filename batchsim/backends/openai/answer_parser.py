@@ -6,22 +6,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
 
-from batchsim.backends import Page
+from batchsim.backends import Listed, Page
 from batchsim.backends.calls import Call
 from batchsim.backends.openai.decompression import decoded
-from batchsim.domain.batches import Batch
-from batchsim.domain.files import File
 from batchsim.errors import TransferBroken, Unavailable
 from batchsim.jsonl import BLOCK
 
 LONGEST_ANSWER = 64 << 20
 """Bytes of a JSON answer; a page of 10,000 files has about 4 MB."""
-
-Value = TypeVar("Value", Batch, File)
 
 
 def read_json(response: Any, call: Call, *, lists_bare: bool = False) -> dict[str, Any]:
@@ -47,7 +43,7 @@ def read_json(response: Any, call: Call, *, lists_bare: bool = False) -> dict[st
     return value
 
 
-def read_object(kind: type[Value], answer: Mapping[str, Any], call: Call) -> Value:
+def read_object(kind: type[Listed], answer: Mapping[str, Any], call: Call) -> Listed:
     """The batch or file in `answer`. Raises what `call` makes of an answer without one."""
     try:
         return kind.from_object(_unwrapped(kind, answer))
@@ -55,7 +51,7 @@ def read_object(kind: type[Value], answer: Mapping[str, Any], call: Call) -> Val
         raise call.unanswered(str(error)) from None
 
 
-def read_page(kind: type[Value], answer: Mapping[str, Any], call: Call) -> Page[Value]:
+def read_page(kind: type[Listed], answer: Mapping[str, Any], call: Call) -> Page[Listed]:
     """The page in `answer`; a service that does not say that there is more has no more."""
     entries = answer.get("data", "absent") or []
     if not isinstance(entries, list) or not all(isinstance(each, Mapping) for each in entries):
@@ -101,7 +97,7 @@ def _broken(place: str) -> TransferBroken:
     )
 
 
-def _unwrapped(kind: type[Value], answer: Mapping[str, Any]) -> Mapping[str, Any]:
+def _unwrapped(kind: type[Listed], answer: Mapping[str, Any]) -> Mapping[str, Any]:
     """The object itself: some services put it inside `data` or `job` (observed)."""
     if "id" not in answer:
         inner = next((answer[name] for name in ("data", "job") if name in answer), None)

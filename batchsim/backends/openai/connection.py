@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 60.0
-THINKING_SECONDS = 600.0
 UPLOAD_ANSWER_SECONDS = 300.0
 """A service may check a file of 200 MB before it answers."""
-
+THINKING_SECONDS = 600.0
+"""A model may think before it answers a single request."""
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 """The hosts that only this machine reaches."""
@@ -28,18 +28,11 @@ INSECURE_VARIABLE = "BATCHSIM_INSECURE"
 """The environment variable that allows http:// to other machines."""
 
 
-def upload_timeout() -> openai.Timeout:
-    """The time-outs of an upload: the answer may take longer than others."""
+def timeout_of(answer_seconds: float) -> openai.Timeout:
+    """The time-outs of a request whose answer may take so long."""
     import openai
 
-    return openai.Timeout(UPLOAD_ANSWER_SECONDS, connect=CONNECT_SECONDS, pool=CONNECT_SECONDS)
-
-
-def answer_timeout() -> openai.Timeout:
-    """The time-outs of a single request to a model: it answers when it has thought."""
-    import openai
-
-    return openai.Timeout(THINKING_SECONDS, connect=CONNECT_SECONDS, pool=CONNECT_SECONDS)
+    return openai.Timeout(answer_seconds, connect=CONNECT_SECONDS, pool=CONNECT_SECONDS)
 
 
 def connect(base_url: str | None, api_key: str | None, provider: Provider) -> openai.OpenAI:
@@ -55,7 +48,7 @@ def connect(base_url: str | None, api_key: str | None, provider: Provider) -> op
 
     key = key_of(api_key, provider)
     address = address_of(base_url, provider)
-    timeout = openai.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS, pool=CONNECT_SECONDS)
+    timeout = timeout_of(ANSWER_SECONDS)
     return openai.OpenAI(
         api_key=key,
         base_url=address,

@@ -1,12 +1,11 @@
 """Services that speak this API, each as a value: where it is, its key, and where it differs.
 
-Only services with the shape of this API are here: a file is uploaded, a batch made of it, and its
-result files are read. How answers are spelt needs no profile, since every answer is read with
-patience: statuses in capitals or in other words, "" for null, milliseconds or ISO 8601 for unix
-seconds, an error file without a line (batchsim.domain.coercion, batchsim.domain.batches).
+Only services with the shape of this API are here: a file is uploaded, a batch is made of it, and
+its result files are read. Odd answers need no profile, since every answer is read leniently:
+statuses in capitals or in other words, "" for null, milliseconds or ISO 8601 for unix seconds
+(batchsim.domain.coercion, batchsim.domain.batches).
 
-The figures are those of the services' own documents as of autumn 2026; where those are silent, they
-are OpenAI's.
+The figures are those of the services' own documents in autumn 2026, and otherwise OpenAI's.
 """
 
 from __future__ import annotations

@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any
 
 from batchsim.backends.calls import Call
 from batchsim.backends.openai import answer_parser
-from batchsim.backends.openai.connection import answer_timeout, http_library
+from batchsim.backends.openai.connection import THINKING_SECONDS, http_library, timeout_of
 from batchsim.backends.openai.providers import Provider
 from batchsim.backends.openai.sdk_errors import redacted, translate
-from batchsim.backends.openai.together_upload import bring
+from batchsim.backends.openai.together_upload import upload_elsewhere
 from batchsim.backends.openai.upload_body import UploadBody
 from batchsim.clock import Clock
 from batchsim.domain.answers import Answer
@@ -94,7 +94,7 @@ class RequestSender:
             cause = None if hasattr(error, "status_code") else error
             raise self._translated(error, call) from cause
 
-    def bring(
+    def upload_elsewhere(
         self,
         call: Call,
         purpose: str | None,
@@ -102,11 +102,11 @@ class RequestSender:
         content: UploadBody,
         headers: dict[str, str],
     ) -> str:
-        """Announce a file and bring it to where the service keeps files; its id."""
+        """Send a file to another place, as the service wants it, and return its id."""
         options = {"follow_redirects": False, "headers": headers}
         how = {"cast_to": self._response_class, "options": options}
         try:
-            return bring(self.client, call, purpose, filename, content, **how)
+            return upload_elsewhere(self.client, call, purpose, filename, content, **how)
         except BatchsimError:
             raise
         except Exception as error:  # noqa: BLE001 - as in send
@@ -114,7 +114,10 @@ class RequestSender:
 
     def answer(self, call: Call, url: str, body: dict[str, Any]) -> Answer:
         """The answer of a model to one request, also when it is a refusal."""
-        options: dict[str, Any] = {"follow_redirects": False, "timeout": answer_timeout()}
+        options: dict[str, Any] = {
+            "follow_redirects": False,
+            "timeout": timeout_of(THINKING_SECONDS),
+        }
         try:
             response = self.client.post(
                 url.removeprefix("/v1"), cast_to=self._response_class, body=body, options=options

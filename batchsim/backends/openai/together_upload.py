@@ -1,8 +1,8 @@
 """Uploads to services that keep files at another place (Together, by its own client 3.1.1).
 
 Three requests: `POST /files` announces a file and is answered 302 with the place that takes its
-content; `PUT` brings it there, without the key; `POST /files/{id}/preprocess` says that it is
-there. Until the last one nothing can be made of the file, and none of them costs anything.
+content; `PUT` sends it there, without the key; `POST /files/{id}/preprocess` says that it is
+there. Only then can a batch be made of the file. None of the three costs anything.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from batchsim.errors import Refused
 from batchsim.jsonl import BLOCK
 
 
-def bring(
+def upload_elsewhere(
     client: Any, call: Call, purpose: str | None, filename: str, content: UploadBody, **sending: Any
 ) -> str:
-    """Announce a file and bring its content to where the service wants it; the file's id.
+    """Announce a file, send its content to the place that the service names, and return its id.
 
-    The service knows contents by their hash: one that it has already is not brought again.
+    The service knows contents by their hash: one that it already has is not sent again.
     Errors of the SDK and of its HTTP library pass through.
     """
     digest = hashlib.sha256()
@@ -63,7 +63,7 @@ def bring(
 
 
 def _check(place: str, client: Any) -> None:
-    """Refuse to send a content over an open line that the service itself is not reached by."""
+    """Refuse to send the content unencrypted, unless the service itself is reached that way."""
     scheme = urlsplit(place).scheme
     if scheme != "https" and scheme != urlsplit(str(client.base_url)).scheme:
         raise Refused(f"the service wants the content at {scheme}:..., which is not encrypted")

@@ -15,12 +15,12 @@ _find_secret = re.compile(rb"-(?<=sk-)(?<![A-Za-z0-9]sk-)[A-Za-z0-9_-]{20}").sea
 class Advice:
     """Collects the first line of each kind of doubtful thing, and counts the others.
 
-    Ids are compared over the first 50,000 lines only, to keep memory small. Most are as they are
-    when they are folded (see _fold): so it is enough to keep the others, folded.
+    Ids are compared over the first 50,000 lines only, to keep memory small. Most ids do not change
+    when they are folded (see _fold), so only the folded forms of the others are kept.
     """
 
     def __init__(self, custom_ids: CustomIds) -> None:
-        """`custom_ids` are those of the lines so far, the ones that are looked at included."""
+        """`custom_ids` are those of the lines so far, with the lines that are looked at."""
         self._custom_ids = custom_ids
         self._folded: CustomIds | None = None
         self._found: dict[str, tuple[int, int]] = {}

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from batchsim.domain import refusals
 from batchsim.domain.files import File
 from batchsim.domain.limits import OPENAI
-from batchsim.domain.parameter_checks import check_lifetime, check_purpose
+from batchsim.domain.parameter_checks import check_integer, check_lifetime, check_purpose
 from batchsim.errors import Refused
 from batchsim.wire.endpoints.route import Call, Operation, Route
 from batchsim.wire.endpoints.upload_state import PendingUpload
@@ -34,12 +34,7 @@ def create(call: Call) -> Response:
     size = body.get("bytes")
     if size is None:
         raise refusals.missing_parameter("bytes")
-    if type(size) is not int:
-        raise refusals.wrong_type("bytes", "an integer", size)
-    if size < 1:
-        raise refusals.too_small("bytes", size, 1)
-    if size > LARGEST_UPLOAD:
-        raise refusals.too_large("bytes", size, LARGEST_UPLOAD)
+    check_integer("bytes", size, 1, LARGEST_UPLOAD)
     filename, _, purpose = (parse.text(body, name) for name in TEXTS)
     check_purpose(purpose, filename)
     lifetime = parse.lifetime_in(body, "expires_after")
