@@ -305,6 +305,12 @@ def is_running(batch: Batch) -> bool:
     return not batch.status.is_terminal and batch.status is not Status.CANCELLING
 
 
+def is_void(batch: Batch) -> bool:
+    """Whether the batch ended without running a line: it costs nothing and has no results."""
+    ended = batch.status in (Status.FAILED, Status.CANCELLED)
+    return ended and not batch.request_counts.completed
+
+
 def awaits_files(batch: Batch) -> bool:
     """Whether the counts of an ended batch promise a result file that it does not name yet."""
     counts = batch.request_counts

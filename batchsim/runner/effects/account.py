@@ -1,4 +1,4 @@
-"""Whether a job goes on where it began: the same service, and the same account there."""
+"""Check that a job goes on where it began: at the same service, with the same account."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from batchsim.runner.policy import Policy
 
 
 def check_service(backend: Backend, state: JobState, policy: Policy) -> AccountChanged | None:
-    """What is to be recorded when the policy says that another key is the same account's.
+    """Return the change to record when the policy allows another key of the same account.
 
-    Raises JournalError when the job began elsewhere, as in a rehearsal on the simulator; with
-    another key of which nobody says so; and with one that cannot see what the job has made.
+    Raises JournalError when the job began at another service, when the key is another and the
+    policy does not allow it, and when the key does not show what the job has made.
     """
     started = state.started
     if started is None:
@@ -32,12 +32,12 @@ def check_service(backend: Backend, state: JobState, policy: Policy) -> AccountC
             "cannot be seen might be paid for again. If the present key replaces it in the same "
             "project, say so once: --same-account",
         )
-    _check_sight(backend, state)
+    _check_visible(backend, state)
     return AccountChanged(account=backend.account)
 
 
-def _check_sight(backend: Backend, state: JobState) -> None:
-    """Raises JournalError when this key does not show what the job has made, as far as that is left."""
+def _check_visible(backend: Backend, state: JobState) -> None:
+    """Raise JournalError when the key does not show the job's latest batch or file."""
     shards = state.shards.values()
     batches = [shard.batch for shard in shards if shard.batch is not None]
     files = [shard.file_id for shard in shards if shard.file_id and not shard.is_fenced]

@@ -1,11 +1,9 @@
-"""Looking at the service's list of batches: at the start, while batches run, and at the end.
+"""Read the service's list of batches: at the start, while batches run, and at the end.
 
-Theory of operation. The list is the only witness of what a job made, so it is read before anything
-is made (a journal may be an old copy), page by page while many batches run (one page tells of a
-hundred) or while a second batch of a shard might appear, and once more at the end: the batches
-found there under the job's name are those in the journal, or the job says which are not.
-
-Looking for something in a list of the service, newest first, without reading all of it.
+Theory of operation. Only the list shows what a job really made. So it is read before anything is
+made (a journal may be an old copy); page by page while many batches run, or while a second batch
+of a shard might appear; and once more at the end, when every batch under the job's name must be in
+the journal, or the job reports which are not.
 """
 
 from __future__ import annotations
@@ -30,12 +28,11 @@ MOST_PAGES = 1_000
 def listed_since(
     page_after: Callable[[str | None], Page[Listed]], moment: float = 0.0
 ) -> Iterator[Listed]:
-    """What a list shows since `moment` (unix seconds), from the newest on.
+    """Yield what a list shows since `moment` (unix seconds; 0: all of it), newest first.
 
-    With 0 for `moment` the list is read to its end.
-    `page_after` gives the page after an id, and the first page for None. The search ends after a
-    page on which everything is older. An entry that does not say when it was created (0) is never
-    too old, and a page that is not sorted from the newest on ends nothing.
+    `page_after` returns the page after an id, and the first page for None. The search ends after a
+    page on which everything is older. An entry without a time of creation (0) is never too old,
+    and a page that is not sorted from the newest on does not end the search.
     """
     after = None
     for _ in range(MOST_PAGES):
@@ -50,9 +47,9 @@ def listed_since(
 
 
 def reconcile(context: JobContext) -> Iterator[Entries]:
-    """See that this key may read both lists, and take over what the journal lacks.
+    """Check that this key may read both lists, and record batches that the journal lacks.
 
-    A job that begins in this process has nothing yet.
+    A job that begins in this process has none yet.
     """
     context.backend.list_files(purpose="batch", limit=1)
     if context.files.custom_ids is not None:
@@ -65,9 +62,9 @@ def reconcile(context: JobContext) -> Iterator[Entries]:
 
 
 def survey(context: JobContext, after: str | None) -> Iterator[Entries]:
-    """Take in one page of the list: how live batches do, and twins.
+    """Record one page of the list: changes of live batches, and twins.
 
-    The sweep goes on until a page holds what is older than every batch that ran as it began.
+    The survey goes on until a page is older than every batch that ran as it began.
     """
     page = context.list_batches(after)
     state = context.state
@@ -76,7 +73,7 @@ def survey(context: JobContext, after: str | None) -> Iterator[Entries]:
             (batch.created_at for batch in _unfinished(state)), default=0
         )
     yield from new_batches(state, page.data)
-    seen = [entry for batch in page.data for entry in _news(state, batch)]
+    seen = [entry for batch in page.data for entry in _changes(state, batch)]
     times = [batch.created_at for batch in page.data]
     is_last = (
         not page.has_more or not times or 0 < times[-1] < context.memory.survey_oldest - MARGIN
@@ -86,7 +83,7 @@ def survey(context: JobContext, after: str | None) -> Iterator[Entries]:
 
 
 def poll(context: JobContext, number: int, shard: ShardState) -> Entry:
-    """Look at the shard's batch."""
+    """Poll the shard's batch."""
     return _seen(number, batch_of(shard), context.backend.retrieve_batch(batch_of(shard).id))
 
 
@@ -99,14 +96,13 @@ def audit(context: JobContext) -> Iterator[Entries]:
         if is_of_run(batch, context.started) or owner(state, batch) is not None
     ]
     strays = tuple(batch for batch in listed if batch.id not in state.batch_shards)
-    twins = tuple(entry for batch in listed for entry in _news(state, batch))
-    yield twins
+    yield tuple(entry for batch in listed for entry in _changes(state, batch))
     yield from new_batches(state, strays)
     yield Audited(batches=len(listed), strays=tuple(batch.id for batch in strays))
 
 
-def _news(state: JobState, batch: Batch) -> Iterator[Entry]:
-    """What a listed batch that the journal knows tells that is new."""
+def _changes(state: JobState, batch: Batch) -> Iterator[Entry]:
+    """Yield what is new about a listed batch that the journal knows."""
     number = owner(state, batch) if batch.id in state.batch_shards else None
     if number is None:
         return
@@ -127,7 +123,7 @@ def _seen(number: int, before: Batch, batch: Batch) -> Entry:
 
 
 def _durable_part(batch: Batch) -> tuple[Any, ...]:
-    """What of a batch is worth a journal entry; the counts in between are not."""
+    """Return the part of a batch whose changes are journalled; its counts are not."""
     files = batch.output_file_id, batch.error_file_id
     return batch.status, batch.unknown_status, files, batch.errors
 

@@ -1,9 +1,8 @@
-"""Deleting what a job has left at the service, if asked.
+"""Delete the files that a job has left at the service, if the policy says so.
 
-Only files of the job's own are deleted: input files that it uploaded, and the result files of
-batches over these; a batch that was adopted keeps its files. Nothing of a shard is deleted before the
-copy of its results in the job directory has been read again and has the hash that was noted when
-it came. Each deletion is journalled once it is known; deleting again is harmless.
+Only the job's own files are deleted: input files that it uploaded, and the result files of batches
+over these; an adopted batch keeps its files. Nothing of a shard is deleted before its downloads
+have been read again and have the recorded hash. Deleting twice is harmless.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from batchsim.runner.schedule.remote_cleanup import own_files
 
 
 def delete_remote(context: JobContext, number: int, shard: ShardState) -> Iterator[Entry]:
-    """Delete the shard's files at the service, once its results here are what they were."""
+    """Delete the shard's files at the service, unless a download has changed."""
     for file in shard.files:
         if isinstance(file, Downloaded):
             path = context.directory.file(number, file.source)

@@ -1,9 +1,9 @@
-"""Downloading a result file: whole, hashed, and resumed where it broke.
+"""Download a result file: complete, hashed, and resumed where a transfer broke.
 
-Theory of operation. The content goes into a partial file beside its place, which is renamed into it
-when it is whole and on the disk. A transfer that breaks leaves the partial file, and the next try in
-this process goes on after its last byte if the backend can read from there; another process cannot
-know what of it reached the disk, and starts over.
+Theory of operation. The content goes into a partial file, which is renamed when it is complete and
+on the disk. After a broken transfer the next try of this process goes on after the last byte, if
+the backend can read from there. Another process cannot know which bytes reached the disk, and
+starts over.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ OUT_OF_RANGE = 416
 
 
 MORE_THAN_SAID = 64 << 20
-"""Bytes that may come beyond a file's size: one that the service tells wrong, but not without end."""
+"""Bytes that may come beyond the size that the service tells, which may be wrong."""
 
 LARGEST = 64 << 30
 """Bytes that may come of a file whose size is not told."""
 
 
 def download(context: JobContext, action: Download, shard: ShardState) -> Entry:
-    """Fetch a result file, or tell that it is gone."""
+    """Download a result file, or record that it is gone."""
     path = context.directory.file(action.shard, action.source)
     try:
         size, digest = fetch(context, action.file_id, path)
@@ -60,7 +60,7 @@ def download(context: JobContext, action: Download, shard: ShardState) -> Entry:
 
 
 def fetch(context: JobContext, file_id: str, path: Path) -> tuple[int, str]:
-    """Bring the content of a result file to `path`; its size, and its SHA-256 in hexadecimal."""
+    """Download a result file to `path`. Return its size and its SHA-256 in hexadecimal."""
     expected = context.backend.retrieve_file(file_id).bytes
     most = expected + MORE_THAN_SAID if expected else LARGEST
     partial = path.with_name(f".{path.name}.part")
@@ -116,7 +116,7 @@ def _opened(path: Path, *, keep: bool) -> BinaryIO:
 
 
 def _hash_so_far(stream: BinaryIO, digest: hashlib._Hash) -> int:
-    """Take in what is there already; how many bytes."""
+    """Hash what the stream holds already. Return how many bytes that is."""
     size = 0
     while block := stream.read(BLOCK):
         digest.update(block)

@@ -1,4 +1,4 @@
-"""What is done with lines once their results are here: place them, send some again, write them out.
+"""Finish a shard whose results are here: collect them, plan a retry round, write the results.
 
 Nothing here speaks to a service.
 """
@@ -28,65 +28,59 @@ from batchsim.runner.results.assemble import assemble
 from batchsim.runner.results.collect import ForeignResults, Gathered, collect
 
 AT_ONCE = 100
-"""How many lines that get no batch are a shard together."""
+"""How many lines without a batch make one shard."""
 
 
 def gather(context: JobContext, number: int, shard: ShardState) -> Iterator[Entry]:
-    """Place the results of a shard; where they are another batch's, a person has to look."""
+    """Collect the results of a shard; block it when they belong to another batch."""
     try:
-        gathered = _place(
-            context, shard, retry_cancelled=_retries_cancelled(context, context.backend.clock.now())
-        )
+        collected = _collect(context, shard, context.backend.clock.now())
     except ForeignResults as error:
         yield DownloadDropped(shard=number, source=error.source, reason=error.message)
         yield Blocked(shard=number, reason=f"{error.message}; {error.hint}")
     else:
-        yield Collected(shard=number, **gathered._asdict())
+        yield Collected(shard=number, **collected._asdict())
 
 
-def place_again(context: JobContext, shard: ShardState) -> Tally:
-    """Make the index of a collected shard anew, as it was; what became of its lines."""
-    return _place(context, shard, retry_cancelled=_retries_cancelled(context, shard.since)).tally
+def collect_again(context: JobContext, shard: ShardState) -> Tally:
+    """Make the index of a collected shard anew, as it was. Return the tally of its lines."""
+    return _collect(context, shard, shard.since).tally
 
 
-def _place(context: JobContext, shard: ShardState, *, retry_cancelled: bool) -> Gathered:
-    number, directory = shard.plan.shard, context.directory
-    if context.files.custom_ids is not None and context.files.custom_ids.holds(number):
-        ids = context.files.custom_ids.of_shard(number)
-        gathered = collect(shard, ids, directory, retry_cancelled=retry_cancelled)
+def _collect(context: JobContext, shard: ShardState, moment: float) -> Gathered:
+    number, directory, ids = shard.plan.shard, context.directory, context.files.custom_ids
+    retry_cancelled = _retries_cancelled(context, moment)
+    if ids is not None and ids.holds(number):
+        collected = collect(shard, ids.of_shard(number), directory, retry_cancelled=retry_cancelled)
     else:
         with ShardContent(context.files.source, shard.plan) as content:
-            ids = custom_ids_in(content.buffered())
-            gathered = collect(shard, ids, directory, retry_cancelled=retry_cancelled)
+            found = custom_ids_in(content.buffered())
+            collected = collect(shard, found, directory, retry_cancelled=retry_cancelled)
     context.memory.verified.add(directory.index(number))
-    return gathered
+    return collected
 
 
 def _retries_cancelled(context: JobContext, moment: float) -> bool:
-    """Whether by then the job was being finished without batches, and nobody had cancelled it."""
+    """Whether the job was finishing without batches at that moment, and was not cancelled."""
     began, cancelled = context.state.sync_began_at, context.state.cancelled_at
     was_cancelled = cancelled is not None and cancelled <= moment
     return began is not None and began <= moment and not was_cancelled
 
 
 def next_round(context: JobContext) -> tuple[Entry, ...]:
-    """The round in which lines are sent again, with its shards."""
-    round = context.state.round + 1
-    if context.state.sync_began_at is None:
-        shards = plan_round(
-            _plans(context), context.directory, context.files.source, context.limits, round=round
-        )
-        return RoundPlanned(round=round), *shards
-    limits = replace(context.limits, requests_per_batch=AT_ONCE)
-    shards = plan_round(
-        _plans(context), context.directory, context.files.source, limits, round=round
-    )
-    single = (structs.replace(plan, origin=Origin.SYNCHRONOUS) for plan in shards)
-    return RoundPlanned(round=round), *single
+    """Plan the round in which lines are sent again, with its shards."""
+    round, limits, source = context.state.round + 1, context.limits, context.files.source
+    is_sync = context.state.sync_began_at is not None
+    if is_sync:
+        limits = replace(limits, requests_per_batch=AT_ONCE)
+    shards = plan_round(_plans(context), context.directory, source, limits, round=round)
+    if is_sync:
+        shards = tuple(structs.replace(plan, origin=Origin.SYNCHRONOUS) for plan in shards)
+    return RoundPlanned(round=round), *shards
 
 
 def write_results(context: JobContext) -> Finished:
-    """Write the results and the ledger; what became of the lines."""
+    """Write the results and the ledger."""
     shards = context.state.shards
     size, tally, late = assemble(
         _plans(context),

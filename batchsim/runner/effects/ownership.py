@@ -1,13 +1,13 @@
-"""Which batches in the service's list are ours, and which of several is the shard's.
+"""Find the listed batches that are the job's, and choose the one that belongs to each shard.
 
-Theory of operation. A batch is ours by its input file, which we uploaded for it alone, or by its
-metadata. A shard wants one batch. Where the list shows one that the journal lacks, an answer or a
-journal was lost, or a request arrived twice: the oldest that can still give results is the shard's,
-by `created_at` and then by id, so that every runner that sees the same list picks the same. The
-others are twins, which are cancelled. A batch that ended without having run a line costs nothing
-and yields to any other.
+Theory of operation. A batch is the job's by its input file, which was uploaded for it alone, or by
+its metadata. A shard needs one batch. Where the list shows one that the journal lacks, an answer
+or a journal was lost, or a request arrived twice. The shard's batch is then the oldest that can
+still give results, by `created_at` and then by id, so that every runner that sees the same list
+chooses the same. The others are twins, and are cancelled. A batch that ended without running a
+line costs nothing and yields to any other.
 
-Nothing here asks for anything: a list goes in, entries come out.
+Nothing is requested here: a list goes in, entries come out.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from batchsim.domain.batches import Batch
-from batchsim.domain.lifecycle import Status
 from batchsim.domain.limits import DAY, HOUR
 from batchsim.runner.job import JobState, ShardState, Stage
 from batchsim.runner.job.remote_names import is_of_run, shard_of
 from batchsim.runner.journal.job_entries import Entry
 from batchsim.runner.journal.shard_entries import Created, TwinSeen
+from batchsim.runner.policy import is_void
 
 MARGIN = 60
-"""Seconds by which a service's own times may be off from each other."""
+"""Seconds by which a service's own times may differ from each other."""
 
 _UNMADE = frozenset({Stage.WAITING, Stage.UPLOADING, Stage.UPLOADED, Stage.UNKNOWN})
 
 
 def owner(state: JobState, batch: Batch) -> int | None:
-    """The number of the shard that the batch belongs to; None when it is none of ours.
+    """Return the number of the shard that the batch belongs to; None when it is not the job's.
 
-    A batch over our file that says it is another's, or that runs another endpoint, is not ours.
+    A batch over our file that names another run, or another endpoint, is not ours.
     """
     started = state.started
     if started is None:
@@ -50,7 +50,7 @@ def owner(state: JobState, batch: Batch) -> int | None:
 
 
 def new_batches(state: JobState, listed: Iterable[Batch]) -> Iterator[tuple[Entry, ...]]:
-    """What a list says that the journal lacks: a batch for a shard without one, and twins."""
+    """Yield the entries for listed batches that the journal lacks, shard by shard."""
     found: dict[int, list[Batch]] = defaultdict(list)
     for batch in listed:
         if batch.id not in state.batch_shards:
@@ -58,13 +58,13 @@ def new_batches(state: JobState, listed: Iterable[Batch]) -> Iterator[tuple[Entr
             if number is not None:
                 found[number].append(batch)
     for number, batches in sorted(found.items()):
-        yield tuple(_claim(state.shards[number], sorted(batches, key=_age)))
+        yield tuple(_assign(state.shards[number], sorted(batches, key=_age)))
 
 
 def earliest_time(state: JobState) -> float:
-    """The time (unix seconds) before which the service can have nothing of the job.
+    """Return the time (unix seconds) before which the service can have nothing of the job.
 
-    By the service's own times where it told any; else by ours, which may be wrong by hours.
+    It follows the service's own times where there are any; ours may be wrong by hours.
     """
     ours = [state.started_at - DAY]
     theirs = [shard.file_created for shard in state.shards.values() if shard.file_created]
@@ -72,18 +72,18 @@ def earliest_time(state: JobState) -> float:
     return min(ours + [time - HOUR for time in theirs if time])
 
 
-def since(shard: ShardState) -> float:
-    """The time (unix seconds) before which no batch over the shard's file can have been made."""
+def earliest_create(shard: ShardState) -> float:
+    """Return the time (unix seconds) before which no batch over the shard's file can exist."""
     return shard.file_created - MARGIN if shard.file_created else shard.since - DAY
 
 
-def _claim(shard: ShardState, batches: list[Batch]) -> Iterator[Entry]:
+def _assign(shard: ShardState, batches: list[Batch]) -> Iterator[Entry]:
     number, own = shard.plan.shard, shard.batch
-    best = next((batch for batch in batches if not _is_void(batch)), batches[0])
+    best = next((batch for batch in batches if not is_void(batch)), batches[0])
     if own is None and shard.stage in _UNMADE:
         yield Created(shard=number, batch=best, adopted=True)
     elif own is not None and shard.stage is Stage.LIVE and _age(best) < _age(own):
-        if _is_void(best):
+        if is_void(best):
             yield TwinSeen(shard=number, batch=best)
         else:
             yield Created(shard=number, batch=best, adopted=True)
@@ -97,9 +97,3 @@ def _claim(shard: ShardState, batches: list[Batch]) -> Iterator[Entry]:
 
 def _age(batch: Batch) -> tuple[int, str]:
     return batch.created_at, batch.id
-
-
-def _is_void(batch: Batch) -> bool:
-    """Whether it ended without having run a line: it costs nothing and has nothing."""
-    ended = batch.status in (Status.FAILED, Status.CANCELLED)
-    return ended and not batch.request_counts.completed

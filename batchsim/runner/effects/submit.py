@@ -1,10 +1,10 @@
-"""Uploading and creating, one request at a time, each with its intent before it.
+"""Upload input files and create batches, one request at a time, each after its intent.
 
-Theory of operation. What is paid for is the create, and no service can be asked to do it only once.
-So: an input file is uploaded under a name of its own and meant for a single batch; the list is
-looked into before every create (see _look_first); and when no answer came, the outcome is unknown until the list
-shows the batch (ownership decides which) or has had time to settle without showing it. What may be
-done then is the policy's to say (see OnUnknown).
+Theory of operation. The create is what is paid for, and no service can be asked to do it only
+once. So every input file has a name of its own and serves a single batch; the list is read before
+every create (see _read_list_first); and when no answer comes, the outcome is unknown until the
+list shows the batch, or has not shown it for as long as it may lag. The policy says what happens
+then (see OnUnknown).
 """
 
 from __future__ import annotations
@@ -15,24 +15,23 @@ from batchsim.clock import steady
 from batchsim.errors import JournalError, NotFound, OutcomeUnknown, Refused, Unavailable
 from batchsim.runner.effects.batch_list import listed_since
 from batchsim.runner.effects.context import Entries, JobContext, reason_of
-from batchsim.runner.effects.ownership import new_batches, since
+from batchsim.runner.effects.ownership import earliest_create, new_batches
 from batchsim.runner.job import ShardState
 from batchsim.runner.job.remote_names import filename_of, metadata_of, request_id_of, upload_id_of
 from batchsim.runner.journal import shard_entries
-from batchsim.runner.journal.job_entries import Entry
 from batchsim.runner.planning.shard_content import ShardContent
 from batchsim.runner.policy import misses_file
 from batchsim.runner.schedule.budget import cost_bound
 
 SHARED = 1.0
-"""For how many seconds a look into the list serves the first creates of other shards as well."""
+"""Seconds for which one reading of the list serves the first creates of other shards, too."""
 
 SKEW = 86_400
-"""How far the service's clock may differ from ours, in seconds, when the list of files is read."""
+"""Seconds by which the service's clock may differ from ours when the list of files is read."""
 
 
 def upload(context: JobContext, number: int, shard: ShardState) -> Iterator[Entries]:
-    """Send the shard's lines under a name that was never used."""
+    """Upload the shard's lines under a name that was never used."""
     attempt = shard.attempt + 1
     filename = filename_of(context.started, shard.plan, attempt, context.directory.site)
     request_id = upload_id_of(context.started, shard.plan, attempt)
@@ -54,7 +53,7 @@ def upload(context: JobContext, number: int, shard: ShardState) -> Iterator[Entr
 
 
 def find_upload(context: JobContext, number: int, shard: ShardState) -> Iterator[Entries]:
-    """Our name is used once only, so a file of that name and size is ours and whole."""
+    """Search for an upload of unknown outcome: a file of its unique name and of its size."""
     name, size = shard.filename, shard.plan.bytes
     for file in listed_since(context.list_files, shard.since - SKEW):
         if file.filename == name and file.bytes == size:
@@ -66,10 +65,10 @@ def find_upload(context: JobContext, number: int, shard: ShardState) -> Iterator
 
 
 def create(context: JobContext, number: int, shard: ShardState) -> Iterator[Entries]:
-    """Ask for a batch, unless the list shows one already."""
+    """Create a batch, unless the list shows one already."""
     if shard.file_id is None:
         raise JournalError(f"shard {number} is uploaded but has no file")
-    yield from _look_first(context, shard)
+    yield from _read_list_first(context, shard)
     if context.state.shards[number].batch is not None:
         return
     request_id = request_id_of(context.started, shard.plan, shard.attempt, shard.sent + 1)
@@ -105,27 +104,28 @@ def create(context: JobContext, number: int, shard: ShardState) -> Iterator[Entr
 
 
 def find_batch(context: JobContext, number: int, shard: ShardState) -> Iterator[Entries]:
-    """Look for the batch of a create of unknown outcome.
+    """Search for the batch of an unknown create.
 
-    The list has had time to settle when both the clock of the backend, which people set, and the
-    steady one say so.
+    The list lag has passed when both the backend's clock, which people set, and the steady one
+    say so.
     """
-    yield from _look(context, shard)
+    yield from _read_list(context, shard)
     if context.state.shards[number].batch is not None:
         return
-    clock, settle = context.backend.clock, context.policy.list_lag
-    begun = context.memory.search_began.setdefault(
+    clock, lag = context.backend.clock, context.policy.list_lag
+    began = context.memory.search_began.setdefault(
         (number, shard.sent, shard.is_fenced), steady(clock)
     )
-    is_search_over = clock.now() >= shard.since + settle and steady(clock) >= begun + settle
-    looked: tuple[Entry, ...] = (shard_entries.Checked(shard=number),)
+    is_search_over = clock.now() >= shard.since + lag and steady(clock) >= began + lag
+    checked = shard_entries.Checked(shard=number)
     if is_search_over and not shard.is_search_over:
-        looked = (shard_entries.CreateNotFound(shard=number), *looked)
-    yield looked
+        yield shard_entries.CreateNotFound(shard=number), checked
+    else:
+        yield checked
 
 
 def fence(context: JobContext, number: int, shard: ShardState) -> Iterator[Entries]:
-    """Delete the input file, so that a request which arrives from now on finds none."""
+    """Delete the input file of an unknown create, so that a late request finds none."""
     if shard.file_id is None:
         raise JournalError(f"shard {number} waits for a batch but has no file")
     try:
@@ -138,21 +138,23 @@ def fence(context: JobContext, number: int, shard: ShardState) -> Iterator[Entri
     yield shard_entries.CreateFenced(shard=number), shard_entries.Checked(shard=number)
 
 
-def _look_first(context: JobContext, shard: ShardState) -> Iterator[Entries]:
-    """Look before a create, unless the look before another one serves.
+def _read_list_first(context: JobContext, shard: ShardState) -> Iterator[Entries]:
+    """Read the list before a create, unless it was just read.
 
-    It does for a shard for which no batch was ever asked: of ours there is nothing to find, and a
-    batch that a runner with a copy of the job directory made is found a second later at most. After
-    any create of the shard, whatever came of it, the list is read anew.
+    The reading for another shard serves the first create of a shard: there is nothing of ours to
+    find, and a batch of a runner with a copy of the job directory is found a second later at most.
+    For a second create the list is always read anew.
     """
-    now, moment, memory = context.backend.clock.now(), since(shard), context.memory
+    now, moment, memory = context.backend.clock.now(), earliest_create(shard), context.memory
     is_recent = 0 <= now - memory.list_read_at < SHARED and memory.list_read_since <= moment
     if shard.sent == 0 and is_recent:
         return
-    yield from _look(context, shard)
+    yield from _read_list(context, shard)
     memory.list_read_at, memory.list_read_since = now, moment
 
 
-def _look(context: JobContext, shard: ShardState) -> Iterator[Entries]:
-    """Take in what the list shows of ours and the journal lacks, of this shard and of others."""
-    yield from new_batches(context.state, listed_since(context.list_batches, since(shard)))
+def _read_list(context: JobContext, shard: ShardState) -> Iterator[Entries]:
+    """Record the job's batches that the list shows and the journal lacks."""
+    yield from new_batches(
+        context.state, listed_since(context.list_batches, earliest_create(shard))
+    )

@@ -1,11 +1,11 @@
-"""The files in the job directory: still what came from the service, and what was made of it.
+"""Verify that the downloads and indexes in the job directory are unchanged, and mend them.
 
-Theory of operation. A download is noted with its hash. What this process wrote it need not doubt;
-what an earlier one left may have changed since, by a failing disk or a person. So before results are
-placed, and before they are written, such files are read again. One that has changed is fetched once
-more: dropped, where its shard has not been collected; in its place where it has, since what comes
-must then have the hash that was noted, and what was made of it stays true. An index that has changed is
-made anew from them, as it was when its shard was collected; that of the invalid lines, from the input.
+Theory of operation. The journal has the hash of every download. Files that this process wrote are
+trusted; those of an earlier process may have been changed, by a failing disk or a person. So they
+are read again before their results are collected or written. A changed download is dropped and
+downloaded again as long as its shard is not collected; later the new download must have the
+recorded hash, so that the index made from it stays true. A changed index is made anew from the
+downloads, that of the invalid lines from the input.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from batchsim.runner.results.shard_index import is_whole
 
 
 def damaged(context: JobContext, shard: ShardState) -> Iterator[Downloaded]:
-    """The shard's downloads whose files are not what they were, each looked at once a process."""
+    """Yield the shard's downloads that have changed; each is read once a process."""
     for file in shard.files:
         if isinstance(file, Downloaded):
             path = context.directory.file(file.shard, file.source)
@@ -38,9 +38,9 @@ def damaged(context: JobContext, shard: ShardState) -> Iterator[Downloaded]:
 
 
 def mend(context: JobContext) -> None:
-    """Fetch every damaged download of the job again, and make every damaged index anew.
+    """Download every damaged file of the job again, and make every damaged index anew.
 
-    Raises what fetching raises, and JournalError when the service has other bytes now.
+    Raises what `fetch` raises, and JournalError when the service has other bytes now.
     """
     for shard in context.state.shards.values():
         for file in damaged(context, shard):
@@ -64,15 +64,14 @@ def _mend_index(context: JobContext, shard: ShardState) -> None:
         return
     if is_whole(context.directory, number, shard.plan.lines):
         context.memory.verified.add(path)
-    elif finish_shard.place_again(context, shard) != shard.tally:
+    elif finish_shard.collect_again(context, shard) != shard.tally:
         raise JournalError(
-            f"{path} was damaged, and the results beside it say other things now than when it was made",
+            f"{path} was damaged, and the results beside it are not those that it was made from",
             hint="restore the job directory, or take the job's batches over: batchsim recover",
         )
 
 
 def _mend_skipped(context: JobContext) -> None:
-    """What is said of invalid lines comes of the input, which is known to be the one that was planned."""
     skipped, path = context.state.skipped, context.directory.index(SHARD)
     if skipped is None or path in context.memory.verified:
         return
@@ -80,7 +79,7 @@ def _mend_skipped(context: JobContext) -> None:
         found = context.files.plan_again(context.files.source).skipped
         if found is None or found.entry() != skipped:
             raise JournalError(
-                f"{path} was damaged, and other lines of the input are invalid now than when it was made",
+                f"{path} was damaged, and other lines of the input are invalid now than then",
                 hint="give the command that began the job, as it was given; else restore the file",
             )
         found.write(context.directory)
@@ -88,7 +87,7 @@ def _mend_skipped(context: JobContext) -> None:
 
 
 def sha256_of(path: Path) -> str | None:
-    """The SHA-256 of a file in hexadecimal; None when there is none."""
+    """Return the SHA-256 of a file in hexadecimal; None when there is no file."""
     try:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,13 +1,13 @@
-"""The loop that carries a job on, from any state, to its results.
+"""The loop that carries a job, from any state, to its results.
 
-Theory of operation. One loop: decide what is due, do it, record what happened, until the results
-are written or nothing more can be done. The job is the fold of its journal, so a job that was
-stopped anywhere, by whatever, is continued by starting the same loop on the same journal.
+Theory of operation. The loop decides what is due, does it and records what happened, until the
+results are written or nothing more can be done. The state is the fold of the journal, so a job
+that was stopped anywhere is continued by the same loop on the same journal.
 
     entries --fold--> state --decide--> actions --perform--> entries
 
-Only this loop writes the journal and changes the state; only `perform` speaks to the backend; only
-the backend's clock is asked for the time and slept on.
+Only this loop writes the journal and changes the state; only `perform` speaks to the backend; the
+time is only that of the backend's clock.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from batchsim.runner.schedule.actions import Action, Done, Download, Stop, Uploa
 from batchsim.runner.schedule.budget import check_reservation
 from batchsim.runner.schedule.decide import decide
 
-_GLANCE = 0.2
-"""Real seconds for which the loop waits for a worker before it decides anew."""
+_PAUSE = 0.2
+"""Real seconds that the loop waits for a worker before it decides anew."""
 
-_SILENCE = 60.0
-"""Seconds of looking for a batch after which that is told."""
+_SEARCH_NEWS = 60.0
+"""Seconds between two messages that a batch is searched for."""
 
-_QUIET = (
+_NOT_NEWS = (
     shard_entries.Checked
     | shard_entries.Noticed
     | job_entries.Reconciled
@@ -50,7 +50,7 @@ _QUIET = (
     | shard_entries.AnswerIntended
     | shard_entries.AnswerRecorded
 )
-"""Entries that are no news to people."""
+"""Entries that observers are not told of."""
 
 
 class Loop:
@@ -74,7 +74,7 @@ class Loop:
         self._searched = 0.0
 
     def begin(self, plan: Plan, metadata: Mapping[str, str]) -> None:
-        """Record how the job begins: all of it or nothing."""
+        """Record how the job begins, all of it or nothing."""
         run, backend = new_run(), self._context.backend
         started = Started(
             run=run,
@@ -95,7 +95,7 @@ class Loop:
         self._record(moved)
 
     def run(self) -> None:
-        """Go on until the results are written. Raises JobIncomplete when that cannot be now."""
+        """Carry the job to its results. Raises JobIncomplete when that is not possible now."""
         self._show(self._clock.now())
         self._take_over()
         with WorkerPool(self._context) as workers:
@@ -105,7 +105,7 @@ class Loop:
                 actions = decide(self._agenda, self._clock.now())
                 free = [action for action in actions if not workers.has(action)]
                 if workers.is_busy and (not free or isinstance(free[0], Done | Stop | Wait)):
-                    workers.take(self._record, _GLANCE)
+                    workers.take(self._record, _PAUSE)
                     continue
                 for action in free:
                     if isinstance(action, Done):
@@ -113,7 +113,7 @@ class Loop:
                     self._do(action, workers)
 
     def _do(self, action: Action, workers: WorkerPool) -> None:
-        """Do one thing that is due, or have it done."""
+        """Carry out one action, or give it to a worker."""
         match action:
             case Stop():
                 raise _incomplete(action, self._state, self._context.session)
@@ -121,11 +121,11 @@ class Loop:
                 self._clock.sleep(max(0.0, action.until - self._clock.now()))
             case Upload() | Download() if workers.wants(action):
                 if not workers.start(action):
-                    workers.take(self._record, _GLANCE)
+                    workers.take(self._record, _PAUSE)
                     return
                 is_begun = isinstance(action, Download)
                 while workers.has(action) and not is_begun:  # until the intent is written
-                    workers.take(self._record, _GLANCE)
+                    workers.take(self._record, _PAUSE)
                     is_begun = self._state.shards[action.shard].stage is not Stage.WAITING
             case _:
                 for entries in perform(self._context, action):
@@ -134,7 +134,6 @@ class Loop:
                     pass
 
     def _note_cancel_request(self) -> None:
-        """Another process may have left the wish that the job be cancelled."""
         request = self._context.directory.cancel_request
         if not request.exists():
             return
@@ -167,7 +166,7 @@ class Loop:
             self._journal.append(now, *durable, check=self._reservation(durable))
         for entry in entries:
             self._agenda.apply(now, entry)
-        told = next((entry for entry in entries if not isinstance(entry, _QUIET)), None)
+        told = next((entry for entry in entries if not isinstance(entry, _NOT_NEWS)), None)
         if told is not None:
             self._latest = describe(told, self._state, self._context.session)
         for entry in entries if told is None else ():
@@ -180,14 +179,14 @@ class Loop:
             self._observe(progress(self._state, now, self._latest))
 
     def _tell_search(self, number: int, now: float) -> None:
-        """Say once a minute that a batch is looked for: minutes of silence look like a hang."""
+        """Report once a minute that a batch is searched for: silence looks like a hang."""
         shard = self._state.shards[number]
-        if shard.stage is Stage.UNKNOWN and now - max(self._searched, shard.since) >= _SILENCE:
+        if shard.stage is Stage.UNKNOWN and now - max(self._searched, shard.since) >= _SEARCH_NEWS:
             self._searched = now
             self._latest = describe_search(shard, self._context.policy, now)
 
     def _reservation(self, entries: list[Entry]) -> Callable[[], None] | None:
-        """What must hold for the entries to be written: what costs is asked for only under the cap."""
+        """Return the check that keeps the entries out of the journal if they exceed the cap."""
         for entry in entries:
             if isinstance(entry, shard_entries.CreateIntended | shard_entries.AnswerIntended):
                 balance = self._agenda.balance()
@@ -195,7 +194,7 @@ class Loop:
         return None
 
     def _restore_results(self) -> None:
-        """Write the results of a finished job again if they are gone or cut short."""
+        """Write the results of a finished job again if they are gone or truncated."""
         finished, path = self._state.finished, self._context.files.results
         if finished and not (path.is_file() and path.stat().st_size == finished.bytes):
             verify_downloads.mend(self._context)

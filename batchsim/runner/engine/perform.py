@@ -1,20 +1,21 @@
-"""Actions -> what happened: the only part of the runner that speaks to the backend.
+"""Perform actions: the only part of the runner that speaks to the backend.
 
-Theory of operation. Each action is a generator of steps, each an entry or several that belong
-together. Whoever drives it writes a step to the journal before asking for the next one, so a
-request that is sent between two steps is sent with its intent already on the disk; this is how
-"the intent first" is kept, and crash tests need only stop between two steps. An exception ends the
-action where it stands, which is always a state that the next process can read.
+Theory of operation. Each action is a generator of journal entries, of which some belong together.
+The loop writes them to the journal before it asks for the next ones. So a request that is sent
+between two entries is sent with its intent already on the disk, and crash tests need only stop
+between two entries. An exception ends the action where it stands, which is always a state that the
+next process can read.
 
-Failures become entries here. A request that surely had no effect is tried again later (Postponed),
-one that was refused for good blocks its shard (shard_entries.Blocked), and one whose outcome is unknown leaves
-the stage as the intent made it, so that the next step is to look.
+Failures become entries here. A request that surely had no effect is repeated later (Postponed),
+one that was refused for good blocks its shard (Blocked), and one whose outcome is unknown leaves
+the stage as the intent made it, so that the next step is to search.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
+from batchsim.domain.batches import Batch
 from batchsim.errors import (
     AuthenticationFailed,
     Conflict,
@@ -52,7 +53,7 @@ _JobAction = (
 
 
 def perform(context: JobContext, action: actions.Action) -> Iterator[tuple[Entry, ...]]:
-    """Do `action`, telling what is about to happen and what did."""
+    """Do `action`; yield the entries that are to be journalled together."""
     for step in _guarded(context, action):
         if not isinstance(step, tuple):
             yield (step,)
@@ -104,21 +105,10 @@ def _for_job(context: JobContext, action: actions.Action) -> Iterator[Entries]:
 
 def _for_shard(context: JobContext, action: actions.ShardAction) -> Iterator[Entries]:  # noqa: C901 - one case per kind of action
     number, shard = action.shard, context.state.shards[action.shard]
+    if type(action) in _EFFECTS:
+        yield from _EFFECTS[type(action)](context, number, shard)
+        return
     match action:
-        case actions.AnswerLines():
-            yield from finish.answer_lines(context, number, shard)
-        case actions.DeleteRemote():
-            yield from delete.delete_remote(context, number, shard)
-        case actions.Upload():
-            yield from submit.upload(context, number, shard)
-        case actions.FindUpload():
-            yield from submit.find_upload(context, number, shard)
-        case actions.Create():
-            yield from submit.create(context, number, shard)
-        case actions.FindBatch():
-            yield from submit.find_batch(context, number, shard)
-        case actions.FenceCreate():
-            yield from submit.fence(context, number, shard)
         case actions.AbandonCreate():
             yield shard_entries.CreateAbandoned(shard=number)
         case actions.LeaveCreate():
@@ -126,18 +116,17 @@ def _for_shard(context: JobContext, action: actions.ShardAction) -> Iterator[Ent
         case actions.Poll():
             yield batch_list.poll(context, number, shard)
         case actions.CancelTwin():
-            yield _cancel_twin(context, action)
+            twin = _cancelled(context, action.batch_id)
+            yield shard_entries.TwinSeen(shard=number, batch=twin)
         case actions.CancelBatch():
-            yield _cancel(context, number, shard)
+            batch = _cancelled(context, batch_of(shard).id)
+            yield shard_entries.BatchCancelRequested(shard=number, batch=batch)
         case actions.GiveUpBatch():
             reasons = "; ".join(error.message for error in batch_of(shard).errors[:1])
-            yield shard_entries.BatchGivenUp(
-                shard=number, reason=f"{batch_of(shard).id} failed: {reasons}"
-            )
+            reason = f"{batch_of(shard).id} failed: {reasons}"
+            yield shard_entries.BatchGivenUp(shard=number, reason=reason)
         case actions.Download():
             yield download.download(context, action, shard)
-        case actions.Collect():
-            yield from _collect(context, number, shard)
         case actions.Weigh():
             yield weigh(context.files.source, shard.plan)
         case actions.Divide():
@@ -164,18 +153,22 @@ def _collect(context: JobContext, number: int, shard: ShardState) -> Iterator[En
         yield entry if usd is None else (entry, shard_entries.CostRecorded(shard=number, usd=usd))
 
 
-def _cancel(context: JobContext, number: int, shard: ShardState) -> Entry:
-    identifier = batch_of(shard).id
+def _cancelled(context: JobContext, batch_id: str) -> Batch:
     try:
-        batch = context.backend.cancel_batch(identifier)
-    except Conflict:  # it has ended, or will not be stopped any more
-        batch = context.backend.retrieve_batch(identifier)
-    return shard_entries.BatchCancelRequested(shard=number, batch=batch)
+        return context.backend.cancel_batch(batch_id)
+    except Conflict:  # it has ended, or can no longer be stopped
+        return context.backend.retrieve_batch(batch_id)
 
 
-def _cancel_twin(context: JobContext, action: actions.CancelTwin) -> Entry:
-    try:
-        twin = context.backend.cancel_batch(action.batch_id)
-    except Conflict:  # it has ended
-        twin = context.backend.retrieve_batch(action.batch_id)
-    return shard_entries.TwinSeen(shard=action.shard, batch=twin)
+_EFFECTS: Mapping[
+    type[actions.ShardAction], Callable[[JobContext, int, ShardState], Iterator[Entries]]
+] = {
+    actions.AnswerLines: finish.answer_lines,
+    actions.Collect: _collect,
+    actions.Create: submit.create,
+    actions.DeleteRemote: delete.delete_remote,
+    actions.FenceCreate: submit.fence,
+    actions.FindBatch: submit.find_batch,
+    actions.FindUpload: submit.find_upload,
+    actions.Upload: submit.upload,
+}

@@ -22,7 +22,6 @@ from http import HTTPStatus
 
 from batchsim.domain.answers import usage_of
 from batchsim.domain.batches import Batch, Usage
-from batchsim.domain.lifecycle import Status
 from batchsim.domain.lines import ResultLine
 from batchsim.errors import JobIncomplete
 from batchsim.pricing.prices import cost
@@ -30,7 +29,7 @@ from batchsim.runner.job import JobState, ShardState, Stage
 from batchsim.runner.journal.job_entries import Tally
 from batchsim.runner.journal.shard_entries import Origin, Planned, Weighed
 from batchsim.runner.planning.token_bounds import Bounds
-from batchsim.runner.policy import Policy
+from batchsim.runner.policy import Policy, is_void
 
 _BATCH_EXISTS = frozenset({Stage.CREATING, Stage.UNKNOWN, Stage.LIVE, Stage.ENDED, Stage.COLLECTED})
 _FREE = "/v1/moderations"
@@ -71,7 +70,7 @@ def balance_of(shard: ShardState) -> Balance:
     reserved = shard.at_risk + (_reserved(shard) if late is None else Decimal(0))
     for twin in shard.twins:
         known = _usage_cost(shard.plan, twin.usage) if twin.status.is_terminal else None
-        if known is not None and (twin.usage.total_tokens or _is_void(twin)):
+        if known is not None and (twin.usage.total_tokens or is_void(twin)):
             spent += known
         else:
             reserved += cost_bound(shard) or Decimal(0)
@@ -177,7 +176,7 @@ def _reserved(shard: ShardState) -> Decimal:
         return Decimal(0)
     if shard.is_cost_recorded or shard.stage not in _BATCH_EXISTS:
         return Decimal(0)
-    if shard.batch is not None and _is_void(shard.batch):
+    if shard.batch is not None and is_void(shard.batch):
         return Decimal(0)
     reserved = shard.reserved
     return (cost_bound(shard) or Decimal(0)) if reserved is None else reserved
@@ -188,11 +187,6 @@ def _paid_without_cap(shard: ShardState) -> Decimal | None:
     if shard.is_cost_recorded or shard.tally is None or shard.batch is None:
         return None
     return batch_cost(shard.plan, shard.batch, shard.tally)
-
-
-def _is_void(batch: Batch) -> bool:
-    ended = batch.status in (Status.FAILED, Status.CANCELLED)
-    return ended and not batch.request_counts.completed
 
 
 def _usage_cost(plan: Planned, usage: Usage) -> Decimal | None:

@@ -194,5 +194,5 @@ def test_a_list_that_never_shows_our_own_file_stops_the_job_after_a_while(build)
     start = backend.clock.now()
     with pytest.raises(JobIncomplete, match="does not show what was uploaded"):
         run(build.input([build.chat("a")]), backend, results=build.results)
-    assert backend.clock.now() - start >= Policy().patience
+    assert backend.clock.now() - start >= Policy().backoff.patience
     assert not build.batches_of(backend)

@@ -188,8 +188,10 @@ def test_an_index_is_not_made_anew_from_results_that_say_other_things(
     run(source, backend, results=build.results, limits=LIMITS)
     build.results.unlink()
     swap(build.job / "shards" / "0001.index")
-    monkeypatch.setattr(finish_shard, "place_again", lambda work, shard: Tally(ok=2, missing=1))
-    with pytest.raises(JournalError, match="say other things now"):
+    monkeypatch.setattr(
+        finish_shard, "collect_again", lambda context, shard: Tally(ok=2, missing=1)
+    )
+    with pytest.raises(JournalError, match="are not those that it was made from"):
         run(source, backend, results=build.results, limits=LIMITS)
     assert not build.results.exists()
 
