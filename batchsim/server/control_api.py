@@ -28,7 +28,6 @@ from batchsim.verdict import judge
 from batchsim.wire import App, Request, Response
 from batchsim.wire.access.auth import authenticate
 from batchsim.wire.http import parse, problem, render
-from batchsim.wire.looks import Look
 
 END_OF_TIME = 253_402_300_799
 """9999-12-31T23:59:59Z in unix seconds: as far as the clock can be put."""
@@ -64,10 +63,6 @@ class Control:
             return render.pretty(self._pull(request))
         except BatchsimError as error:
             return problem.render(error)
-
-    def look(self, request: Request) -> Look | None:
-        """See App.look; levers are never pulled so."""
-        return self._app.look(request)
 
     def _pull(self, request: Request) -> dict[str, Any]:
         name = request.path.removeprefix(CONTROL_PATH)

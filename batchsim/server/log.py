@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import re
@@ -34,23 +33,15 @@ class Redactor(logging.Formatter):
         return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 
-def _is_no_cancellation(record: logging.LogRecord) -> bool:
-    """False for a request that stopping has ended: how many there were has been logged."""
-    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
-
-
 @contextlib.contextmanager
 def log_on_stderr(known: Collection[str] = ()) -> Iterator[None]:
     """Write the server's errors on stderr while the block runs; `known` are secrets to strike out."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Redactor(known))
-    handler.setLevel(logging.ERROR)  # uvicorn warns of every request that is no HTTP
-    handler.addFilter(_is_no_cancellation)
-    loggers = [logging.getLogger(name) for name in ("batchsim.server", "uvicorn.error")]
-    for logger in loggers:
-        logger.addHandler(handler)
+    handler.setLevel(logging.ERROR)
+    logger = logging.getLogger("batchsim.server")
+    logger.addHandler(handler)
     try:
         yield
     finally:
-        for logger in loggers:
-            logger.removeHandler(handler)
+        logger.removeHandler(handler)

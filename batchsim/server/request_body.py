@@ -1,28 +1,19 @@
 """A request's body on its way from the event loop to the thread that reads it.
 
-Theory of operation. The reader pulls: while it works on a piece, the loop collects the next one, and
-no more than that. So the connection stops reading and the sender has to wait: memory stays flat
-however fast it sends. The first piece is collected before a thread is involved at all; a body that
-ends with it, as nearly all do, costs no further trip, and one that trickles in keeps no thread.
+Theory of operation. The loop adds what comes in and the thread takes all that is there. Once PIECE
+bytes wait, the body is full: the connection stops reading until the thread has taken them. So
+memory stays flat however fast a client sends. The thread is woken only by a full body or by its
+end, which costs few switches between the two.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from concurrent.futures import CancelledError, Future
-from typing import Any
-
-from batchsim.errors import Refused
-
-Receive = Callable[[], Awaitable[dict[str, Any]]]
+import threading
+from collections.abc import Callable, Iterator
 
 PIECE = 1 << 18
-"""About how many bytes are collected at once: more would not be quicker, since they would leave the
-processor's cache on their way (measured from 128 KiB to 512 KiB)."""
-
-LAST_WORDS_SECONDS = 5.0
-"""How long a client may go on sending a body that nobody wants before it gets its answer."""
+"""Bytes. More would be no faster, since they would leave the processor's cache on their way
+(measured from 128 KiB to 512 KiB)."""
 
 
 class Disconnected(Exception):
@@ -30,83 +21,66 @@ class Disconnected(Exception):
 
 
 class RequestBody:
-    """The body of one request: `begin` and `drain` belong to the loop, iterating to one thread."""
+    """The body of one request. One thread iterates over it; all else belongs to the loop.
 
-    def __init__(self, receive: Receive, idle_seconds: float) -> None:
-        self._receive = receive
-        self._idle_seconds = idle_seconds
-        self._loop = asyncio.get_running_loop()
-        self._first = b""
-        self._pull: Future[bytes] | None = None
-        self._abandoned = False
-        self.more = True
-        """Whether something may still come."""
+    `resume` is called, from any thread, when a full body has been taken.
+    """
 
-    async def begin(self, *, is_empty: bool = False) -> None:
-        """Collect the first piece. Raises Disconnected, or Refused when the client falls silent.
+    def __init__(self, resume: Callable[[], object]) -> None:
+        self._resume = resume
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._error: Exception | None = None
+        self._changed = threading.Condition()
+        self.is_complete = False
+        self._is_unwanted = False
 
-        A body that is known to be empty is waited for without the cost of a time limit.
-        """
-        if is_empty:
-            await self._receive()
-            self.more = False
-        else:
-            self._first = await self._collect()
+    @property
+    def is_full(self) -> bool:
+        """No more shall be read until the thread has taken what is here."""
+        return self._size >= PIECE
+
+    def add(self, data: bytes) -> None:
+        """Add what came in."""
+        if self._is_unwanted:
+            return
+        with self._changed:
+            self._pieces.append(data)
+            self._size += len(data)
+            if self.is_full:
+                self._changed.notify()
+
+    def complete(self) -> None:
+        """Note that all of it has come."""
+        with self._changed:
+            self.is_complete = True
+            self._changed.notify()
+
+    def discard(self) -> None:
+        """Forget what is here and what is still to come: the request has its answer."""
+        with self._changed:
+            self._is_unwanted = True
+            self._pieces, self._size = [], 0
+
+    def fail(self, error: Exception) -> None:
+        """Raise `error` in the thread that waits for more, or will."""
+        with self._changed:
+            self._error = error
+            self._changed.notify()
 
     def __iter__(self) -> Iterator[bytes]:
-        piece, self._first = self._first, b""
-        while piece:
-            self._ask_for_more()
+        while piece := self._take():
             yield piece
             del piece
-            piece = self._wait_for_more()
 
-    async def drain(self) -> None:
-        """Read on and forget, so that a client which reads only after writing gets its answer."""
-        if self._pull is not None:
-            self._pull.cancel()
-        try:
-            async with asyncio.timeout(LAST_WORDS_SECONDS):
-                while self.more:
-                    await self._collect()
-        except (TimeoutError, Disconnected, Refused):
-            return
-
-    def abandon(self) -> None:
-        """Have a thread that waits for more wait no longer."""
-        self._abandoned = True
-        if self._pull is not None:
-            self._pull.cancel()
-
-    def _ask_for_more(self) -> None:
-        if self._abandoned:
-            raise Disconnected
-        if self.more:
-            self._pull = asyncio.run_coroutine_threadsafe(self._collect(), self._loop)
-
-    def _wait_for_more(self) -> bytes:
-        if self._pull is None:
-            return b""
-        try:
-            return self._pull.result()
-        except CancelledError:
-            raise Disconnected from None
-        finally:
-            self._pull = None
-
-    async def _collect(self) -> bytes:
-        parts: list[bytes] = []
-        size = 0
-        while self.more and size < PIECE:
-            try:
-                async with asyncio.timeout(self._idle_seconds):
-                    message = await self._receive()
-            except TimeoutError:
-                raise Refused("The request body did not come.", status=408) from None
-            if message["type"] == "http.disconnect":
-                self.more = False
-                raise Disconnected
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            self.more = message.get("more_body", False)
-        return b"".join(parts)  # which does not copy a single one
+    def _take(self) -> bytes:
+        with self._changed:
+            while not (self.is_full or self.is_complete or self._error):
+                self._changed.wait()
+            if self._error and not self.is_complete:
+                raise self._error
+            was_full = self.is_full
+            pieces, self._pieces, self._size = self._pieces, [], 0
+        if was_full:
+            self._resume()
+        return b"".join(pieces)  # which does not copy a single one

@@ -10,7 +10,6 @@ def check_extra() -> None:
     try:
         import httptools  # noqa: F401
         import multipart  # type: ignore[import-untyped]  # noqa: F401
-        import uvicorn  # noqa: F401
     except ImportError as error:
         raise MissingExtra(
             f"serving needs the package {error.name}, which is not installed",

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import functools
 import ipaddress
 import socket
 import threading
@@ -23,7 +22,7 @@ from batchsim.server.connection_limits import ServerLimits
 from batchsim.server.required_extra import check_extra
 
 if TYPE_CHECKING:
-    from batchsim.server.request_handler import Handler
+    from batchsim.server.request_threads import Handler
 
 BACKLOG = 1_024
 
@@ -46,10 +45,13 @@ def running(
     key: without, no address but the machine's own is served. `allowed_hosts` are the names by
     which clients may call the server besides `host` and the loopback ones.
 
-    Raises UsageError when the address cannot be served, MissingExtra when uvicorn is not installed.
+    Raises UsageError when the address cannot be served, MissingExtra when a package of `batchsim[serve]` is not installed.
     """
     limits = limits or ServerLimits()
     check_extra()
+    from batchsim.server.http_server import HttpServer
+    from batchsim.server.request_guard import Guard
+
     sockets = _listen(host, port)
     try:
         is_local = all(_is_loopback(each) for each in sockets)
@@ -60,64 +62,22 @@ def running(
             )
         allowed = {_in_url(host), *allowed_hosts}
         address = f"http://{_reachable(host)}:{sockets[0].getsockname()[1]}"
-        thread = _ServerThread(handler, sockets, allowed, limits, any_address=not is_local)
+        guard = Guard(limits, allowed_hosts=allowed, any_address=not is_local)
+        server = HttpServer(handler, guard, limits)
+        thread = threading.Thread(
+            target=server.run, args=(sockets,), name="batchsim-server", daemon=True
+        )
+        thread.start()
     except BaseException:
         for each in sockets:
             each.close()
         raise
-    with thread:
+    server.has_begun.wait()
+    try:
         yield address
-
-
-class _ServerThread:
-    def __init__(
-        self,
-        handler: Handler,
-        sockets: list[socket.socket],
-        allowed_hosts: Collection[str],
-        limits: ServerLimits,
-        *,
-        any_address: bool,
-    ) -> None:
-        import uvicorn
-
-        from batchsim.server.http_protocol import BoundedProtocol, BoundedServer
-        from batchsim.server.request_guard import Guard
-        from batchsim.server.request_handler import Door
-
-        guard = Guard(limits, allowed_hosts=allowed_hosts, any_address=any_address)
-        self._door = Door(handler, guard, limits)
-        config = uvicorn.Config(
-            self._door,
-            http=functools.partial(BoundedProtocol, door=self._door, limits=limits),  # type: ignore[arg-type]
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            date_header=False,  # the door's own: a simulated service may have another time
-            proxy_headers=False,
-            timeout_keep_alive=int(limits.idle_seconds),
-            timeout_graceful_shutdown=int(limits.drain_seconds),
-        )
-        self._server = BoundedServer(config)
-        self._sockets = sockets
-        self._thread = threading.Thread(target=self._run, name="batchsim-server", daemon=True)
-
-    def __enter__(self) -> None:
-        self._thread.start()
-        self._server.has_begun.wait()  # uvicorn does not end properly when told before it has begun
-
-    def __exit__(self, *_: object) -> None:
-        self._server.should_exit = True
-        self._thread.join()
-        self._door.close()
-
-    def _run(self) -> None:
-        try:
-            self._server.run(self._sockets)
-        finally:
-            self._server.has_begun.set()
+    finally:
+        server.stop()
+        thread.join()
 
 
 def _listen(host: str, port: int) -> list[socket.socket]:

@@ -7,7 +7,6 @@ here depends on the time or on chance: request ids are drawn from a counter.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import itertools
 import threading
@@ -17,7 +16,7 @@ from weakref import WeakKeyDictionary
 from batchsim.backends import Backend
 from batchsim.domain import refusals
 from batchsim.domain.transport_failures import Unanswered
-from batchsim.errors import AuthenticationFailed, BatchsimError
+from batchsim.errors import BatchsimError
 from batchsim.wire.access.auth import authenticate
 from batchsim.wire.access.azure_paths import Place, locate
 from batchsim.wire.access.tenants import Everyone, Tenants
@@ -27,7 +26,6 @@ from batchsim.wire.endpoints.upload_state import PendingUploads
 from batchsim.wire.http import problem
 from batchsim.wire.http.message import Headers, Request, Response
 from batchsim.wire.http.render import Profile
-from batchsim.wire.looks import Look
 
 ROUTES: tuple[Route, ...] = (
     *files.ROUTES,
@@ -42,7 +40,6 @@ DESCRIPTION_PATH = "/openapi.json"
 """Where the description of the surface is. Everybody may read it."""
 
 _TABLE = Table(ROUTES)
-_LOOKS = Table(route for route in ROUTES if route.showing)
 
 
 class App:
@@ -66,7 +63,7 @@ class App:
         heeds_ranges: bool = False,
     ) -> None:
         tenants = backend if isinstance(backend, Tenants) else Everyone(backend)
-        self._backend_of, self._finder = tenants.backend, tenants.finder
+        self._backend_of = tenants.backend
         self._uploads: WeakKeyDictionary[Backend, PendingUploads] = WeakKeyDictionary()
         self._lock = threading.Lock()
         self._profile = Profile(profile)
@@ -88,23 +85,6 @@ class App:
             is_upload = (request.method, place.path) == ("POST", "/v1/files")
             answer = problem.render(error, twice=is_upload)
         return Response(answer.status, answer.headers + closing, answer.body)
-
-    def look(self, request: Request) -> Look | None:
-        """What answers a request as often as it is made, if it is a look at one batch or file.
-
-        For a door that would otherwise hand the request to a thread. What is not answered so is
-        untouched: `handle` takes it as if it had not been asked.
-        """
-        path = locate(request.path).path
-        routes, identifier = _LOOKS.find(path)
-        if not routes or routes[0].showing is None or request.method != "GET":
-            return None
-        try:
-            key = authenticate(request, self._api_keys)
-        except AuthenticationFailed:
-            return None
-        headers = functools.partial(self._headers, request.method, path)
-        return Look(routes[0].showing, identifier, self._profile, self._finder(key), headers)
 
     def _answer(self, request: Request, place: Place) -> Response:
         if request.path == DESCRIPTION_PATH and request.method == "GET":

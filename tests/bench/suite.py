@@ -157,7 +157,7 @@ _FILES_FIXED = ours("long", "transfer", "serve"), floor_program("long", "transfe
 _FIXED = "server of fixed answers"
 
 _SERVE = tuple(
-    Row(key, f"serve, {what}", programs, take, unit, target, floor, needs="uvicorn")
+    Row(key, f"serve, {what}", programs, take, unit, target, floor, needs="httptools")
     for key, what, programs, take, unit, target, floor in (
         ("serve", "start to first answer", (_START,), fact("wall"), "s", 0.3, ""),
         ("serve", "idle memory", (_START,), fact("server"), "MB", 35.0, ""),

@@ -46,7 +46,7 @@ class Served:
 @pytest.fixture
 def serve():
     """`serve()` -> a server of its own for this test, stopped at its end."""
-    pytest.importorskip("uvicorn", reason="the extra batchsim[serve] is not installed")
+    pytest.importorskip("httptools", reason="the extra batchsim[serve] is not installed")
     from batchsim.server.serve import running
 
     with ExitStack() as stack:

@@ -23,7 +23,7 @@ LARGEST_GROWTH = 32 << 20
 @pytest.fixture
 def process():
     """`batchsim serve` as a user starts it: its process and the address that it told."""
-    pytest.importorskip("uvicorn", reason="the extra batchsim[serve] is not installed")
+    pytest.importorskip("httptools", reason="the extra batchsim[serve] is not installed")
     command = [sys.executable, "-m", "batchsim", "serve", "--port", "0", "--pacing", "instant"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as serving:
         try:

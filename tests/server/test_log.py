@@ -1,6 +1,5 @@
 """What the server writes on stderr gives nobody's keys away."""
 
-import asyncio
 import logging
 
 import pytest
@@ -45,16 +44,3 @@ def test_warnings_are_left_out_and_nothing_is_written_afterwards(capsys):
         logger.warning("no HTTP")
     assert capsys.readouterr().err == ""
     assert logger.handlers == []
-
-
-def test_a_request_that_stopping_has_ended_is_no_traceback(capsys):
-    uvicorn = logging.getLogger("uvicorn.error")
-    with log_on_stderr():
-        uvicorn.error("Cancel 1 running task(s), timeout graceful shutdown exceeded")
-        try:
-            raise asyncio.CancelledError
-        except asyncio.CancelledError:
-            uvicorn.exception("Exception in ASGI application\n")
-    assert capsys.readouterr().err == (
-        "ERROR: Cancel 1 running task(s), timeout graceful shutdown exceeded\n"
-    )

@@ -29,7 +29,7 @@ SECONDS = 300
 @pytest.fixture
 def serve():
     """`serve(wrap)` -> the address of the surface, or of what `wrap` makes of it."""
-    pytest.importorskip("uvicorn", reason="the extra batchsim[serve] is not installed")
+    pytest.importorskip("httptools", reason="the extra batchsim[serve] is not installed")
     from batchsim.server.serve import running
 
     with ExitStack() as stack:

@@ -440,7 +440,7 @@ def test_it(batchsim):
 
 
 def test_another_process_reaches_the_account_through_a_port(run):
-    pytest.importorskip("uvicorn")
+    pytest.importorskip("httptools")
     result = run(
         '''
 import os, subprocess, sys

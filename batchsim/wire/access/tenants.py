@@ -34,11 +34,6 @@ class Tenants:
         """The backend of a key."""
         return self.open(key_digest(key))
 
-    def finder(self, key: str) -> Callable[[], Backend | None]:
-        """What finds the backend of a key from now on: None while the key has not been used."""
-        digest = key_digest(key)
-        return lambda: self._backends.get(digest)
-
     def open(self, digest: str) -> Backend:
         """The backend of the key with that digest: for instance, one that an earlier process had."""
         if (known := self._backends.get(digest)) is not None:  # whoever makes another may take long
@@ -70,7 +65,3 @@ class Everyone:
     def backend(self, _: str) -> Backend:
         """The backend of any key."""
         return self._backend
-
-    def finder(self, _: str) -> Callable[[], Backend | None]:
-        """What finds the backend of any key."""
-        return lambda: self._backend

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from batchsim.domain.batches import Batch
-from batchsim.wire.endpoints.route import Call, Operation, Route, Showing
+from batchsim.wire.endpoints.route import Call, Operation, Route
 from batchsim.wire.http import parse, render
 from batchsim.wire.http.message import Response
-from batchsim.wire.http.render import Profile
 
 REQUIRED = ("input_file_id", "endpoint", "completion_window")
 OPTIONAL = ("metadata", "output_expires_after")
@@ -43,11 +41,8 @@ def list_(call: Call) -> Response:
 
 def retrieve(call: Call) -> Response:
     """`GET /v1/batches/{id}`."""
-    return _shown(call.ask(call.backend.retrieve_batch, call.identifier), call.profile)
-
-
-def _shown(batch: Batch, profile: Profile) -> Response:
-    return render.pretty(render.batch_object(batch, profile))
+    batch = call.ask(call.backend.retrieve_batch, call.identifier)
+    return render.pretty(render.batch_object(batch, call.profile))
 
 
 def cancel(call: Call) -> Response:
@@ -81,7 +76,6 @@ ROUTES = (
         "/v1/batches/{id}",
         retrieve,
         Operation("retrieveBatch", "Get a batch", "Batch"),
-        showing=Showing(lambda backend, batch_id: backend.batch_at_once(batch_id), _shown),
     ),
     Route(
         "POST",

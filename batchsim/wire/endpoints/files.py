@@ -10,11 +10,10 @@ from typing import Any, BinaryIO, cast
 from batchsim.backends import Backend, Receives, Reception
 from batchsim.domain.files import File
 from batchsim.errors import Refused
-from batchsim.wire.endpoints.route import Call, Operation, Route, Showing
+from batchsim.wire.endpoints.route import Call, Operation, Route
 from batchsim.wire.http import parse, ranges, render
 from batchsim.wire.http.form import KEPT_IN_MEMORY, read_form
 from batchsim.wire.http.message import Response
-from batchsim.wire.http.render import Profile
 
 
 def upload(call: Call) -> Response:
@@ -74,11 +73,8 @@ def list_(call: Call) -> Response:
 
 def retrieve(call: Call) -> Response:
     """`GET /v1/files/{id}`."""
-    return _shown(call.ask(call.backend.retrieve_file, call.identifier), call.profile)
-
-
-def _shown(file: File, profile: Profile) -> Response:
-    return render.pretty_line(render.file_object(file, profile))
+    file = call.ask(call.backend.retrieve_file, call.identifier)
+    return render.pretty_line(render.file_object(file, call.profile))
 
 
 def delete(call: Call) -> Response:
@@ -132,7 +128,6 @@ ROUTES = (
         "/v1/files/{id}",
         retrieve,
         Operation("retrieveFile", "Get a file, without its content", "File"),
-        showing=Showing(lambda backend, file_id: backend.file_at_once(file_id), _shown),
     ),
     Route(
         "DELETE",

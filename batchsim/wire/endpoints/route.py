@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar, cast
 from urllib.parse import unquote
 
-from batchsim.backends import Backend, Disturbed, Prompt
-from batchsim.domain.batches import Batch
-from batchsim.domain.files import File
+from batchsim.backends import Backend, Disturbed
 from batchsim.domain.transport_failures import CutShort
 from batchsim.errors import BatchsimError
 from batchsim.wire.endpoints.upload_state import PendingUploads
@@ -87,24 +85,13 @@ class Operation(NamedTuple):
     form: str | None = None
 
 
-class Showing(NamedTuple):
-    """How a batch or file is shown: asked for by its id (see Prompt), and rendered."""
-
-    ask: Callable[[Prompt, str], Batch | File | None]
-    render: Callable[[Any, Profile], Response]
-
-
 class Route(NamedTuple):
-    """Requests of one method for one path; in `path`, `{id}` stands for any one segment.
-
-    One that only shows the batch or file of that id says how by `showing`.
-    """
+    """Requests of one method for one path; in `path`, `{id}` stands for any one segment."""
 
     method: str
     path: str
     handler: Callable[[Call], Response]
     operation: Operation
-    showing: Showing | None = None
 
     def answer(self, call: Call) -> Response:
         """What the handler answers, or as much of it as shall go out."""

@@ -196,7 +196,7 @@ def test_a_service_that_is_not_there_is_told(batchsim, monkeypatch) -> None:
 
 
 def test_a_served_simulator_is_looked_at_over_its_port(batchsim, desk, monkeypatch) -> None:
-    pytest.importorskip("uvicorn", reason="the extra batchsim[serve] is not installed")
+    pytest.importorskip("httptools", reason="the extra batchsim[serve] is not installed")
     from batchsim.backends.fake import FakeBackend
     from batchsim.clock import VirtualClock
     from batchsim.server.serve import running

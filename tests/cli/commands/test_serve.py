@@ -253,7 +253,7 @@ def test_what_cannot_be_is_refused_with_one_message(desk, arguments, named):
 @pytest.mark.parametrize(
     ("lacking", "command"),
     [
-        ("uvicorn", ("serve", "--port", "0")),
+        ("httptools", ("serve", "--port", "0")),
         ("multipart", ("serve", "--port", "0")),
         ("multipart", ("record", "--upstream", "http://127.0.0.1:9/v1", "--forward-auth")),
         ("multipart", ("run", "--real", "--webhook-port", "0", "in.jsonl", "-o", "out.jsonl")),
