@@ -16,7 +16,7 @@
     ├── NetworkForbidden      a connection out of an `intercept` block; nothing was sent: allow it
     ├── JournalError          the job's journal is damaged, locked or belongs to other work
     ├── JobIncomplete         the job stopped before its end; the same command continues it
-    └── UnaccountedBatches    the job is done, and somebody else made batches in its name
+    └── UnaccountedBatches    the job is done, and others made batches in its name
 
 Every error carries a message for people and may carry a `hint`: the next thing to do.
 """

@@ -43,7 +43,7 @@ class Backend(ABC):
     - `OutcomeUnknown` (only from methods that change something): the request was sent and no
       readable answer came. It may have taken effect; look before trying again.
 
-    No method retries by itself: who calls decides. Every method may be called from any thread.
+    No method retries by itself: the caller decides. Every method may be called from any thread.
     """
 
     clock: Clock
@@ -199,7 +199,7 @@ class Prompt(Protocol):
 
 
 class Reception(Protocol):
-    """A content that is being taken in. Until it is kept nobody else can see it."""
+    """A content that is being taken in. It is invisible to others until it is kept."""
 
     def write(self, data: bytes, /) -> object:
         """Append `data`. Raises Refused when no file may be so large."""

@@ -12,7 +12,7 @@ from batchsim.stores import Store
 
 
 def check_is(name: str, value: object, kind: type[Any], hint: str) -> None:
-    """Raise UsageError unless `value` is a `kind`; a class is none."""
+    """Raise UsageError unless `value` is an instance of `kind`, not a class."""
     if isinstance(value, type) or not isinstance(value, kind):
         wanted = with_article(kind.__name__)
         raise UsageError(f"the {name} must be {wanted}, not {a_kind(value)}", hint=hint)

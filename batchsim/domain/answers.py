@@ -20,5 +20,5 @@ class Answer(NamedTuple):
 
 
 def usage_of(body: Any) -> Usage:
-    """The tokens that an answer's body says it took; zeros where it does not say."""
+    """The tokens that an answer's body reports; zeros where it reports none."""
     return Usage.from_object(body.get("usage") if isinstance(body, dict) else None)

@@ -94,10 +94,10 @@ class Response(NamedTuple):
     @property
     def reason(self) -> LineError:
         """The reason that a bad answer gives; its status code where it gives none."""
-        told = self.body.get("error") if isinstance(self.body, dict) else None
-        told = told if isinstance(told, dict) else {"message": told}
-        code = told.get("code") or told.get("type") or f"http_{self.status_code}"
-        return LineError(str(code), str(told.get("message") or ""))
+        given = self.body.get("error") if isinstance(self.body, dict) else None
+        given = given if isinstance(given, dict) else {"message": given}
+        code = given.get("code") or given.get("type") or f"http_{self.status_code}"
+        return LineError(str(code), str(given.get("message") or ""))
 
 
 class LineError(NamedTuple):
@@ -137,7 +137,7 @@ class ResultLine(NamedTuple):
 
     @property
     def usage(self) -> Usage:
-        """The tokens that a good answer says it took; none for a line without a good answer."""
+        """The tokens that a good answer reports; none for a line without a good answer."""
         return usage_of(self.response.body) if self.is_ok and self.response else _NO_USAGE
 
     @classmethod

@@ -11,7 +11,7 @@ from batchsim.domain.lines import ResultLine
 from batchsim.pricing.prices import cost
 
 _FREE = "/v1/moderations"
-"""The endpoint that costs nothing and tells no usage (API reference)."""
+"""The endpoint that costs nothing and reports no usage (API reference)."""
 
 
 class Bill:
@@ -19,7 +19,7 @@ class Bill:
 
     def __init__(self) -> None:
         self._usage: dict[tuple[str, bool], Usage] = {}
-        self._untold: set[str] = set()
+        self._unreported: set[str] = set()
 
     def add(self, line: ResultLine, request_line: bytes, *, in_batch: bool = True) -> None:
         """Take in one good result, and the line of the input that it answers."""
@@ -32,7 +32,7 @@ class Bill:
                 return
             model = model if isinstance(model, str) else str(request["body"].get("model", ""))
             if not isinstance(body.get("usage"), dict):
-                self._untold.add(model)
+                self._unreported.add(model)
         key = model, in_batch
         self._usage[key] = self._usage.get(key, Usage()) + line.usage
 
@@ -59,5 +59,5 @@ class Bill:
         return tuple(
             model
             for model, usage in self.usage.items()
-            if model in self._untold or cost(model, usage, batch=True) is None
+            if model in self._unreported or cost(model, usage, batch=True) is None
         )

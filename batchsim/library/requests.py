@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     Parsed_co = TypeVar("Parsed_co", bound=BaseModel | None, covariant=True)
     Model = TypeVar("Model", bound=BaseModel)
-else:  # pydantic is imported by who uses it
+else:  # pydantic is imported only where it is used
     Parsed_co = TypeVar("Parsed_co", covariant=True)
     Model = TypeVar("Model")
 
@@ -40,8 +40,8 @@ RESPONSES = "/v1/responses"
 class Request(Generic[Parsed_co]):
     """One line of an input (API reference, "The request input object").
 
-    `response_format` is the pydantic model that the answer is to be parsed as, if any; it does not
-    take part in comparing. `is_derived` tells whether the custom_id was derived from the content.
+    `response_format` is the pydantic model for the answer, if any; comparisons ignore it.
+    `is_derived` is True when the custom_id was derived from the content.
     """
 
     custom_id: str
@@ -215,7 +215,7 @@ class Request(Generic[Parsed_co]):
 
     @classmethod
     def from_line(cls, content: bytes | str) -> Request[None]:
-        """Read one line of an input. Raises UsageError when it is none."""
+        """Read one line of an input. Raises UsageError for anything else."""
         try:
             value = orjson.loads(content)
             return Request(value["custom_id"], value["url"], value["body"])
@@ -241,7 +241,9 @@ def _request(
         raise UsageError(
             f"a custom_id is a text, not {custom_id!r}", hint="leave it out to have it derived"
         )
-    own = orjson.loads(orjson.dumps(body, default=_plain))  # what the caller changes later is his
+    own = orjson.loads(
+        orjson.dumps(body, default=_plain)
+    )  # later changes by the caller stay outside
     return Request(custom_id, url, own, response_format, is_derived)
 
 

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class ResponseModels:
-    """The models of a job's lines: one `for_all` of them, or those of the requests.
+    """The models of a job's lines: `for_all`, or the one of each request.
 
-    Raises UsageError when `for_all` is no pydantic model. The form that a line asks for stands in
-    its own bytes, so nothing is kept for a line.
+    Raises UsageError when `for_all` is no pydantic model. A line's own bytes hold the form that it
+    asks for, so nothing is kept for a line.
     """
 
     def __init__(self, for_all: Any = None) -> None:
@@ -46,7 +46,7 @@ class ResponseModels:
             )
 
     def parse(self, answer: AnswerText, request_line: bytes) -> tuple[Any, ValidationError | None]:
-        """The answer as the line's model, or why it is none; neither where nothing is to parse."""
+        """Parse the answer as the line's model: the value or the error, or neither without a model."""
         if answer.text is None or answer.refusal is not None:
             return None, None
         model = self._for_all or self._model(request_line)

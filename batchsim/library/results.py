@@ -40,10 +40,10 @@ else:
 class Result(Generic[Parsed_co]):
     """The result of one line.
 
-    `text` is what the model said: the first choice of a completion, the text of a response; None
-    at other endpoints. `refusal` is set instead when the model refused. `parsed` is the text as the
-    line's pydantic model, `validation_error` why it is none; both are None where no model was
-    given and where nothing was said. `content` is the line of the results file.
+    `text` is the first choice of a completion, or the text of a response; None at other endpoints.
+    `refusal` is set instead when the model refused. `parsed` is the text as the line's pydantic
+    model, `validation_error` the reason why it does not fit; both are None without a model or a
+    text. `content` is the line of the results file.
     """
 
     line: ResultLine
@@ -81,7 +81,7 @@ class Result(Generic[Parsed_co]):
 
     @property
     def usage(self) -> Usage:
-        """The tokens that a good answer says it took."""
+        """The tokens that a good answer reports."""
         return self.line.usage
 
     @property
@@ -148,7 +148,7 @@ class Results(Generic[Parsed_co]):
 
     @property
     def usage_by_model(self) -> Mapping[str, Usage]:
-        """The same by the name of the model that answered, or else was asked for."""
+        """The usage by model: the one that answered, or else the one that was asked for."""
         return self._bill().usage
 
     @property
@@ -156,13 +156,13 @@ class Results(Generic[Parsed_co]):
         """The cost of the good results in US dollars, from the usage that they report.
 
         Results of batches count at batch prices, those asked for without a batch at ordinary ones.
-        None when that cannot be known: `unpriced_models` says for which models.
+        None when that cannot be known; `unpriced_models` names the models.
         """
         return self._bill().cost()
 
     @property
     def unpriced_models(self) -> tuple[str, ...]:
-        """The models whose price is not known, or whose answers do not tell what they took."""
+        """The models whose price is not known, or whose answers report no usage."""
         return self._bill().unpriced()
 
     @property

@@ -31,7 +31,7 @@ _MILLION = Decimal(1_000_000)
 class Price:
     """The price of a model, in US dollars per million tokens.
 
-    `is_listed` tells whether the list has this price; otherwise it is half of the ordinary price.
+    `is_listed` is False where this is half of the ordinary price, and not a price of the list.
     Image models are priced at their image rates, which are the higher ones.
     """
 
@@ -104,7 +104,7 @@ def _rate(prices: Any, *names: str) -> Decimal | None:
     for name in names:
         rate = getattr(prices, name, None)
         if rate is not None:
-            told = Decimal(getattr(rate, "base", rate))
-            if told.is_finite() and told > 0:  # what costs nothing or less is a gap in the list
-                return told
+            amount = Decimal(getattr(rate, "base", rate))
+            if amount.is_finite() and amount > 0:  # what costs nothing or less is a gap in the list
+                return amount
     return None

@@ -84,7 +84,7 @@ def _counter(vocabulary: str) -> Counter:
 
 def _text_counter(vocabulary: str) -> Callable[[str], int]:
     # The public batch_count sets up its workers at each call, which takes fifty times as long as
-    # counting a short text; the tokenizer beneath it is documented for whoever needs more.
+    # counting a short text; the tokenizer beneath it is documented for other uses.
     from toktok import _encoding
 
     count: Callable[[str], int] = _encoding(vocabulary).count

@@ -78,7 +78,7 @@ class Account:
         """
         from batchsim.wire import webhook_events  # a bare backend needs nothing of the REST surface
 
-        webhook_events.sign(secret, "", 0, b"")  # says so at once if it is none
+        webhook_events.sign(secret, "", 0, b"")  # refuses a malformed secret at once
         now = int(SystemClock().now())
         bodies = map(webhook_events.event, self.backend.take_ended())
         return [Webhook(webhook_events.headers(secret, now, body), body) for body in bodies]

@@ -156,7 +156,7 @@ def _content_class(library: Any) -> Any:
 
 def _is_read_whole(library: Any) -> bool:
     """True when the client library joins the body in memory: always, unless it is streamed."""
-    frame = sys._getframe(1)  # noqa: SLF001 - nothing else says who reads
+    frame = sys._getframe(1)  # noqa: SLF001 - nothing public says it
     while frame.f_back is not None:
         frame = frame.f_back
         if frame.f_code.co_name in ("read", "aread"):

@@ -150,7 +150,7 @@ class _Sleepers:
 
         The caller's package and the duration decide. The original refuses a bad duration.
         """
-        caller = sys._getframe(2)  # noqa: SLF001 - nothing else says who sleeps
+        caller = sys._getframe(2)  # noqa: SLF001 - nothing public says it
         package = caller.f_globals.get("__name__", "").partition(".")[0]
         return self._is_open and package not in WAITING_FOR_PROCESSES and 0 < seconds < math.inf
 

@@ -347,6 +347,6 @@ def test_this_machine_is_never_reached_by_a_proxy(environment_proxy, service, ca
 
 def test_a_proxy_that_is_none_is_refused_without_its_password(monkeypatch, cassette):
     monkeypatch.setenv("HTTPS_PROXY", "gopher://user:secret@proxy.invalid")
-    with pytest.raises(UsageError, match="a proxy that is none") as refused:
+    with pytest.raises(UsageError, match="a proxy whose address is malformed") as refused:
         Recorder("https://upstream.invalid/v1", cassette)
     assert "secret" not in f"{refused.value} {refused.value.hint}"

@@ -21,11 +21,11 @@ LONGEST_ANSWER = 64 << 20
 
 
 def read_json(response: Any, call: Call, *, lists_bare: bool = False) -> dict[str, Any]:
-    """The answer as a JSON object. Raises what `call` makes of an answer that is none.
+    """Read the answer as a JSON object. Raises the error of `call` for any other answer.
 
-    With `lists_bare` a list is taken for the data of one: an empty list must not be believed where
-    it may be rubbish, since it would say that a batch does not exist. Errors of the HTTP library
-    pass through.
+    With `lists_bare` an array is read as the data of a list. Elsewhere it is refused: an empty
+    array that is rubbish would say that a batch does not exist. Errors of the HTTP library pass
+    through.
     """
     content = bytearray()
     for piece in response.iter_bytes():
@@ -44,7 +44,7 @@ def read_json(response: Any, call: Call, *, lists_bare: bool = False) -> dict[st
 
 
 def read_object(kind: type[Listed], answer: Mapping[str, Any], call: Call) -> Listed:
-    """The batch or file in `answer`. Raises what `call` makes of an answer without one."""
+    """The batch or file in `answer`. Raises the error of `call` for an answer without one."""
     try:
         return kind.from_object(_unwrapped(kind, answer))
     except ValueError as error:
@@ -52,7 +52,7 @@ def read_object(kind: type[Listed], answer: Mapping[str, Any], call: Call) -> Li
 
 
 def read_page(kind: type[Listed], answer: Mapping[str, Any], call: Call) -> Page[Listed]:
-    """The page in `answer`; a service that does not say that there is more has no more."""
+    """The page in `answer`. There is more only where the service says so."""
     entries = answer.get("data", "absent") or []
     if not isinstance(entries, list) or not all(isinstance(each, Mapping) for each in entries):
         raise call.unanswered("the answer is not a list object")
@@ -68,7 +68,7 @@ def read_content(response: Any, call: Call) -> Iterator[bytes]:
             hint="check the base URL, and what stands between this machine and the service",
         )
     try:
-        for piece in decoded(response):  # as they come: what waits for more is lost in a break
+        for piece in decoded(response):  # at once: a piece that waited would be lost in a break
             for start in range(0, len(piece), BLOCK):
                 yield piece[start : start + BLOCK]
     except Exception as error:

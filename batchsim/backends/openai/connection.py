@@ -41,8 +41,7 @@ def connect(base_url: str | None, api_key: str | None, provider: Provider) -> op
     It goes through the proxy that the environment names for the address (HTTPS_PROXY, HTTP_PROXY,
     ALL_PROXY, and NO_PROXY against them), but never to this machine itself.
 
-    Raises AuthenticationFailed without a usable key, UsageError for a base URL or a proxy that
-    is none.
+    Raises AuthenticationFailed without a usable key, UsageError for a malformed base URL or proxy.
     """
     import openai
 
@@ -62,7 +61,7 @@ def connect(base_url: str | None, api_key: str | None, provider: Provider) -> op
 def http_client(address: str, timeout: openai.Timeout) -> Any:
     """An HTTP client for that address, by the proxy that the environment names, without redirects.
 
-    Raises UsageError for a proxy that is none.
+    Raises UsageError for a malformed proxy.
     """
     import openai
 
@@ -79,20 +78,20 @@ def http_client(address: str, timeout: openai.Timeout) -> Any:
         ) from None
     except Exception:  # noqa: BLE001 - its words may hold the proxy's password
         raise UsageError(
-            "the environment names a proxy that is none",
+            "the environment names a proxy whose address is malformed",
             hint="HTTPS_PROXY, HTTP_PROXY and ALL_PROXY look like http://proxy.example.com:3128",
         ) from None
 
 
 def proxy_of(client: openai.OpenAI) -> str | None:
     """The proxy between here and the service, such as `http://proxy:3128`; None without one."""
-    return proxy_towards(str(client.base_url), client._client)  # noqa: SLF001 - nothing else tells
+    return proxy_towards(str(client.base_url), client._client)  # noqa: SLF001 - nothing public says it
 
 
 def proxy_towards(address: str, client: Any) -> str | None:
     """The proxy by which an HTTP client reaches the address; None without one.
 
-    Its user name and password are not told.
+    Its user name and password are left out.
     """
     transport = client._transport_for_url(http_library().URL(address))  # noqa: SLF001 - as above
     proxy = getattr(getattr(transport, "_pool", None), "_proxy_url", None)
@@ -104,9 +103,9 @@ def proxy_towards(address: str, client: Any) -> str | None:
 
 
 def key_of(api_key: str | None, provider: Provider) -> str:
-    """The key for that service, by default its variable's; one meant for another is never taken.
+    """The key for that service, by default its variable's. No other variable is read.
 
-    Raises AuthenticationFailed without one, and for what can be none.
+    Raises AuthenticationFailed without a key, and for a text that cannot be one.
     """
     variable = provider.key_variable
     key = (api_key if api_key is not None else os.environ.get(variable, "")).strip()
@@ -124,7 +123,7 @@ def key_of(api_key: str | None, provider: Provider) -> str:
 def address_of(base_url: str | None, provider: Provider) -> str:
     """The base URL of that service, by default its variable's or its own.
 
-    Raises UsageError without one, for what is none, and for one that a key must not be sent to.
+    Raises UsageError without an address, and for a malformed or an unencrypted one.
     """
     variable = provider.base_url_variable
     address = (base_url or (os.environ.get(variable, "") if variable else "")).strip()
@@ -143,7 +142,7 @@ def address_of(base_url: str | None, provider: Provider) -> str:
 
 
 def _check_safe(address: str) -> None:
-    """Raises UsageError where the key would travel readable, or a password would be shown."""
+    """Raise UsageError for an address that would expose the key or a password."""
     parts = urlsplit(address)
     if parts.username or parts.password:
         raise UsageError(

@@ -8,7 +8,7 @@ has a meaning of its own. It also makes every release of the SDK escape ids alik
 What holds for every request:
 - It is sent once. The SDK would send a POST up to three times, without an idempotency key, and each
   may start a batch that costs money (observed on 1.109.1 and 3.54.0).
-- It is not redirected: a POST would carry its content to a host that nobody named. A client that
+- It is not redirected: a POST would carry its content to an unknown host. A client that
   the caller made with a release that has no such option (1.55 has none) decides this itself.
 - It ends: connecting, waiting for a free connection, and each read and write have a time-out.
 - What it raises is batchsim's own: see sdk_errors.py beside this file.

@@ -116,7 +116,7 @@ def _chain(error: BaseException, *, whole: bool = False) -> Iterator[BaseExcepti
 
 
 def _unsent(error: BaseException, call: Call, key: object) -> BatchsimError:
-    """The error of a request that never left; where a certificate is to blame, that is told."""
+    """The error of a request that was never sent; it names a distrusted certificate."""
     chain = _chain(error, whole=True)
     distrust = next((link for link in chain if type(link).__name__ == _DISTRUSTED), None)
     if distrust is None:

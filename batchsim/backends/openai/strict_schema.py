@@ -22,8 +22,8 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 def strict_format(model: object) -> dict[str, Any]:
     """The name, the schema and `strict: true`, as `response_format` and `text.format` carry them.
 
-    It is for reading only: whoever asks again is given the same object.
-    Raises UsageError for what is no pydantic model, and for one that no strict schema describes.
+    It is for reading only: each call for a model returns the same object.
+    Raises UsageError for anything but a pydantic model, and for one without a strict schema.
     """
     kind = checked(model)
     if not _NAME.fullmatch(kind.__name__):
@@ -36,7 +36,7 @@ def strict_format(model: object) -> dict[str, Any]:
 
 
 def checked(model: object) -> type[BaseModel]:
-    """`model` as a pydantic model. Raises UsageError when it is none."""
+    """`model` as a pydantic model. Raises UsageError for anything else."""
     from pydantic import BaseModel
 
     if not (isinstance(model, type) and issubclass(model, BaseModel)):

@@ -25,7 +25,7 @@ INPUT_ERRORS = frozenset(
         "too_many_tasks",
     }
 )
-"""The codes of the errors that the input alone tells, before it is uploaded."""
+"""The codes of the errors that show in the input alone, before it is uploaded."""
 
 
 def invalid_json_line(number: int) -> BatchError:

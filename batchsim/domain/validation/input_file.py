@@ -3,7 +3,7 @@
 Theory of operation. `InputRules` sees the lines of one input one after another. Of each it says the
 first thing that is wrong with it, in the order in which the API is thought to check (inferred):
 JSON, required keys, duplicate custom_id, url, method, model, stream, body. `walk()` does so for a
-whole input and tells blank lines apart: they are nothing at the end and an error before it.
+whole input. Blank lines are ignored at its end, and are an error before it.
 `finish()` judges the input as a whole.
 
 Nearly always neighbouring lines are alike and valid. So `walk()` first puts each question to all

@@ -36,7 +36,6 @@ class BatchContract:
         raise NotImplementedError("override the fixture `backend`")
 
     def test_a_created_batch_is_validating_and_visible_at_once(self, backend: Backend) -> None:
-        """It says what was asked for, and nothing else yet."""
         file = upload(backend, input_lines(1, model=self.model))
         now = int(backend.clock.now())
         batch = backend.create_batch(input_file_id=file.id, endpoint=ENDPOINT)
@@ -51,7 +50,6 @@ class BatchContract:
         assert backend.list_batches(limit=1).data[0].id == batch.id
 
     def test_metadata_comes_back(self, backend: Backend) -> None:
-        """From every method that shows the batch, to the letter."""
         file = upload(backend, input_lines(1, model=self.model))
         metadata = {"job": "42", "é": "日本 \U0001f600", "empty": "", "k" * 64: "v" * 512}
         batch = backend.create_batch(input_file_id=file.id, endpoint=ENDPOINT, metadata=metadata)
@@ -71,7 +69,6 @@ class BatchContract:
         assert backend.list_batches(limit=1) == newest
 
     def test_a_batch_completes_and_accounts_for_every_line(self, backend: Backend) -> None:
-        """On the way its status and its counts only move forward."""
         seen = watch(backend, start(backend, 20, model=self.model).id)
         for earlier, later in pairwise(seen):
             assert _rank(earlier) <= _rank(later)
@@ -88,7 +85,6 @@ class BatchContract:
         assert all(line["response"]["status_code"] == 200 for line in good)
 
     def test_result_files_are_files(self, backend: Backend) -> None:
-        """With a purpose of their own, the right size, and the lifetime that was asked for."""
         file = upload(backend, input_lines(2, model=self.model))
         batch = backend.create_batch(
             input_file_id=file.id, endpoint=ENDPOINT, output_expires_after=7_200
@@ -102,7 +98,6 @@ class BatchContract:
         assert output in backend.list_files(purpose="batch_output").data
 
     def test_an_ended_batch_stays_as_it_is(self, backend: Backend) -> None:
-        """And can no longer be cancelled."""
         done = watch(backend, start(backend, 1, model=self.model).id)[-1]
         with pytest.raises(Conflict):
             backend.cancel_batch(done.id)
@@ -122,7 +117,7 @@ class BatchContract:
         assert (failed.output_file_id, failed.error_file_id) == (None, None)
 
     def test_a_batch_without_its_input_file_fails(self, backend: Backend) -> None:
-        """Deleted while it is validated, or never there."""
+        """The file was deleted during validation, or was never there."""
         file = upload(backend, input_lines(1, model=self.model))
         batch = backend.create_batch(input_file_id=file.id, endpoint=ENDPOINT)
         if backend.retrieve_batch(batch.id).status is not Status.VALIDATING:
@@ -131,7 +126,6 @@ class BatchContract:
         assert watch(backend, batch.id)[-1].status is Status.FAILED
 
     def test_a_batch_cancelled_at_once_ends_cancelled(self, backend: Backend) -> None:
-        """Asking twice is harmless, before and after the end."""
         batch = start(backend, 3, model=self.model)
         cancelling = backend.cancel_batch(batch.id)
         if cancelling.status is Status.CANCELLED:
@@ -144,7 +138,7 @@ class BatchContract:
         _assert_times_in_order(cancelled)
 
     def test_a_batch_cancelled_while_running_keeps_what_is_done(self, backend: Backend) -> None:
-        """Each line is in exactly one of the two files; those not run are not counted as failed."""
+        """Each line is in exactly one of the two files; lines that never ran do not count as failed."""
         batch = start(backend, 50, model=self.model)
         while batch.request_counts.completed < 5 and not batch.status.is_terminal:
             backend.clock.sleep(POLL_SECONDS)
@@ -195,7 +189,6 @@ class BatchContract:
         "identifier", ["batch_00000000000000000000000000000000", "batch-é/../x?y#z%00"]
     )
     def test_an_unknown_batch_is_not_found(self, backend: Backend, identifier: str) -> None:
-        """Whatever its id looks like."""
         with pytest.raises(NotFound):
             backend.retrieve_batch(identifier)
         with pytest.raises(NotFound):
@@ -205,14 +198,12 @@ class BatchContract:
     def test_an_id_of_a_batch_that_is_no_text_is_not_sent(
         self, backend: Backend, identifier: Any
     ) -> None:
-        """Such as the batch itself, or that of an object which was never made."""
         for ask in (backend.retrieve_batch, backend.cancel_batch):
             with pytest.raises(UsageError):
                 ask(identifier)
 
     @pytest.mark.parametrize("after", [5, []])
     def test_a_page_of_batches_begins_after_an_id(self, backend: Backend, after: Any) -> None:
-        """The id is text."""
         with pytest.raises(UsageError):
             backend.list_batches(after=after)
 
@@ -221,7 +212,6 @@ class BatchContract:
     def test_a_creation_with_a_value_of_another_kind_creates_nothing(
         self, backend: Backend, name: str, value: Any
     ) -> None:
-        """The service refuses it, or it cannot be sent."""
         file = upload(backend, input_lines(1, model=self.model))
         before = backend.list_batches()
         with pytest.raises((Refused, UsageError)):
@@ -229,7 +219,7 @@ class BatchContract:
         assert backend.list_batches() == before
 
     def test_batches_may_share_their_input_file(self, backend: Backend) -> None:
-        """There is no idempotency: asking twice makes two."""
+        """There is no idempotency: two calls make two batches."""
         file = upload(backend, input_lines(1, model=self.model))
         first, second = (
             backend.create_batch(input_file_id=file.id, endpoint=ENDPOINT) for _ in range(2)
@@ -239,7 +229,6 @@ class BatchContract:
         assert watch(backend, second.id)[-1].status is Status.COMPLETED
 
     def test_pages_of_batches_join_without_gap_or_repeat(self, backend: Backend) -> None:
-        """Newest first."""
         ids = []
         for _ in range(3):
             ids.append(start(backend, 1, model=self.model).id)
@@ -254,7 +243,6 @@ class BatchContract:
 
     @pytest.mark.parametrize("limit", [0, -1, 101])
     def test_a_page_of_batches_has_1_to_100(self, backend: Backend, limit: int) -> None:
-        """Other limits are refused."""
         with pytest.raises(Refused):
             backend.list_batches(limit=limit)
 

@@ -44,14 +44,12 @@ class FileContract:
         assert file.bytes == len(content)
 
     def test_upload_starts_where_the_content_stands(self, backend: Backend) -> None:
-        """Also when more than one read is needed."""
         stream = io.BytesIO(b"skipped" + CONTENTS["5 MB"])
         stream.seek(len(b"skipped"))
         file = backend.upload_file(stream, filename="input.jsonl")
         assert b"".join(backend.read_file(file.id)) == CONTENTS["5 MB"]
 
     def test_upload_takes_a_stream_that_cannot_seek(self, backend: Backend) -> None:
-        """A pipe has no length and gives what it has."""
         content = CONTENTS["CRLF"]
         file = backend.upload_file(OneWay(content, 7), filename="input.jsonl")  # type: ignore[arg-type]
         assert b"".join(backend.read_file(file.id)) == content
@@ -71,7 +69,7 @@ class FileContract:
         assert backend.list_files(limit=1) == newest
 
     def test_a_filename_that_is_no_text_is_not_sent(self, backend: Backend) -> None:
-        """Half a surrogate pair, as a file system's odd names become in Python."""
+        """Half a surrogate pair, as odd names of a file system become in Python."""
         newest = backend.list_files(limit=1)
         with pytest.raises(UsageError):
             upload(backend, SAMPLE, "input\udcff.jsonl")
@@ -79,7 +77,6 @@ class FileContract:
 
     @pytest.mark.parametrize("identifier", [None, 5, [], {}, b"file-1", object(), "file-\ud800"])
     def test_an_id_that_is_no_text_is_not_sent(self, backend: Backend, identifier: Any) -> None:
-        """Such as that of an object which was never made."""
         for ask in (backend.retrieve_file, backend.delete_file):
             with pytest.raises(UsageError):
                 ask(identifier)
@@ -91,12 +88,10 @@ class FileContract:
     def test_a_page_that_nobody_can_ask_for_is_not_sent(
         self, backend: Backend, changes: dict[str, Any]
     ) -> None:
-        """The parameters that choose files are text."""
         with pytest.raises(UsageError):
             backend.list_files(**changes)
 
     def test_upload_answers_with_the_file(self, backend: Backend) -> None:
-        """Complete, as `retrieve_file` shows it from then on."""
         before = int(backend.clock.now())
         file = upload(backend, SAMPLE, "an input é.jsonl")
         assert (file.filename, file.purpose) == ("an input é.jsonl", "batch")
@@ -104,7 +99,6 @@ class FileContract:
         assert backend.retrieve_file(file.id) == file
 
     def test_a_lifetime_is_kept(self, backend: Backend) -> None:
-        """An expired file is as absent as a deleted one."""
         file = backend.upload_file(io.BytesIO(SAMPLE), filename="input.jsonl", expires_after=3_600)
         assert file.expires_at == file.created_at + 3_600
         backend.clock.sleep(3_601)
@@ -112,7 +106,6 @@ class FileContract:
             backend.retrieve_file(file.id)
 
     def test_files_are_listed_newest_first(self, backend: Backend) -> None:
-        """And oldest first when asked so."""
         ids = _upload_three(backend)
         newest = [file.id for file in backend.list_files(purpose="batch", limit=3).data]
         assert newest == ids[::-1]
@@ -120,7 +113,6 @@ class FileContract:
         assert oldest[-3:] == ids
 
     def test_pages_of_files_join_without_gap_or_repeat(self, backend: Backend) -> None:
-        """`after` is the last id of the page before."""
         _upload_three(backend)
         whole = backend.list_files()
         joined = [first := backend.list_files(limit=1)]
@@ -130,7 +122,6 @@ class FileContract:
         assert [file for page in joined for file in page.data] == list(whole.data)
 
     def test_the_list_of_files_can_be_filtered_by_purpose(self, backend: Backend) -> None:
-        """Only files of that purpose are listed."""
         upload(backend, SAMPLE)
         other = backend.upload_file(io.BytesIO(SAMPLE), filename="notes.txt", purpose="user_data")
         assert [file.id for file in backend.list_files(purpose="user_data", limit=1).data] == [
@@ -139,7 +130,6 @@ class FileContract:
         assert other.id not in [file.id for file in backend.list_files(purpose="batch").data]
 
     def test_a_deleted_file_is_gone(self, backend: Backend) -> None:
-        """From every method, for good."""
         file = upload(backend, SAMPLE)
         backend.delete_file(file.id)
         with pytest.raises(NotFound):
@@ -154,7 +144,7 @@ class FileContract:
         "identifier", ["file-1111111111111111111111", "file-é/../x?y#z%00", "..", ""]
     )
     def test_an_unknown_file_is_not_found(self, backend: Backend, identifier: str) -> None:
-        """Whatever its id looks like; a read finds out when the first piece is asked for."""
+        """A read finds out when the first piece is asked for."""
         with pytest.raises(NotFound):
             backend.retrieve_file(identifier)
         with pytest.raises(NotFound):
@@ -176,7 +166,6 @@ class FileContract:
     def test_after_a_refused_upload_nothing_is_stored(
         self, backend: Backend, content: bytes, filename: str, purpose: str
     ) -> None:
-        """Refused means that nothing happened."""
         before = backend.list_files()
         with pytest.raises(Refused):
             backend.upload_file(io.BytesIO(content), filename=filename, purpose=purpose)
@@ -184,12 +173,10 @@ class FileContract:
 
     @pytest.mark.parametrize("limit", [0, -1, 10_001])
     def test_a_page_of_files_has_1_to_10000(self, backend: Backend, limit: int) -> None:
-        """Other limits are refused."""
         with pytest.raises(Refused):
             backend.list_files(limit=limit)
 
     def test_a_read_may_be_left_before_its_end(self, backend: Backend) -> None:
-        """And begun again."""
         file = upload(backend, CONTENTS["5 MB"])
         pieces = backend.read_file(file.id)
         next(pieces)
@@ -197,7 +184,6 @@ class FileContract:
         assert b"".join(backend.read_file(file.id)) == CONTENTS["5 MB"]
 
     def test_threads_may_upload_at_once(self, backend: Backend) -> None:
-        """Each gets its own file."""
         with ThreadPoolExecutor(4) as threads:
             files = list(threads.map(lambda _: upload(backend, SAMPLE), range(12)))
         assert len({file.id for file in files}) == 12

@@ -368,9 +368,9 @@ def test_row_113_this_machine_is_never_reached_through_a_proxy(serving_bytes, no
     ("proxy", "words"),
     [
         ("socks5://user:secret@proxy.invalid:1080", "SOCKS proxy, for which the package socksio"),
-        ("gopher://user:secret@proxy.invalid", "a proxy that is none"),
-        ("http://user:secret@proxy.invalid:port", "a proxy that is none"),
-        ("http://[::1", "a proxy that is none"),
+        ("gopher://user:secret@proxy.invalid", "a proxy whose address is malformed"),
+        ("http://user:secret@proxy.invalid:port", "a proxy whose address is malformed"),
+        ("http://[::1", "a proxy whose address is malformed"),
     ],
 )
 def test_row_113_a_proxy_that_cannot_be_used_is_told_without_its_password(no_proxies, proxy, words):
