@@ -1,8 +1,8 @@
 """Answers of the simulated model: a request line and an occasion -> an answer.
 
 In come the lines of a batch, or single requests. Out come answers in the API's shape, good ones and
-refusals. `simulated` answers by itself, with one file per endpoint; `scripted` makes a responder of a
-user's function, mapping, file or cassette. The types that all of them share are here.
+refusals. `simulated` answers by itself, with one file per endpoint; `scripted` makes a responder of
+a user's function, mapping, file or cassette. The types that all of them share are here.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ Responder = Callable[[RequestLine, Occasion], Answer]
 """Answers one line. It must not change the request, and must depend on its arguments alone."""
 
 ManyResponder = Callable[[RequestLines, Sequence[int], bytes], AnswerColumns]
-"""Answers several lines as a responder answers them one by one. The arguments are the lines, the time
+"""Answers several lines as a responder answers them one by one. The arguments are the lines, the
+time
 of each answer in unix seconds, and the joined entropy."""
 
 

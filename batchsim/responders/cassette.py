@@ -1,10 +1,10 @@
-"""A cassette: real answers by the request that they were given to, without anybody's secrets.
+"""A cassette: recorded real answers by request, without secrets.
 
-A JSONL file; each line is
+It is a JSONL file. Each line is
 `{"custom_id": ..., "url": ..., "body": {...}, "response": {"status_code": ..., "body": ...}}`.
-A request is told by its url and body, whatever its custom_id; a line that has none of the two, since
-the input was gone when its results were read, is told by its custom_id. Where a request was recorded
-twice the later answer counts. Memory holds a digest and a place for each line.
+The key of a request is its url and body, whatever its custom_id. A line without these (the input
+was gone when its results were read) has its custom_id as its key. If a request was recorded twice,
+the later answer counts. Memory holds a digest and a position for each line.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from batchsim.errors import InputError
 REDACTED = "[redacted]"
 
 MOST_COMPARED = 1_000
-"""So many recordings are looked through for the one that is nearest to a request."""
+"""Recordings that are compared to find the nearest one to a request."""
 
 MOST_DIFFERENCES = 3
 
@@ -40,7 +40,7 @@ _SECRETS = re.compile(
 
 
 def redacted(value: Any, known: tuple[str, ...] = ()) -> Any:
-    """A JSON value without what looks like a key or names an account, nor the `known` texts."""
+    """Return a JSON value without keys, account names and the `known` texts."""
     if isinstance(value, str):
         for secret in known:
             value = value.replace(secret, REDACTED)
@@ -60,7 +60,7 @@ def recording(
     answer: Any,
     known: tuple[str, ...] = (),
 ) -> bytes:
-    """A line of a cassette."""
+    """Return a line of a cassette."""
     value: dict[str, Any] = {} if custom_id is None else {"custom_id": custom_id}
     if url is not None:
         value |= {"url": url, "body": body}
@@ -76,28 +76,28 @@ class Cassette:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._places: dict[bytes | str, tuple[int, int]] = {}
+        self._positions: dict[bytes | str, tuple[int, int]] = {}
         try:
             with path.open("rb") as stream:
                 for line in jsonl.read_lines(stream):
                     if line.content.strip():
-                        self._places[self._key(line)] = line.offset, len(line.content)
+                        self._positions[self._key(line)] = line.offset, len(line.content)
         except OSError as error:
             raise InputError(
                 f"the cassette cannot be read: {error.strerror or error}", path=path
             ) from None
 
     def get(self, request: RequestLine) -> tuple[int, Any] | str:
-        """The status code and body recorded for a request; else, in words, what is nearest to it.
+        """Return the recorded status code and body, or words about the nearest recording.
 
-        Raises InputError when the file is no longer what it was when it was opened.
+        Raises InputError when the file has changed since it was opened.
         """
-        place = self._places.get(_digest(request.url, request.body))
-        if place is None and request.custom_id:
-            place = self._places.get(request.custom_id)
-        if place is None:
+        position = self._positions.get(_digest(request.url, request.body))
+        if position is None and request.custom_id:
+            position = self._positions.get(request.custom_id)
+        if position is None:
             return self._nearest(request)
-        response = self._read(place)["response"]
+        response = self._read(position)["response"]
         return response["status_code"], response["body"]
 
     def _key(self, line: jsonl.Line) -> bytes | str:
@@ -112,11 +112,11 @@ class Cassette:
             pass
         raise InputError("the line is no recording", path=self._path, line=line.number, hint=HINT)
 
-    def _read(self, place: tuple[int, int]) -> dict[str, Any]:
+    def _read(self, position: tuple[int, int]) -> dict[str, Any]:
         try:
             with self._path.open("rb") as stream:
-                stream.seek(place[0])
-                value = orjson.loads(stream.read(place[1]))
+                stream.seek(position[0])
+                value = orjson.loads(stream.read(position[1]))
         except (OSError, ValueError):
             value = None
         if not isinstance(value, dict) or "response" not in value:
@@ -126,8 +126,8 @@ class Cassette:
     def _nearest(self, request: RequestLine) -> str:
         wanted = _parts(redacted(request.body))
         near: tuple[int, list[str]] | None = None
-        for place in islice(self._places.values(), MOST_COMPARED):
-            value = self._read(place)
+        for position in islice(self._positions.values(), MOST_COMPARED):
+            value = self._read(position)
             if value.get("url") == request.url:
                 differences = _differences(wanted, _parts(value["body"]))
                 if near is None or len(differences) < near[0]:

@@ -1,4 +1,4 @@
-"""The error answers of a line that ran: HTTP status and the body with the API's four keys."""
+"""Error answers: an HTTP status and a body with the four keys of the API's error envelope."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ def error_answer(
     param: str | None = None,
     code: str | None = None,
 ) -> Answer:
-    """An answer whose body is the API's error envelope; it adds nothing to the usage."""
+    """Make an answer with the API's error envelope. It has no usage."""
     error = {"message": message, "type": type, "param": param, "code": code}
     return Answer(status_code, json.dumps({"error": error}))
 
 
 LONGEST_REASON = 500
-"""So many characters of what a responder raised are told."""
+"""Characters of the message of a user's error that are shown."""
 
 
 def server_error() -> Answer:
-    """The service failed by itself: 500 (observed)."""
+    """500: the service failed (observed)."""
     message = "An error occurred while processing your request."
     return error_answer(500, message, type="server_error")
 
 
 def timed_out() -> Answer:
-    """The model took too long: 504 (observed; its tokens are said to be billed)."""
+    """504: the model took too long (observed; its tokens are said to be billed)."""
     message = (
         "Timed out generating response. Please try again with a shorter prompt or with "
         "`max_tokens` set to a lower value."
@@ -42,7 +42,7 @@ def timed_out() -> Answer:
 
 
 def insufficient_quota() -> Answer:
-    """The account ran out of money in the middle of a batch: 429 (observed)."""
+    """429: the account ran out of money in the middle of a batch (observed)."""
     message = (
         "You exceeded your current quota, please check your plan and billing details. For more "
         "information on this error, read the docs: "
@@ -52,19 +52,19 @@ def insufficient_quota() -> Answer:
 
 
 def unspecified_problem() -> Answer:
-    """A refusal that names nothing (wording observed, envelope inferred): 400."""
+    """400: a refusal without details (wording observed, envelope inferred)."""
     message = "There was an issue with your request. Please check your inputs and try again"
     return error_answer(400, message)
 
 
 def unusable_answer(problem: str) -> Answer:
-    """A user's own responder gave something that is no answer: 500 (ours, not the API's)."""
+    """500: a user's responder returned something that is no answer (ours, not the API's)."""
     message = f"The responder's answer cannot be used: {problem}"
     return error_answer(500, message, type="server_error", code="unusable_answer")
 
 
 def failed_responder(error: Exception) -> Answer:
-    """A user's own responder raised something: 500 (ours, not the API's)."""
+    """500: a user's responder raised an error (ours, not the API's)."""
     text = str(error)[:LONGEST_REASON].encode("utf-8", "replace").decode()
     reason = f"{type(error).__name__}: {text}" if text else type(error).__name__
     message = f"The responder raised {reason}"
@@ -74,7 +74,7 @@ def failed_responder(error: Exception) -> Answer:
 def context_length_exceeded(
     param: str, context: int, prompt_tokens: int, completion_tokens: int
 ) -> Answer:
-    """Prompt and the asked-for answer do not fit the model (observed). All sizes in tokens."""
+    """Prompt and answer do not fit the model (observed). All sizes are in tokens."""
     message = (
         f"This model's maximum context length is {context} tokens. However, you requested "
         f"{prompt_tokens + completion_tokens} tokens ({prompt_tokens} in the messages, "
@@ -132,13 +132,13 @@ def model_not_given() -> Answer:
 
 
 def no_such_model(model: str) -> Answer:
-    """A single request to a model that does not exist: 404 (observed)."""
+    """404: a single request to a model that does not exist (observed)."""
     message = f"The model `{model}` does not exist or you do not have access to it."
     return error_answer(404, message, code="model_not_found")
 
 
 def streaming_not_simulated() -> Answer:
-    """A single request that asks for a stream (ours, not the API's): 400."""
+    """400: a single request that asks for a stream (ours, not the API's)."""
     message = "The simulator answers in one piece: send the request without 'stream'"
     return error_answer(400, message, param="stream", code="unsupported_value")
 
@@ -150,7 +150,7 @@ def null_content(index: int) -> Answer:
 
 
 def answer_too_long(param: str, asked: int, longest: int) -> Answer:
-    """A limit on the answer that exceeds what the model can write (wording inferred). In tokens."""
+    """A limit above the longest answer of the model, in tokens (wording inferred)."""
     message = (
         f"{param} is too large: {asked}. This model supports at most {longest} completion "
         f"tokens, whereas you provided {asked}."
@@ -159,7 +159,7 @@ def answer_too_long(param: str, asked: int, longest: int) -> Answer:
 
 
 def unsupported_parameter(param: str, instead: str | None = None) -> Answer:
-    """A parameter that the model does not take (wording inferred); `instead` names one that it does."""
+    """A parameter that the model does not take (wording inferred). `instead` names another."""
     message = f"Unsupported parameter: '{param}' is not supported with this model."
     if instead is not None:
         message += f" Use '{instead}' instead."
@@ -167,7 +167,7 @@ def unsupported_parameter(param: str, instead: str | None = None) -> Answer:
 
 
 def unsupported_value(param: str, value: float) -> Answer:
-    """A value that the model does not take where it takes only the default, 1 (wording inferred)."""
+    """A value other than 1, the only one that the model takes (wording inferred)."""
     message = (
         f"Unsupported value: '{param}' does not support {value} with this model. "
         "Only the default (1) value is supported."

@@ -1,7 +1,7 @@
-"""What the service checks about a body only when it runs the line: the ranges of its parameters.
+"""The ranges of parameters, which the service checks only when it runs a line.
 
-A batch is validated by its lines' keys, url and model. A temperature of 999 passes that, and comes
-back as a 400 in the error file (observed).
+Validation of a batch checks the keys, url and model of its lines. A temperature of 999 passes, and
+comes back as a 400 in the error file (observed).
 """
 
 from __future__ import annotations
@@ -15,34 +15,27 @@ from batchsim.domain.models import Model
 from batchsim.responders import error_answers
 
 Check = Callable[[str, Any], Answer | None]
-"""Takes a parameter's name and its value (never null); an answer is its refusal."""
+"""Checks a parameter's name and value (never null), and returns a refusal or None."""
 
 
 def decimal(low: float, high: float) -> Check:
     """Any number from `low` to `high`."""
-
-    def check(name: str, value: Any) -> Answer | None:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return error_answers.invalid_type(name, "a decimal", value)
-        if value < low:
-            return error_answers.out_of_range(name, "decimal", "minimum", low, value)
-        if value > high:
-            return error_answers.out_of_range(name, "decimal", "maximum", high, value)
-        return None
-
-    return check
+    return _in_range("a decimal", int | float, low, high)
 
 
 def integer(low: int, high: int | None = None) -> Check:
     """An integer from `low` to `high`; None sets no upper bound."""
+    return _in_range("an integer", int, low, high)
 
+
+def _in_range(kind: str, types: Any, low: float, high: float | None) -> Check:
     def check(name: str, value: Any) -> Answer | None:
-        if isinstance(value, bool) or not isinstance(value, int):
-            return error_answers.invalid_type(name, "an integer", value)
+        if isinstance(value, bool) or not isinstance(value, types):
+            return error_answers.invalid_type(name, kind, value)
         if value < low:
-            return error_answers.out_of_range(name, "integer", "minimum", low, value)
+            return error_answers.out_of_range(name, kind.split()[1], "minimum", low, value)
         if high is not None and value > high:
-            return error_answers.out_of_range(name, "integer", "maximum", high, value)
+            return error_answers.out_of_range(name, kind.split()[1], "maximum", high, value)
         return None
 
     return check
@@ -70,7 +63,7 @@ def one_of(*supported: str) -> Check:
 
 
 def refusal(body: Mapping[str, Any], checks: Mapping[str, Check]) -> Answer | None:
-    """The first refusal among the parameters in the order of the body; null is always taken."""
+    """Return the first refusal in the order of the body. Null passes every check."""
     for name, value in body.items():
         check = checks.get(name)
         if check is not None and value is not None:
@@ -83,9 +76,9 @@ def refusal(body: Mapping[str, Any], checks: Mapping[str, Check]) -> Answer | No
 def size_refusal(
     param: str, model: Model, prompt_tokens: int, limit: int | None, limit_name: str
 ) -> Answer | None:
-    """The refusal when prompt and answer do not fit the model.
+    """Return the refusal when prompt and answer do not fit the model.
 
-    `param` names the prompt, `limit` the most tokens of the answer that `limit_name` asks for.
+    `param` names the prompt. `limit` is the value of the parameter `limit_name`, in tokens.
     """
     if model.context is not None and prompt_tokens + (limit or 0) > model.context:
         return error_answers.context_length_exceeded(
@@ -97,7 +90,7 @@ def size_refusal(
 
 
 def longest_prompt(model: Model, limit: int | None) -> float:
-    """The most tokens of a prompt that `size_refusal` takes; -1 when it takes none, or infinity."""
+    """Return the most tokens of a prompt that fits; -1 when none does, or infinity."""
     if limit is not None and model.longest_answer is not None and limit > model.longest_answer:
         return -1
     return math.inf if model.context is None else model.context - (limit or 0)

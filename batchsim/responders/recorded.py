@@ -1,6 +1,6 @@
-"""A JSONL file of answers by custom_id: an earlier output file, or texts written by hand.
+"""Recorded answers by custom_id: an earlier output file, or texts written by hand, as JSONL.
 
-Only the places of the lines are kept in memory; a line is read again when its answer is asked for.
+Memory holds only the positions of the lines. A line is read again when its answer is needed.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class RecordedAnswers:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._places: dict[str, tuple[int, int]] = {}
+        self._positions: dict[str, tuple[int, int]] = {}
         try:
-            self._read_places()
+            self._read_positions()
         except OSError as error:
             raise InputError(
                 f"the recorded answers cannot be read: {error.strerror or error}",
@@ -39,14 +39,14 @@ class RecordedAnswers:
             ) from error
 
     def get(self, custom_id: str) -> str | tuple[int, Any] | None:
-        """The answer recorded for `custom_id`, or None.
+        """Return the answer recorded for `custom_id`, or None.
 
-        Raises InputError when the file is no longer what it was when it was opened.
+        Raises InputError when the file has changed since it was opened.
         """
-        place = self._places.get(custom_id)
-        if place is None:
+        position = self._positions.get(custom_id)
+        if position is None:
             return None
-        offset, size = place
+        offset, size = position
         try:
             with self._path.open("rb") as stream:
                 stream.seek(offset)
@@ -59,7 +59,7 @@ class RecordedAnswers:
             )
         return answer
 
-    def _read_places(self) -> None:
+    def _read_positions(self) -> None:
         with self._path.open("rb") as stream:
             for line in jsonl.read_lines(stream):
                 if not line.content.strip():
@@ -70,14 +70,14 @@ class RecordedAnswers:
                     raise InputError(
                         str(error), path=self._path, line=line.number, hint=HINT
                     ) from None
-                if custom_id in self._places:
+                if custom_id in self._positions:
                     raise InputError(
                         f"a second answer for custom_id {custom_id!r}",
                         path=self._path,
                         line=line.number,
                         hint="keep one of them",
                     )
-                self._places[custom_id] = (line.offset, len(line.content))
+                self._positions[custom_id] = (line.offset, len(line.content))
 
 
 def _answer(content: bytes) -> tuple[str, str | tuple[int, Any]]:

@@ -1,7 +1,7 @@
-"""Answers that the user wrote: by a function, by custom_id, or in a file.
+"""Scripted answers: a responder from a user's function, mapping, JSONL file or cassette.
 
-Whatever the user's side does wrong becomes an error line, never an exception in the middle of a
-batch: a line on which it raises is a 500 that says what was raised; the traceback is in the log.
+A mistake of the user becomes an error line, never an exception in the middle of a batch. If a
+function raises, its line is a 500 with the error; the traceback is in the log.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ from batchsim.responders.recorded import RecordedAnswers
 from batchsim.responders.simulated import simulated, with_text
 
 Script: TypeAlias = "str | Mapping[str, Any] | tuple[int, Any] | Answer | None"
-"""What a user may write for a line: a text, a whole body, a status code and a body, an Answer, or
-None for the simulated answer."""
+"""The answer that a user gives for a line: a text, a whole body, a status code and a body, an
+Answer,
+or None for the simulated answer."""
 
 Source: TypeAlias = "Callable[..., Script] | Mapping[str, Script] | str | os.PathLike[str]"
-"""Where scripts come from: a function of the request (or of the request and the Occasion), a
+"""The source of scripts: a function of the request (or of the request and the Occasion), a
 mapping by custom_id, or the path of a JSONL file."""
 
 LONGEST_BODY = 64 << 20
@@ -42,16 +43,16 @@ _log.addHandler(logging.NullHandler())
 
 
 def scripted(source: Source) -> Responder:
-    """A responder that answers as `source` says.
+    """Make a responder of `source`.
 
-    A function is given a copy of the request, so it cannot harm the original. Lines that a mapping
-    or a file does not name get the simulated answer. The lines of a file are
-    `{"custom_id": ..., "text": ...}` or those of an output file. A cassette (see
-    batchsim.responders.cassette) is told by its first line; a request that is not on it gets an
-    error line which names the nearest that is.
+    A function gets a copy of the request, so it cannot harm the original. Lines that a mapping or a
+    file does not name get the simulated answer. The lines of a file are
+    `{"custom_id": ..., "text": ...}` or the lines of an output file. A file whose first line has a
+    url and a response is a cassette (see batchsim.responders.cassette). A request that is not on it
+    gets an error line that names the nearest recording.
 
-    Raises UsageError when `source` is none of these or asynchronous, and InputError, with the line, when the file
-    cannot be read or a line of it holds no answer.
+    Raises UsageError when `source` is none of these or asynchronous, and InputError, with the line,
+    when the file cannot be read or a line of it holds no answer.
     """
     if isinstance(source, Mapping):
         return _by_custom_id(source)
@@ -75,7 +76,7 @@ def _by_custom_id(source: Mapping[str, Script]) -> Responder:
     scripts = dict(source)
 
     def respond(request: RequestLine, occasion: Occasion) -> Answer:
-        return _perform(scripts.get(request.custom_id), request, occasion)
+        return _answer(scripts.get(request.custom_id), request, occasion)
 
     return respond
 
@@ -88,7 +89,7 @@ def _from_file(path: Path) -> Responder:
             script = recorded.get(request.custom_id)
         except InputError as error:
             return error_answers.unusable_answer(error.message)
-        return _perform(script, request, occasion)
+        return _answer(script, request, occasion)
 
     return respond
 
@@ -104,7 +105,7 @@ def _from_cassette(path: Path) -> Responder:
         if isinstance(script, str):
             _log.error("line %d (%r): %s", request.number, request.custom_id, script)
             return error_answers.unusable_answer(script)
-        return _perform(script, request, occasion)
+        return _answer(script, request, occasion)
 
     return respond
 
@@ -121,7 +122,7 @@ def _by_function(function: Callable[..., Script]) -> Responder:
                 "the responder failed on line %d (%r)", request.number, request.custom_id
             )
             return error_answers.failed_responder(error)
-        return _perform(script, request, occasion)
+        return _answer(script, request, occasion)
 
     return respond
 
@@ -143,7 +144,7 @@ def _takes_two(function: Callable[..., Any]) -> bool:
     return len([each for each in required if each.kind in positional]) == 2
 
 
-def _perform(script: Any, request: RequestLine, occasion: Occasion) -> Answer:
+def _answer(script: Any, request: RequestLine, occasion: Occasion) -> Answer:
     if script is None:
         return simulated(request, occasion)
     if isinstance(script, str):
@@ -158,7 +159,8 @@ def _perform(script: Any, request: RequestLine, occasion: Occasion) -> Answer:
         script.close()
         return error_answers.unusable_answer("the function is asynchronous; give a plain one")
     return error_answers.unusable_answer(
-        f"it is {a_kind(script)}; a text, a dict, (status code, dict), an Answer or None is asked for"
+        f"it is {a_kind(script)}; "
+        "a text, a dict, (status code, dict), an Answer or None is asked for"
     )
 
 

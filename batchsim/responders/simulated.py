@@ -1,4 +1,4 @@
-"""The default responder: every endpoint's simulated answer."""
+"""The default responder: a simulated answer for every endpoint."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from typing import NamedTuple
 
 from batchsim.domain.answers import Answer
 from batchsim.domain.lines import RequestLine, RequestLines
-from batchsim.responders import AnswerColumns, Occasion, Responder, occasions
-from batchsim.responders.chat import answers
-from batchsim.responders.chat.answers import respond_many
+from batchsim.responders import AnswerColumns, Occasion, Responder, chat, occasions
 from batchsim.responders.endpoints import (
     completions,
     embeddings,
@@ -22,7 +20,7 @@ from batchsim.responders.endpoints import (
 
 
 class EndpointResponder(NamedTuple):
-    """How one endpoint answers: by itself, or with a text that somebody else wrote."""
+    """The two ways in which an endpoint answers: by itself, or with a given text."""
 
     respond: Responder
     with_text: Callable[[RequestLine, Occasion, str], Answer]
@@ -30,7 +28,7 @@ class EndpointResponder(NamedTuple):
 
 RESPONDERS: Mapping[str, EndpointResponder] = MappingProxyType(
     {
-        "/v1/chat/completions": EndpointResponder(answers.respond, answers.with_text),
+        "/v1/chat/completions": EndpointResponder(chat.respond, chat.with_text),
         "/v1/completions": EndpointResponder(completions.respond, completions.with_text),
         "/v1/embeddings": EndpointResponder(embeddings.respond, embeddings.with_text),
         "/v1/responses": EndpointResponder(responses.respond, responses.with_text),
@@ -44,22 +42,22 @@ RESPONDERS: Mapping[str, EndpointResponder] = MappingProxyType(
 
 
 def simulated(request: RequestLine, occasion: Occasion) -> Answer:
-    """The answer of a model that only pretends: derived from the request, and saying so.
+    """Answer as a simulated model: the text comes from the request, and says that it is simulated.
 
-    Raises KeyError for a url that is none of the API's endpoints; validation admits none.
+    Raises KeyError for a url that is no endpoint; validation lets none pass.
     """
     return RESPONDERS[request.url].respond(request, occasion)
 
 
 def simulated_many(lines: RequestLines, moments: Sequence[int], entropy: bytes) -> AnswerColumns:
-    """The same for several lines."""
+    """Answer several lines as `simulated` does, in one step where that is possible."""
     if lines.url == "/v1/chat/completions":
-        answers = respond_many(lines, moments, entropy)
+        answers = chat.respond_many(lines, moments, entropy)
         if answers is not None:
             return answers
     return AnswerColumns.of(list(map(simulated, lines.requests(), occasions(moments, entropy))))
 
 
 def with_text(request: RequestLine, occasion: Occasion, text: str) -> Answer:
-    """A well-formed answer of the request's endpoint that says `text`."""
+    """Make a well-formed answer of the request's endpoint that says `text`."""
     return RESPONDERS[request.url].with_text(request, occasion, text)

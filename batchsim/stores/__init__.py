@@ -1,7 +1,8 @@
-"""Where the fake's files and batches rest. Stores keep; they never decide.
+"""Storage of the fake's files and batches.
 
-A store keeps two things. Records are small: a key, and a value of plain JSON types. Contents are
-large: a key, and bytes. What the keys and values mean is the business of whoever puts them there.
+In come records, small values of plain JSON types by key, and contents, streams of bytes by key. Out
+come the same records and contents, from memory (`memory.MemoryStore`) or, in a later process too,
+from a folder (`disk.DiskStore`). A store does not know the meaning of a key or a value.
 """
 
 from __future__ import annotations
@@ -12,18 +13,18 @@ from contextlib import AbstractContextManager
 from typing import Any, BinaryIO, Protocol, Self
 
 Value = Mapping[str, Any]
-"""What a record holds: strings, numbers, booleans, None, lists and mappings of them."""
+"""The value of a record: strings, numbers, booleans, None, lists and mappings of them."""
 
 
 class Draft(Protocol):
-    """A content being written. Until it is kept nobody else can see it."""
+    """A content that is being written. Nobody else sees it until it is kept."""
 
     def write(self, data: bytes, /) -> object:
         """Append `data`."""
         ...
 
     def keep(self, key: str) -> None:
-        """Make it the whole content under `key`, for good. Nothing may be written afterwards."""
+        """Store it under `key`, for good. Nothing may be written afterwards."""
         ...
 
 
@@ -40,39 +41,39 @@ class Contents(Protocol):
 
 
 class Store(ABC):
-    """Keeps records and contents; may be used from any thread, by one owner at a time."""
+    """Records and contents of one owner at a time. May be used from any thread."""
 
     @property
     @abstractmethod
     def latest(self) -> float | None:
-        """The latest time that was ever saved, in unix seconds; None in a new store."""
+        """The latest time that was saved, in unix seconds; None in a new store."""
 
     @abstractmethod
     def records(self) -> Iterator[tuple[str, Value]]:
-        """All records, in the order in which their keys were first put."""
+        """Return all records, in the order in which their keys were first put."""
 
     @abstractmethod
     def save(self, at: float, put: Mapping[str, Value], remove: Sequence[str] = ()) -> None:
-        """Put and remove records and note the time `at`: all of it or, after a crash, none.
+        """Put and remove records and save the time `at`, in one transaction.
 
-        Raises OSError when there is no room for it: none of it then.
+        Raises OSError when there is no room; then nothing has changed.
         """
 
     @abstractmethod
     def draft(self) -> AbstractContextManager[Draft]:
-        """A new content to be written; dropped unless it is kept before the block ends."""
+        """Begin a new content. It is dropped unless it is kept before the block ends."""
 
     @abstractmethod
     def open_content(self, key: str) -> BinaryIO:
-        """A content for reading, seekable. Raises KeyError when there is none under `key`."""
+        """Open a content for reading, seekable. Raises KeyError when there is none."""
 
     @abstractmethod
     def drop_content(self, key: str) -> None:
-        """Forget a content; who is reading it reads on. Does nothing when there is none."""
+        """Drop a content, if there is one. Open streams of it stay readable."""
 
     @abstractmethod
     def contents(self) -> list[str]:
-        """The keys of all contents."""
+        """Return the keys of all contents."""
 
     @abstractmethod
     def close(self) -> None:

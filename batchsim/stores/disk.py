@@ -1,12 +1,12 @@
 """DiskStore: a folder that survives the process, at whatever point it is killed.
 
 Theory of operation. Records are rows of one SQLite table, written in transactions that are on the
-disk when `save` returns (write-ahead log, synchronous=FULL). A note of the time alone is not waited
-for: a killed process loses none, and after a power cut the time may be that of the last record,
-from which everything goes the same way again. A content is written to a temporary
-file, synced, and renamed to its key; whoever saves a record that speaks of a content keeps the
-content first. So what a record speaks of is there, and what is there without a record is rubbish:
-opening sweeps temporary files, and the owner drops contents that no record speaks of.
+disk when `save` returns (write-ahead log, synchronous=FULL). Saving the time alone does not wait for
+the disk: a killed process loses none. After a power cut the time may be that of the last record,
+from which everything goes the same way again. A content is written to a temporary file, synced, and
+renamed to its key. The owner keeps a content before it saves a record that names it. So every named
+content exists. A content that no record names is garbage: opening deletes temporary files, and the
+owner drops the other ones.
 
     FOLDER/lock           held by the one owner
     FOLDER/records.sqlite
@@ -43,7 +43,7 @@ _PUT = (
     "INSERT INTO records (key, value) VALUES (?, ?)"
     " ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 )
-_NOTE_TIME = (
+_SAVE_TIME = (
     "INSERT INTO time VALUES (1, ?)"
     " ON CONFLICT (only) DO UPDATE SET latest = max(latest, excluded.latest)"
 )
@@ -51,7 +51,7 @@ _TEMPORARY = ".tmp"
 
 
 class DiskStore(Store):
-    """Records and contents in a folder of their own, made when it is missing.
+    """Records and contents in a folder of their own, which is created if it is missing.
 
     Raises UsageError when another owner has the folder open, or when it cannot be a store: it
     cannot be written, holds something else, or was written by a newer version.
@@ -60,7 +60,7 @@ class DiskStore(Store):
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
         self._contents = self.folder / "contents"
-        # Not bound to a thread: whoever closes the store may be another one than who opened it.
+        # Not bound to a thread: another thread than the one that opened the store may close it.
         self._owner = FileLock(self.folder / "lock", timeout=0, thread_local=False)
         self._take_ownership()
         self._lock = threading.Lock()
@@ -120,13 +120,13 @@ class DiskStore(Store):
 
     @property
     def latest(self) -> float | None:
-        """The latest time that was saved."""
+        """See Store."""
         with self._lock:
             row = self._database.execute("SELECT latest FROM time").fetchone()
         return None if row is None else float(row[0])
 
     def records(self) -> Iterator[tuple[str, Value]]:
-        """All records, in the order in which their keys were first put."""
+        """See Store."""
         with self._lock:
             rows = self._database.execute(
                 "SELECT key, value FROM records ORDER BY place"
@@ -134,17 +134,14 @@ class DiskStore(Store):
         return ((key, json.loads(value)) for key, value in rows)
 
     def save(self, at: float, put: Mapping[str, Value], remove: Sequence[str] = ()) -> None:
-        """Put and remove records and note the time, in one transaction that is on the disk.
-
-        Raises OSError when the disk does not take it; nothing has changed then.
-        """
+        """See Store. The transaction is on the disk when this returns."""
         rows = [(key, json.dumps(value)) for key, value in put.items()]
         with self._lock, self._transaction("FULL" if rows or remove else "NORMAL"):
             self._database.executemany(_PUT, rows)
             self._database.executemany(
                 "DELETE FROM records WHERE key = ?", [(key,) for key in remove]
             )
-            self._database.execute(_NOTE_TIME, (at,))
+            self._database.execute(_SAVE_TIME, (at,))
 
     @contextmanager
     def _transaction(self, synchronous: str) -> Iterator[None]:
@@ -161,14 +158,14 @@ class DiskStore(Store):
             raise
 
     def _failed(self, error: sqlite3.OperationalError) -> OSError:
-        """The disk's own error, as writing a content raises it."""
+        """Return the error of the disk, as writing a content raises it."""
         is_full = error.sqlite_errorcode == sqlite3.SQLITE_FULL
         number = errno.ENOSPC if is_full else errno.EIO
         return OSError(number, str(error), str(self.folder))
 
     @contextmanager
     def draft(self) -> Iterator[Draft]:
-        """A new content to be written."""
+        """See Store."""
         with self._lock:
             self._drafts += 1
             path = self._contents / f"{self._drafts}{_TEMPORARY}"
@@ -179,18 +176,18 @@ class DiskStore(Store):
                 path.unlink(missing_ok=True)
 
     def open_content(self, key: str) -> BinaryIO:
-        """A content for reading. Raises KeyError when there is none."""
+        """See Store."""
         try:
             return (self._contents / key).open("rb", buffering=0)
         except FileNotFoundError:
             raise KeyError(key) from None
 
     def drop_content(self, key: str) -> None:
-        """Forget a content."""
+        """See Store."""
         (self._contents / key).unlink(missing_ok=True)
 
     def contents(self) -> list[str]:
-        """The keys of all contents."""
+        """See Store."""
         return [path.name for path in self._contents.iterdir() if path.suffix != _TEMPORARY]
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""MemoryStore: everything in the process, for as long as the store lives."""
+"""MemoryStore: records and contents that live as long as the store."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from typing import BinaryIO
 from batchsim.stores import Draft, Store, Value
 
 SMALL_CONTENT = 1 << 16
-"""Contents up to this many bytes stay in memory, as long as there is room."""
+"""Bytes. Contents up to this size stay in memory, as long as there is room."""
 
 ROOM = 1 << 24
-"""How many bytes of contents stay in memory altogether."""
+"""Bytes of all contents in memory."""
 
 
 class MemoryStore(Store):
     """Records in memory; contents too while they are small and few, else in temporary files.
 
-    The temporary files disappear with the store, at the latest when the interpreter ends.
+    The temporary files are deleted with the store, at the latest when the interpreter ends.
     """
 
     def __init__(self) -> None:
@@ -39,15 +39,15 @@ class MemoryStore(Store):
 
     @property
     def latest(self) -> float | None:
-        """The latest time that was saved."""
+        """See Store."""
         return self._latest
 
     def records(self) -> Iterator[tuple[str, Value]]:
-        """All records, in the order in which their keys were first put."""
+        """See Store."""
         return iter(list(self._records.items()))
 
     def save(self, at: float, put: Mapping[str, Value], remove: Sequence[str] = ()) -> None:
-        """Put and remove records and note the time."""
+        """See Store."""
         self._records.update(put)
         for key in remove:
             self._records.pop(key, None)
@@ -55,7 +55,7 @@ class MemoryStore(Store):
 
     @contextmanager
     def draft(self) -> Iterator[Draft]:
-        """A new content to be written."""
+        """See Store."""
         draft = _MemoryDraft(self)
         try:
             yield draft
@@ -63,12 +63,12 @@ class MemoryStore(Store):
             draft.drop()
 
     def open_content(self, key: str) -> BinaryIO:
-        """A content for reading. Raises KeyError when there is none."""
+        """See Store."""
         content = self._contents[key]
         return BytesIO(content) if isinstance(content, bytes) else content.open("rb")
 
     def drop_content(self, key: str) -> None:
-        """Forget a content."""
+        """See Store."""
         with self._lock:
             content = self._contents.pop(key, None)
             if isinstance(content, bytes):
@@ -77,16 +77,16 @@ class MemoryStore(Store):
             content.unlink()
 
     def contents(self) -> list[str]:
-        """The keys of all contents."""
+        """See Store."""
         return list(self._contents)
 
     def close(self) -> None:
-        """Remove the temporary files; contents that were spilled are gone."""
+        """Delete the temporary files, and with them the large contents."""
         if self._cleanup:
             self._cleanup()
 
     def keep(self, key: str, content: bytes | Path) -> None:
-        """Take over a finished draft."""
+        """Store a finished draft."""
         self.drop_content(key)
         with self._lock:
             self._contents[key] = content
@@ -94,11 +94,11 @@ class MemoryStore(Store):
                 self._held += len(content)
 
     def has_room(self, size: int) -> bool:
-        """Whether a content of `size` bytes stays in memory."""
+        """Whether a content of `size` bytes may stay in memory."""
         return size <= SMALL_CONTENT and self._held + size <= ROOM
 
     def spill_path(self) -> Path:
-        """A new name for a temporary file."""
+        """Return a new path for a temporary file."""
         with self._lock:
             if self._spill is None:
                 self._spill = Path(tempfile.mkdtemp(prefix="batchsim-"))

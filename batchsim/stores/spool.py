@@ -1,4 +1,4 @@
-"""Bytes put aside: in memory while they are few, then in a temporary file."""
+"""Spool: temporary bytes, in memory while they are few, then in a file."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any, BinaryIO, cast
 from batchsim.jsonl import read_all_at, read_at
 
 BLOCK = 1 << 16
-"""How many bytes wait in memory until they go to the file."""
+"""Bytes that stay in memory before they go to the file."""
 
 
 class Spool:
-    """Bytes that are appended and read again by position. Gone when it is closed or collected."""
+    """Bytes that are appended and read by position. They are lost when it is closed or collected."""
 
     def __init__(self) -> None:
         self._waiting = bytearray()
@@ -24,7 +24,7 @@ class Spool:
         self._finalizer: weakref.finalize[..., Spool] | None = None
 
     def append(self, data: bytes) -> int:
-        """Put `data` at the end; the position of its first byte."""
+        """Append `data` and return the position of its first byte."""
         start = self._in_file + len(self._waiting)
         self._waiting += data
         if len(self._waiting) >= BLOCK:
@@ -47,28 +47,28 @@ class Spool:
         self._waiting.clear()
 
     def read(self, start: int, length: int) -> bytes:
-        """The `length` bytes from `start` on, of one appended piece."""
+        """Return `length` bytes from `start` on, of one appended piece."""
         if self._file is not None and start < self._in_file:
             return read_at(self._file, start, length)
         start -= self._in_file
         return bytes(self._waiting[start : start + length])
 
     def read_all(self, starts: Sequence[int], lengths: Sequence[int]) -> list[bytes]:
-        """The same for many pieces."""
+        """Read many pieces."""
         if self._file is None:
             return list(map(self.read, starts, lengths))
         self._empty(self._file)
         return read_all_at(self._file, starts, lengths)
 
     def close(self) -> None:
-        """Forget everything."""
+        """Drop all bytes."""
         self._waiting.clear()
         if self._finalizer:
             self._finalizer()
 
 
 def reread(content: BinaryIO) -> Callable[[], BinaryIO]:
-    """Put a content aside, from its present position on; each call gives it from its beginning."""
+    """Spool a content from its present position on. Each call opens it from its beginning."""
     spool, pieces = Spool(), []
     while block := content.read(BLOCK):
         pieces.append((spool.append(block), len(block)))
@@ -76,7 +76,7 @@ def reread(content: BinaryIO) -> Callable[[], BinaryIO]:
 
 
 def joined(pieces: Iterator[bytes]) -> BinaryIO:
-    """Pieces as one stream; none of them is empty."""
+    """Join pieces, none of them empty, into one stream."""
     return cast(BinaryIO, io.BufferedReader(_Joined(pieces), BLOCK))
 
 

@@ -12,8 +12,7 @@ from batchsim.domain.batches import Batch
 from batchsim.domain.files import File
 from batchsim.domain.lines import RequestLine
 from batchsim.testing.marker_options import MarkerOptions
-from batchsim.verdict import Verdict, judge
-from batchsim.verdict.line_fates import Case
+from batchsim.verdict import Analysis, Verdict, judge
 
 MOST_NAMED = 10
 """The most custom_ids that a failure names; the rest is counted."""
@@ -53,8 +52,12 @@ class Account:
     @property
     def requests(self) -> list[RequestLine]:
         """The request lines of all batches, oldest batch first, in input order."""
-        case = Case(self.backend.history())
-        return [line for each in case.history.batches for line in case.lines.get(each.batch.id, ())]
+        analysis = Analysis(self.backend.history())
+        return [
+            line
+            for each in analysis.history.batches
+            for line in analysis.lines.get(each.batch.id, ())
+        ]
 
     @property
     def timeline(self) -> str:
@@ -106,16 +109,16 @@ class Account:
         a good result: both are paid twice.
         """
         __tracebackhide__ = True
-        doubles = Case(self.backend.history()).doubles
-        if not doubles:
+        resends = Analysis(self.backend.history()).resends
+        if not resends:
             return
         lines = [
             f"  {each.custom_id!r} in {each.second.id}, after {each.first.id}, {each.state}"
-            for each in doubles[:MOST_NAMED]
+            for each in resends[:MOST_NAMED]
         ]
-        if len(doubles) > MOST_NAMED:
-            lines.append(f"  and {len(doubles) - MOST_NAMED:,} more")
-        raise AssertionError("\n".join([f"submitted again without need: {len(doubles)}", *lines]))
+        if len(resends) > MOST_NAMED:
+            lines.append(f"  and {len(resends) - MOST_NAMED:,} more")
+        raise AssertionError("\n".join([f"submitted again without need: {len(resends)}", *lines]))
 
     def _batches_in_words(self) -> str:
         batches = self.batches

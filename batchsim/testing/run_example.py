@@ -27,8 +27,7 @@ from batchsim.domain.lines import ResultLine
 from batchsim.testing.example import Example, answer_to
 from batchsim.testing.intercept import intercept
 from batchsim.testing.virtual_sleep import sleep_virtually
-from batchsim.verdict import Verdict, judge
-from batchsim.verdict.line_fates import Case, Fate
+from batchsim.verdict import Analysis, LineOutcome, Verdict, judge
 from batchsim.wire import App, Request, Response
 
 Pipeline = Callable[[list[dict[str, Any]]], Any]
@@ -110,14 +109,14 @@ def run_example(
         returned = _ran(run, given, backend)
         timeline = backend.requests.timeline()
         backend.clock.sleep(AFTERWARDS)
-        case = Case(backend.history())
-        offers = _offers(case)
+        analysis = Analysis(backend.history())
+        offers = _offers(analysis)
         complaints = (
             each
-            for each in _complaints(returned, custom_ids, offers, case, raises)
+            for each in _complaints(returned, custom_ids, offers, analysis, raises)
             if each.kind not in allow
         )
-        return ExampleResult(next(complaints, None), timeline, judge(case.history))
+        return ExampleResult(next(complaints, None), timeline, judge(analysis.history))
     finally:
         backend.close()
 
@@ -169,13 +168,13 @@ class _PassingTime(App):
         return super().handle(request)
 
 
-def _offers(case: Case) -> dict[str, str]:
+def _offers(analysis: Analysis) -> dict[str, str]:
     """The file that holds the good result of each custom_id."""
     return {
         custom_id: each.batch.output_file_id or ""
-        for each in case.history.batches
-        for custom_id, fate in (case.fates(each) or {}).items()
-        if fate is Fate.GOOD
+        for each in analysis.history.batches
+        for custom_id, outcome in (analysis.outcomes(each) or {}).items()
+        if outcome is LineOutcome.GOOD
     }
 
 
@@ -183,14 +182,14 @@ def _complaints(
     returned: Any,
     custom_ids: list[str],
     offers: Mapping[str, str],
-    case: Case,
+    analysis: Analysis,
     raises: tuple[type[BaseException], ...],
 ) -> Iterator[Complaint]:
     if isinstance(returned, _Raised):
         yield from _about_error(returned.error, offers, raises)
     else:
         yield from _about_items(returned, custom_ids, offers)
-    for found in judge(case.history).findings:
+    for found in judge(analysis.history).findings:
         if found.code in PAID_TWICE or found.code == "loads_all_in_memory":
             kind = "double_pays" if found.code in PAID_TWICE else found.code
             yield Complaint(kind, (f"{found.what}:", *found.evidence))

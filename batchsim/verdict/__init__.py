@@ -1,10 +1,11 @@
-"""The verdict on a client: what it does wrong, by what it asked of a FakeBackend.
+"""The verdict on a client: its mistakes, with evidence and remedies.
 
     verdict = batchsim.verdict.judge(fake.history())
     print(verdict)
 
-Rules are pure functions over a History (on_lines, on_requests). Whether a client relies on the order of the
-results cannot be seen in its requests: `batchsim.check_pipeline` tells it.
+In comes the History of a FakeBackend. Out comes a Verdict of Findings. Rules are pure functions of
+an Analysis. A verdict cannot see whether a client relies on the order of the results, which is not
+in its requests; `batchsim.check_pipeline` can.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from batchsim.amounts import counted
-from batchsim.backends.fake.log.history import History
+from batchsim.backends.fake.log import History
+from batchsim.verdict.analysis import Analysis as Analysis
+from batchsim.verdict.analysis import LineOutcome as LineOutcome
 from batchsim.verdict.findings import Finding as Finding
 from batchsim.verdict.findings import Verdict as Verdict
-from batchsim.verdict.line_fates import Case
 from batchsim.verdict.line_rules import (
     creates_twice,
     drops_partial_results,
@@ -34,7 +36,7 @@ from batchsim.verdict.request_rules import (
     polls_too_often,
 )
 
-Rule = Callable[[Case], Finding | None]
+Rule = Callable[[Analysis], Finding | None]
 
 RULES: tuple[Rule, ...] = (
     creates_twice,
@@ -51,25 +53,25 @@ RULES: tuple[Rule, ...] = (
     leaves_batches,
     leaves_files,
 )
-"""In the order in which findings are told: what costs money first."""
+"""In the order of findings: those that cost money first."""
 
 CODES = tuple(rule.__name__ for rule in RULES)
-"""The codes of all findings: each is named after its rule."""
+"""The codes of all findings. Each is the name of its rule."""
 
 
 def judge(history: History) -> Verdict:
-    """The verdict on the client whose history this is."""
-    case = Case(history)
-    findings = [found for rule in RULES if (found := rule(case)) is not None]
-    return Verdict(tuple(findings), history.requests, tuple(_unjudged(case)))
+    """Judge the client with this history."""
+    analysis = Analysis(history)
+    findings = [found for rule in RULES if (found := rule(analysis)) is not None]
+    return Verdict(tuple(findings), history.requests, tuple(_unjudged(analysis)))
 
 
-def _unjudged(case: Case) -> list[str]:
+def _unjudged(analysis: Analysis) -> list[str]:
     told = []
-    if case.history.forgotten:
-        requests = counted(case.history.forgotten, "request: it is", "requests: they are")
+    if analysis.history.forgotten:
+        requests = counted(analysis.history.forgotten, "request: it is", "requests: they are")
         told.append(f"the first {requests} forgotten by now")
-    if case.forgotten_lines:
-        batches = counted(case.forgotten_lines, "batch", "batches")
+    if analysis.forgotten_lines:
+        batches = counted(analysis.forgotten_lines, "batch", "batches")
         told.append(f"the lines of {batches}: they are not known any more")
     return told

@@ -1,4 +1,4 @@
-"""Finding and Verdict: what is told to who wrote the client."""
+"""Finding and Verdict: the judgement of a client, for its author."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 from batchsim.amounts import counted
 
 MOST_EVIDENCE = 5
-"""So many pieces of evidence are kept for a finding; the rest is counted."""
+"""Pieces of evidence that a finding keeps. The rest is counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that the client does wrong.
+    """A mistake of the client.
 
-    `code` is its stable name, one of batchsim.verdict.CODES; `what` says it in a sentence;
-    `evidence` holds the places in the request journal, by number and time; `remedy` what to do.
+    `code` is its stable name, one of batchsim.verdict.CODES. `what` says it in a sentence.
+    `evidence` holds the requests or batches that show it, and `remedy` says what to do.
     """
 
     code: str
@@ -31,7 +31,7 @@ class Finding:
 
 
 def finding(code: str, what: str, evidence: Iterable[str], remedy: str) -> Finding | None:
-    """A finding of that evidence; None when there is none."""
+    """Make a finding of that evidence, None without any."""
     found = list(evidence)
     if not found:
         return None
@@ -43,7 +43,7 @@ def finding(code: str, what: str, evidence: Iterable[str], remedy: str) -> Findi
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What can be said of a client by its requests: `requests` of them so far.
+    """The findings about a client, from its `requests` so far.
 
     `unjudged` says what could not be judged, and why.
     """
@@ -63,7 +63,7 @@ class Verdict:
         return tuple(each.code for each in self.findings)
 
     def assert_clean(self, *, allow: Collection[str] = ()) -> None:
-        """Fail, with all of it in words, when there is a finding whose code is not in `allow`."""
+        """Fail with the verdict in words if a finding's code is not in `allow`."""
         __tracebackhide__ = True
         if isinstance(allow, str):
             allow = (allow,)
@@ -71,14 +71,14 @@ class Verdict:
             raise AssertionError(str(self))
 
     def summary(self) -> str:
-        """One line."""
+        """Return the verdict in one line."""
         number, requests = len(self.findings), counted(self.requests, "request")
         if not number:
             return f"verdict on {requests}: clean"
         return f"verdict on {requests}: {counted(number, 'finding')}: {', '.join(self.codes)}"
 
     def to_object(self) -> dict[str, Any]:
-        """Plain JSON types."""
+        """Return plain JSON types."""
         return {
             "object": "batchsim.verdict",
             "requests": self.requests,

@@ -10,12 +10,12 @@ from batchsim.domain.answers import usage_of
 from batchsim.domain.endpoints import ENDPOINTS
 from batchsim.domain.lines import RequestLine
 from batchsim.responders import Occasion
-from batchsim.responders.chat import manner
+from batchsim.responders.chat import parameters
 from batchsim.responders.endpoints import completions, embeddings, images, responses, videos
 from batchsim.responders.simulated import simulated, with_text
 
 CHECKS = {
-    "/v1/chat/completions": manner.CHECKS,
+    "/v1/chat/completions": parameters.CHECKS,
     "/v1/completions": completions.CHECKS,
     "/v1/embeddings": embeddings.CHECKS,
     "/v1/responses": responses.CHECKS,

@@ -330,7 +330,7 @@ def test_evidence_names_requests_times_ids_and_custom_ids(client):
     )
     assert str(someone.verdict).splitlines() == [
         "verdict on 12 requests: 1 finding: sends_good_lines_again",
-        "sends_good_lines_again: it sends lines again that have a good result, and pays for them twice",
+        "sends_good_lines_again: it resends lines that have a good result, and pays for them twice",
         f"  - {found.evidence[0]}",
         "  remedy: send only lines of which no result file of any batch so far has a good result",
     ]
@@ -360,7 +360,7 @@ def test_assert_clean_tells_all_but_what_is_allowed(client):
     someone.verdict.assert_clean()
     goes_away(someone)
     someone.verdict.assert_clean(allow="leaves_batches")
-    with pytest.raises(AssertionError, match="leaves_batches: it leaves batches to themselves"):
+    with pytest.raises(AssertionError, match="leaves_batches: it abandons batches"):
         someone.verdict.assert_clean(allow=["leaves_files"])
 
 

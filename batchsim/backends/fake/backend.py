@@ -1,8 +1,8 @@
 """FakeBackend: the simulated service, reached by requests that can go wrong.
 
 Theory of operation. Every method is one request. It is logged, the fault that hits it is looked up
-(see fault_injection), and then the service, a Simulator, carries it out, or not, or twice, or later.
-Without faults a method is the Simulator's own.
+(see fault_injection), and then the service, a Simulator, carries it out, or not, or twice, or
+later. Without faults a method is the Simulator's own.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ Value = TypeVar("Value")
 def _request(
     method: Callable[Concatenate[Simulator, Parameters], Value], about: str
 ) -> Callable[Concatenate[FakeBackend, Parameters], Value]:
-    """Make a method of FakeBackend of one of Simulator's. `about` names the argument of its subject."""
+    """Make a method of FakeBackend from one of Simulator; `about` names its subject."""
     name = method.__name__
 
     @functools.wraps(method)

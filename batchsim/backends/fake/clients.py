@@ -1,7 +1,7 @@
 """Clients of the openai SDK that talk to a simulated backend.
 
-They are made by `batchsim.testing.transport`, a door above every backend. This one import points up.
-It happens only when a client is asked for, and is named in the import contracts.
+They are made by `batchsim.testing.transport`, a door above every backend. This one import points
+up. It happens only when a client is asked for, and is named in the import contracts.
 """
 
 from __future__ import annotations

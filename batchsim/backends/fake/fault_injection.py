@@ -1,12 +1,12 @@
 """Fault injection: a request on its way from the client to the service, and the fault that hits it.
 
-Theory of operation. Every request is looked up once, before it does anything. The first fault of the
-plan that concerns it, whose count has come and whose draw falls, hits it. Then the request is
+Theory of operation. Every request is looked up once, before it does anything. The first fault of
+the plan that concerns it, whose count has come and whose draw falls, hits it. Then the request is
 carried out, or not, or twice, or later. Where a client would not get its value, the error is raised
 that the OpenAI adapter would raise. Its cause says what came over the connection.
 
-There are two plans: the faults of the whole service, and those of the scenario of the batch that the
-request is about, if it has its own. Each plan counts the requests since it came into force.
+There are two plans: the faults of the whole service, and those of the scenario of the batch that
+the request is about, if it has its own. Each plan counts the requests since it came into force.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What /v1/chat/completions refuses beyond the ranges of its parameters, in the API's own words."""
+"""Refusals of /v1/chat/completions, except those for ranges of parameters."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from batchsim.domain.answers import Answer
 from batchsim.responders import error_answers
 
 ROLES = ("system", "assistant", "user", "function", "tool", "developer")
-"""Who may speak in a conversation, in the order of the API's refusal."""
+"""The roles of messages, in the order of the API's refusal."""
 
 FORMATS = ("json_object", "json_schema", "text")
-"""What an answer can be, in the order of the API's refusal."""
+"""The forms of an answer, in the order of the API's refusal."""
 
 
 def message_refusal(messages: Any) -> Answer | None:
-    """The refusal of what is no conversation; None when it is one."""
+    """Return the refusal of messages that are no conversation, None when they are one."""
     if type(messages) is not list:
         return error_answers.invalid_type("messages", "an array of objects", messages)
     if not messages:
@@ -47,7 +47,7 @@ def _role_refusal(param: str, role: Any) -> Answer:
 
 
 def model_refusal(body: dict[str, Any], model: str) -> Answer | None:
-    """The refusal of a parameter that a reasoning model does not take; None when it takes all."""
+    """Return the refusal of a parameter that a reasoning model does not take, if any."""
     if body.get("max_tokens") is not None:
         return error_answers.unsupported_parameter("max_tokens", "max_completion_tokens")
     if not models.takes_temperature(model):
@@ -58,7 +58,7 @@ def model_refusal(body: dict[str, Any], model: str) -> Answer | None:
 
 
 def format_refusal(messages: list[Any], form: Any) -> Answer | None:
-    """The refusal of a `response_format` (`form`) that there is none of; None when there is."""
+    """Return the refusal of an invalid `response_format` (`form`), if it is invalid."""
     if type(form) is not dict:
         return error_answers.invalid_type("response_format", "an object", form)
     kind = form.get("type")

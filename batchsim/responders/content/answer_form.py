@@ -1,4 +1,4 @@
-"""The form that a request wants its answer to have: a function's call, or a JSON text."""
+"""The form of an answer that a request asks for: a call of a function, or a JSON text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from batchsim.responders.content.replies import MARK
 
 
 def forced_function(tools: Any, tool_choice: Any) -> dict[str, Any] | None:
-    """The function that the request obliges the model to call, as the request declares it.
+    """Return the function that the model must call, as the request declares it.
 
     Reads both spellings: `{"type": "function", "function": {...}}` of chat completions and the flat
     one of responses.
@@ -31,7 +31,7 @@ def forced_function(tools: Any, tool_choice: Any) -> dict[str, Any] | None:
 
 
 def formatted_text(text: str, form: Any) -> str:
-    """`text` as the JSON that a response format asks for; as it is when none is asked for.
+    """Return `text` as the JSON that a response format asks for, or unchanged without one.
 
     Reads both spellings: `json_schema` holding the schema (chat completions) and the flat one.
     """
@@ -46,6 +46,6 @@ def formatted_text(text: str, form: Any) -> str:
 
 
 def call_arguments(function: dict[str, Any]) -> str:
-    """The JSON text of the smallest arguments that `function` takes, as the request declares it."""
+    """Return the smallest arguments that a declared function takes, as JSON text."""
     arguments = instance(function.get("parameters"), MARK)
     return json.dumps(arguments if isinstance(arguments, dict) else {}, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""A JSON schema -> the smallest instance of it, for answers that must have a given form."""
+"""The smallest instance of a JSON schema, for answers in a given form."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 DEEPEST = 24
-"""How deep an instance may nest; a schema that refers to itself ends there with null."""
+"""The deepest nesting. A schema that refers to itself ends there with null."""
 
 LONGEST = 1_000
 """The longest string and array that an instance holds, whatever its schema asks for."""
@@ -26,11 +26,11 @@ _FORMATS = {
 
 
 def instance(schema: Any, text: str) -> Any:
-    """The smallest value that `schema` allows; strings are `text`, where their length permits.
+    """Return the smallest value that `schema` allows. Strings are `text`, if it is short enough.
 
-    Knows what structured outputs know (API reference, "Supported schemas"): types, enum, const,
-    anyOf, $ref, properties, items, ranges, lengths and formats, but no `pattern`. A schema that is
-    not understood gives null; nothing is raised.
+    It understands what structured outputs support (API reference, "Supported schemas"): types,
+    enum, const, anyOf, $ref, properties, items, ranges, lengths and formats, but no `pattern`.
+    Another schema gives null; nothing is raised.
     """
     return _instance(schema, schema, text, 0)
 
@@ -46,7 +46,7 @@ def _instance(schema: Any, root: Any, text: str, depth: int) -> Any:
         return values[0]
     options = schema.get("anyOf", schema.get("oneOf"))
     if isinstance(options, list) and options:
-        return _instance(_flattest(options, root), root, text, depth + 1)
+        return _instance(_simplest(options, root), root, text, depth + 1)
     return _typed(schema, root, text, depth)
 
 
@@ -80,7 +80,7 @@ def _resolve(schema: Any, root: Any) -> Any:
     return None
 
 
-def _flattest(options: list[Any], root: Any) -> Any:
+def _simplest(options: list[Any], root: Any) -> Any:
     for option in options:
         if _type(_resolve(option, root)) not in ("object", "array", None):
             return option

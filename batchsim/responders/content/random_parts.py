@@ -1,4 +1,4 @@
-"""An occasion's entropy -> the parts of ids, in the alphabets that the API uses."""
+"""The random parts of ids, from an occasion's entropy."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _BASE62 = bytes(_LETTERS[byte % 62] for byte in range(256))
 
 
 def base62(entropy: bytes) -> str:
-    """One letter or digit per byte."""
+    """Write one letter or digit per byte."""
     return entropy.translate(_BASE62).decode("ascii")
 
 
 def stretch(entropy: bytes, purpose: str, size: int) -> bytes:
-    """`size` (at most 64) further bytes for a `purpose` for which the entropy itself is too short."""
+    """Return `size` (at most 64) further bytes of entropy for a `purpose`."""
     return hashlib.blake2b(purpose.encode(), key=entropy, digest_size=size).digest()

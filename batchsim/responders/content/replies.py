@@ -1,4 +1,4 @@
-"""What a simulated model says, and how many tokens that takes."""
+"""Replies of a simulated model: their texts and their tokens."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Any, NamedTuple
 from batchsim.pricing.token_estimate import estimate_tokens
 
 MARK = "[simulated]"
-"""How every simulated text begins."""
+"""The beginning of every simulated text."""
 
 SMALLEST_CACHED = 1024
-"""So many tokens a prompt has at least that can come from the cache (API reference)."""
+"""Tokens of the shortest prompt that can come from the cache (API reference)."""
 
 EXCERPT_CHARACTERS = 80
-"""How much of a prompt an answer repeats."""
+"""Characters of a prompt that an answer repeats."""
 
 _new_tuple = tuple.__new__  # half the time of calling the class, which counts once a line
 
 
 class Reply(NamedTuple):
-    """A text, its tokens (those of the reasoning before it included), and whether it was cut."""
+    """A text, its tokens (with those of the reasoning), and whether it was cut."""
 
     text: str
     tokens: int
@@ -28,7 +28,7 @@ class Reply(NamedTuple):
 
 
 def echo(prompt: str) -> str:
-    """The text that answers `prompt`: it says that it is simulated, and to what it answers."""
+    """Return the answer to `prompt`: it says that it is simulated, and repeats the prompt."""
     excerpt = prompt[:EXCERPT_CHARACTERS]
     if not excerpt.isprintable():
         excerpt = " ".join(excerpt.split())
@@ -38,7 +38,7 @@ def echo(prompt: str) -> str:
 
 
 def reply(text: str, *, reasoning_tokens: int = 0, limit: int | None = None) -> Reply:
-    """`text` as a reply of at most `limit` tokens, spent on the reasoning first."""
+    """Make a reply of at most `limit` tokens, which the reasoning uses first."""
     tokens = reasoning_tokens + estimate_tokens(text)
     if limit is None or tokens <= limit:
         return _new_tuple(Reply, (text, tokens, reasoning_tokens, False))
@@ -50,17 +50,16 @@ def reply(text: str, *, reasoning_tokens: int = 0, limit: int | None = None) -> 
 
 
 def reasoning_tokens(effort: Any, entropy: bytes) -> int:
-    """How long a reasoning model thinks: a small multiple of 64 tokens (observed granularity)."""
+    """Return the tokens of reasoning: a small multiple of 64 (observed granularity)."""
     if effort in ("none", "minimal"):
         return 0
     return 64 * (1 + entropy[62] % 4)
 
 
 def cached_tokens(prompt_tokens: int, entropy: bytes) -> int:
-    """How much of the prompt came from the cache.
+    """Return the tokens of the prompt that came from the cache.
 
-    0 or a multiple of 128 from 1,024 on, in about one of a hundred prompts that are long enough
-    (observed).
+    That is 0, or a multiple of 128 from 1,024 on in about 1 % of long prompts (observed).
     """
     if prompt_tokens < SMALLEST_CACHED or entropy[63] % 100:
         return 0
@@ -68,7 +67,7 @@ def cached_tokens(prompt_tokens: int, entropy: bytes) -> int:
 
 
 def last_text(messages: Any) -> str:
-    """The text of the last user message, or of the last message that has any; "" when none has."""
+    """Return the text of the last user message, else of the last message with a text, or ""."""
     if type(messages) is not list:
         return messages if type(messages) is str else ""
     fallback = ""

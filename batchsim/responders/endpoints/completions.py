@@ -11,8 +11,7 @@ from batchsim.domain.batches import Usage
 from batchsim.domain.lines import RequestLine
 from batchsim.pricing.token_estimate import estimate_prompt_tokens
 from batchsim.responders import Occasion, error_answers
-from batchsim.responders.content.random_parts import base62
-from batchsim.responders.content.replies import Reply, echo, reply
+from batchsim.responders.content import Reply, base62, echo, reply
 from batchsim.responders.parameter_ranges import (
     boolean,
     decimal,
@@ -47,11 +46,11 @@ CHECKS = {
 """The ranges of the parameters (API reference)."""
 
 DEFAULT_LIMIT = 16
-"""How many tokens an answer has at most when the request sets no limit (API reference)."""
+"""The most tokens of an answer when the request sets no limit (API reference)."""
 
 
 def respond(request: RequestLine, occasion: Occasion) -> Answer:
-    """The simulated answer: one choice, or `n`, per prompt, each an echo of its prompt."""
+    """Answer each prompt with one choice, or `n`, that echo it."""
     body = request.body
     refused = refusal(body, CHECKS)
     if refused is not None:
@@ -76,7 +75,7 @@ def respond(request: RequestLine, occasion: Occasion) -> Answer:
 
 
 def with_text(request: RequestLine, occasion: Occasion, text: str) -> Answer:
-    """A well-formed answer that says `text` to every prompt."""
+    """Make a well-formed answer that says `text` to every prompt."""
     return _completion(
         request, occasion, [reply(text) for _ in _prompts(request.body.get("prompt"))]
     )

@@ -1,9 +1,9 @@
 """Answers of /v1/embeddings: vectors that depend on the text alone.
 
 Theory of operation. A vector of d numbers has fixed sizes in a fixed order, chosen so that its
-length is 1, and takes only the signs from the text (a hash of it). So equal texts have equal
-vectors under any seed and different ones are nearly at right angles, while nothing is computed per
-number: four numbers at a time are looked up, ready-made, by four bits of the hash.
+length is 1. Only the signs come from the text (from its hash). So equal texts have equal vectors
+under any seed, and different texts have vectors that are nearly at right angles. Nothing is
+computed per number: four bits of the hash look up four ready-made numbers.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class _Block(NamedTuple):
 
 
 def respond(request: RequestLine, occasion: Occasion) -> Answer:  # noqa: ARG001 no chance in it
-    """One vector per input, of the `dimensions` and in the `encoding_format` asked for."""
+    """Answer with one vector per input, of the `dimensions` and `encoding_format` asked for."""
     inputs = _inputs(request.body.get("input"))
     refused = refusal(request.body, CHECKS) or _refusal(request, inputs)
     if refused is not None:
@@ -68,7 +68,7 @@ def with_text(
     occasion: Occasion,  # noqa: ARG001 no chance in it
     text: str,
 ) -> Answer:
-    """A well-formed answer that gives every input the vector that belongs to `text`."""
+    """Make a well-formed answer that gives every input the vector of `text`."""
     inputs = _inputs(request.body.get("input"))
     return _list(request, inputs, [text.encode("utf-8", "replace")] * len(inputs))
 
@@ -141,7 +141,7 @@ def _blocks(dimensions: int) -> tuple[_Block, ...]:
 
 
 def _sizes(dimensions: int) -> list[float]:
-    """Evenly spread, mixed up, together of length 1, and rounded to half precision (observed)."""
+    """Return mixed, evenly spread sizes of total length 1, in half precision (observed)."""
     step = next(each for each in (1009, 1013) if math.gcd(each, dimensions) == 1)
     raw = [0.5 + index * step % dimensions for index in range(dimensions)]
     length = math.sqrt(math.fsum(size * size for size in raw))

@@ -1,7 +1,7 @@
 """Answers of /v1/images/generations and /v1/images/edits, as GPT Image models give them.
 
-An image is a PNG of a single pixel, whose colour depends on the text and which carries the text
-that says that it is simulated: a picture of full size would make every line megabytes.
+An image is a PNG of one pixel. Its colour depends on the text, and its description says that it is
+simulated. A picture of full size would make every line megabytes long.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from batchsim.domain.batches import Usage
 from batchsim.domain.lines import RequestLine
 from batchsim.pricing.token_estimate import estimate_prompt_tokens, estimate_tokens
 from batchsim.responders import Occasion, error_answers
-from batchsim.responders.content.replies import echo
+from batchsim.responders.content import echo
 from batchsim.responders.parameter_ranges import boolean, integer, one_of, refusal, string
 
 CHECKS = {
@@ -37,13 +37,13 @@ CHECKS = {
 """The ranges of the parameters (API reference)."""
 
 IMAGE_TOKENS = {"low": (272, 408), "medium": (1056, 1584), "high": (4160, 6240)}
-"""What an image costs by quality: a square one, and an oblong one (API reference, gpt-image-1)."""
+"""Tokens of a square and of an oblong image, by quality (API reference, gpt-image-1)."""
 
 _PIXEL = bytes.fromhex("789c6360000000020001")
 
 
 def respond(request: RequestLine, occasion: Occasion) -> Answer:
-    """`n` images; always PNG, whatever format is asked for."""
+    """Answer with `n` images, always as PNG, whatever format is asked for."""
     body = request.body
     refused = refusal(body, CHECKS)
     if refused is not None:
@@ -54,7 +54,7 @@ def respond(request: RequestLine, occasion: Occasion) -> Answer:
 
 
 def with_text(request: RequestLine, occasion: Occasion, text: str) -> Answer:
-    """A well-formed answer whose images carry `text` as their description."""
+    """Make a well-formed answer whose images have `text` as their description."""
     body = request.body
     copies = body.get("n")
     if type(copies) is not int or not 1 <= copies <= 10:
@@ -87,7 +87,7 @@ def with_text(request: RequestLine, occasion: Occasion, text: str) -> Answer:
 
 
 def png(text: str) -> bytes:
-    """A PNG of one pixel with a colour derived from `text`, and `text` as its description."""
+    """Return a PNG of one pixel, with a colour from `text` and `text` as its description."""
     written = text.encode("utf-8", "replace")
     header = struct.pack(">IIBBBBB", 1, 1, 8, 3, 0, 0, 0)
     colour = hashlib.blake2b(written, digest_size=3).digest()

@@ -1,4 +1,4 @@
-"""Answers of /v1/moderations: nothing is flagged unless a scripted text says so."""
+"""Answers of /v1/moderations: only a scripted text flags something."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from batchsim.domain.answers import Answer
 from batchsim.domain.lines import RequestLine
 from batchsim.responders import Occasion, error_answers
-from batchsim.responders.content.random_parts import base62
+from batchsim.responders.content import base62
 from batchsim.responders.parameter_ranges import refusal, string
 
 CATEGORIES = (
@@ -37,7 +37,7 @@ DEFAULT_MODEL = "omni-moderation-latest"
 
 
 def respond(request: RequestLine, occasion: Occasion) -> Answer:
-    """One result per input, nothing flagged; the scores depend on the input alone."""
+    """Answer with one result per input, nothing flagged. Scores depend on the input alone."""
     refused = refusal(request.body, CHECKS)
     if refused is not None:
         return refused
@@ -53,7 +53,7 @@ def respond(request: RequestLine, occasion: Occasion) -> Answer:
 
 
 def with_text(request: RequestLine, occasion: Occasion, text: str) -> Answer:
-    """A well-formed answer that flags the categories that `text` lists, separated by commas."""
+    """Make a well-formed answer that flags the categories in `text`, separated by commas."""
     flagged = frozenset(filter(None, map(str.strip, text.split(","))))
     unknown = sorted(flagged.difference(CATEGORIES))
     if unknown:

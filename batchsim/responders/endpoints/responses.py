@@ -12,15 +12,18 @@ from batchsim.domain.batches import Usage
 from batchsim.domain.lines import RequestLine
 from batchsim.pricing.token_estimate import estimate_prompt_tokens
 from batchsim.responders import Occasion, error_answers
-from batchsim.responders.content.answer_form import call_arguments, forced_function, formatted_text
-from batchsim.responders.content.random_parts import base62, stretch
-from batchsim.responders.content.replies import (
+from batchsim.responders.content import (
     Reply,
+    base62,
     cached_tokens,
+    call_arguments,
     echo,
+    forced_function,
+    formatted_text,
     last_text,
     reasoning_tokens,
     reply,
+    stretch,
 )
 from batchsim.responders.parameter_ranges import (
     boolean,
@@ -55,7 +58,7 @@ _TOOL_USAGE = (
 
 
 def respond(request: RequestLine, occasion: Occasion) -> Answer:
-    """The simulated answer: it echoes the last user message, or has the form that was asked for.
+    """Answer with an echo of the last user message, or in the form that was asked for.
 
     An answer that was cut by `max_output_tokens` is `incomplete`, and still a 200 (observed).
     """
@@ -76,7 +79,7 @@ def respond(request: RequestLine, occasion: Occasion) -> Answer:
 
 
 def with_text(request: RequestLine, occasion: Occasion, text: str) -> Answer:
-    """A well-formed answer with one message that says `text`."""
+    """Make a well-formed answer with one message that says `text`."""
     return _response(request, occasion, reply(text))
 
 
@@ -192,7 +195,7 @@ def _output(occasion: Occasion, said: Reply, function: dict[str, Any] | None) ->
 
 
 def _identifier(occasion: Occasion, item: int) -> str:
-    """50 hex digits: a prefix that the response shares with its items, the time, the rest."""
+    """Return 50 hex digits: a prefix shared by the response and its items, the time, the rest."""
     entropy = occasion.entropy
     start = 8 + 12 * item
     return f"0{entropy[:8].hex()[1:]}00{occasion.at:08x}{entropy[start : start + 12].hex()}"

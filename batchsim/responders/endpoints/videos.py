@@ -19,7 +19,7 @@ CHECKS = {
 
 
 def respond(request: RequestLine, occasion: Occasion) -> Answer:
-    """A completed video, which can be downloaded for a day after it was made. It has no usage."""
+    """Answer with a completed video, available for a day. It has no usage."""
     body = request.body
     refused = refusal(body, CHECKS)
     if refused is not None:
@@ -47,5 +47,5 @@ def with_text(
     occasion: Occasion,  # noqa: ARG001 whenever it is
     text: str,  # noqa: ARG001 whatever it says
 ) -> Answer:
-    """An error: a video object has no place for a text."""
+    """Return an error: a video object has no place for a text."""
     return error_answers.unusable_answer("a video has no text; give the whole body as a dict")

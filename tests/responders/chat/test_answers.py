@@ -3,7 +3,7 @@ import tracemalloc
 
 import pytest
 
-from batchsim.responders.chat.manner import LONGEST_REMEMBERED
+from batchsim.responders.chat.parameters import LONGEST_CACHED
 from batchsim.responders.simulated import simulated, with_text
 
 
@@ -427,8 +427,8 @@ def test_long_parameters_are_not_kept_in_memory(chat, occasion):
     tracemalloc.start()
     try:
         for number in range(100):
-            simulated(chat(metadata={"text": f"{number:0{LONGEST_REMEMBERED}}"}), occasion)
+            simulated(chat(metadata={"text": f"{number:0{LONGEST_CACHED}}"}), occasion)
         held, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert held < 10 * LONGEST_REMEMBERED
+    assert held < 10 * LONGEST_CACHED

@@ -1,8 +1,8 @@
 """The behaviour of the simulated service as values: pacing, faults and scenarios.
 
 In come arguments of the user, names, and fault plans as TOML files or JSON objects, all checked at
-once. Out come frozen values which say how long each phase takes, and whether a fault hits a request,
-a line or a batch. Chance is drawn by key (see ids), so these values have no state.
+once. Out come frozen values which say how long each phase takes, and whether a fault hits a
+request, a line or a batch. Chance is drawn by key (see ids), so these values have no state.
 """
 
 from batchsim.backends.fake.behaviour.fault_files import PlanError as PlanError

@@ -1,8 +1,8 @@
 """Running a batch: an input file -> validation errors, or the output and the error file.
 
-In come the record of a batch, the Settings and the contents of the store. Out come the next event of
-the batch and its time, the outcome of its validation, how far its lines have run at a time, and the
-files with its results. Nothing here knows what time it is, or changes a record.
+In come the record of a batch, the Settings and the contents of the store. Out come the next event
+of the batch and its time, the outcome of its validation, how far its lines have run at a time, and
+the files with its results. Nothing here knows what time it is, or changes a record.
 """
 
 from batchsim.backends.fake.execution.executions import Executions as Executions

@@ -199,7 +199,7 @@ class Execution:
         return self._taken == len(self.workload.order)
 
     def run(self, count: int) -> bool:
-        """Run the first `count` lines of the finishing order (1). False when all of them had run."""
+        """Run the first `count` lines of the finishing order (1); False when all had run."""
         if count <= self._done:
             return False
         if not self._taken:

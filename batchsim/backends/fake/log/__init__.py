@@ -1,7 +1,7 @@
 """The request log of a FakeBackend: every request of its client and the outcome of each.
 
-In come the calls of the backend's methods, through the decorators. Out comes a History: the requests,
-batches, files and contents as one value, from which batchsim.verdict judges the client.
+In come the calls of the backend's methods, through the decorators. Out comes a History: the
+requests, batches, files and contents as one value, from which batchsim.verdict judges the client.
 """
 
 from batchsim.backends.fake.log.decorators import log_request as log_request

@@ -25,12 +25,13 @@ LONGEST_TIMELINE = 60
 class Entry:
     """A request and its outcome; `times` alike in a row, from `first` to `last` (unix seconds).
 
-    `number` counts requests from 1 and is the number of the first, `last_number` of the last. `call`
-    is the method of a Backend, `subject` the id (or name) that it was about. `made` is the id of the
-    object that it made, even if the client was not told. `error` names the class of the error.
+    `number` counts requests from 1 and is the number of the first, `last_number` of the last.
+    `call` is the method of a Backend, `subject` the id (or name) that it was about. `made` is the
+    id of the object that it made, even if the client was not told. `error` names the class of the
+    error.
     `state` is the status of the batch that was returned. For a content, `read` is the number of
-    bytes handed out, `complete` says whether these were all, and `whole` whether the client is known
-    to have taken them into memory in one piece.
+    bytes handed out, `complete` says whether these were all, and `whole` whether the client is
+    known to have taken them into memory in one piece.
     """
 
     number: int

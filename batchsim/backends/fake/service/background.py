@@ -2,8 +2,8 @@
 
 Theory of operation. Validating a large input and answering its lines takes seconds, and so does
 writing many results. The outcome depends on the batch alone, so the work can be done at any time
-before it is needed, by anyone. Each such piece of work is a Task. The next event of a batch asks for
-the result by `Worker.result`.
+before it is needed, by anyone. Each such piece of work is a Task. The next event of a batch asks
+for the result by `Worker.result`.
 
 `InlineWorker` does a task when its result is asked for, in the thread that asks. So every look sees
 all that is due. `BackgroundWorker` has a thread do the large tasks as soon as they are known to be

@@ -1,8 +1,8 @@
 """Simulator: the Batch API as methods, without faults of requests.
 
-Theory of operation. A call first checks its arguments. Then it enters the timeline, where everything
-that has become due by now has happened, and does its own work there: it looks at the records through
-the view, or changes them and schedules what follows (see transitions).
+Theory of operation. A call first checks its arguments. Then it enters the timeline, where
+everything that has become due by now has happened, and does its own work there: it looks at the
+records through the view, or changes them and schedules what follows (see transitions).
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Theory of operation. Nothing runs between calls. Whoever enters the timeline holds its one lock, and
 everything that has become due by the clock's time is applied first, each change at its own due time
-(see transitions). Time never goes back: when a clock does, the service's time stands still until the
-clock has caught up. There are three ways in:
+(see transitions). Time never goes back: when a clock does, the service's time stands still until
+the clock has caught up. There are three ways in:
 
 1. `with timeline as now` is for calls that only look. Slow work may still be under way in the
    background (see background). Then what is due after it waits too, and the caller sees an earlier
@@ -12,8 +12,8 @@ clock has caught up. There are three ways in:
    first wait for the slow work, without the lock. So history never depends on how long work takes.
 3. `at_once` answers only if that takes no time.
 
-`later` delays an effect for which nobody waits any more. It takes place at its due time, between the
-changes that are due before and after it.
+`later` delays an effect for which nobody waits any more. It takes place at its due time, between
+the changes that are due before and after it.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Timeline:
             unfinished.wait()
 
     def at_once(self, identifier: str, look: Callable[[str, float], Value | None]) -> Value | None:
-        """Return `look(identifier, now)` if nobody has to wait for it, else None (3, see Prompt)."""
+        """Return `look(identifier, now)` if that takes no time, else None (3, see Prompt)."""
         if not self.lock.acquire(blocking=False):
             return None
         try:

@@ -2,9 +2,10 @@
 
 Theory of operation. A batch always has one next event, which ends its present status. The event and
 its time follow from the batch's own record, the settings and its draws alone (see next_event). A
-file has one event, its expiry. DueTimes holds the time of every next event. `advance` takes all that
-is due by a time, in order, and applies each at its due time, whatever the clock says by then. So
-history does not depend on when anybody looked. Nothing else changes a batch, except a cancellation.
+file has one event, its expiry. DueTimes holds the time of every next event. `advance` takes all
+that is due by a time, in order, and applies each at its due time, whatever the clock says by then.
+So history does not depend on when anybody looked. Nothing else changes a batch, except a
+cancellation.
 
 The events of a batch:
 
@@ -91,7 +92,7 @@ class Transitions:
             self._worker.cancel(record.batch.id)
 
     def advance(self, now: float) -> Future | None:
-        """Apply what is due by `now`, in order. Return the Future that the rest waits for, if any."""
+        """Apply what is due by `now`, in order. Return the Future that the rest waits for."""
         try:
             while (first := self._due_times.first(now)) is not None:
                 due, identifier = first

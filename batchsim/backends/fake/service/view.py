@@ -37,21 +37,21 @@ class View:
         self._settings = settings
 
     def find_file(self, identifier: str, now: float) -> FileRecord:
-        """Return the file of that id. Raises NotFound as the API does, and while it is hidden."""
+        """Return the file of that id. Raises NotFound, also while it is hidden."""
         record = self._records.file(identifier)
         if not self._is_seen(record, now):
             raise refusals.no_such_file(identifier)
         return record
 
     def find_readable(self, identifier: str, now: float) -> FileRecord:
-        """Return the file of that id, as find_file. Raises Refused when it cannot be read."""
+        """Return the file of that id as find_file. Raises Refused if it cannot be read."""
         record = self.find_file(identifier, now)
         if record.file.purpose in UNREADABLE:
             raise refusals.not_downloadable(record.file.purpose)
         return record
 
     def find_batch(self, identifier: str, now: float) -> BatchRecord:
-        """Return the batch of that id. Raises as Records.batch does, and NotFound once forgotten."""
+        """Return the batch of that id. Raises as Records.batch, and NotFound once forgotten."""
         record = self._records.batch(identifier)
         if self._is_forgotten(record, now):
             raise refusals.no_such_batch(identifier)
@@ -79,7 +79,7 @@ class View:
     def files(
         self, *, purpose: str | None, limit: int, after: str | None, newest_first: bool, now: float
     ) -> Page[File]:
-        """Return one page of the files. Raises NotFound when there is no file `after` (inferred)."""
+        """Return one page of the files. Raises NotFound for an unknown `after` (inferred)."""
         if after is not None:
             self._records.file(after)
         entries = self._records.files.items()
@@ -94,7 +94,7 @@ class View:
         )
 
     def batches(self, *, limit: int, after: str | None, now: float) -> Page[Batch]:
-        """Return one page of the batches. Raises NotFound when there is no batch `after` (inferred)."""
+        """Return one page of the batches. Raises NotFound for an unknown `after` (inferred)."""
         if after is not None and after not in self._records.batches:
             raise refusals.no_such_batch(after)
         stale_for = self._settings.faults.stale_list_for

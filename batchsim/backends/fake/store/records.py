@@ -17,7 +17,7 @@ _COUNTERS = "counters"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileRecord:
-    """A file; `created` is its exact creation time, `lines` the number of lines of a result file."""
+    """A file, its exact creation time, and the number of lines of a result file."""
 
     file: File
     created: float
@@ -118,7 +118,7 @@ class Records:
         return self.batches.get(identifier)
 
     def reach(self, now: float) -> float:
-        """Return `now`, or the latest time ever reached when that is later: time never goes back."""
+        """Return `now`, or the latest time ever reached: time never goes back."""
         self.latest = now if self.latest is None else max(now, self.latest)
         return self.latest
 

@@ -1,4 +1,4 @@
-"""What follows from a history about single lines: what became of each, and which went out twice."""
+"""The analysis of a history: the outcome of each line, and the lines that were sent twice."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from batchsim.domain.lifecycle import STAMPS, Status
 from batchsim.domain.lines import RequestLine, ResultLine
 
 MOST_LINES = 200_000
-"""Lines that are looked at, those of the newest batches first."""
+"""Lines that are analysed, those of the newest batches first."""
 
 HOPELESS = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
-"""Codes of answers with status 429 that no second try mends (observed)."""
+"""Codes of answers with status 429 for which no retry helps (observed)."""
 
 
-class Fate(Enum):
-    """What the result files say of a line, as far as a client must care."""
+class LineOutcome(Enum):
+    """The outcome of a line in the result files, as far as it matters to a client."""
 
     GOOD = "good"
-    PASSING = "passing"
-    """It has no answer for a reason that another try may mend: it expired, got lost, 429, 5xx."""
+    TRANSIENT = "transient"
+    """It has no answer, and a retry may help: it expired, was lost, or got 429 or 5xx."""
     FINAL = "final"
-    """The service refuses it; or the client has cancelled it."""
+    """The service refuses it, or the client has cancelled it."""
 
 
-class Double(NamedTuple):
-    """A line that went out again although it needed no second try, in batch `second`.
+class Resend(NamedTuple):
+    """A line that was sent again without need, in the batch `second`.
 
-    `first` is the batch that it was in already, `state` how that batch, or the line's result in
-    it, stood then. `was_good` says that there was a good result; else the batch was running.
+    It was in the batch `first` already. `state` describes that batch, or the line's result in it,
+    at that time. `was_good` says that there was a good result; otherwise the batch was running.
     """
 
     custom_id: str
@@ -49,20 +49,20 @@ class Double(NamedTuple):
     was_good: bool
 
 
-class Case:
-    """A history and what follows from it; each thing is worked out once."""
+class Analysis:
+    """The facts that follow from a history. Each is worked out once."""
 
     def __init__(self, history: History) -> None:
         self.history = history
         self.forgotten_lines = 0
-        """How many batches there are whose lines are not known, or are too many to look at."""
+        """Batches whose lines are not known any more, or are too many."""
 
     def at(self, moment: float) -> str:
-        """A time in words: seconds since the journal began."""
+        """Write a time: seconds since the log began."""
         return f"{moment - self.history.start:,.0f} s"
 
-    def place(self, entry: Entry) -> str:
-        """Where an entry stands in the journal, in words."""
+    def position(self, entry: Entry) -> str:
+        """Write the position of an entry in the log."""
         if entry.times == 1:
             return f"request {entry.number} at {self.at(entry.first)}"
         return (
@@ -71,12 +71,12 @@ class Case:
         )
 
     def entries(self, *calls: str) -> Iterator[Entry]:
-        """The entries of some calls."""
+        """Return the entries of some calls."""
         return (entry for entry in self.history.entries if entry.call in calls)
 
     @functools.cached_property
     def lines(self) -> Mapping[str, list[RequestLine]]:
-        """The request lines of the batches by id, as far as they are known."""
+        """The request lines of each batch by id, as far as they are known."""
         known: dict[str, list[RequestLine]] = {}
         room = MOST_LINES
         for each in reversed(self.history.batches):
@@ -88,31 +88,31 @@ class Case:
                 known[each.batch.id] = lines
         return known
 
-    def fates(self, each: BatchHistory) -> Mapping[str, Fate] | None:
-        """What became of the lines of a batch, by custom_id; None when it is not known any more.
+    def outcomes(self, each: BatchHistory) -> Mapping[str, LineOutcome] | None:
+        """Return the outcomes of a batch's lines by custom_id, None when they are not known.
 
-        Those that its files do not name are not among them; nor is any when it has not ended.
+        Only lines in its result files have one, so none has before the batch has ended.
         """
-        if each.batch.id not in self._fates:
-            self._fates[each.batch.id] = self._read_fates(each.batch)
-        return self._fates[each.batch.id]
+        if each.batch.id not in self._outcomes:
+            self._outcomes[each.batch.id] = self._read_outcomes(each.batch)
+        return self._outcomes[each.batch.id]
 
     @functools.cached_property
-    def _fates(self) -> dict[str, dict[str, Fate] | None]:
+    def _outcomes(self) -> dict[str, dict[str, LineOutcome] | None]:
         return {}
 
-    def _read_fates(self, batch: Batch) -> dict[str, Fate] | None:
+    def _read_outcomes(self, batch: Batch) -> dict[str, LineOutcome] | None:
         files = (batch.error_file_id, batch.output_file_id)
         if not all(map(self.history.contents.has, files)):
             return None
         return {
-            result.custom_id: _fate(result)
+            result.custom_id: _outcome(result)
             for file_id in files
             for result in self.history.result_lines(file_id) or ()
         }
 
     def was_read(self, file_id: str | None) -> bool:
-        """Whether a file was read from at all."""
+        """Whether any part of a file was read."""
         return file_id in self._read_files
 
     @functools.cached_property
@@ -120,7 +120,7 @@ class Case:
         return frozenset(entry.subject for entry in self.entries("read_file") if entry.read)
 
     def saw_end(self, each: BatchHistory) -> bool:
-        """Whether the client has seen that a batch ended."""
+        """Whether the client has seen the end of a batch."""
         return any(
             entry.last >= each.ended and (entry.subject == each.batch.id or not entry.subject)
             for entry in self.entries("retrieve_batch", "cancel_batch", "list_batches")
@@ -128,59 +128,59 @@ class Case:
         )
 
     def knows_of(self, each: BatchHistory) -> bool:
-        """Whether the client was told the id of a batch when it created it."""
+        """Whether the client got the id of a batch when it created it."""
         return each.batch.id in self._made or bool(self.history.forgotten)
 
     @functools.cached_property
     def _made(self) -> frozenset[str | None]:
         return frozenset(entry.made for entry in self.entries("create_batch"))
 
-    def is_sent_after(self, place: int, line: RequestLine) -> bool:
-        """Whether a batch after the one at `place` has the line: its custom_id, or its url and body."""
-        last = self._last_places
-        return max(last.get(line.custom_id, -1), last.get(_request(line), -1)) > place
+    def is_sent_after(self, index: int, line: RequestLine) -> bool:
+        """Whether a batch after the one at `index` has the line: its custom_id, or url and body."""
+        last = self._last_batches
+        return max(last.get(line.custom_id, -1), last.get(_request(line), -1)) > index
 
     @functools.cached_property
-    def _last_places(self) -> dict[str | bytes, int]:
-        places: dict[str | bytes, int] = {}
-        for place, each in enumerate(self.history.batches):
+    def _last_batches(self) -> dict[str | bytes, int]:
+        last: dict[str | bytes, int] = {}
+        for index, each in enumerate(self.history.batches):
             for line in self.lines.get(each.batch.id, ()):
-                places[line.custom_id] = places[_request(line)] = place
-        return places
+                last[line.custom_id] = last[_request(line)] = index
+        return last
 
     @functools.cached_property
-    def doubles(self) -> list[Double]:
-        """The lines that went out again without need, in the order in which they did."""
-        doubles: list[Double] = []
+    def resends(self) -> list[Resend]:
+        """The lines that were sent again without need, in the order of sending."""
+        resends: list[Resend] = []
         earlier: defaultdict[bytes, list[BatchHistory]] = defaultdict(list)
         if len(self.history.batches) < 2:
-            return doubles  # without reading the lines, which takes long when they are many
+            return resends  # without reading the lines, which takes long when they are many
         for each in self.history.batches:
             for line in self.lines.get(each.batch.id, ()):
                 same = earlier[_identity(line)]
                 if each in same[-1:]:
-                    continue  # twice in one batch, which is no other sending of it
+                    continue  # twice in one batch is not sent again
                 for first in same:
-                    if double := self._double(line.custom_id, first, each):
-                        doubles.append(double)
+                    if resend := self._resend(line.custom_id, first, each):
+                        resends.append(resend)
                         break
                 same.append(each)
-        return doubles
+        return resends
 
-    def _double(self, custom_id: str, first: BatchHistory, second: BatchHistory) -> Double | None:
+    def _resend(self, custom_id: str, first: BatchHistory, second: BatchHistory) -> Resend | None:
         batch, was_good = first.batch, False
         if first.is_live(second.created):
             state = f"which was {_status_at(first, second.created)}"
-        elif (self.fates(first) or {}).get(custom_id) is Fate.GOOD and self._could_read(
+        elif (self.outcomes(first) or {}).get(custom_id) is LineOutcome.GOOD and self._could_read(
             first, second
         ):
             state, was_good = "which has a good result for it", True
         else:
             return None
-        return Double(custom_id, batch, state, second.batch, was_good)
+        return Resend(custom_id, batch, state, second.batch, was_good)
 
     def _could_read(self, first: BatchHistory, second: BatchHistory) -> bool:
-        """Whether the results of a batch were there for the client; else they expired unread."""
+        """Whether the client could read a batch's results; otherwise they expired unread."""
         file_id = first.batch.output_file_id or ""
         was_deleted = any(entry.subject == file_id for entry in self.entries("delete_file"))
         was_there = self.history.contents.existed(file_id, second.created)
@@ -200,18 +200,20 @@ def _identity(line: RequestLine) -> bytes:
     return _digest((line.custom_id, line.url, line.body))
 
 
-def _fate(result: ResultLine) -> Fate:
+def _outcome(result: ResultLine) -> LineOutcome:
     if result.is_ok:
-        return Fate.GOOD
+        return LineOutcome.GOOD
     if result.error is not None:
-        return Fate.FINAL if result.error.code == "batch_cancelled" else Fate.PASSING
+        return (
+            LineOutcome.FINAL if result.error.code == "batch_cancelled" else LineOutcome.TRANSIENT
+        )
     response = result.response
     if response is None or response.status_code in (0, 408, 409) or response.status_code >= 500:
-        return Fate.PASSING
+        return LineOutcome.TRANSIENT
     if response.status_code == 429:
         reason = result.reason
-        return Fate.FINAL if reason and reason.code in HOPELESS else Fate.PASSING
-    return Fate.FINAL
+        return LineOutcome.FINAL if reason and reason.code in HOPELESS else LineOutcome.TRANSIENT
+    return LineOutcome.FINAL
 
 
 def _status_at(each: BatchHistory, moment: float) -> Status:
