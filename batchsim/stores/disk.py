@@ -1,12 +1,12 @@
 """DiskStore: a folder that survives the process, at whatever point it is killed.
 
 Theory of operation. Records are rows of one SQLite table, written in transactions that are on the
-disk when `save` returns (write-ahead log, synchronous=FULL). Saving the time alone does not wait for
-the disk: a killed process loses none. After a power cut the time may be that of the last record,
-from which everything goes the same way again. A content is written to a temporary file, synced, and
-renamed to its key. The owner keeps a content before it saves a record that names it. So every named
-content exists. A content that no record names is garbage: opening deletes temporary files, and the
-owner drops the other ones.
+disk when `save` returns (write-ahead log, synchronous=FULL). Saving the time alone does not wait
+for the disk: a killed process loses none. After a power cut the time may be that of the last
+record, from which everything goes the same way again. A content is written to a temporary file,
+synced, and renamed to its key. The owner keeps a content before it saves a record that names it. So
+every named content exists. A content that no record names is garbage: opening deletes temporary
+files, and the owner drops the other ones.
 
     FOLDER/lock           held by the one owner
     FOLDER/records.sqlite

@@ -15,7 +15,7 @@ BLOCK = 1 << 16
 
 
 class Spool:
-    """Bytes that are appended and read by position. They are lost when it is closed or collected."""
+    """Bytes that are appended and read by position. Closing or collecting it drops them."""
 
     def __init__(self) -> None:
         self._waiting = bytearray()
