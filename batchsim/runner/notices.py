@@ -1,7 +1,7 @@
-"""Word from outside that something happened to a batch, so that the runner looks at once.
+"""Notices from outside that a batch has changed, so that the runner polls it at once.
 
-Polling stays: a notice only brings the next look forward, so one that is lost, late, doubled or
-about a batch of somebody else changes nothing but the time.
+A notice only brings the next poll forward. One that is lost, late, doubled or about a foreign batch
+changes nothing else.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import threading
 from batchsim.clock import Clock
 
 MOST = 10_000
-"""So many untaken notices are kept; more would be an attack or a mistake."""
+"""So many notices are kept until they are taken; more would be an attack or a mistake."""
 
 
 class Notices:
-    """The ids of batches of which word came; safe to give from any thread."""
+    """The ids of batches that have changed; any thread may give some."""
 
     def __init__(self) -> None:
         self._ids: set[str] = set()
@@ -23,20 +23,20 @@ class Notices:
         self._woken = threading.Event()
 
     def give(self, batch_id: str) -> None:
-        """Something happened to that batch."""
+        """Note that the batch has changed."""
         with self._lock:
             if len(self._ids) < MOST:
                 self._ids.add(batch_id)
         self._woken.set()
 
     def take(self) -> set[str]:
-        """The ids that came since the last call."""
+        """Return the ids that came since the last call."""
         with self._lock:
             ids, self._ids = self._ids, set()
         return ids
 
     def waking(self, clock: Clock) -> Clock:
-        """A real clock whose sleep ends early when word comes."""
+        """Return a real clock whose sleep ends when a notice comes."""
         return _WakingClock(clock, self._woken)
 
 

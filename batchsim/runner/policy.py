@@ -30,7 +30,7 @@ Switch = Annotated[bool, Meta(description="True or False")]
 
 
 class OnUnknown(StrEnum):
-    """What to do when a create got no answer and no batch of it is found.
+    """The choices when a create got no answer and no batch of it is found.
 
     No service can be asked to make a batch only once: a request that was sent may still take
     effect, and creating again may pay twice.
@@ -194,9 +194,9 @@ class Policy(_Checked):
     """The most that the job may cost, in US dollars: spent and reserved together never exceed it.
     A number becomes the Decimal that it is written as."""
     retries: Count = 2
-    """How often lines that are worth another try are sent again (batchsim.runner.results.outcomes)."""
+    """How often lines are sent again that are worth it (batchsim.runner.results.outcomes)."""
     on_unknown: OnUnknown | Literal["stop", "wait", "fence"] = OnUnknown.STOP
-    """What to do about a create of unknown outcome whose batch is not found."""
+    """The choice when the batch of an unknown create is not found."""
     list_lag: Seconds = 600.0
     """How long the service may take to list a batch that exists."""
     max_live: Count = 50
@@ -210,10 +210,10 @@ class Policy(_Checked):
     queue_memory: Annotated[Path | None, Meta(description="a Path")] = None
     """A file that remembers across jobs how many tokens the service lets queue per model."""
     alone: Switch = False
-    """Whether it is known that no other runner is at work on a copy of the job directory: then
+    """True if no other runner is at work on a copy of the job directory, as the user knows: then
     there is no wait, and what was begun at another site is continued."""
     same_account: Switch = False
-    """Whether a key other than the one with which the job began is of the same account."""
+    """True if a key other than the one with which the job began belongs to the same account."""
     network_files: Switch = False
     """Let the job directory lie on a network file system, where locks and syncing may not hold."""
     finish_sync: Switch = False
@@ -272,7 +272,7 @@ def _doubled(first: float, times: int, bound: float) -> float:
 
 
 def is_passing(refusal: Refused) -> bool:
-    """Whether the same request may succeed later.
+    """Return whether the same request may succeed later.
 
     A rate limit passes unless the account lacks money; a batch may not find a file for a second
     after its upload (observed).
@@ -283,12 +283,12 @@ def is_passing(refusal: Refused) -> bool:
 
 
 def misses_file(refusal: Refused) -> bool:
-    """Whether a create was refused because the service does not know the input file (observed)."""
+    """Return whether a create was refused because its file was not found (observed)."""
     return "Cannot find file" in refusal.message
 
 
 def failed_in_passing(batch: Batch) -> bool:
-    """Whether the batch failed for a reason that is not in its lines.
+    """Return whether the batch failed for a reason that is not in its lines.
 
     Such are a full queue of the model (`token_limit_exceeded`) and an input file that the service
     does not find (both observed). Neither runs or bills any line.
@@ -301,18 +301,18 @@ def failed_in_passing(batch: Batch) -> bool:
 
 
 def is_running(batch: Batch) -> bool:
-    """Whether a batch may still run lines, unless it is cancelled."""
+    """Return whether a batch may still run lines, unless it is cancelled."""
     return not batch.status.is_terminal and batch.status is not Status.CANCELLING
 
 
 def is_void(batch: Batch) -> bool:
-    """Whether the batch ended without running a line: it costs nothing and has no results."""
+    """Return whether the batch ended without running a line, and so costs nothing."""
     ended = batch.status in (Status.FAILED, Status.CANCELLED)
     return ended and not batch.request_counts.completed
 
 
 def awaits_files(batch: Batch) -> bool:
-    """Whether the counts of an ended batch promise a result file that it does not name yet."""
+    """Return whether an ended batch's counts promise a file that it does not name yet."""
     counts = batch.request_counts
     return (counts.completed > 0 and batch.output_file_id is None) or (
         counts.failed > 0 and batch.error_file_id is None and batch.status is not Status.FAILED

@@ -1,7 +1,7 @@
-"""Many lines through any Backend: results in input order, each line in exactly one account.
+"""Run every line of an input on any Backend, and write one result per line in input order.
 
-`run` checks what it is given, opens the job and its journal, and leaves the rest to
-batchsim.runner.engine.loop.
+`run` checks its arguments, opens the job and its journal, and leaves the rest to
+batchsim.runner.engine.
 """
 
 from __future__ import annotations
@@ -60,27 +60,27 @@ def run(
     """Run every line of `requests` on `backend` and write one result per line, in input order.
 
     - `requests`: the path of an input file, or an iterable of lines.
-    - `results`: the file to write. It appears when it is whole. Lines that the service wrote are
-      passed through byte for byte; a line of which it said nothing gets a record in the same
-      format, whose `error.code` is `batch_failed` (or the code that the failed batch gave the
+    - `results`: the file to write. It appears when it is complete. Lines that the service wrote are
+      passed through byte for byte; a line without a result gets a placeholder in the same format,
+      whose `error.code` is `batch_failed` (or the code that the failed batch gave the
       line), `batch_expired`, `batch_cancelled` or `result_missing`.
-    - `job`: the directory that makes the job continue where it was; `<results>.job` unless given.
-      Calling again with a finished job does nothing remotely and returns the same report.
-    - `limits`: what one batch may hold, and the tokens that may be queued per model; the backend's
-      unless given.
-    - `supports`: which models are let through; those of the backend unless given.
-    - `metadata`: up to 10 pairs for every batch; keys that begin with `bs_` are ours.
-      Like the plan it is fixed when the job begins.
+    - `job`: the job directory, which lets the job continue; default `<results>.job`. For a finished
+      job nothing is sent, and the same report is returned.
+    - `limits`: how much one batch may hold, and the tokens that may be queued per model; default
+      the backend's.
+    - `supports`: which models are allowed; default those of the backend.
+    - `metadata`: up to 10 pairs for every batch; keys that begin with `bs_` are reserved. Fixed
+      when the job begins, as the plan is.
     - `policy`: how patient to be, how much at once, and what to do when in doubt.
-    - `skip_invalid`: leave out invalid lines instead of refusing the input. Each gets a record
-      whose `error.code` is what is wrong with it. Like the plan this is fixed when the job begins.
+    - `skip_invalid`: leave out invalid lines instead of refusing the input. Each gets a placeholder
+      whose `error.code` says what is wrong with it. Fixed when the job begins.
     - `observe`: called with a Progress after every step, in this thread.
-    - `notices`: word from outside that something happened to a batch, which is looked at then.
+    - `notices`: from outside, that a batch has changed; it is polled at once.
 
-    Raises InputError (InvalidInput, with all the errors counted) or UsageError when nothing was
-    sent; JournalError when the job directory is in use, damaged or belongs to another input; and
-    JobIncomplete when the job stopped before its end, in which case the same call continues it;
-    UnaccountedBatches when it ended and the service has batches of the job that it did not make.
+    Raises InputError (InvalidInput, with all errors counted) or UsageError when nothing was sent;
+    JournalError when the job directory is in use, damaged or belongs to another input;
+    JobIncomplete when the job stopped before its end, and the same call continues it; and
+    UnaccountedBatches when it ended, and the service has batches of the job that it did not make.
     """
     policy = Policy() if policy is None else policy
     limits = backend.limits if limits is None else limits
@@ -96,12 +96,8 @@ def run(
     target = Path(os.path.realpath(results))  # a link stays, and what it points at is replaced
     memory = _queue_memory(policy, backend)
     limits = _with_queues(limits, policy, memory)
-    planned = partial(
-        _plan,
-        limits=limits,
-        supports=supports or backend.supports,
-        skip_invalid=skip_invalid,
-    )
+    supports = supports or backend.supports
+    planned = partial(_plan, limits=limits, supports=supports, skip_invalid=skip_invalid)
     plan = None
     if source is not None and not directory.journal.exists():
         plan = planned(source)  # a bad input leaves no trace
@@ -115,8 +111,7 @@ def run(
             ) as journal,
         ):
             state = fold(journal.entries())
-            has_begun = state.started is not None
-            source = source or directory.spool(_lines(requests), has_begun=has_begun)
+            source = source or directory.spool(_lines(requests), has_begun=bool(state.started))
             moved = None
             if state.started is None:
                 plan = plan or planned(source)
@@ -166,31 +161,30 @@ def _queue_memory(policy: Policy, backend: Backend) -> KnownQueues | None:
 
 
 def _with_queues(limits: Limits, policy: Policy, memory: KnownQueues | None) -> Limits:
-    """`limits` with what is known of the queues: learned, promised, or said by the user."""
+    """Add the queue limits that are known: learned, then configured, then set by the user."""
     learned = memory.read() if memory is not None else {}
     queues = {**learned, **limits.enqueued_tokens, **policy.queue_limits}
     return replace(limits, enqueued_tokens=queues)
 
 
 def _check_audit(state: JobState, results: Path) -> None:
-    """Raises UnaccountedBatches when the service has batches of the job that it never asked for."""
+    """Raise UnaccountedBatches when the service has batches that the journal did not know."""
     if not state.strays:
         return
-    told = "; ".join(_told(state, stray) for stray in state.strays)
+    strays = "; ".join(_describe_stray(state, stray) for stray in state.strays)
     raise UnaccountedBatches(
         f"the results are whole, in {results}, but the service has batches of this job that its "
-        f"journal did not know, and they may cost money: {told}",
+        f"journal did not know, and they may cost money: {strays}",
         hint="another runner with a copy of the job directory makes such batches",
     )
 
 
-def _told(state: JobState, stray: str) -> str:
+def _describe_stray(state: JobState, stray: str) -> str:
     twins = (twin for shard in state.shards.values() for twin in (*shard.twins, shard.batch))
     for twin in twins:
         if twin is not None and twin.id == stray:
-            tokens = (
-                f"{twin.usage.total_tokens:,} tokens" if twin.usage.total_tokens else "no usage"
-            )
+            total = twin.usage.total_tokens
+            tokens = f"{total:,} tokens" if total else "no usage"
             return f"{stray} ({twin.unknown_status or twin.status}, {tokens})"
     return stray
 
@@ -208,7 +202,7 @@ def _plan(
 
 
 def _check_input(source: Path, started: Started, state: JobState) -> None:
-    """Raises JournalError unless `source` holds, to the byte, the lines that were planned."""
+    """Raise JournalError unless `source` holds, to the byte, the lines that were planned."""
     with open_input(source) as stream:
         size = stream.seek(0, os.SEEK_END)
     if size != started.bytes:
@@ -240,7 +234,7 @@ def _checked_metadata(metadata: Mapping[str, str], limits: Limits) -> dict[str, 
 
 
 def _refuse_to_overwrite(results: Path, directory: JobDirectory, source: Path | None) -> None:
-    """The results are renamed into place, which would destroy whatever has that name."""
+    """Raise UsageError when writing the results would destroy another file."""
     hint = "name another file for the results"
     try:
         if results.is_dir():

@@ -1,11 +1,11 @@
-"""What the runner takes for granted about a service and nobody has promised, tried out for real.
+"""Check, at a real service, the assumptions that the runner makes and no service promises.
 
-Theory of operation. Six assumptions stand behind the rule that nothing is paid twice. Each can be
-tried with batches of one line, almost all of which are cancelled before they run, so that trying
-costs next to nothing; the most that it can cost is told before. One batch is started first, loses its
-input file as soon as it is past validating, and is left to run, since it takes the longest; the
-others are created one after another, looked for in the list, and cancelled. Whatever happens, every
-batch is cancelled and every file deleted at the end; what a batch writes later expires by itself.
+Theory of operation. Six assumptions stand behind the rule that nothing is paid twice. They are
+tried with batches of one line. Almost all of these are cancelled before they run, so the checks
+cost next to nothing; the most that they can cost is told before. The batch that runs takes the
+longest, so it is created first, and loses its input file once it is past validating. The others
+are created one after another, searched for in the list, and cancelled. At the end every batch is
+cancelled and every file deleted, whatever happens.
 
 A1 a batch over a deleted file is refused, or fails and runs nothing.
 A2 a batch that is cancelled while validating runs nothing.
@@ -32,25 +32,25 @@ from batchsim.errors import BatchsimError, Refused
 from batchsim.pricing.cost_estimate import Estimate
 
 ENDPOINT = "/v1/chat/completions"
-LOOK_SECONDS = 5.0
-"""How often a batch is looked at."""
+POLL_SECONDS = 5.0
+"""Between two polls of a batch."""
 
 LONGEST_LAG = 60.0
-"""Seconds after which a new batch should long be in the list."""
+"""Seconds after which a new batch should be in the list."""
 
 
 class Verdict(StrEnum):
-    """What came of a trial."""
+    """The outcome of a trial."""
 
     HOLDS = "holds"
     BROKEN = "broken"
     UNDECIDED = "undecided"
-    """It could not be tried, or did not end in the time given."""
+    """It could not be tried, or did not end in time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What came of one assumption, with what was seen."""
+    """The verdict on one assumption, with what was seen."""
 
     name: str
     title: str
@@ -69,14 +69,14 @@ TITLES = {
 
 
 def line(model: str) -> bytes:
-    """The one request of a trial's batches: as few tokens as a chat can have."""
+    """Return the one request of a trial's batch: a chat with as few tokens as possible."""
     body = {"model": model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
     value = {"custom_id": "doctor", "method": "POST", "url": ENDPOINT, "body": body}
     return json.dumps(value).encode() + b"\n"
 
 
 def most_cost(model: str, creates: int) -> float | None:
-    """What the trials cost at most, in US dollars: every line run. None when no price is known."""
+    """Return the most that the trials can cost, in US dollars; None when no price is known."""
     body = json.loads(line(model))["body"]
     request = RequestLine(1, "doctor", ENDPOINT, model, body)
     demand = Estimate(ENDPOINT, model)
@@ -90,10 +90,10 @@ def most_cost(model: str, creates: int) -> float | None:
 
 @dataclass(slots=True)
 class Trials:
-    """Tries the assumptions on `backend` and tells what is going on.
+    """The trials on one backend; `tell` is called with what is going on.
 
-    `creates` are the batches for A2 to A5 (at least 1), `patience` the seconds given to batches
-    that should end.
+    `creates` counts the batches for A2 to A5 (at least 1). Batches that should end get `patience`
+    seconds.
     """
 
     backend: Backend
@@ -106,7 +106,7 @@ class Trials:
     _count: int = 0
 
     def run(self) -> Iterator[Finding]:
-        """Every finding, as it is made. Raises what concerns all of them, such as a bad key."""
+        """Yield every finding as it is made. Raises what concerns all, such as a bad key."""
         try:
             runner = self._without_file()
             yield self._deleted_file()
@@ -139,7 +139,7 @@ class Trials:
             file_id = self._upload(name)
             metadata = {"bs_doctor": "A2", "text": f"{name} äöü 日本 ✓"}
             batch = self._create_over(file_id, "A2", metadata)
-            lag, is_sorted = self._look_for(batch)
+            lag, is_sorted = self._list_lag(batch)
             lags.append(lag)
             orders.append(is_sorted)
             seen = self.backend.retrieve_batch(batch.id)
@@ -180,7 +180,7 @@ class Trials:
         return _found("A2", Verdict.HOLDS, f"{len(ended)} were cancelled, and no line ran")
 
     def _without_file(self) -> Batch:
-        """A batch whose input file is deleted as soon as it runs; the batch as it was then."""
+        """Create a batch and delete its input file once it runs. Return that batch."""
         self.tell("A6: creating a batch, and deleting its input file once it runs")
         batch = self._create_over(self._upload(), "A6")
         batch = self._until(batch, lambda seen: seen.status is not Status.VALIDATING)
@@ -221,8 +221,8 @@ class Trials:
         self._files.append(file.id)
         return file.id
 
-    def _look_for(self, batch: Batch) -> tuple[float | None, bool]:
-        """How long it took until the list showed the batch, and whether the list was sorted."""
+    def _list_lag(self, batch: Batch) -> tuple[float | None, bool]:
+        """Return how long the list took to show the batch, and whether it was sorted."""
         start = self.backend.clock.now()
         while True:
             listed = self.backend.list_batches(limit=20).data
@@ -244,10 +244,10 @@ class Trials:
             batch = self._batches[batch.id] = self.backend.retrieve_batch(batch.id)
             if is_reached(batch) or self.backend.clock.now() >= end:
                 return batch
-            self.backend.clock.sleep(LOOK_SECONDS)
+            self.backend.clock.sleep(POLL_SECONDS)
 
     def _clean_up(self) -> None:
-        """Leave nothing behind; what cannot be cleaned up is no reason to fail."""
+        """Cancel every batch and delete every file, as far as the service allows."""
         for identifier in self._batches:
             with suppress(BatchsimError):
                 batch = self.backend.retrieve_batch(identifier)

@@ -42,7 +42,7 @@ class JobFiles:
 
 @dataclass(slots=True)
 class Memory:
-    """What the actions of this process remember of earlier ones; times in unix seconds."""
+    """The memory of this process from one action to the next; times in unix seconds."""
 
     list_read_at: float = -inf
     """When the list was last read before a create,"""

@@ -61,7 +61,7 @@ def _collect(context: JobContext, shard: ShardState, moment: float) -> Gathered:
 
 
 def _retries_cancelled(context: JobContext, moment: float) -> bool:
-    """Whether the job was finishing without batches at that moment, and was not cancelled."""
+    """Return whether the job was finishing without batches then, and was not cancelled."""
     began, cancelled = context.state.sync_began_at, context.state.cancelled_at
     was_cancelled = cancelled is not None and cancelled <= moment
     return began is not None and began <= moment and not was_cancelled

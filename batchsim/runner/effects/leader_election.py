@@ -4,10 +4,10 @@ Theory of operation. A job directory can be copied; two runners in two copies ho
 write two journals, and the list may show one's batches to the other too late. But an input file
 is uploaded before anything is paid, costs nothing, and its name tells the job and the runner's
 site (`JobDirectory.site`, which no copy shares). So the first upload is a claim on the job. Its
-runner waits for as long as a file may take to be listed (`Policy.service_times.claim_wait`), reads the list, and
-creates batches only if no other site has an older file there. The later of two runners sees the
-earlier one's file, however slow they are, so at most one goes on. The other stands back: it
-creates nothing, and records the batches that the list shows.
+runner waits for as long as a file may take to be listed (`ServiceTimes.claim_wait`), reads the
+list, and creates batches only if no other site has an older file there. The later of two runners
+sees the earlier one's file, however slow they are, so at most one goes on. The other stands back:
+it creates nothing, and records the batches that the list shows.
 
 The claim is on the job, once, so only the first batch waits. It ends when its runner deletes the
 file (see `fence` in batchsim.runner.effects.submit). A file that is listed later than that is not
@@ -97,7 +97,7 @@ def _is_of(site: str, shard: ShardState) -> bool:
 
 
 def _is_older(other: File, claim: File) -> bool:
-    """Whether `other` goes before `claim`; without times from the service it does."""
+    """Return whether `other` goes before `claim`; without times from the service it does."""
     if not other.created_at or not claim.created_at:
         return True
     return _age(other) < _age(claim)

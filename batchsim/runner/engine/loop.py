@@ -215,6 +215,7 @@ def _incomplete(stop: Stop, state: JobState, session: Session) -> JobIncomplete:
         )
     elif is_unknown:
         then = "creates again" if state.cancelled_at is None else "ends the job"
-        hint += f"; --on-unknown fence deletes the input file, which a late request then lacks, and {then}"
+        hint += "; --on-unknown fence deletes the input file, which a late request then lacks, "
+        hint += f"and {then}"
     shards, verb = counted(len(state.shards), "shard"), "is" if unfinished == 1 else "are"
     return JobIncomplete(f"{unfinished} of {shards} {verb} not finished. {text}", hint=hint)

@@ -1,10 +1,9 @@
-"""Uploads and downloads side by side, while one thread alone owns the journal and the state.
+"""Workers that upload and download side by side, while one thread owns journal and state.
 
-Theory of operation. A worker performs one action. Each step that the action tells is a message to
-the loop, and the worker goes on once the loop has written it: so intents come before requests as
-ever, and nothing but the loop writes. Creates are not given to workers, so that there is always one
-at most under way. Where the clock is virtual its time passes only when somebody sleeps on it, which
-only one thread can; then there are no workers, and every run is the same.
+Theory of operation. A worker performs one action. It sends the entries of each step to the loop,
+and goes on once the loop has written them: so intents come before requests, and only the loop
+writes. Workers do not create batches, so at most one create is under way. A virtual clock moves
+only when the one thread that uses it sleeps; then there are no workers, and every run is the same.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from batchsim.runner.journal.job_entries import Entry
 from batchsim.runner.schedule.actions import Action, Download, ShardAction, Upload
 
 ENDS_WITHIN = 2.0
-"""Seconds that the workers are given, all together, to end when the loop ends."""
+"""Seconds that all workers together get to end when the loop ends."""
 
 
 class _Record(Protocol):
@@ -36,7 +35,7 @@ class _Message(NamedTuple):
 
 
 class WorkerPool:
-    """The workers of one loop; a context manager that sends them home."""
+    """The workers of one loop; a context manager that ends them."""
 
     def __init__(self, context: JobContext) -> None:
         self._context = context
@@ -57,19 +56,19 @@ class WorkerPool:
 
     @property
     def is_busy(self) -> bool:
-        """Whether any worker is at work."""
+        """True if any worker has an action."""
         return bool(self._busy)
 
     def has(self, action: Action) -> bool:
-        """Whether a worker is at work on the action's shard."""
+        """Return whether a worker has an action of the same shard."""
         return isinstance(action, ShardAction) and action.shard in self._busy
 
     def wants(self, action: Action) -> bool:
-        """Whether the action is one for workers."""
+        """Return whether the action is for workers."""
         return bool(self._size) and isinstance(action, Upload | Download)
 
     def start(self, action: ShardAction) -> bool:
-        """Give the action to a worker, if one is free."""
+        """Give the action to a worker. Return false when none is free."""
         if len(self._busy) >= self._size:
             return False
         thread = threading.Thread(
@@ -80,9 +79,9 @@ class WorkerPool:
         return True
 
     def take(self, record: _Record, timeout: float) -> bool:
-        """Have `record` write the next step of any worker; whether one came within `timeout`.
+        """Let `record` write the next entries of any worker. Return false after `timeout`.
 
-        Raises what ended a worker.
+        Raises the error that ended a worker.
         """
         try:
             message = self._messages.get(timeout=timeout)

@@ -1,16 +1,15 @@
-"""The job directory: what lies where, who may be in it, and how an input gets there.
+"""The job directory: its files, its lock, and the input that is written into it.
 
-journal.db                 what happened (batchsim.runner.journal.store)
-lock, holder.json          the lock, and for people: whose it is
+journal.db                 the journal (batchsim.runner.journal.store)
+lock, holder.json          the lock, and who holds it
 requests.jsonl             the input, when it did not come as a file
-shards/0001.output.jsonl   a result file as downloaded; so `error`; `records` are ours
-shards/0001.index          where the result of each line of the shard lies
-shards/0001.quarantine.jsonl   result lines that have no place in the results
-shards/0001.conflicts.jsonl    pairs of results of one line that say different things
-shards/0001.sent           which lines of a shard were sent outside batches, 8 bytes each
-ledger.jsonl               one line per input line: what became of it, and in which batch
+shards/0001.output.jsonl   a result file as downloaded; likewise `error`; `records`: placeholders
+shards/0001.index          where the result of each line of the shard is
+shards/0001.quarantine.jsonl   result lines that are not used in the results
+shards/0001.conflicts.jsonl    pairs of different results of one line
+ledger.jsonl               one record per input line: its outcome, and its batch
 late.jsonl                 good results of lines that had a good one before
-cancel                     there while somebody wants the job cancelled and no runner has noted it
+cancel                     exists while a cancellation was asked for and no runner has recorded it
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ RequestLike = Mapping[str, Any] | str | bytes
 
 
 class Holder(NamedTuple):
-    """The process that holds a job, by its own word."""
+    """The process that holds a job, as it says itself."""
 
     pid: int
     host: str
@@ -51,8 +50,8 @@ class Holder(NamedTuple):
 class JobDirectory:
     """The directory at `path`, made when something is first put into it.
 
-    `outlasts_power` is false where nobody could go on with the job after a power failure, since its
-    service would be gone, too: then no file in here is waited for until it is on the disk.
+    `outlasts_power` is false where a power failure ends the service as well, so that the job could
+    not go on: then nothing waits until a file is on the disk.
     """
 
     def __init__(self, path: Path, *, outlasts_power: bool = True) -> None:
@@ -74,33 +73,32 @@ class JobDirectory:
 
     @property
     def site(self) -> str:
-        """A name for where the directory lies, which a copy of it does not have: 8 hex digits.
+        """The name of this directory, which a copy of it does not share: 8 hex digits.
 
-        It is made of the numbers that the file system gives the directory and its journal, which
-        must be there. Moving the directory within its file system keeps them; so does a clone of
-        the whole disk, which cannot be told from it.
+        It is made from the inode numbers of the directory and of its journal, which must exist.
+        Moving the directory within its file system keeps them; so does a clone of the whole disk.
         """
         numbers = f"{self.path.stat().st_ino} {self.journal.stat().st_ino}"
         return hashlib.sha256(numbers.encode()).hexdigest()[:8]
 
     def file(self, shard: int, source: Source) -> Path:
-        """Where lines of the results from `source` are kept."""
+        """The file of the shard's results from `source`."""
         return self._shard_path(shard, f"{source}.jsonl")
 
     def index(self, shard: int) -> Path:
-        """Where the places of the shard's results are kept."""
+        """The index of the shard's results."""
         return self._shard_path(shard, "index")
 
     def quarantine(self, shard: int) -> Path:
-        """Where result lines are kept that have no place in the results."""
+        """The file of result lines that are not used."""
         return self._shard_path(shard, "quarantine.jsonl")
 
     def conflicts(self, shard: int) -> Path:
-        """Where pairs of results of one line are kept that say different things."""
+        """The file of pairs of different results of one line."""
         return self._shard_path(shard, "conflicts.jsonl")
 
     def owns(self, path: Path) -> bool:
-        """Whether `path` is a file that makes the job what it is."""
+        """Return whether `path` is a file of the job itself."""
         kept = self.journal, self.requests, self.ledger, self.late, self.cancel_request
         own = {_LOCK, _HOLDER, *(each.name for each in kept)}
         place = Path(os.path.realpath(path))
@@ -112,19 +110,20 @@ class JobDirectory:
 
     @contextmanager
     def locked(self, *, network_files: bool = False) -> Iterator[None]:
-        """Hold the directory against other runners; it is made for us alone to read.
+        """Lock the directory against other runners; make it, readable for its owner only.
 
-        Raises JournalError when a runner is in it, when somebody else could change what it holds,
-        and when it lies on a network file system, unless `network_files` are allowed.
+        Raises JournalError when another runner has it, when other users could change its files, and
+        when it is on a network file system, unless `network_files` are allowed.
         """
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         check_private(self.path)
         kind = network_type(self.path)
         if kind is not None and not network_files:
             raise JournalError(
-                f"the job directory {self.path} lies on a network file system ({kind}), where locks "
-                "and syncing may not hold",
-                hint="name one on a disk of this machine: --job DIR; or --network-files, at your own risk",
+                f"the job directory {self.path} lies on a network file system ({kind}), where "
+                "locks and syncing may not hold",
+                hint="name one on a disk of this machine: --job DIR; or --network-files, at your "
+                "own risk",
             )
         (self.path / _SHARDS).mkdir(mode=0o700, exist_ok=True)
         lock = FileLock(self.path / _LOCK, mode=0o600)
@@ -152,10 +151,10 @@ class JobDirectory:
             lock.release()
 
     def spool(self, requests: Iterable[RequestLike], *, has_begun: bool = False) -> Path:
-        """Write `requests` as an input file, one a line. Returns its path.
+        """Write `requests` as an input file, one a line. Return its path.
 
-        Raises InputError when one is not a single line; and JournalError, the file untouched, when
-        the job that it belongs to has begun with others.
+        Raises InputError when one is not a single line, and JournalError when the job has begun
+        with other lines; the file is then unchanged.
         """
         if has_begun and self.requests.exists():
             self._compare(requests)
@@ -184,7 +183,7 @@ def _other_lines(number: int) -> JournalError:
 
 
 def as_line(number: int, request: RequestLike) -> bytes:
-    """`request` as the line `number` of an input file. Raises InputError when it is not one line."""
+    """Return `request` as line `number` of an input. Raises InputError when it is not one line."""
     if isinstance(request, str):
         content = request.encode("utf-8", "surrogatepass")
     elif isinstance(request, bytes):
@@ -211,5 +210,5 @@ def as_line(number: int, request: RequestLike) -> bytes:
 
 
 def _plain(value: object) -> object:
-    """What orjson takes and json does not, as json takes it."""
+    """Convert for json a value that only orjson can write."""
     return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else str(value)  # type: ignore[arg-type] # no class is JSON

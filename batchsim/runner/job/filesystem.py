@@ -1,4 +1,4 @@
-"""Whether a directory is a safe place for a job: ours alone, and on a disk of this machine."""
+"""Check that a directory is safe for a job: the user's own, and on a disk of this machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NETWORK_PREFIXES = ("fuse.sshfs", "fuse.s3fs", "fuse.gcsfuse", "fuse.rclone", "
 
 
 def check_private(directory: Path) -> None:
-    """Raises JournalError when somebody else could change what the directory holds."""
+    """Raise JournalError when other users could change the directory's files."""
     if not hasattr(os, "geteuid"):
         return
     found = directory.stat()
@@ -33,9 +33,9 @@ def check_private(directory: Path) -> None:
 
 
 def network_type(directory: Path) -> str | None:
-    """The type of the file system that holds the directory, if it is one of the network.
+    """Return the type of the directory's file system if it is a network one (Linux only).
 
-    Known on Linux only. Locks and syncing are not to be relied on there.
+    Locks and syncing cannot be relied on there.
     """
     try:
         mounts = MOUNTS.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
@@ -54,7 +54,7 @@ def network_type(directory: Path) -> str | None:
 
 
 def _unescaped(text: str) -> str:
-    """A path as mountinfo writes it: spaces, tabs, newlines and backslashes in octal."""
+    """Decode a path of mountinfo, which has spaces, tabs, newlines and backslashes in octal."""
     for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
         text = text.replace(code, character)
     return text

@@ -1,7 +1,7 @@
-"""What a job calls itself remotely: names of input files, metadata of batches, ids of requests.
+"""The names of a job at the service: of input files, in the metadata of batches, of requests.
 
-Everything that a job makes at a service can be told from everything else there, and led back to
-its shard, by these names alone; a job that lost its journal is found again by them.
+By these names alone everything that a job makes can be told from everything else at the service,
+and led back to its shard. A job that lost its journal is found again by them.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ NAMING = "1"
 """The version of these names; it is `bs_v` in the metadata."""
 
 OUR_METADATA = ("bs_v", "bs_run", "bs_job", "bs_shard", "bs_round", "bs_try")
-"""The metadata keys that name a batch as ours; a user has what is left of the pairs."""
+"""The metadata keys that name a batch as ours; the other pairs are the user's."""
 
 _SHARD = re.compile(r"([1-9]\d{0,8})/\d+")
 _FILE = re.compile(
-    r"bs-(?P<job>[0-9a-f]{12})-r\d+-s\d+-t\d+-(?P<content>[0-9a-f]{16})-(?P<place>[0-9a-f]{8})\.jsonl"
+    r"bs-(?P<job>[0-9a-f]{12})-r\d+-s\d+-t\d+-(?P<content>[0-9a-f]{16})-(?P<site>[0-9a-f]{8})\.jsonl"
 )
 
 
 def new_run() -> str:
-    """The name of a run that was never used before: 128 random bits in hex."""
+    """Make the name of a run: 128 random bits in hex."""
     return secrets.token_hex(16)
 
 
 def job_of(run: str, service: str, account: str, plans: Iterable[Planned]) -> str:
-    """The hash of the run, of where it runs and of what it sends."""
+    """Return the hash of the run, of its service and account, and of the lines that it sends."""
     digest = hashlib.sha256()
     for text in (run, service, account):
         digest.update(f"{text}\n".encode())
@@ -43,38 +43,38 @@ def job_of(run: str, service: str, account: str, plans: Iterable[Planned]) -> st
 
 
 def filename_of(started: Started, plan: Planned, attempt: int, site: str) -> str:
-    """The name of an input file, never used before; attempts count from 1, names from 0.
+    """Return a name of an input file that was never used; attempts count from 1, names from 0.
 
-    `place` is where the runner works (JobDirectory.site).
+    `site` is the runner's (JobDirectory.site).
     """
     job, content = _job(started)[:12], plan.fingerprint[:16]
     return f"bs-{job}-r{plan.round}-s{plan.shard:04}-t{attempt - 1}-{content}-{site}.jsonl"
 
 
 def site_of(filename: str, started: Started) -> str | None:
-    """Where the runner works that uploaded the file; None when it is not of this job."""
+    """Return the site of the runner that uploaded the file; None when the file is not the job's."""
     found = _FILE.fullmatch(filename)
-    return found["place"] if found and found["job"] == _job(started)[:12] else None
+    return found["site"] if found and found["job"] == _job(started)[:12] else None
 
 
 def holds(filename: str, plan: Planned) -> bool:
-    """Whether the name says that the file holds what was planned."""
+    """Return whether a file of that name holds what was planned."""
     found = _FILE.fullmatch(filename)
     return found is not None and plan.fingerprint.startswith(found["content"])
 
 
 def upload_id_of(started: Started, plan: Planned, attempt: int) -> str:
-    """The name of the one request that sends an input file."""
+    """Return the name of the one request that uploads an input file."""
     return f"bs-{_job(started)[:12]}-r{plan.round}-s{plan.shard:04}-t{attempt - 1}-file"
 
 
 def request_id_of(started: Started, plan: Planned, attempt: int, sent: int) -> str:
-    """The name of one request for a batch; `sent` counts those for the shard from 1."""
+    """Return the name of one request for a batch; `sent` counts those of the shard from 1."""
     return f"bs-{_job(started)[:12]}-r{plan.round}-s{plan.shard:04}-t{attempt - 1}-n{sent}"
 
 
 def metadata_of(started: Started, plan: Planned, attempt: int, shards: int) -> dict[str, str]:
-    """The metadata of a shard's batch: the user's own, and the keys that name it as ours."""
+    """Return the metadata of a shard's batch: the user's own, and the keys that name it as ours."""
     ours = (
         NAMING,
         started.run,
@@ -87,18 +87,18 @@ def metadata_of(started: Started, plan: Planned, attempt: int, shards: int) -> d
 
 
 def is_of_run(batch: Batch, started: Started) -> bool:
-    """Whether the metadata of a batch say that this job made it."""
+    """Return whether this job made the batch, by its metadata."""
     return (batch.metadata or {}).get("bs_run") == started.run
 
 
 def shard_of(metadata: Mapping[str, str] | None) -> int | None:
-    """The number of the shard that metadata of ours name; None when they name none."""
+    """Return the number of the shard that the metadata name; None when they name none."""
     found = _SHARD.fullmatch(str((metadata or {}).get("bs_shard", "")))
     return int(found[1]) if found else None
 
 
 def attempt_of(metadata: Mapping[str, str] | None) -> int:
-    """The attempt, from 1, that metadata of ours name; 0 when they name none."""
+    """Return the attempt, from 1, that the metadata name; 0 when they name none."""
     tries = str((metadata or {}).get("bs_try", ""))
     return int(tries) + 1 if tries.isdecimal() and len(tries) < 9 else 0
 

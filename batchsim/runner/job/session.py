@@ -20,7 +20,7 @@ class Session:
     stood_back: str | None = None
     """Why this process leaves it to another runner to create batches."""
     is_reconciled: bool = False
-    """Whether this process has read the lists."""
+    """True if this process has read the lists."""
     foreign_lines: dict[str, int] = field(default_factory=dict)
     """The lines of unfinished batches that are not this job's, by model, as last surveyed."""
     polled_at: float | None = None

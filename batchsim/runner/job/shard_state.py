@@ -1,6 +1,6 @@
 """The state of one shard: the fold of its entries, and nothing else.
 
-`ShardState.after` is the only place where it changes; see batchsim.runner.job.state.
+It changes in `ShardState.after` only; see batchsim.runner.job.state.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from batchsim.runner.journal.shard_entries import Downloaded, FileGone, Planned,
 
 
 class Stage(StrEnum):
-    """How far a shard is."""
+    """The stages of a shard."""
 
     WAITING = "waiting"
-    """Nothing of the present attempt exists remotely that matters."""
+    """Nothing of the present attempt exists at the service."""
     UPLOADING = "uploading"
-    """An upload was intended; what came of it is not recorded."""
+    """An upload was intended, and its outcome is not recorded."""
     UPLOADED = "uploaded"
     CREATING = "creating"
     """A create was intended and its request is under way."""
     UNKNOWN = "unknown"
-    """A create was sent, or may have been, and its outcome is not known: a batch may exist."""
+    """A create may have been sent, and its outcome is unknown: a batch may exist."""
     LIVE = "live"
     """The batch exists and has not ended."""
     ENDED = "ended"
@@ -51,7 +51,7 @@ class Setback:
 def set_back(
     before: Setback | None, at: float, entry: shard_entries.Postponed | Delayed
 ) -> Setback:
-    """The setback after one more failure."""
+    """Return the setback after one more failure."""
     return Setback(
         count=before.count + 1 if before else 1,
         since=before.since if before else at,
@@ -63,12 +63,16 @@ def set_back(
 
 @dataclass(frozen=True, slots=True)
 class ShardState:
-    """Everything that is known of one shard."""
+    """The state of one shard.
+
+    Most of it is what the journal knows. The last four fields, and the counts of a live batch, are
+    of this process only.
+    """
 
     plan: Planned
     stage: Stage = Stage.WAITING
     since: float = 0.0
-    """When the stage was entered; for UNKNOWN, when a request was last known to be under way."""
+    """When the stage began; for UNKNOWN, when a request was last known to be under way."""
     attempt: int = 0
     """How many uploads were intended so far."""
     filename: str | None = None
@@ -78,30 +82,29 @@ class ShardState:
     sent: int = 0
     """How many creates were intended so far."""
     was_refused: bool = False
-    """A create with this file was refused before."""
+    """True if a create with this file was refused before."""
     is_fenced: bool = False
-    """While the outcome of a create is not known: its input file is deleted."""
+    """For an unknown create: whether its input file is deleted."""
     is_search_over: bool = False
-    """While the outcome of a create is not known: it was looked for long enough."""
+    """For an unknown create: whether the list lag has passed without its batch."""
     has_unfound_batch: bool = False
-    """A batch of its lines may exist that was not found, and they are not asked for again."""
+    """True if a batch may exist that was not found; its lines are not sent again."""
     weight: Weighed | None = None
     reserved: Decimal | None = None
-    """What the present batch may cost at most, in US dollars; None when that is not known."""
+    """The most that the present batch can cost, in US dollars; None when that is not known."""
     at_risk: Decimal = Decimal(0)
-    """What batches of unknown outcome may cost that were given up."""
+    """The most that unknown creates that were given up can cost."""
     spent: Decimal = Decimal(0)
     is_cost_recorded: bool = False
     answer_reserves: Mapping[int, Decimal | None] = field(default_factory=dict)
-    """The positions of lines that were asked for without a batch, and what each may still cost, in
-    US dollars; None once that is settled."""
+    """For each line sent without a batch, by position, the most that it may still cost, in US
+    dollars; None once its cost is recorded."""
     batch: Batch | None = None
     twins: tuple[Batch, ...] = ()
-    """Other batches of the shard, as last seen; only one of all is wanted."""
+    """The second batches of the shard, as last seen."""
     batches_given_up: int = 0
-    """How many batches failed in passing."""
+    """How many batches failed for passing reasons."""
     is_cancel_requested: bool = False
-    """Whether the service was asked to cancel the batch."""
     files: tuple[Downloaded | FileGone, ...] = ()
     uploads: tuple[str, ...] = ()
     """The ids of all files that were uploaded for the shard."""
@@ -110,18 +113,18 @@ class ShardState:
     tally: Tally | None = None
     differences: tuple[Anomaly, ...] = ()
     checked_at: float | None = None
-    """When this process last looked at the batch, or for it."""
+    """When this process last polled the batch, or searched for it."""
     is_noticed: bool = False
-    """Whether word came since then that something happened to the batch."""
+    """True if a notice of the batch has come since then."""
     setback: Setback | None = None
     blocked: str | None = None
 
     def file(self, source: Source) -> Downloaded | FileGone | None:
-        """What became of that result file, if anything did yet."""
+        """Return the download of that result file, or its loss, if either is recorded."""
         return next((each for each in self.files if each.source is source), None)
 
     def after(self, at: float, entry: ShardEntry) -> ShardState:  # noqa: C901 - one case per kind of entry
-        """The shard once `entry` has happened `at` that time (unix seconds)."""
+        """Return the shard once `entry` has happened `at` that time (unix seconds)."""
         match entry:
             case shard_entries.UploadIntended():
                 return self._enter(

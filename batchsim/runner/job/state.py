@@ -27,7 +27,7 @@ from batchsim.runner.journal.shard_entries import Planned
 
 @dataclass(slots=True)
 class JobState:
-    """What the journal knows of a job; all times are in unix seconds."""
+    """The facts that the journal holds of a job; all times are in unix seconds."""
 
     started: Started | None = None
     started_at: float = 0.0
@@ -44,7 +44,7 @@ class JobState:
     sync_began_at: float | None = None
     """When the job began to finish without batches."""
     is_sync_planned: bool = False
-    """Whether the shards without batches are planned."""
+    """True if the shards without batches are planned."""
     cancelled_at: float | None = None
     finished: job_entries.Finished | None = None
     finished_at: float = 0.0
@@ -69,22 +69,22 @@ class JobState:
 
     @property
     def is_audited(self) -> bool:
-        """Whether nothing has changed since the audit."""
+        """True if nothing has changed since the audit."""
         latest = max((shard.since for shard in self.shards.values()), default=0.0)
         return self.audited_at is not None and self.audited_at >= latest
 
     @property
     def is_ending(self) -> bool:
-        """Whether no more batches are created, and those under way are cancelled."""
+        """True if no more batches are created, and those under way are cancelled."""
         return self.cancelled_at is not None or self.sync_began_at is not None
 
     @property
     def is_finishing_sync(self) -> bool:
-        """Whether the remaining lines are sent without batches."""
+        """True if the remaining lines are sent without batches."""
         return self.sync_began_at is not None and self.cancelled_at is None
 
     def may_create(self, site: str) -> bool:
-        """Whether the runner at `site` may create batches."""
+        """Return whether the runner at `site` may create batches."""
         return self.elected is not None and self.elected.site == site
 
     def apply(self, at: float, entry: Entry) -> None:  # noqa: C901 - one case per kind of entry

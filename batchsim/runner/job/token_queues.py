@@ -1,10 +1,10 @@
-"""The queues of models: how many prompt tokens may wait in each, learned from refusals.
+"""The token queues of models: how many prompt tokens may wait in each, learned from refusals.
 
 Theory of operation. A service limits the tokens that an organization has queued per model, and
-tells the limit only when a batch fails for it. What it tells is kept in the journal, with the batch,
-and across jobs in a small file in the user's state directory, by service and account. What is in a
-queue is known of our own batches by their estimates, and of others' by the lines that the list
-shows, counted at the mean of ours.
+tells the limit only when a batch fails for it. The limit is kept in the journal, with the batch,
+and across jobs in a small file in the user's state directory, by service and account. The tokens
+in a queue are those of our own batches, by their estimates, and those of foreign batches, by the
+lines that the list shows, counted at the mean of ours.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LIMIT = re.compile(r"Limit:\s*([\d,_]+)")
 
 
 def told_limit(batch: Batch) -> int | None:
-    """The limit that a batch which failed for it tells; None when it tells none."""
+    """Return the limit that a failed batch tells; None when it tells none."""
     for error in batch.errors:
         if error.code == "token_limit_exceeded":
             found = _LIMIT.search(error.message)
@@ -35,7 +35,7 @@ def told_limit(batch: Batch) -> int | None:
 
 
 def lines_queued(batches: Iterable[Batch], ours: Container[str]) -> Counter[str]:
-    """The lines of batches that are not `ours` and have not ended, by the model's name."""
+    """Count the lines of unfinished batches that are not `ours`, by model."""
     lines: Counter[str] = Counter()
     for batch in batches:
         if batch.id not in ours and not batch.status.is_terminal and batch.model:
@@ -46,7 +46,7 @@ def lines_queued(batches: Iterable[Batch], ours: Container[str]) -> Counter[str]
 class KnownQueues:
     """The limits that earlier jobs learned, of one account at one service.
 
-    They are only a help: a file that cannot be read or written is none.
+    They only help: a file that cannot be read or written is ignored.
     """
 
     def __init__(self, path: Path, service: str, account: str) -> None:
@@ -54,7 +54,7 @@ class KnownQueues:
         self._key = f"{service} {account}".strip()
 
     def read(self) -> dict[str, int]:
-        """The limits by model."""
+        """Return the limits by model."""
         found = self._everything().get(self._key, {})
         return {
             model: limit
@@ -63,7 +63,7 @@ class KnownQueues:
         }
 
     def learn(self, limits: Mapping[str, int]) -> None:
-        """Keep `limits` beside those that are known."""
+        """Add `limits` to those that are known."""
         known = self.read()
         if not limits or {**known, **limits} == known:
             return

@@ -1,17 +1,17 @@
-"""The journal: what the job intended and what came of it, in the order in which it happened.
+"""The journal on the disk: the job's intents and facts in the order in which they happened.
 
 Theory of operation. The journal is a SQLite database with one append-only table. An entry is on
-the disk (synchronous=FULL) when `append` returns, and several appended together are there all or
-not at all; nothing is ever changed or removed. What the job is at any moment is the fold of its
-entries (batchsim.runner.job.state), so a process that was killed is continued by simply reading them
-again. Where the service is gone with this process, as a simulated one in memory is, the disk is not
-waited for: after a power failure there is nothing to go on with.
+the disk (synchronous=FULL) when `append` returns; several appended together are there all or not
+at all; nothing is ever changed or removed. The state of a job is the fold of its entries
+(batchsim.runner.job.state), so a job whose process was killed is continued by reading them again.
+Where the service ends with this process, as a simulated one in memory does, the disk is not waited
+for: after a power failure there is nothing to continue.
 
-There is one writer: who opens a journal holds the lock of the job directory. Should a lock fail (it
-was copied, or its holder was stopped and thawed), the epoch still holds: each opening takes the
-next number, and only the latest opening can append.
+There is one writer, which holds the lock of the job directory. Should a lock fail (it was copied,
+or its holder was stopped and resumed), the epoch still holds: each opening takes the next number,
+and only the latest opening can append.
 
-A file that is damaged, foreign or of a newer version is reported and left as it is.
+A file that is damaged, foreign or of a newer version is reported and left unchanged.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from batchsim.runner.journal.codec import from_payload, kind_of, to_payload
 from batchsim.runner.journal.job_entries import Entry, ShardEntry
 
 APPLICATION = 0x62736A6C
-"""What marks a SQLite file as a journal of ours: `bsjl` in ASCII."""
+"""The application_id of our SQLite files: `bsjl` in ASCII."""
 
 VERSION = 1
 
@@ -43,12 +43,40 @@ CREATE TABLE entries (
 """
 
 
-class Journal:
-    """An open journal. Raises JournalError when the file at `path` cannot be one of this version.
+class _Open:
+    """An open database: a context manager that closes it."""
 
-    It is a context manager that closes the database. `path` is made when it does not exist, for us
-    alone to read. `rolls_back` keeps SQLite from sharing memory, which no network file system has.
-    `outlasts_power` is false where entries need not be on the disk once they are appended.
+    _path: Path
+    _database: sqlite3.Connection
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()
+
+    def _entries_after(self, seen: int) -> Iterator[tuple[int, float, Entry]]:
+        """Yield the entries after that number, with their numbers and times."""
+        query = "SELECT seq, at, kind, payload FROM entries WHERE seq > ? ORDER BY seq"
+        try:
+            for seq, at, kind, payload in self._database.execute(query, (seen,)):
+                yield seq, at, from_payload(kind, payload)
+        except (sqlite3.DatabaseError, ValueError) as error:
+            raise _damaged(self._path, str(error)) from error
+
+
+class Journal(_Open):
+    """A journal that is open for writing.
+
+    `path` is made when it does not exist, readable for its owner only. `rolls_back` keeps SQLite
+    from sharing memory, which network file systems do not have. `outlasts_power` is false where
+    entries need not be on the disk once they are appended.
+
+    Raises JournalError when the file at `path` cannot be a journal of this version.
     """
 
     def __init__(
@@ -72,7 +100,7 @@ class Journal:
             raise self._unwritable(error) from error
         except sqlite3.DatabaseError as error:
             self.close()
-            raise self._damaged(str(error)) from error
+            raise _damaged(path, str(error)) from error
         except BaseException:
             self.close()
             raise
@@ -106,28 +134,18 @@ class Journal:
                 sync_folder(self._path.parent)
         (verdict,) = run("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
-            raise self._damaged(verdict)
+            raise _damaged(self._path, verdict)
         run("BEGIN IMMEDIATE")
         run("CREATE TABLE IF NOT EXISTS holders (epoch INTEGER PRIMARY KEY)")
         run("INSERT INTO holders DEFAULT VALUES")
         (self._epoch,) = run("SELECT max(epoch) FROM holders").fetchone()
         run("COMMIT")
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the database; nothing can be appended any more."""
-        self._database.close()
-
     def append(self, at: float, *entries: Entry, check: Callable[[], object] | None = None) -> None:
         """Write `entries`, all of them or none, and return once they are on the disk.
 
         `at` is the time in unix seconds. `check` is called in the same transaction; what it raises
-        keeps them out. Raises JobIncomplete when the disk does not take them, JournalError when
+        keeps the entries out. Raises JobIncomplete when the disk refuses them, JournalError when
         another process has opened the journal since.
         """
         rows = [
@@ -156,15 +174,9 @@ class Journal:
             raise self._unwritable(error) from error
 
     def entries(self) -> Iterator[tuple[float, Entry]]:
-        """Every entry with its time, from the first. Raises JournalError when one is unreadable."""
-        try:
-            rows = self._database.execute("SELECT at, kind, payload FROM entries ORDER BY seq")
-            for at, kind, payload in rows:
-                yield at, from_payload(kind, payload)
-        except sqlite3.DatabaseError as error:
-            raise self._damaged(str(error)) from error
-        except ValueError as error:
-            raise self._damaged(str(error)) from error
+        """Yield every entry with its time. Raises JournalError when one is unreadable."""
+        for _, at, entry in self._entries_after(0):
+            yield at, entry
 
     def _check_epoch(self) -> None:
         (epoch,) = self._database.execute("SELECT max(epoch) FROM holders").fetchone()
@@ -184,15 +196,11 @@ class Journal:
             hint="make room on the disk, then give the same command again",
         )
 
-    def _damaged(self, reason: str) -> JournalError:
-        return _damaged(self._path, reason)
 
+class JournalReader(_Open):
+    """A journal that is only read: this needs no lock, and its runner may be at work.
 
-class JournalReader:
-    """A journal that is only looked at: nobody's lock is needed, and its runner may be at work.
-
-    It is a context manager that closes the database. Raises JournalError when there is no readable
-    journal of this version at `path`.
+    Raises JournalError when there is no readable journal of this version at `path`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -216,32 +224,15 @@ class JournalReader:
             self.close()
             raise
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the database."""
-        self._database.close()
-
     def news(self) -> Iterator[tuple[float, Entry]]:
-        """The entries that were added since the last call, each with its time, from the first."""
-        try:
-            rows = self._database.execute(
-                "SELECT seq, at, kind, payload FROM entries WHERE seq > ? ORDER BY seq",
-                (self._seen,),
-            )
-            for seq, at, kind, payload in rows:
-                self._seen = seq
-                yield at, from_payload(kind, payload)
-        except (sqlite3.DatabaseError, ValueError) as error:
-            raise _damaged(self._path, str(error)) from error
+        """Yield the entries that were added since the last call, each with its time."""
+        for seq, at, entry in self._entries_after(self._seen):
+            self._seen = seq
+            yield at, entry
 
 
 def _opened_to_read(path: Path) -> sqlite3.Connection:
-    """A connection that cannot write. In a folder that cannot either, the file is taken as it is."""
+    """Open a connection that cannot write; in a read-only folder, to the file as it is."""
     address = path.absolute().as_uri()
     try:
         database = sqlite3.connect(f"{address}?mode=ro", uri=True)
@@ -251,7 +242,7 @@ def _opened_to_read(path: Path) -> sqlite3.Connection:
         if log.exists() and log.stat().st_size:
             raise JournalError(
                 f"the journal {path} cannot be read without the right to write beside it",
-                hint="look at it as the user whose job it is",
+                hint="read it as the user whose job it is",
             ) from None
         database = sqlite3.connect(f"{address}?immutable=1", uri=True)
     return database

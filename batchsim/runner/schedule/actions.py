@@ -1,4 +1,4 @@
-"""What can be done next: one frozen value per kind of action. Nothing is done here."""
+"""Actions: what a job can do next, one frozen value per kind."""
 
 from __future__ import annotations
 
@@ -8,63 +8,63 @@ from batchsim.runner.journal.shard_entries import Source
 
 
 class Action(Struct, frozen=True):
-    """Something to be done."""
+    """One thing to do."""
 
 
 class ShardAction(Action, frozen=True):
-    """Something to be done for one shard, named by its number."""
+    """One thing to do for one shard, by its number."""
 
     shard: int
 
 
 class Weigh(ShardAction, frozen=True):
-    """Count what the shard's lines ask for."""
+    """Estimate and bound the tokens of the shard's lines."""
 
 
 class Divide(ShardAction, frozen=True):
-    """Make shards of at most so many tokens of one that is too large for its model's queue."""
+    """Divide a shard that is too large for its queue into shards of at most `tokens`."""
 
     tokens: int
 
 
 class Upload(ShardAction, frozen=True):
-    """Send the shard's lines as a file that was never sent before."""
+    """Upload the shard's lines under a new name."""
 
 
 class FindUpload(ShardAction, frozen=True):
-    """Look in the list of files whether the intended upload took effect."""
+    """Search the list of files for an upload of unknown outcome."""
 
 
 class Create(ShardAction, frozen=True):
-    """Ask for a batch over the uploaded file, unless the list already shows one."""
+    """Create a batch over the uploaded file, unless the list already shows one."""
 
 
 class FindBatch(ShardAction, frozen=True):
-    """Look in the list of batches for one of the shard's."""
+    """Search the list of batches for the batch of an unknown create."""
 
 
 class FenceCreate(ShardAction, frozen=True):
-    """Delete the input file of a create of unknown outcome."""
+    """Delete the input file of an unknown create."""
 
 
 class AbandonCreate(ShardAction, frozen=True):
-    """Take the create of unknown outcome as lost, and start over with another file."""
+    """Give an unknown create up, and start over with another file."""
 
 
 class Elect(Action, frozen=True):
-    """See in the list of files whether another runner of the job uploaded before this one."""
+    """Search the list of files for an earlier upload of another runner of the job."""
 
 
 class LeaveCreate(ShardAction, frozen=True):
-    """Leave a create of unknown outcome at that: its lines are not asked for again."""
+    """Leave an unknown create as it is: its lines are not sent again."""
 
 
 class Reconcile(Action, frozen=True):
-    """See that the lists may be read, and take over what they show of ours."""
+    """Read the lists, and record batches of the job that the journal lacks."""
 
 
 class Survey(Action, frozen=True):
-    """Read the page of the list of batches after that id (None: the first)."""
+    """Read the page of the list of batches after the batch `after` (None: the first page)."""
 
     after: str | None
 
@@ -74,48 +74,48 @@ class Audit(Action, frozen=True):
 
 
 class Poll(ShardAction, frozen=True):
-    """Look at the batch."""
+    """Read the status of the batch."""
 
 
 class CancelTwin(ShardAction, frozen=True):
-    """Ask for a batch to be cancelled that the shard has besides its own."""
+    """Cancel a second batch of the shard."""
 
     batch_id: str
 
 
 class CancelBatch(ShardAction, frozen=True):
-    """Ask for the shard's own batch to be cancelled."""
+    """Cancel the shard's own batch."""
 
 
 class GiveUpBatch(ShardAction, frozen=True):
-    """Leave a batch that failed in passing, and start over with another file."""
+    """Give up a batch that failed for a passing reason, and start over with another file."""
 
 
 class Download(ShardAction, frozen=True):
-    """Fetch a result file."""
+    """Download a result file."""
 
     source: Source
     file_id: str
 
 
 class Collect(ShardAction, frozen=True):
-    """Give every line of the shard its place in the results."""
+    """Match the shard's results with its lines."""
 
 
 class DeleteRemote(ShardAction, frozen=True):
-    """Delete the shard's files at the service; its results are here."""
+    """Delete the shard's files at the service."""
 
 
 class BeginFinish(Action, frozen=True):
-    """Stop sending in batches: the deadline nears."""
+    """Stop creating batches: the deadline nears."""
 
 
 class AnswerLines(ShardAction, frozen=True):
-    """Ask for the shard's lines one by one, without a batch."""
+    """Send the shard's lines one by one, without a batch."""
 
 
 class PlanRound(Action, frozen=True):
-    """Plan which lines are sent again."""
+    """Plan the shards of the next retry round."""
 
 
 class Assemble(Action, frozen=True):
@@ -123,17 +123,17 @@ class Assemble(Action, frozen=True):
 
 
 class Wait(Action, frozen=True):
-    """Nothing is due before `until` (unix seconds)."""
+    """Wait: nothing is due before `until` (unix seconds)."""
 
     until: float
 
 
 class Stop(Action, frozen=True):
-    """Nothing can be done any more in this process, for `reasons`, each about one shard."""
+    """Stop: nothing more can be done in this process, for `reasons`."""
 
     reasons: tuple[str, ...]
     is_short: bool = False
-    """Whether the cap on cost is what some shards lack."""
+    """True if some shards do not fit under the cap on cost."""
 
 
 class Done(Action, frozen=True):

@@ -114,7 +114,7 @@ class Agenda:
 
     @property
     def is_collected(self) -> bool:
-        """Whether every shard is collected."""
+        """True if every shard is collected."""
         return self.stages[Stage.COLLECTED] == len(self._filed)
 
     def due(self, now: float) -> list[ShardAction]:

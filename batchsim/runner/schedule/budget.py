@@ -134,7 +134,7 @@ def check_reservation(balance: Balance, policy: Policy, amount: Decimal | None) 
 
 
 def is_unbounded(shard: ShardState) -> bool:
-    """Whether the shard was weighed and nothing bounds its cost."""
+    """Return whether the shard was weighed and nothing bounds its cost."""
     return shard.weight is not None and cost_bound(shard) is None
 
 

@@ -71,7 +71,7 @@ class Load:
 
 
 class Capacity:
-    """What the limits leave free `now` (unix seconds), at that load."""
+    """The capacity that the limits leave `now` (unix seconds), at that load."""
 
     def __init__(
         self,
@@ -102,19 +102,19 @@ class Capacity:
 
     @property
     def has_slot(self) -> bool:
-        """Whether one more shard may be live."""
+        """True if one more shard may be live."""
         return self._free > 0
 
     def can_pay(self, cost: Decimal | None) -> bool:
-        """Whether `cost` fits under the cap; None is a cost that is not known."""
+        """Return whether `cost` fits under the cap; None is a cost that is not known."""
         return self._money is None or (cost is not None and cost <= self._money)
 
     def has_queue(self, name: str, tokens: int) -> bool:
-        """Whether a shard of so many tokens fits into that queue now."""
+        """Return whether a shard of so many tokens fits into that queue now."""
         return self._creates > 0 and self._has_queue(name, tokens)
 
     def admits(self, shard: ShardState) -> bool:
-        """Whether a shard that is WAITING or UPLOADED may go on; if so, it takes its part."""
+        """Return whether a WAITING or UPLOADED shard may go on; if so, it takes its part."""
         name = queue_of(shard)
         if not self.has_queue(name, tokens_of(shard)) or not self._has_money(shard):
             return False

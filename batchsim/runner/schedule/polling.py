@@ -1,7 +1,7 @@
 """When to poll the live batches of a job and to read the list: at most one request a second.
 
 Theory of operation. A batch is polled the less often the older it is. A few live batches are
-polled one by one. From `Policy.polling.survey_from` on, surveys read the list instead: a page tells of a
+polled one by one. From `Polling.survey_from` on, surveys read the list instead: a page tells of a
 hundred batches, from the newest to the oldest that still runs, and only a batch that a survey did
 not show is polled. The list is also read after each create, and now and then while a batch is
 live, because only the list shows that a request has arrived twice or late.
@@ -98,7 +98,7 @@ def _due(shard: ShardState, policy: Policy) -> float:
 
 
 def _was_missed(session: Session, shard: ShardState) -> bool:
-    """Whether the latest survey did not show a batch that existed when it began."""
+    """Return whether the latest survey did not show a batch that existed when it began."""
     return session.surveyed_at is not None and _last_check(shard) < session.survey_began_at
 
 

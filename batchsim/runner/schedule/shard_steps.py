@@ -44,7 +44,7 @@ Timed = tuple[float, ShardAction]
 
 @dataclass(frozen=True, slots=True)
 class NextSteps:
-    """What one shard may do next, and what that means for the others."""
+    """The next steps of one shard, and their meaning for the other shards."""
 
     steps: tuple[Timed, ...]
     """Steps that need no capacity."""
@@ -52,9 +52,9 @@ class NextSteps:
     """The step that needs capacity."""
     is_polled: bool
     lacks_weight: bool
-    """Whether no shard is sent before this one is weighed."""
+    """True if no shard is sent before this one is weighed."""
     is_refused: bool
-    """Whether no other shard is begun, because it would be refused as well."""
+    """True if no other shard is begun, because it would be refused as well."""
 
 
 def next_steps(
@@ -87,7 +87,7 @@ def next_steps(
 
 
 def _stays_unknown(shard: ShardState, policy: Policy) -> bool:
-    """Whether the deadline finds an unknown create that will not be fenced off."""
+    """Return whether the deadline finds an unknown create that will not be fenced off."""
     was_searched = shard.is_search_over and shard.checked_at is not None
     may_fence = policy.on_unknown == OnUnknown.FENCE or shard.is_fenced
     return shard.stage is Stage.UNKNOWN and was_searched and not may_fence
@@ -123,7 +123,7 @@ def _steps(
 
 
 def _lacks_weight(shard: ShardState, policy: Policy, queues: Mapping[str, int]) -> bool:
-    """Whether the shard must be weighed before anything more is sent."""
+    """Return whether the shard must be weighed before anything more is sent."""
     has_none = shard.plan.origin in (Origin.UNKNOWN, Origin.SYNCHRONOUS)
     if shard.weight is not None or shard.stage is Stage.COLLECTED or has_none:
         return False
@@ -132,7 +132,7 @@ def _lacks_weight(shard: ShardState, policy: Policy, queues: Mapping[str, int]) 
 
 
 def _is_divisible(shard: ShardState, queues: Mapping[str, int]) -> bool:
-    """Whether the shard is unsent, and too large to be queued as a whole."""
+    """Return whether the shard is unsent, and too large to be queued as a whole."""
     limit = queues.get(queue_of(shard))
     is_too_large = limit is not None and tokens_of(shard) > limit
     return is_too_large and shard.stage is Stage.WAITING and shard.plan.lines > 1
@@ -224,5 +224,5 @@ def stuck_reason(shard: ShardState, policy: Policy) -> str | None:
 
 
 def is_out_of_patience(setback: Setback, policy: Policy) -> bool:
-    """Whether requests have failed without a break for longer than the policy is patient."""
+    """Return whether requests have failed without a break for longer than the policy is patient."""
     return setback.last - setback.since >= policy.backoff.patience
