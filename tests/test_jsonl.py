@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 
 import batchsim.jsonl
 from batchsim.errors import InputError
-from batchsim.jsonl import Line, open_input, read_lines, replace_file
+from batchsim.jsonl import (
+    Line,
+    open_input,
+    raw_lines,
+    read_all_at,
+    read_at,
+    read_lines,
+    replace_file,
+)
 
 
 class Pieces(io.RawIOBase):
@@ -172,3 +180,20 @@ def test_a_failed_replacement_leaves_the_old_file_and_nothing_else(tmp_path: Pat
         write_half()
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@given(st.binary(), st.integers(1, 8))
+def test_raw_lines_are_the_lines_with_their_ends(content, longest):
+    raw = b"".join(raw_lines(io.BytesIO(content), longest))
+    assert raw == content
+    whole = [line.rstrip(b"\n") for line in raw_lines(io.BytesIO(content))]
+    assert whole == [line.content for line in read_lines(io.BytesIO(content))]
+
+
+def test_many_places_are_read_as_one_by_one(tmp_path):
+    (tmp_path / "file").write_bytes(bytes(range(100)))
+    with io.FileIO(tmp_path / "file") as file:
+        starts, lengths = (90, 3, 50), (20, 4, 0)
+        together = read_all_at(file, starts, lengths)
+        assert together == [read_at(file, *place) for place in zip(starts, lengths, strict=True)]
+        assert together == [bytes(range(90, 100)), b"\3\4\5\6", b""]

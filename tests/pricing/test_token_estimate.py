@@ -1,8 +1,11 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from batchsim.domain.lines import RequestLine
 from batchsim.pricing.token_estimate import (
     ATTACHMENT_TOKENS,
+    estimate_each,
     estimate_prompt_tokens,
     estimate_tokens,
 )
@@ -95,3 +98,8 @@ for _ in range(10_000):
 @pytest.mark.parametrize("name", ["messages", "input", "prompt", "tools", "images"])
 def test_odd_bodies_never_raise(name, value):
     assert prompt_tokens(**{name: value}) >= 0
+
+
+@given(st.lists(st.text()))
+def test_texts_together_have_the_tokens_of_each(texts):
+    assert estimate_each(texts) == [estimate_tokens(text) for text in texts]
