@@ -27,7 +27,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal, NamedTuple, Self
 
-from tests.docs.warm import run_forked
+from tests.docs.warm import PATIENCE, run_forked
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "batchsim" / "guide"
@@ -164,7 +164,7 @@ class Desk:
             text, code = _first_lines(self._start(step), len((step.output or "").splitlines())), 0
         else:
             process = self._start(step)
-            text, _ = process.communicate(timeout=120)
+            text, _ = process.communicate(timeout=PATIENCE)
             code = process.returncode
         if text and not text.endswith("\n"):
             text += "\n"  # a block ends with a whole line

@@ -19,6 +19,9 @@ import pytest
 
 import batchsim
 
+PATIENCE = 600
+"""Seconds that an example may take where many others run: the model check takes 25 by itself."""
+
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload([__name__])
 
@@ -36,7 +39,7 @@ def run_forked(
     target = _run_suite if is_suite else _run_script
     process = CONTEXT.Process(target=_in, args=(folder, dict(environment), target, script))
     process.start()
-    process.join(120)
+    process.join(PATIENCE)
     assert process.exitcode is not None, "the example did not end"
     return output.read_text("utf-8"), process.exitcode
 
