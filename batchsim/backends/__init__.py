@@ -180,24 +180,6 @@ class Disturbed(Protocol):
         ...
 
 
-@runtime_checkable
-class Prompt(Protocol):
-    """Optional for a backend: it can answer some reads without any wait."""
-
-    def batch_at_once(self, batch_id: str) -> Batch | None:
-        """The value of `retrieve_batch`, if it takes next to no time.
-
-        None, and nothing has happened, when it would have to wait for another call or a delay,
-        would find work that has become due, or would refuse. While a batch looks the same, the
-        values may be one object.
-        """
-        ...
-
-    def file_at_once(self, file_id: str) -> File | None:
-        """As `batch_at_once`, for `retrieve_file`."""
-        ...
-
-
 class Reception(Protocol):
     """A content that is being taken in. It is invisible to others until it is kept."""
 

@@ -147,7 +147,7 @@ class HttpConnection(asyncio.Protocol):
         else:
             self._expect_more_within(self._limits.idle_seconds)
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio gives it
+    def connection_lost(self, _: Exception | None) -> None:
         """End what is under way."""
         self._stop_timer()
         self._others.forget(self)

@@ -200,11 +200,14 @@ def waits(path: str) -> Facts:
         connection = HTTPConnection(served.host, served.port)
         batch_id = _create(connection, upload(connection, Path(path)))
         pollers = _Pollers(served, batch_id, pause=0.01)
-        _, longest = pollers.run(7.0)
-        target = f"/v1/batches/{batch_id}"
-        connection.request("GET", target, headers={"Authorization": f"Bearer {KEY}"})
-        if (status := _answer(connection)["status"]) != "completed":
-            raise SystemExit(f"the batch is {status} after 7 s")
+        target, longest, status = f"/v1/batches/{batch_id}", 0.0, ""
+        for _ in range(10):  # most are done in the first seven seconds
+            longest = max(longest, pollers.run(7.0)[1])
+            connection.request("GET", target, headers={"Authorization": f"Bearer {KEY}"})
+            if (status := _answer(connection)["status"]) == "completed":
+                break
+        else:
+            raise SystemExit(f"the batch is {status} after 70 s")
         return {"longest": longest}
 
 

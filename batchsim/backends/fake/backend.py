@@ -38,7 +38,6 @@ from batchsim.backends.fake.log import (
     RequestLog,
     log_request,
     logged,
-    logged_lookup,
     logged_reading,
     logged_receiving,
 )
@@ -225,18 +224,6 @@ class FakeBackend(Clients):
     def as_request(self, name: str, subject: str, work: Callable[[], Value]) -> Value:
         """See Disturbed."""
         return log_request(self, name, partial(self._faults.call, name, subject, work), subject)
-
-    def batch_at_once(self, batch_id: str) -> Batch | None:
-        """See Prompt. None also where a fault may hit or delay the look."""
-        if self._faults.has_faults:
-            return None
-        return logged_lookup(self, "retrieve_batch", self.undisturbed.batch_at_once(batch_id))
-
-    def file_at_once(self, file_id: str) -> File | None:
-        """See Prompt, and `batch_at_once`."""
-        if self._faults.has_faults:
-            return None
-        return logged_lookup(self, "retrieve_file", self.undisturbed.file_at_once(file_id))
 
     def has_model(self, name: str) -> bool:
         """See Answers."""

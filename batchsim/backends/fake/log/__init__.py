@@ -6,7 +6,6 @@ requests, batches, files and contents as one value, from which batchsim.verdict 
 
 from batchsim.backends.fake.log.decorators import log_request as log_request
 from batchsim.backends.fake.log.decorators import logged as logged
-from batchsim.backends.fake.log.decorators import logged_lookup as logged_lookup
 from batchsim.backends.fake.log.decorators import logged_reading as logged_reading
 from batchsim.backends.fake.log.decorators import logged_receiving as logged_receiving
 from batchsim.backends.fake.log.decorators import taken_whole as taken_whole

@@ -40,7 +40,6 @@ from batchsim.domain.parameter_checks import (
     check_request,
     check_text,
 )
-from batchsim.errors import NotFound
 from batchsim.stores import Store
 
 
@@ -200,31 +199,6 @@ class Simulator(Backend):
         check_limit(limit, self._limits.batches_per_page)
         with self._timeline as now:
             return self._view.batches(limit=limit, after=after, now=now)
-
-    def batch_at_once(self, batch_id: str) -> Batch | None:
-        """See Prompt. None also for a batch in a scenario of its own."""
-        return self._timeline.at_once(batch_id, self._batch_now)
-
-    def file_at_once(self, file_id: str) -> File | None:
-        """See Prompt. None also for a result file of a batch in a scenario of its own."""
-        return self._timeline.at_once(file_id, self._file_now)
-
-    def _batch_now(self, batch_id: str, now: float) -> Batch | None:
-        record = self._records.batches.get(batch_id)
-        if record is None or self._settings.scenario_of(record) is not None:
-            return None
-        try:
-            return self._view.batch(self._view.find_batch(batch_id, now), now)
-        except NotFound:
-            return None
-
-    def _file_now(self, file_id: str, now: float) -> File | None:
-        if self.scenario_about(file_id) is not None:
-            return None
-        try:
-            return self._view.file(self._view.find_file(file_id, now), now)
-        except NotFound:
-            return None
 
     def set_faults(self, faults: Faults) -> None:
         """Replace the faults. A batch that is running its lines keeps its own."""

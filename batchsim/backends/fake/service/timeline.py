@@ -3,14 +3,13 @@
 Theory of operation. Nothing runs between calls. Whoever enters the timeline holds its one lock, and
 everything that has become due by the clock's time is applied first, each change at its own due time
 (see transitions). Time never goes back: when a clock does, the service's time stands still until
-the clock has caught up. There are three ways in:
+the clock has caught up. There are two ways in:
 
 1. `with timeline as now` is for calls that only look. Slow work may still be under way in the
    background (see background). Then what is due after it waits too, and the caller sees an earlier
    state.
 2. `with timeline.caught_up() as now` is for calls that change something, or must know all. They
    first wait for the slow work, without the lock. So history never depends on how long work takes.
-3. `at_once` answers only if that takes no time.
 
 `later` delays an effect for which nobody waits any more. It takes place at its due time, between
 the changes that are due before and after it.
@@ -20,11 +19,9 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TypeVar
 
 from batchsim.backends.fake.execution import CurrentSettings
 from batchsim.backends.fake.service.background import Future
@@ -32,8 +29,6 @@ from batchsim.backends.fake.service.transitions import Transitions
 from batchsim.backends.fake.store import Records
 from batchsim.clock import Clock
 from batchsim.errors import BatchsimError
-
-Value = TypeVar("Value")
 
 
 class Timeline:
@@ -81,21 +76,6 @@ class Timeline:
                     yield now
                     return
             unfinished.wait()
-
-    def at_once(self, identifier: str, look: Callable[[str, float], Value | None]) -> Value | None:
-        """Return `look(identifier, now)` if that takes no time, else None (3, see Prompt)."""
-        if not self.lock.acquire(blocking=False):
-            return None
-        try:
-            now = until = self._records.reach(self.time())
-            if self._unfinished is not None and not self._unfinished.is_done:
-                until = -math.inf  # what is due stays undone until that is done, so looks are quick
-            is_idle = not self._delayed.is_due(until) and self._transitions.is_idle(
-                identifier, until
-            )
-            return look(identifier, now) if is_idle else None
-        finally:
-            self.lock.release()
 
     def later(self, seconds: float, effect: Callable[[], object]) -> None:
         """Have `effect` happen that many seconds from now. A refusal that it raises is lost."""

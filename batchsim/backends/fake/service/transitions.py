@@ -104,12 +104,6 @@ class Transitions:
             return waiting.future
         return None
 
-    def is_idle(self, identifier: str, now: float) -> bool:
-        """Whether nothing is due by `now`, and `identifier` is no batch that runs lines."""
-        record = self._records.batches.get(identifier)
-        is_running = record is not None and record.batch.status is Status.IN_PROGRESS
-        return not is_running and self._due_times.first(now) is None
-
     def remove_file(self, identifier: str, at: float) -> None:
         """Delete a file. Its content stays while a batch that has not ended reads it."""
         self._records.save(at, removed=identifier)
