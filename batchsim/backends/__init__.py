@@ -169,7 +169,7 @@ class Disturbed(Protocol):
 
     @property
     def undisturbed(self) -> Backend:
-        """The same service with nothing between: what is asked there counts as no request."""
+        """The same service without failures. Calls of it are not counted as requests."""
         ...
 
     def as_request(self, name: str, subject: str, work: Callable[[], Value]) -> Value:

@@ -15,7 +15,7 @@ MILLISECONDS_FROM = 100_000_000_000
 """A number at least this large is taken as milliseconds: as seconds it would be the year 5138."""
 
 LARGEST = (1 << 63) - 1
-"""No service counts so far, and no larger number can be written down everywhere."""
+"""The largest number: none is larger in 64 bits, and no service counts so far."""
 
 NEVER = 946_656_000_000
 """The time, in milliseconds, that one service writes for one that is absent (observed)."""

@@ -220,7 +220,7 @@ class Request(Generic[Parsed_co]):
             value = orjson.loads(content)
             return Request(value["custom_id"], value["url"], value["body"])
         except (ValueError, KeyError, TypeError):
-            raise UsageError("the text is no line of an input") from None
+            raise UsageError("the text is not a line of an input") from None
 
 
 def _request(
@@ -239,7 +239,7 @@ def _request(
         custom_id = blake2b(content, digest_size=12).hexdigest()
     elif type(custom_id) is not str or not custom_id:
         raise UsageError(
-            f"a custom_id is a text, not {custom_id!r}", hint="leave it out to have it derived"
+            f"a custom_id must be text, not {custom_id!r}", hint="leave it out to have it derived"
         )
     own = orjson.loads(
         orjson.dumps(body, default=_plain)

@@ -46,7 +46,7 @@ class ResponseModels:
             )
 
     def parse(self, answer: AnswerText, request_line: bytes) -> tuple[Any, ValidationError | None]:
-        """Parse the answer as the line's model: the value or the error, or neither without a model."""
+        """Parse the answer as the line's model: a value, an error, or neither."""
         if answer.text is None or answer.refusal is not None:
             return None, None
         model = self._for_all or self._model(request_line)

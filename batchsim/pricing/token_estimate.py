@@ -35,7 +35,7 @@ def estimate_tokens(text: str) -> int:
 
 
 def estimate_each(texts: Sequence[str]) -> list[int]:
-    """The same for many texts, in 130 ns each where one by one takes 210."""
+    """Estimate many texts, in 130 ns each where one by one takes 210."""
     if "".join(texts).isascii():
         return [(5 * len(text) + 21) // 22 for text in texts]
     return list(map(estimate_tokens, texts))

@@ -13,7 +13,7 @@ from batchsim.errors import UsageError
 ARGUMENTS = ("seed", "scenario", "responder", "limits", "pacing", "order", "faults", "allow")
 
 PASSED_ON = ("responder", "order", "pacing", "faults")
-"""Those that are arguments of FakeBackend as they are."""
+"""The arguments that go to FakeBackend as they are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,10 +28,9 @@ class MarkerOptions:
 
 
 def merge_markers(markers: Iterable[tuple[tuple[Any, ...], Mapping[str, Any]]]) -> dict[str, Any]:
-    """The arguments of several markers, the nearest first: for each argument the nearest counts.
+    """Merge the arguments of several markers, the nearest first: the nearest value counts.
 
-    A marker is its positional and its named arguments. Raises UsageError for those that there are
-    not.
+    A marker is its positional and its named arguments. Raises UsageError for unknown ones.
     """
     arguments: dict[str, Any] = {}
     for positional, named in markers:
@@ -49,8 +48,8 @@ def merge_markers(markers: Iterable[tuple[tuple[Any, ...], Mapping[str, Any]]]) 
 def read_options(arguments: Mapping[str, Any], *, seed: int) -> MarkerOptions:
     """Read the arguments of a marker; `seed` counts when they name none.
 
-    A scenario goes with any pacing and any faults: it changes only what it is about, and faults of
-    one's own go before the scenario's. Raises UsageError for an unknown scenario or pacing.
+    A scenario goes with any pacing and any faults; faults of the marker come before those of the
+    scenario. Raises UsageError for an unknown scenario or pacing.
     """
     scenario = scenario_of(arguments.get("scenario", "completed"))
     limits = arguments.get("limits", OPENAI)

@@ -40,7 +40,7 @@ LATENCY = 0.05
 """Seconds that a request takes."""
 
 FEW_LOOKS, SLOWING, LONGEST_WAIT = 3, 3.0, 14_400.0
-"""After so many looks in a row each takes so many times as long as the last, up to four hours."""
+"""After FEW_LOOKS in a row each look takes SLOWING times as long as the last, up to four hours."""
 
 AFTERWARDS = 3.0 * DAY
 

@@ -142,7 +142,7 @@ INVALID: dict[str, tuple[Callable[[dict[str, Any]], Any], ...]] = {
     "model_not_found": (_in_body(model="nobody-1"),),
     "streaming_unsupported": (_in_body(stream=True),),
 }
-"""By the code that it must get, what can be done to a line."""
+"""Changes that make a line invalid, by the code that it must get."""
 
 
 @st.composite

@@ -41,7 +41,7 @@ def translate(error: Exception, call: Call, *, key: object, now: float) -> Batch
         return _from_status(error, call, key=key, now=now)
     if "SubjectTokenProviderError" in names:
         return AuthenticationFailed(
-            redacted(str(error), key), status=401, hint="mend the credentials of the client"
+            redacted(str(error), key), status=401, hint="correct the credentials of the client"
         )
     if names & NEVER_SENDABLE:
         return UsageError("the base URL is not a web address", hint="it begins with https://")

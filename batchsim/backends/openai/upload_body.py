@@ -16,9 +16,9 @@ from batchsim.jsonl import BLOCK
 
 @contextmanager
 def open_upload(content: BinaryIO) -> Iterator[UploadBody]:
-    """Everything from the present position of `content` to its end.
+    """Open everything from the present position of `content` to its end.
 
-    What cannot seek is copied to a temporary file first: a request's length goes before it.
+    A content that cannot seek is copied to a temporary file: a request begins with its length.
     """
     check_content(content)
     if content.seekable():
@@ -34,7 +34,7 @@ class UploadBody(io.RawIOBase):
     """The rest of a seekable file, as a file that begins at 0 and has a length.
 
     The HTTP library measures what it uploads and rewinds it to 0 first, so that it must not
-    see the file itself. What reading raised is kept in `failure`, since the SDK wraps it.
+    see the file itself. An error of reading is kept in `failure`, since the SDK wraps it.
     """
 
     def __init__(self, content: BinaryIO) -> None:

@@ -78,7 +78,7 @@ class _Digests:
         self._tables = [_table(SMALLEST_TABLE) for _ in range(_TABLES)]
         self._counts = [0] * _TABLES
         self._room = int((1 - _FULL) * SMALLEST_TABLE)
-        """So many digests find a free place in any table."""
+        """The most digests that surely find a free place, in whatever tables."""
 
     def add(self, digest: int) -> bool:
         return self._put((digest,))

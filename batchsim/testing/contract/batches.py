@@ -138,7 +138,7 @@ class BatchContract:
         _assert_times_in_order(cancelled)
 
     def test_a_batch_cancelled_while_running_keeps_what_is_done(self, backend: Backend) -> None:
-        """Each line is in exactly one of the two files; lines that never ran do not count as failed."""
+        """Each line is in exactly one of the files; lines that never ran are not failed."""
         batch = start(backend, 50, model=self.model)
         while batch.request_counts.completed < 5 and not batch.status.is_terminal:
             backend.clock.sleep(POLL_SECONDS)
