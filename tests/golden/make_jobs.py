@@ -35,6 +35,7 @@ from driver import HOST
 from replay import (
     GONE,
     NOWHERE,
+    continues,
     done_by_hand,
     entries,
     parsed,
@@ -60,6 +61,7 @@ ADOPTED = "batchsim adopt --real batch_golden_1 batch_golden_2 -o results.jsonl 
 HURRIED = "batchsim run --real input.jsonl -o results.jsonl --finish-sync --deadline 1h --json"
 LOST = "batchsim run --real input.jsonl -o results.jsonl --json"
 RECOVER = "batchsim recover input.jsonl -o results.jsonl --json"
+AGAIN = "batchsim run --real few.jsonl -o few.results.jsonl --alone"
 LEARNED = "batchsim run --real few.jsonl -o few.results.jsonl"
 WATCH = "batchsim watch results.jsonl --json"
 ESTIMATE = "batchsim estimate input.jsonl --json"
@@ -111,8 +113,21 @@ MADE = {
         input="invalid.jsonl",
     ),
     "capped": Job(
-        ((LEARNED, ""), ("rm few.results.jsonl.job", ""), (CAPPED, "request:POST /batches:4")),
-        (STATUS, CAPPED + ALONE, STATUS, FAILED, QUEUES),
+        (
+            (LEARNED, ""),
+            ("rm few.results.jsonl", ""),
+            ("rm few.results.jsonl.job", ""),
+            (CAPPED, "request:POST /batches:4"),
+        ),
+        (
+            STATUS,
+            CAPPED + ALONE,
+            STATUS,
+            FAILED,
+            QUEUES,
+            AGAIN,
+            "cat few.results.jsonl.job/ledger.jsonl",
+        ),
         is_real=True,
     ),
     "adopted": Job(
@@ -212,10 +227,12 @@ def tell_of_every_kind(home: Path, folder: Path, python: Path) -> None:
 
 def ask(commands: Iterable[str], home: Path, folder: Path, python: Path, **options: Any) -> None:
     """Write down what the commands say in the folder."""
-    told = []
+    told, is_continued = [], False
     for command in commands:
+        is_continued = is_continued or continues(command)
         code, printed, _ = carry_out(command, folder, python, **options)
-        told.append(f"$ {command}\n{spoken(printed, code, folder)}\n")
+        words = spoken(printed, code, folder, is_continued=is_continued)
+        told.append(f"$ {command}\n{words}\n")
     (home / "transcript.txt").write_text("\n".join(told), "utf-8")
 
 
@@ -282,6 +299,9 @@ def write_script(name: str, folder: Path) -> None:
         "queues": {"gpt-4.1-mini": {"lines": 3, "tokens": 45}},
         "refusals": {"line-1": [500], "line-5": [400], "line-11": [429, 503]},
     }
+    if name == "lost":
+        script["courses"] = {"gpt-4.1": ["failed"]}
+        script |= {"silent": ["line-3"], "doubled": ["line-2"]}
     if name == "hurried":
         models = ("gpt-4o", "gpt-4o-mini", "gpt-4.1", "gpt-4.1-mini")
         script = {"courses": {model: ["held"] for model in models}}

@@ -63,11 +63,20 @@ def parts(folder: Path) -> list[Path]:
     return [path for path in found if path.is_file()]
 
 
-def tidy(told: str, folder: Path) -> str:
-    """What a command printed, without where and when it ran, and without advice to people."""
+CONTINUES = ("run", "adopt")
+"""The commands that go on with a job. When they do what is their own pace, and no format."""
+
+
+def tidy(told: str, folder: Path, *, is_continued: bool) -> str:
+    """What a command printed, without where and when it ran, and without advice to people.
+
+    Of a job that `is_continued` the times are left out that the journal did not have before.
+    """
     told = told.replace(str(folder), "DIR")
     told = re.sub(r'"continued_at":[\d.]+', '"continued_at":0', told)
     told = re.sub(r'"(hint|detail)":"(?:[^"\\]|\\.)*"', r'"\1":"..."', told)
+    if is_continued:
+        told = re.sub(r'"(\w+_at|seconds_left)":(?:[\d.]+|null)', r'"\1":0', told)
     return told if told.endswith("\n") or not told else f"{told}\n"
 
 
@@ -97,6 +106,11 @@ def done_by_hand(command: str, folder: Path, served: Served | None) -> str | Non
     return None
 
 
-def spoken(told: str, code: int, folder: Path) -> str:
+def spoken(told: str, code: int, folder: Path, *, is_continued: bool = False) -> str:
     """What a transcript says of a command that printed that and ended so."""
-    return f"{tidy(told, folder)}exit {code}"
+    return f"{tidy(told, folder, is_continued=is_continued)}exit {code}"
+
+
+def continues(command: str) -> bool:
+    """Whether the command goes on with a job."""
+    return command.startswith(tuple(f"batchsim {name} " for name in CONTINUES))

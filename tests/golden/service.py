@@ -8,8 +8,11 @@ The script:
 
     courses   what becomes of the batches of a model, in the order of their creation: "completed"
               (also of those that it does not name), "expired" (the second half of the lines has not
-              run), or "held", which runs until it is cancelled
+              run), "failed" (the second line is said to be wrong), or "held", which runs until it is
+              cancelled
     refusals  for a custom_id the status codes of its first answers; 200 follows
+    silent    custom_ids of lines that never have a result
+    doubled   custom_ids of lines that have two, which differ
     queues    for a model the lines that it may have queued, and the tokens that it tells for them
 
 A batch goes on by one step with every second look at it, so nothing depends on the clock but the
@@ -187,9 +190,9 @@ class Service:
                 f"Enqueued token limit reached for {batch['model']} in organization org-golden. "
                 f"Limit: {batch['overflow']:,} enqueued tokens."
             )
-            error = {"code": "token_limit_exceeded", "message": words, "param": None, "line": None}
-            told |= {"status": "failed", "failed_at": int(self._now())}
-            told["errors"] = {"object": "list", "data": [error]}
+            self._fail(told, "token_limit_exceeded", words)
+        elif told["status"] == "validating" and batch["course"] == "failed":
+            self._fail(told, "invalid_method", "The method is wrong.", line=2)
         elif told["status"] == "validating":
             total = len(self._lines(told["input_file_id"]))
             told |= {"status": "in_progress", "in_progress_at": int(self._now())}
@@ -197,12 +200,19 @@ class Service:
         elif batch["course"] != "held":
             self._end(told, batch["course"], half=batch["course"] == "expired")
 
+    def _fail(self, told, code, message, line=None):
+        error = {"code": code, "message": message, "param": None, "line": line}
+        told |= {"status": "failed", "failed_at": int(self._now())}
+        told["errors"] = {"object": "list", "data": [error]}
+
     def _end(self, told, status, *, half):
         """Write the results: the last line first, and of `half` only those of the first half."""
         lines = self._lines(told["input_file_id"])
         run = lines[: len(lines) // 2] if half else lines
         good, bad = [], []
-        for line in reversed(run):
+        silent, doubled = (self._state.get(name, []) for name in ("silent", "doubled"))
+        heard = [line for line in reversed(run) if line["custom_id"] not in silent]
+        for line in heard + [line for line in heard if line["custom_id"] in doubled]:
             code, body = self._completion(line["custom_id"], line["body"])
             response = {"status_code": code, "request_id": None, "body": body}
             (good if code == 200 else bad).append(_result(told, line, response, None))

@@ -20,6 +20,7 @@ from batchsim.runner.journal.codec import KINDS, from_payload, to_payload
 from batchsim.stores.disk import DiskStore
 from tests.golden.driver import HOST, scripted
 from tests.golden.replay import (
+    continues,
     done_by_hand,
     entries,
     journal_of,
@@ -67,6 +68,7 @@ def command(tmp_path, monkeypatch, capfdbinary):
 
     def give(command, served=None):
         give.talk = ""
+        give.is_continued = give.is_continued or continues(command)
         printed = done_by_hand(command, tmp_path, served)
         if printed is not None:
             return spoken(printed, 0, tmp_path)
@@ -86,9 +88,18 @@ def command(tmp_path, monkeypatch, capfdbinary):
             signal.signal(number, handler)
         out, err = capfdbinary.readouterr()
         give.talk = err.decode()
-        return spoken(out.decode(), ended.value.code, tmp_path)
+        told = out.decode()
+        return spoken(told, ended.value.code, tmp_path, is_continued=give.is_continued)
 
+    give.is_continued = False
     return give
+
+
+def apart(told, expected):
+    """What stands around the first place where two texts differ."""
+    pairs = enumerate(zip(f"{told}\0", f"{expected}\0", strict=False))
+    at = next((place for place, (one, other) in pairs if one != other), 0)
+    return f"{told[max(0, at - 60) : at + 60]!r} instead of {expected[max(0, at - 60) : at + 60]!r}"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -96,7 +107,8 @@ def test_a_job_that_an_earlier_version_left_is_finished(name, tmp_path, command)
     home = JOBS / name
     unpack(home / "job.tar.gz", tmp_path)
     for words, told in transcript(home / "transcript.txt"):
-        assert command(words) == told, f"{words}\n{command.talk}"
+        said = command(words)
+        assert said == told, f"{words}: {apart(said, told)}\n{command.talk}"
     written = parts(tmp_path)
     assert [path.name for path in written] == ["results.jsonl", "ledger.jsonl"]
     for path in written:
@@ -110,12 +122,14 @@ def test_a_folder_that_an_earlier_version_served_is_served(tmp_path, command):
     unpack(home / "job.tar.gz", tmp_path)
     told = transcript(home / "transcript.txt")
     with Served(tmp_path / "data", sys.executable) as served:
-        for words, said in told:
-            assert command(words, served) == said, f"{words}\n{command.talk}"
+        for words, expected in told:
+            said = command(words, served)
+            assert said == expected, f"{words}: {apart(said, expected)}\n{command.talk}"
     _, *last = dropwhile(lambda each: not each[0].startswith("advance"), told)
     with Served(tmp_path / "data", sys.executable) as served:
-        for words, said in last:
-            assert command(words, served) == said, f"{words}, served again\n{command.talk}"
+        for words, expected in last:
+            said = command(words, served)
+            assert said == expected, f"served again, {words}: {apart(said, expected)}"
 
 
 @pytest.mark.parametrize("name", LEFT)
