@@ -68,5 +68,5 @@ of each answer in unix seconds, and the joined entropy."""
 
 
 def is_good(status_code: int) -> bool:
-    """Whether a line with this status code is good."""
+    """True if a line with this status code is good."""
     return 200 <= status_code < 300

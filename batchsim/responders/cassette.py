@@ -140,7 +140,7 @@ class Cassette:
 
 
 def is_cassette(path: Path) -> bool:
-    """Whether the first line of a file is a recording with its request."""
+    """True if the first line of a file is a recording with its request."""
     try:
         with path.open("rb") as stream:
             first = next((line for line in jsonl.read_lines(stream) if line.content.strip()), None)

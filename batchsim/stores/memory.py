@@ -94,7 +94,7 @@ class MemoryStore(Store):
                 self._held += len(content)
 
     def has_room(self, size: int) -> bool:
-        """Whether a content of `size` bytes may stay in memory."""
+        """True if a content of `size` bytes may stay in memory."""
         return size <= SMALL_CONTENT and self._held + size <= ROOM
 
     def spill_path(self) -> Path:

@@ -112,7 +112,7 @@ class Analysis:
         }
 
     def was_read(self, file_id: str | None) -> bool:
-        """Whether any part of a file was read."""
+        """True if any part of a file was read."""
         return file_id in self._read_files
 
     @functools.cached_property
@@ -120,7 +120,7 @@ class Analysis:
         return frozenset(entry.subject for entry in self.entries("read_file") if entry.read)
 
     def saw_end(self, each: BatchHistory) -> bool:
-        """Whether the client has seen the end of a batch."""
+        """True if the client has seen the end of a batch."""
         return any(
             entry.last >= each.ended and (entry.subject == each.batch.id or not entry.subject)
             for entry in self.entries("retrieve_batch", "cancel_batch", "list_batches")
@@ -128,7 +128,7 @@ class Analysis:
         )
 
     def knows_of(self, each: BatchHistory) -> bool:
-        """Whether the client got the id of a batch when it created it."""
+        """True if the client got the id of a batch when it created it."""
         return each.batch.id in self._made or bool(self.history.forgotten)
 
     @functools.cached_property
@@ -136,7 +136,7 @@ class Analysis:
         return frozenset(entry.made for entry in self.entries("create_batch"))
 
     def is_sent_after(self, index: int, line: RequestLine) -> bool:
-        """Whether a batch after the one at `index` has the line: its custom_id, or url and body."""
+        """True if a batch after the one at `index` has the line: its custom_id, or url and body."""
         last = self._last_batches
         return max(last.get(line.custom_id, -1), last.get(_request(line), -1)) > index
 
@@ -180,7 +180,7 @@ class Analysis:
         return Resend(custom_id, batch, state, second.batch, was_good)
 
     def _could_read(self, first: BatchHistory, second: BatchHistory) -> bool:
-        """Whether the client could read a batch's results; otherwise they expired unread."""
+        """True if the client could read a batch's results; otherwise they expired unread."""
         file_id = first.batch.output_file_id or ""
         was_deleted = any(entry.subject == file_id for entry in self.entries("delete_file"))
         was_there = self.history.contents.existed(file_id, second.created)
@@ -228,5 +228,5 @@ def _status_at(each: BatchHistory, moment: float) -> Status:
 
 
 def is_over(each: BatchHistory) -> bool:
-    """Whether a batch has ended."""
+    """True if a batch has ended."""
     return each.ended < math.inf

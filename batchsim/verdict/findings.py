@@ -54,7 +54,7 @@ class Verdict:
 
     @property
     def is_clean(self) -> bool:
-        """Whether there is no finding."""
+        """True if there is no finding."""
         return not self.findings
 
     @property

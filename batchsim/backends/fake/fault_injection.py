@@ -48,7 +48,7 @@ class FaultInjector:
 
     @property
     def has_faults(self) -> bool:
-        """Whether there are any, apart from the own scenarios of batches."""
+        """True if there are any, apart from the own scenarios of batches."""
         return self._everywhere.has_faults
 
     def replace(self, faults: Faults) -> None:
@@ -101,7 +101,7 @@ class FaultsInForce:
 
     @property
     def has_faults(self) -> bool:
-        """Whether there are any."""
+        """True if there are any."""
         return bool(self._faults)
 
     def match(

@@ -87,7 +87,7 @@ class Parameters(NamedTuple):
 
     @property
     def is_plain(self) -> bool:
-        """Whether the answer is one text, if the messages are valid."""
+        """True if the answer is one text, if the messages are valid."""
         refused = self.refused or self.refused_by_model
         return refused is None and self.form is None and self.call is None and self.copies == 1
 

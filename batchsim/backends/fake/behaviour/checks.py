@@ -42,7 +42,7 @@ def unknown(what: str, name: object, known: Iterable[str]) -> UsageError:
 
 
 def is_at(positions: int | tuple[int, ...] | None, number: int) -> bool:
-    """Whether `number` is among `positions`; None stands for all."""
+    """True if `number` is among `positions`; None stands for all."""
     return positions is None or number in (
         positions if isinstance(positions, tuple) else (positions,)
     )

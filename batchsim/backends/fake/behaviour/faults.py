@@ -44,7 +44,7 @@ class BatchFault:
         check_fields(self)
 
     def hits(self, number: int, draws: Draws) -> bool:
-        """Whether it hits the batch of that number, counted from 0."""
+        """True if it hits the batch of that number, counted from 0."""
         if not is_at(self.nth, number + 1):
             return False
         purpose = f"batch fault {label_of(self)}"

@@ -94,11 +94,11 @@ class LineFault:
 
     @property
     def hits_result(self) -> bool:
-        """Whether it hits the written result, and not the line while it runs."""
+        """True if it hits the written result, and not the line while it runs."""
         return LINE_FAULTS[self.fault].hits_result
 
     def hits(self, batch: int, line: int, custom_id: str, draws: Draws) -> bool:
-        """Whether it hits a line, counted from 1, of the batch of that number, counted from 0."""
+        """True if it hits a line, counted from 1, of the batch of that number, counted from 0."""
         if self.line not in (None, line) or self.custom_id not in (None, custom_id):
             return False
         if not is_at(self.batch, batch + 1):

@@ -133,7 +133,7 @@ class RequestFault:
         return LATE_SECONDS if self.seconds is None else self.seconds
 
     def concerns(self, call: str) -> bool:
-        """Whether it can hit requests of that method."""
+        """True if it can hit requests of that method."""
         if self.call in (READ, WRITE):
             return (CALLS[call].effect is Effect.READ) is (self.call == READ)
         return self.call in (ANY, call)

@@ -195,7 +195,7 @@ class Execution:
 
     @property
     def is_whole(self) -> bool:
-        """Whether `take` was given every line, and no more."""
+        """True if `take` was given every line, and no more."""
         return self._taken == len(self.workload.order)
 
     def run(self, count: int) -> bool:

@@ -25,7 +25,7 @@ class BatchHistory:
     ended: float
 
     def is_live(self, at: float) -> bool:
-        """Whether it had not yet ended at that time."""
+        """True if it had not yet ended at that time."""
         return self.ended > at
 
 

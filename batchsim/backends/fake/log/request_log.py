@@ -53,7 +53,7 @@ class Entry:
 
     @property
     def is_lost(self) -> bool:
-        """Whether the client could not know the outcome of its request."""
+        """True if the client could not know the outcome of its request."""
         return self.error == OutcomeUnknown.__name__
 
 

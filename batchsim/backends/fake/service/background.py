@@ -188,7 +188,7 @@ class Future:
 
     @property
     def is_done(self) -> bool:
-        """Whether the task has succeeded, has failed or was cancelled."""
+        """True if the task has succeeded, has failed or was cancelled."""
         return self._done.is_set()
 
     def wait(self) -> None:

@@ -115,16 +115,12 @@ class DelayedEffects:
         """Have `effect` take place at `due`."""
         heapq.heappush(self._waiting, (due, next(self._numbers), effect))
 
-    def is_due(self, now: float) -> bool:
-        """Whether any effect is due by `now`."""
-        return bool(self._waiting) and self._waiting[0][0] <= now
-
     def apply(self, now: float, advance: Callable[[float], Future | None]) -> Future | None:
         """Apply the effects that are due by `now`. `advance` first leads to the time of each.
 
         When `advance` waits for a Future, the effects wait too, and the Future is returned.
         """
-        while self.is_due(now):
+        while self._waiting and self._waiting[0][0] <= now:
             unfinished = advance(self._waiting[0][0])
             if unfinished is not None:
                 return unfinished

@@ -33,7 +33,7 @@ class KeptContents:
             self._removed_at.popitem(last=False)
 
     def existed(self, file_id: str, at: float) -> bool:
-        """Whether a file still existed at that time, as far as is known."""
+        """True if a file still existed at that time, as far as is known."""
         return self._removed_at.get(file_id, math.inf) > at
 
     def keep(self, file_id: str) -> None:
@@ -54,7 +54,7 @@ class KeptContents:
             self._size -= len(oldest)
 
     def has(self, file_id: str | None) -> bool:
-        """Whether `lines` knows the content of a file. No file has no content, which is known."""
+        """True if `lines` knows the content of a file. No file has no content, which is known."""
         return file_id is None or file_id in self._removed or file_id in self._store.contents()
 
     def lines(self, file_id: str | None) -> Iterator[bytes] | None:

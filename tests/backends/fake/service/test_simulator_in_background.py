@@ -147,11 +147,13 @@ def test_a_look_at_what_is_under_way_keeps_nobody_waiting(slow_user, gate, chats
     batch = someone.start(chats(20))
     someone.backend.clock.sleep(65)
     assert someone.look(batch) == batch
+    assert someone.look(batch) == batch
     gate.is_open.set()
     all_batches_and_files(someone)
     gate.is_open.clear()
-    assert someone.look(batch, after=200).status == "finalizing"
-    assert someone.look(batch).status == "finalizing"
+    written = someone.look(batch, after=200)
+    assert written.status == "finalizing"
+    assert someone.look(batch) == written
 
 
 def test_everything_is_answered_while_results_are_written(slow_user, gate, chats):
