@@ -19,8 +19,8 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from batchsim.backends.fake import FakeBackend
-from batchsim.backends.fake.behaviour.fault_files import PlanError, plan_object, plan_of
-from batchsim.backends.fake.service.simulator import Simulator
+from batchsim.backends.fake.behaviour import PlanError, plan_object, plan_of
+from batchsim.backends.fake.service import Simulator
 from batchsim.errors import BatchsimError, NotFound, Refused
 from batchsim.server.fakes_by_key import Fakes
 from batchsim.server.request_guard import CONTROL_PATH

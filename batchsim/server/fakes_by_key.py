@@ -12,10 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batchsim.backends.fake import FakeBackend, Faults, Pacing
-from batchsim.backends.fake.behaviour.faults import NO_FAULTS
-from batchsim.backends.fake.behaviour.pacing import pacing_of
-from batchsim.backends.fake.behaviour.scenarios import scenario_of
+from batchsim.backends.fake import NO_FAULTS, FakeBackend, Faults, Pacing, pacing_of, scenario_of
 from batchsim.backends.fake.ids import derived_seed
 from batchsim.clock import Clock, SystemClock, VirtualClock
 from batchsim.errors import UsageError

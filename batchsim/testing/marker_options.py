@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from batchsim.backends.fake.behaviour.scenarios import scenario_of
+from batchsim.backends.fake import scenario_of
 from batchsim.domain.limits import OPENAI, Limits
 from batchsim.errors import UsageError
 

@@ -231,7 +231,7 @@ _VERBS = {
 
 
 def _behaviour(example: Example) -> list[str]:
-    from batchsim.backends.fake.behaviour.scenarios import SCENARIOS
+    from batchsim.backends.fake import SCENARIOS
 
     told = [f"{counted(example.lines, 'line')}; the results are in {example.order} order"]
     told += [f"{name}: {SCENARIOS[name].description}" for name in example.scenario]

@@ -14,8 +14,7 @@ import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from batchsim.backends.fake import FakeBackend, Faults, RequestFault
-from batchsim.backends.fake.behaviour.scenarios import SCENARIOS, Scenario
+from batchsim.backends.fake import SCENARIOS, FakeBackend, Faults, RequestFault, Scenario
 from batchsim.clock import VirtualClock
 from batchsim.errors import MissingExtra
 from batchsim.testing.example import IDS, LEGAL, MODEL, STATUSES, Example, Failure

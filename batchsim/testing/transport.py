@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchsim.backends import Backend
 from batchsim.backends.fake.fault_injection import client_timeout
-from batchsim.backends.fake.log.decorators import taken_whole
+from batchsim.backends.fake.log import taken_whole
 from batchsim.backends.openai.connection import http_library
 from batchsim.domain.transport_failures import Unanswered
 from batchsim.errors import BatchsimError

@@ -13,8 +13,7 @@ from contextlib import closing
 
 import pytest
 
-from batchsim.backends.fake import FakeBackend
-from batchsim.backends.fake.behaviour.pacing import Pacing
+from batchsim.backends.fake import FakeBackend, Pacing
 from batchsim.domain.limits import Limits
 from batchsim.errors import JobIncomplete, OutcomeUnknown, RateLimited, Refused, Unavailable
 from batchsim.runner.policy import Backoff, Polling

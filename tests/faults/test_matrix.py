@@ -14,10 +14,7 @@ import stat
 
 import pytest
 
-from batchsim.backends.fake import FakeBackend
-from batchsim.backends.fake.behaviour.faults import Faults
-from batchsim.backends.fake.behaviour.pacing import Pacing
-from batchsim.backends.fake.behaviour.request_faults import RequestFault
+from batchsim.backends.fake import FakeBackend, Faults, Pacing, RequestFault
 from batchsim.clock import SystemClock
 from batchsim.domain.limits import DAY, Limits
 from batchsim.errors import (

@@ -6,8 +6,7 @@ import json
 
 import pytest
 
-from batchsim.backends.fake import FakeBackend
-from batchsim.backends.fake.behaviour.pacing import Pacing
+from batchsim.backends.fake import FakeBackend, Pacing
 from batchsim.backends.openai import OpenAIBackend
 from batchsim.domain.limits import DAY
 from batchsim.runner.policy import ServiceTimes

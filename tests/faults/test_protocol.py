@@ -11,10 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from batchsim.backends.fake import FakeBackend
-from batchsim.backends.fake.behaviour.faults import Faults
-from batchsim.backends.fake.behaviour.pacing import Pacing
-from batchsim.backends.fake.behaviour.request_faults import RequestFault
+from batchsim.backends.fake import FakeBackend, Faults, Pacing, RequestFault
 from batchsim.domain.lifecycle import Status
 from batchsim.errors import JobIncomplete
 from batchsim.runner.journal import Journal

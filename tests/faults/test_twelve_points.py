@@ -16,9 +16,7 @@ from decimal import Decimal
 
 import pytest
 
-from batchsim.backends.fake import FakeBackend, Faults, RequestFault
-from batchsim.backends.fake.behaviour.line_faults import LineFault
-from batchsim.backends.fake.behaviour.pacing import Pacing
+from batchsim.backends.fake import FakeBackend, Faults, LineFault, Pacing, RequestFault
 from batchsim.domain.limits import HOUR, Limits
 from batchsim.domain.lines import RequestLine
 from batchsim.domain.validation.batch_errors import INPUT_ERRORS

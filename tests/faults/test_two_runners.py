@@ -15,8 +15,7 @@ from contextlib import suppress
 
 import pytest
 
-from batchsim.backends.fake import FakeBackend
-from batchsim.backends.fake.behaviour.faults import Faults
+from batchsim.backends.fake import FakeBackend, Faults
 from batchsim.errors import BatchsimError, JobIncomplete, UnaccountedBatches
 from batchsim.runner.journal import Journal
 from batchsim.runner.run import Policy, run

@@ -7,9 +7,7 @@ import json
 
 import pytest
 
-from batchsim.backends.fake import FakeBackend
-from batchsim.backends.fake.behaviour.faults import Faults
-from batchsim.backends.fake.behaviour.pacing import Pacing
+from batchsim.backends.fake import FakeBackend, Faults, Pacing
 from batchsim.domain.limits import HOUR, Limits
 from batchsim.errors import InputError, JobIncomplete, JournalError, UsageError
 from batchsim.runner.job import JobDirectory

@@ -6,8 +6,7 @@ import json
 
 import pytest
 
-from batchsim.backends.fake import FakeBackend, Pacing
-from batchsim.backends.fake.behaviour.scenarios import SCENARIOS
+from batchsim.backends.fake import SCENARIOS, FakeBackend, Pacing
 from batchsim.domain.lifecycle import Status
 from batchsim.domain.limits import Limits
 from batchsim.errors import OutcomeUnknown, RateLimited, Refused

@@ -60,10 +60,10 @@ def scenario_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def faults_in(plan: Path | None) -> Faults:
     """The faults in a plan, none without one. Raises UsageError for a plan that is wrong."""
     if plan is None:
-        from batchsim.backends.fake.behaviour.faults import NO_FAULTS
+        from batchsim.backends.fake import NO_FAULTS
 
         return NO_FAULTS
-    from batchsim.backends.fake.behaviour.fault_files import read_plan
+    from batchsim.backends.fake.behaviour import read_plan
 
     return read_plan(plan)
 
@@ -90,8 +90,7 @@ def _scenario_objects() -> Iterator[dict[str, Any]]:
 
 
 def _fault_objects() -> Iterator[dict[str, Any]]:
-    from batchsim.backends.fake.behaviour.line_faults import LINE_FAULTS
-    from batchsim.backends.fake.behaviour.request_faults import REQUEST_FAULTS
+    from batchsim.backends.fake.behaviour import LINE_FAULTS, REQUEST_FAULTS
 
     for table, kinds in (("requests", REQUEST_FAULTS), ("lines", LINE_FAULTS)):
         for name, kind in kinds.items():
@@ -100,8 +99,7 @@ def _fault_objects() -> Iterator[dict[str, Any]]:
 
 
 def _list_faults() -> None:
-    from batchsim.backends.fake.behaviour.line_faults import LINE_FAULTS
-    from batchsim.backends.fake.behaviour.request_faults import REQUEST_FAULTS
+    from batchsim.backends.fake.behaviour import LINE_FAULTS, REQUEST_FAULTS
 
     click.echo("[[requests]]  fault, call, file, nth, share, since, until, and what the fault has")
     _list((name, _with(kind)) for name, kind in REQUEST_FAULTS.items())

@@ -142,7 +142,7 @@ def test_a_service_that_runs_a_batch_over_a_deleted_file_breaks_a1(findings, mon
 
 
 def test_a_list_that_lags_or_is_unsorted_breaks_a3(findings) -> None:
-    from batchsim.backends.fake.behaviour.faults import Faults
+    from batchsim.backends.fake import Faults
 
     late = findings(FakeBackend(faults=Faults(stale_list_for=10)))["A3"]
     assert late[0] is Verdict.HOLDS

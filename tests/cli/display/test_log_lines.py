@@ -8,10 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from batchsim.backends.fake import FakeBackend
-from batchsim.backends.fake.behaviour.faults import Faults
-from batchsim.backends.fake.behaviour.pacing import Pacing
-from batchsim.backends.fake.behaviour.request_faults import RequestFault
+from batchsim.backends.fake import FakeBackend, Faults, Pacing, RequestFault
 from batchsim.cli.display.log_lines import MANY, Written, line
 from batchsim.cli.display.run_display import Display
 from batchsim.domain.limits import HOUR, Limits

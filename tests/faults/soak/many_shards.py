@@ -20,8 +20,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from batchsim.backends.fake import FakeBackend
-from batchsim.backends.fake.behaviour.pacing import Pacing
+from batchsim.backends.fake import FakeBackend, Pacing
 from batchsim.domain.limits import HOUR
 from batchsim.runner.engine import loop
 from batchsim.runner.run import Policy, run

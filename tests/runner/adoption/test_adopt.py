@@ -8,8 +8,7 @@ from collections import Counter
 
 import pytest
 
-from batchsim.backends.fake import FakeBackend
-from batchsim.backends.fake.behaviour.pacing import Pacing
+from batchsim.backends.fake import FakeBackend, Pacing
 from batchsim.domain.limits import HOUR
 from batchsim.errors import JobIncomplete, UsageError
 from batchsim.runner.adoption.adopt import Adopted, Sought, adopt

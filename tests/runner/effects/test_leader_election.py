@@ -8,8 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from batchsim.backends.fake import FakeBackend
-from batchsim.backends.fake.behaviour.faults import Faults
+from batchsim.backends.fake import FakeBackend, Faults
 from batchsim.errors import JobIncomplete, OutcomeUnknown
 from batchsim.runner.job import JobDirectory, fold
 from batchsim.runner.job.remote_names import site_of

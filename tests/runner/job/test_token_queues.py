@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from batchsim.backends.fake import FakeBackend
-from batchsim.backends.fake.behaviour.faults import Faults
-from batchsim.backends.fake.behaviour.pacing import Pacing
+from batchsim.backends.fake import FakeBackend, Faults, Pacing
 from batchsim.domain.batches import Batch
 from batchsim.domain.limits import HOUR, Limits
 from batchsim.domain.lines import RequestLine

@@ -8,8 +8,7 @@ from dataclasses import replace
 import pytest
 
 from batchsim.backends import Page
-from batchsim.backends.fake import FakeBackend
-from batchsim.backends.fake.behaviour.faults import Faults
+from batchsim.backends.fake import FakeBackend, Faults
 from batchsim.errors import JobIncomplete
 from batchsim.runner.journal import AnomalyKind
 from batchsim.runner.run import Policy, run

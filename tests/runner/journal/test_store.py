@@ -9,8 +9,7 @@ from decimal import Decimal
 
 import pytest
 
-from batchsim.backends.fake import FakeBackend
-from batchsim.backends.fake.behaviour.faults import Faults
+from batchsim.backends.fake import FakeBackend, Faults
 from batchsim.domain.batches import Batch, BatchError, RequestCounts, Usage
 from batchsim.domain.lifecycle import Status
 from batchsim.errors import JobIncomplete, JournalError

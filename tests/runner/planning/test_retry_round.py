@@ -11,9 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchsim.backends import Page
-from batchsim.backends.fake import FakeBackend
-from batchsim.backends.fake.behaviour.faults import Faults
-from batchsim.backends.fake.behaviour.pacing import Pacing
+from batchsim.backends.fake import FakeBackend, Faults, Pacing
 from batchsim.domain.batches import BatchError
 from batchsim.domain.lifecycle import Status
 from batchsim.domain.limits import HOUR, Limits

@@ -8,9 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from batchsim.backends.fake import FakeBackend
-from batchsim.backends.fake.behaviour.faults import Faults
-from batchsim.backends.fake.behaviour.request_faults import RequestFault
+from batchsim.backends.fake import FakeBackend, Faults, RequestFault
 from batchsim.cli.display.run_display import Display
 from batchsim.errors import JobIncomplete
 from batchsim.runner.run import Policy, run

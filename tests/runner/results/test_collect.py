@@ -11,9 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchsim.backends.fake import FakeBackend
-from batchsim.backends.fake.behaviour.faults import Faults
-from batchsim.backends.fake.behaviour.pacing import Pacing
+from batchsim.backends.fake import FakeBackend, Faults, Pacing
 from batchsim.domain.batches import BatchError, Usage
 from batchsim.domain.lifecycle import Status
 from batchsim.domain.limits import HOUR, Limits

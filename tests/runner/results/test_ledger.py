@@ -8,8 +8,7 @@ from itertools import count
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from batchsim.backends.fake import FakeBackend
-from batchsim.backends.fake.behaviour.faults import Faults
+from batchsim.backends.fake import FakeBackend, Faults
 from batchsim.domain.limits import Limits
 from batchsim.runner.job import JobDirectory, ShardState
 from batchsim.runner.journal.shard_entries import Downloaded, Source

@@ -7,11 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from batchsim.backends.fake import FakeBackend
-from batchsim.backends.fake.behaviour.faults import Faults
-from batchsim.backends.fake.behaviour.line_faults import LineFault
-from batchsim.backends.fake.behaviour.pacing import Pacing
-from batchsim.backends.fake.behaviour.request_faults import RequestFault
+from batchsim.backends.fake import FakeBackend, Faults, LineFault, Pacing, RequestFault
 from batchsim.domain.limits import Limits
 from batchsim.errors import JobIncomplete
 from batchsim.pricing.prices import cost

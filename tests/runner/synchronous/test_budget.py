@@ -9,8 +9,7 @@ from decimal import Decimal
 import pytest
 
 import batchsim
-from batchsim.backends.fake import FakeBackend
-from batchsim.backends.fake.behaviour.pacing import Pacing
+from batchsim.backends.fake import FakeBackend, Pacing
 from batchsim.domain.answers import Answer
 from batchsim.domain.batches import Usage
 from batchsim.domain.limits import HOUR, Limits

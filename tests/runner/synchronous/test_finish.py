@@ -10,10 +10,7 @@ from decimal import Decimal
 
 import pytest
 
-from batchsim.backends.fake import FakeBackend
-from batchsim.backends.fake.behaviour.faults import Faults
-from batchsim.backends.fake.behaviour.pacing import Pacing
-from batchsim.backends.fake.behaviour.request_faults import RequestFault
+from batchsim.backends.fake import FakeBackend, Faults, Pacing, RequestFault
 from batchsim.domain.limits import DAY, HOUR, Limits
 from batchsim.errors import OutcomeUnknown, UsageError
 from batchsim.runner.job import fold

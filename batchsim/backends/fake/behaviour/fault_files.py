@@ -16,7 +16,6 @@ Nothing in a plan is evaluated. Every error names the file and the key.
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, fields
 from pathlib import Path
@@ -51,6 +50,8 @@ class PlanError(UsageError):
 
 def read_plan(path: Path) -> Faults:
     """Read the faults in a TOML file. Raises UsageError, which names the file and the key."""
+    import tomllib
+
     try:
         with path.open("rb") as stream:
             content = stream.read(LARGEST_PLAN + 1)

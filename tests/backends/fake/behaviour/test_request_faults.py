@@ -5,8 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from batchsim.backends.fake import FakeBackend, Faults, RequestFault
-from batchsim.backends.fake.behaviour.pacing import pacing_of
+from batchsim.backends.fake import FakeBackend, Faults, RequestFault, pacing_of
 from batchsim.errors import BatchsimError, NotFound, OutcomeUnknown, Unavailable, UsageError
 
 CHAT = "/v1/chat/completions"

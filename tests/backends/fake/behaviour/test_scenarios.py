@@ -3,9 +3,7 @@ import json
 
 import pytest
 
-from batchsim.backends.fake import FakeBackend
-from batchsim.backends.fake.behaviour.pacing import PACINGS
-from batchsim.backends.fake.behaviour.scenarios import SCENARIOS, scenario_of
+from batchsim.backends.fake import PACINGS, SCENARIOS, FakeBackend, scenario_of
 from batchsim.domain.lifecycle import Status
 from batchsim.errors import Refused, UsageError
 from batchsim.testing.example import LEGAL

@@ -8,9 +8,7 @@ from io import BytesIO
 
 import pytest
 
-from batchsim.backends.fake import FakeBackend, Faults, Pacing
-from batchsim.backends.fake.behaviour.line_faults import LineFault
-from batchsim.backends.fake.behaviour.request_faults import RequestFault
+from batchsim.backends.fake import FakeBackend, Faults, LineFault, Pacing, RequestFault
 from batchsim.backends.fake.service import transitions
 from batchsim.cli.commands.serve import tell_verdicts
 from batchsim.clock import VirtualClock
