@@ -12,13 +12,13 @@ import orjson
 from batchsim.errors import UsageError
 from batchsim.jsonl import read_lines
 from batchsim.responders.cassette import recording
-from batchsim.wire.access.azure_paths import Place
+from batchsim.wire.access.azure_paths import ApiPath
 
 LARGEST_ANSWER = 64 << 20
 """Bytes: a longer answer goes by, but is not recorded. Result files are not bound by this."""
 
 
-class Tape:
+class CassetteWriter:
     """Appends to the file `cassette`; may be used by several threads. `close` it in the end."""
 
     def __init__(self, cassette: Path) -> None:
@@ -29,7 +29,7 @@ class Tape:
         """How many recordings were written."""
 
     def keep_answer(
-        self, place: Place, sent: bytes, status: int, content: IO[bytes], known: tuple[str, ...]
+        self, place: ApiPath, sent: bytes, status: int, content: IO[bytes], known: tuple[str, ...]
     ) -> None:
         """Record what was answered at once to what was `sent`; `known` are secrets to strike out."""
         body = orjson.loads(sent)

@@ -22,7 +22,7 @@ from batchsim.backends.fake import FakeBackend
 from batchsim.backends.fake.behaviour import PlanError, plan_object, plan_of
 from batchsim.backends.fake.service import Simulator
 from batchsim.errors import BatchsimError, NotFound, Refused
-from batchsim.server.fakes_by_key import Fakes
+from batchsim.server.fakes_by_key import FakesByKey
 from batchsim.server.request_guard import CONTROL_PATH
 from batchsim.verdict import judge
 from batchsim.wire import App, Request, Response
@@ -33,13 +33,15 @@ END_OF_TIME = 253_402_300_799
 """9999-12-31T23:59:59Z in unix seconds: as far as the clock can be put."""
 
 
-class Control:
+class ControlApi:
     """The levers of `fakes`, in front of `app`, which answers everything else.
 
     Raises nothing. `api_keys` are those that may use the levers, anyone on this machine when None.
     """
 
-    def __init__(self, fakes: Fakes, app: App, api_keys: Collection[str] | None = None) -> None:
+    def __init__(
+        self, fakes: FakesByKey, app: App, api_keys: Collection[str] | None = None
+    ) -> None:
         self._fakes = fakes
         self._app = app
         self._api_keys = api_keys

@@ -17,7 +17,7 @@ from batchsim.backends.fake.ids import derived_seed
 from batchsim.clock import Clock, SystemClock, VirtualClock
 from batchsim.errors import UsageError
 from batchsim.jsonl import replace_file
-from batchsim.server.clock import AdjustableClock
+from batchsim.server.adjustable_clock import AdjustableClock
 from batchsim.stores import Store
 from batchsim.stores.memory import MemoryStore
 from batchsim.wire import Tenants
@@ -31,7 +31,7 @@ _CLOCK = "clock"
 _DIGEST = re.compile(r"[0-9a-f]{32}")
 
 
-class Fakes:
+class FakesByKey:
     """Makes a FakeBackend for each key; `tenants` gives them out.
 
     `folder` is where they rest (in memory when None). What it holds is opened at once, and time

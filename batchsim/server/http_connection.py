@@ -28,12 +28,12 @@ import httptools
 
 from batchsim.domain.transport_failures import Unanswered
 from batchsim.errors import BatchsimError, Refused, TransferBroken, Unavailable
-from batchsim.server.connection_limits import ServerLimits
+from batchsim.server.connections import Connections
+from batchsim.server.exchange import Exchange
 from batchsim.server.http_response import CONTINUE, Encoded, encode
 from batchsim.server.request_body import Disconnected, RequestBody
-from batchsim.server.request_guard import METHODS, Guard, Head, unknown_method
-from batchsim.server.request_threads import Outcome, RequestThreads
-from batchsim.wire import Request
+from batchsim.server.request_guard import METHODS, Head, unknown_method
+from batchsim.server.request_threads import Outcome
 from batchsim.wire.http import problem
 
 LAST_WORDS_SECONDS = 5.0
@@ -42,72 +42,6 @@ LAST_WORDS_SECONDS = 5.0
 logger = logging.getLogger("batchsim.server")
 
 _METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64} ")
-
-
-class Exchange:
-    """A request and what becomes of it."""
-
-    def __init__(self, head: Head, body: RequestBody, *, keep_alive: bool) -> None:
-        self.head = head
-        self.body = body
-        self.keep_alive = keep_alive
-        self.refusal: Refused | None = None
-        """Why the request is not let in."""
-        self.is_told = False
-        self.is_started = False
-        self.is_answering = False
-        self.waiting: Encoded | None = None
-        """The answer, while the client still sends a body that nobody wants."""
-        self.expects_continue = (head.first("expect") or "").lower() == "100-continue"
-        """The client may send its body only when it is told to."""
-
-    @property
-    def request(self) -> Request:
-        """The request as the handler gets it."""
-        path, _, query = self.head.target.partition("?")
-        method = "GET" if self.head.method == "HEAD" else self.head.method
-        return Request(method, path, query, self.head.headers, self.body)
-
-
-class Connections:
-    """All connections of a server, and what they share."""
-
-    def __init__(self, threads: RequestThreads, guard: Guard, limits: ServerLimits) -> None:
-        self.threads = threads
-        self.guard = guard
-        self.limits = limits
-        self.open: set[HttpConnection] = set()
-        self.streams: set[asyncio.Task[None]] = set()
-        self.is_ending = False
-        self._are_closed = asyncio.Event()
-
-    def forget(self, connection: HttpConnection) -> None:
-        """Note that a connection is closed."""
-        self.open.discard(connection)
-        if not self.open:
-            self._are_closed.set()
-
-    async def end(self) -> int:
-        """Close them all, each after its requests; return how many had to be cut."""
-        self.is_ending = True
-        for connection in list(self.open):
-            connection.end_when_idle()
-        try:
-            async with asyncio.timeout(self.limits.drain_seconds):
-                await self._wait()
-            cut = 0
-        except TimeoutError:
-            cut = len(self.open)
-            for connection in list(self.open):
-                connection.abort()
-            await self._wait()
-        await asyncio.gather(*self.streams)
-        return cut
-
-    async def _wait(self) -> None:
-        self._are_closed.clear()
-        if self.open:
-            await self._are_closed.wait()
 
 
 class HttpConnection(asyncio.Protocol):

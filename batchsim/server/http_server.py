@@ -14,10 +14,11 @@ import socket
 import threading
 from collections.abc import Callable, Sequence
 
-from batchsim.server.connection_limits import ServerLimits
-from batchsim.server.http_connection import Connections, HttpConnection
+from batchsim.server.connections import Connections
+from batchsim.server.http_connection import HttpConnection
 from batchsim.server.request_guard import Guard
 from batchsim.server.request_threads import Handler, RequestThreads
+from batchsim.server.server_limits import ServerLimits
 
 logger = logging.getLogger("batchsim.server")
 

@@ -32,9 +32,9 @@ from batchsim.backends.openai.connection import (
 from batchsim.domain.endpoints import ENDPOINTS
 from batchsim.errors import NotFound, Refused, Unavailable, UsageError
 from batchsim.jsonl import BLOCK, read_lines
-from batchsim.server.cassette_writer import Tape
+from batchsim.server.cassette_writer import CassetteWriter
 from batchsim.wire import Request, Response
-from batchsim.wire.access.azure_paths import Place, is_azure, locate
+from batchsim.wire.access.azure_paths import ApiPath, api_path, is_azure
 from batchsim.wire.http import problem
 
 PASSING = frozenset({401, 403, 408, 409, 429})
@@ -58,7 +58,7 @@ LOOP = "x-batchsim-record"
 _log = logging.getLogger("batchsim.server.recording_proxy")
 
 
-class Recorder:
+class RecordingProxy:
     """Answers requests by handing them to `upstream`, a base URL that ends in `/v1` or the like.
 
     Azure's paths go to the same address without its `/v1` or `/openai/v1`. `cassette` is the file that recordings are appended to. With `api_key` requests go upstream
@@ -76,7 +76,7 @@ class Recorder:
         self._client = http_client(self._base, timeout_of(THINKING_SECONDS))
         self.proxy = proxy_towards(self._base, self._client)
         """The proxy between here and the upstream, without its password; None without one."""
-        self._tape = Tape(cassette)
+        self._tape = CassetteWriter(cassette)
 
     @property
     def recorded(self) -> int:
@@ -105,7 +105,7 @@ class Recorder:
     def _forward(self, request: Request) -> Response:
         with ExitStack() as stack:
             headers = self._headers(request)
-            place = locate(request.path)
+            place = api_path(request.path)
             is_single = request.method == "POST" and place.path in ENDPOINTS
             sent: Any = b"".join(request.body) if is_single else request.body
             if request.header("content-length") is None and not is_single:
@@ -147,7 +147,7 @@ class Recorder:
         self,
         request: Request,
         path: str,
-        single: tuple[Place, bytes] | None,
+        single: tuple[ApiPath, bytes] | None,
         answer: Any,
         known: tuple[str, ...],
     ) -> Any:

@@ -18,8 +18,8 @@ from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 from batchsim.errors import UsageError
-from batchsim.server.connection_limits import ServerLimits
-from batchsim.server.required_extra import check_extra
+from batchsim.server.serve_extra import check_serve_extra
+from batchsim.server.server_limits import ServerLimits
 
 if TYPE_CHECKING:
     from batchsim.server.request_threads import Handler
@@ -48,7 +48,7 @@ def running(
     Raises UsageError when the address cannot be served, MissingExtra when a package of `batchsim[serve]` is not installed.
     """
     limits = limits or ServerLimits()
-    check_extra()
+    check_serve_extra()
     from batchsim.server.http_server import HttpServer
     from batchsim.server.request_guard import Guard
 

@@ -30,7 +30,7 @@ _EVENTS = "batch."
 
 
 @contextlib.contextmanager
-def receiving(
+def receive_webhooks(
     secret: str,
     give: Callable[[str], object],
     *,

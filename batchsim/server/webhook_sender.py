@@ -51,7 +51,7 @@ class Delivery:
     attempts: int = 0
 
 
-class Courier:
+class WebhookSender:
     """Delivers the events of the batches that `ended` yields, while its block runs.
 
     `secret` is `whsec_` and base64. `post` sends one request and says the status of its answer.

@@ -41,9 +41,9 @@ def on_a_port(account: Account) -> Iterator[Port]:
     batch, or at the list of them, lets SECONDS_PER_LOOK pass: a client that polls sees progress.
     Raises MissingExtra when the packages of `batchsim[serve]` are not installed.
     """
-    from batchsim.server.required_extra import check_extra
+    from batchsim.server.serve_extra import check_serve_extra
 
-    check_extra()
+    check_serve_extra()
     from batchsim.server.serve import running
 
     with running(_TimePassing(App(account.backend), account.clock)) as address:

@@ -18,8 +18,8 @@ from batchsim.domain import refusals
 from batchsim.domain.transport_failures import Unanswered
 from batchsim.errors import BatchsimError
 from batchsim.wire.access.auth import authenticate
-from batchsim.wire.access.azure_paths import Place, locate
-from batchsim.wire.access.tenants import Everyone, Tenants
+from batchsim.wire.access.azure_paths import ApiPath, api_path
+from batchsim.wire.access.tenants import SharedBackend, Tenants
 from batchsim.wire.endpoints import batches, files, models, synchronous, uploads
 from batchsim.wire.endpoints.route import Call, Route, Table
 from batchsim.wire.endpoints.upload_state import PendingUploads
@@ -62,7 +62,7 @@ class App:
         project: str = "proj_batchsim",
         heeds_ranges: bool = False,
     ) -> None:
-        tenants = backend if isinstance(backend, Tenants) else Everyone(backend)
+        tenants = backend if isinstance(backend, Tenants) else SharedBackend(backend)
         self._backend_of = tenants.backend
         self._uploads: WeakKeyDictionary[Backend, PendingUploads] = WeakKeyDictionary()
         self._lock = threading.Lock()
@@ -75,7 +75,7 @@ class App:
 
     def handle(self, request: Request) -> Response:
         """Answer one request. Raises Unanswered when there shall be no answer at all."""
-        place = locate(request.path)
+        place = api_path(request.path)
         closing = self._headers(request.method, place.path)
         try:
             answer = self._answer(request, place)
@@ -86,7 +86,7 @@ class App:
             answer = problem.render(error, twice=is_upload)
         return Response(answer.status, answer.headers + closing, answer.body)
 
-    def _answer(self, request: Request, place: Place) -> Response:
+    def _answer(self, request: Request, place: ApiPath) -> Response:
         if request.path == DESCRIPTION_PATH and request.method == "GET":
             from batchsim.wire.endpoints import (
                 openapi,  # the description and its schemas are seldom asked for
@@ -105,7 +105,7 @@ class App:
             allowed=tuple(route.method for route in found),
         )
 
-    def _call(self, request: Request, place: Place, identifier: str, backend: Backend) -> Call:
+    def _call(self, request: Request, place: ApiPath, identifier: str, backend: Backend) -> Call:
         return Call(
             backend=backend,
             request=request,

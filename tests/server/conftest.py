@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from batchsim.clock import VirtualClock
-from batchsim.server.fakes_by_key import Fakes
+from batchsim.server.fakes_by_key import FakesByKey
 from batchsim.server.serve import running
 from batchsim.wire import App
 
@@ -108,7 +108,7 @@ def read_all(raw):
 @pytest.fixture(scope="session")
 def shared_address():
     """The address of a server that many tests use, each with a key of its own."""
-    fakes = Fakes(seed=1, clock=VirtualClock(), pacing="instant")
+    fakes = FakesByKey(seed=1, clock=VirtualClock(), pacing="instant")
     with running(App(fakes.tenants)) as address:
         yield address
     fakes.close()

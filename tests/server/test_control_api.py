@@ -8,8 +8,8 @@ import pytest
 
 from batchsim.backends.fake import Faults
 from batchsim.clock import ScaledClock, VirtualClock
-from batchsim.server.control_api import Control
-from batchsim.server.fakes_by_key import Fakes
+from batchsim.server.control_api import ControlApi
+from batchsim.server.fakes_by_key import FakesByKey
 from batchsim.server.serve import running
 from batchsim.wire import App, Request
 from tests.docs.documents import DOCUMENTS
@@ -19,9 +19,9 @@ START = 1_767_225_600.0
 
 class Levers:
     def __init__(self, api_keys=None, clock=None, **options):
-        self.fakes = Fakes(seed=1, clock=clock or VirtualClock(START), **options)
+        self.fakes = FakesByKey(seed=1, clock=clock or VirtualClock(START), **options)
         app = App(self.fakes.tenants, api_keys=api_keys)
-        self.control = Control(self.fakes, app, api_keys)
+        self.control = ControlApi(self.fakes, app, api_keys)
 
     def send(self, method, path, value=None, key="sk-any"):
         body = (

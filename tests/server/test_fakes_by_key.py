@@ -7,8 +7,8 @@ import pytest
 
 from batchsim.clock import VIRTUAL_START, ScaledClock, VirtualClock
 from batchsim.errors import UsageError
-from batchsim.server.clock import AdjustableClock
-from batchsim.server.fakes_by_key import Fakes
+from batchsim.server.adjustable_clock import AdjustableClock
+from batchsim.server.fakes_by_key import FakesByKey
 
 
 def upload(fakes, key):
@@ -21,7 +21,7 @@ def fakes_in(tmp_path):
     made = []
 
     def make(folder=tmp_path / "data", **options):
-        fakes = Fakes(**{"clock": VirtualClock(), **options}, folder=folder)
+        fakes = FakesByKey(**{"clock": VirtualClock(), **options}, folder=folder)
         made.append(fakes)
         return fakes
 
@@ -32,7 +32,7 @@ def fakes_in(tmp_path):
 
 def test_no_two_keys_and_no_two_seeds_draw_the_same_ids():
     ids = [
-        upload(Fakes(seed=seed, clock=VirtualClock()), key)
+        upload(FakesByKey(seed=seed, clock=VirtualClock()), key)
         for seed in (1, 2)
         for key in ("a", "b", "ä", "")
     ]
@@ -40,7 +40,7 @@ def test_no_two_keys_and_no_two_seeds_draw_the_same_ids():
 
 
 def test_the_same_key_and_seed_draw_the_same_ids(fakes_in):
-    assert upload(Fakes(seed=1, clock=VirtualClock()), "a") == upload(fakes_in(seed=1), "a")
+    assert upload(FakesByKey(seed=1, clock=VirtualClock()), "a") == upload(fakes_in(seed=1), "a")
 
 
 def test_a_folder_gives_back_what_it_was_given(fakes_in):
@@ -136,14 +136,14 @@ def test_an_adjustable_clock_does_not_go_back(seconds):
 
 
 def test_a_scenario_holds_for_every_key_and_through_a_reset():
-    fakes = Fakes(scenario="missing_lines", clock=VirtualClock())
+    fakes = FakesByKey(scenario="missing_lines", clock=VirtualClock())
     assert fakes.faults.lines[0].fault == "missing"
     fakes.reset()
     assert fakes.faults.lines[0].fault == "missing"
 
 
 def test_a_scenario_changes_the_pacing_that_was_chosen():
-    fakes = Fakes(scenario="stuck_validating", pacing="instant", clock=VirtualClock())
+    fakes = FakesByKey(scenario="stuck_validating", pacing="instant", clock=VirtualClock())
     backend = fakes.tenants.backend("a")
     batch = backend.create_batch(input_file_id=upload(fakes, "a"), endpoint="/v1/chat/completions")
     fakes.clock.advance(3_600)

@@ -12,7 +12,7 @@ import pytest
 from batchsim.backends.fake import FakeBackend
 from batchsim.errors import InputError, UsageError
 from batchsim.responders.cassette import REDACTED, Cassette
-from batchsim.server.recording_proxy import Recorder
+from batchsim.server.recording_proxy import RecordingProxy
 from batchsim.server.serve import running
 from batchsim.wire import App, Request
 
@@ -63,7 +63,7 @@ def proxy(service, cassette):
 
     def start(**options):
         upstream = running(service)
-        recorder = Recorder(f"{upstream.__enter__()}/v1", cassette, **options)
+        recorder = RecordingProxy(f"{upstream.__enter__()}/v1", cassette, **options)
         front = running(recorder)
         client = openai.OpenAI(base_url=f"{front.__enter__()}/v1", max_retries=0, **CANARIES)
         opened.extend((client, front, recorder, upstream))
@@ -210,7 +210,7 @@ def test_a_cassette_that_changes_is_not_believed(cassette):
 )
 def test_what_cannot_be_an_upstream_is_refused(cassette, upstream, words):
     with pytest.raises(UsageError, match=words) as refused:
-        Recorder(upstream, cassette)
+        RecordingProxy(upstream, cassette)
     assert "secret" not in refused.value.message
     assert not cassette.exists()
 
@@ -262,14 +262,14 @@ def test_a_deployment_stands_for_the_model_of_its_request(proxy, cassette):
 @pytest.mark.usefixtures("environment_proxy")
 def test_azures_paths_go_to_the_upstreams_own_host(cassette):
     for upstream in ("http://a.example", "http://a.example/openai/v1", "http://a.example/v1/"):
-        recorder = Recorder(upstream, cassette)
+        recorder = RecordingProxy(upstream, cassette)
         recorder.handle(Request("GET", "/openai/files", query="api-version=1")).close()
         assert Proxy.asked.pop() == "http://a.example/openai/files?api-version=1"
         recorder.close()
 
 
 def test_only_the_api_goes_upstream_and_the_proxy_finds_itself(cassette):
-    recorder = Recorder("http://127.0.0.1:9/v1", cassette)
+    recorder = RecordingProxy("http://127.0.0.1:9/v1", cassette)
     assert recorder.handle(Request("GET", "/admin")).status == 404
     for path in ("/v1/../admin", "/v1/%2e%2E/admin", "/openai/../admin", "/openai", "/v1/./files"):
         assert recorder.handle(Request("GET", path)).status == 404
@@ -326,7 +326,7 @@ def models_request():
 def test_the_upstream_is_reached_by_the_proxy_that_the_environment_names(
     environment_proxy, cassette
 ):
-    recorder = Recorder("http://upstream.invalid/v1", cassette)
+    recorder = RecordingProxy("http://upstream.invalid/v1", cassette)
     response = recorder.handle(models_request())
     assert (response.status, b"".join(response.body)) == (200, b"{}")
     response.close()
@@ -337,7 +337,7 @@ def test_the_upstream_is_reached_by_the_proxy_that_the_environment_names(
 
 def test_this_machine_is_never_reached_by_a_proxy(environment_proxy, service, cassette):
     with running(service) as address:
-        recorder = Recorder(f"{address}/v1", cassette)
+        recorder = RecordingProxy(f"{address}/v1", cassette)
         response = recorder.handle(models_request())
         assert (response.status, len(service.asked)) == (401, 1)
         response.close()
@@ -348,5 +348,5 @@ def test_this_machine_is_never_reached_by_a_proxy(environment_proxy, service, ca
 def test_a_proxy_that_is_none_is_refused_without_its_password(monkeypatch, cassette):
     monkeypatch.setenv("HTTPS_PROXY", "gopher://user:secret@proxy.invalid")
     with pytest.raises(UsageError, match="a proxy whose address is malformed") as refused:
-        Recorder("https://upstream.invalid/v1", cassette)
+        RecordingProxy("https://upstream.invalid/v1", cassette)
     assert "secret" not in f"{refused.value} {refused.value.hint}"

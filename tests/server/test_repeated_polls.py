@@ -11,12 +11,13 @@ from unittest.mock import Mock
 import pytest
 
 from batchsim.clock import VirtualClock
-from batchsim.server.connection_limits import ServerLimits
-from batchsim.server.control_api import Control
-from batchsim.server.fakes_by_key import Fakes
-from batchsim.server.http_connection import Connections, HttpConnection
+from batchsim.server.connections import Connections
+from batchsim.server.control_api import ControlApi
+from batchsim.server.fakes_by_key import FakesByKey
+from batchsim.server.http_connection import HttpConnection
 from batchsim.server.request_guard import Guard
 from batchsim.server.serve import running
+from batchsim.server.server_limits import ServerLimits
 from batchsim.wire import App, Response
 
 POLL = b"GET /poll HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -223,9 +224,9 @@ def serving(client_of):
     with ExitStack() as stack:
 
         def start(**options):
-            fakes = Fakes(seed=1, clock=VirtualClock(), **options)
+            fakes = FakesByKey(seed=1, clock=VirtualClock(), **options)
             stack.callback(fakes.close)
-            address = stack.enter_context(running(Control(fakes, App(fakes.tenants))))
+            address = stack.enter_context(running(ControlApi(fakes, App(fakes.tenants))))
             poller = Poller(address)
             stack.callback(poller.connection.close)
             return fakes, poller, client_of(address)

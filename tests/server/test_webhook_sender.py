@@ -10,7 +10,7 @@ import pytest
 from batchsim.backends.fake import FakeBackend
 from batchsim.clock import SystemClock, VirtualClock
 from batchsim.errors import UsageError
-from batchsim.server.webhook_sender import Courier, post_once
+from batchsim.server.webhook_sender import WebhookSender, post_once
 
 SECRET = "whsec_dGhlIHNlY3JldCBvZiBhbGwgdGVzdHM="
 URL = "http://127.0.0.1:9/hook"
@@ -38,7 +38,7 @@ class Round:
         self.backend = backend or FakeBackend(pacing="instant")
         self.clock = VirtualClock()
         self.receiver = receiver
-        self.courier = Courier(
+        self.courier = WebhookSender(
             self.backend.take_ended, urls or [URL], SECRET, clock=self.clock, post=receiver.post
         )
 
@@ -116,13 +116,13 @@ def test_one_url_that_does_not_hear_keeps_no_other_from_hearing():
 )
 def test_what_is_no_url_is_refused(url):
     with pytest.raises(UsageError, match="no URL that webhooks can go to"):
-        Courier(tuple, [url], SECRET)
+        WebhookSender(tuple, [url], SECRET)
 
 
 @pytest.mark.parametrize("secret", ["", "secret", "whsec_", "whsec_?"])
 def test_what_is_no_secret_is_refused_at_once(secret):
     with pytest.raises(UsageError, match="secret"):
-        Courier(tuple, [URL], secret)
+        WebhookSender(tuple, [URL], secret)
 
 
 @pytest.fixture
@@ -172,7 +172,7 @@ def test_row_144_the_official_client_accepts_what_is_delivered(listener):
         pytest.skip("this release of the SDK knows no webhooks")
     backend = FakeBackend(pacing="instant", clock=SystemClock())
     url = f"http://127.0.0.1:{listener.server_port}/hook"
-    with Courier(backend.take_ended, [url], SECRET):
+    with WebhookSender(backend.take_ended, [url], SECRET):
         batch = backend.create_batch(input_file_id="file-x", endpoint="/v1/embeddings")
         assert listener.enough.acquire(timeout=20)
     ((_, headers, body),) = listener.heard

@@ -69,21 +69,21 @@ def record(
     answers are written as they are. Requests cost what they always cost. HTTPS_PROXY and NO_PROXY
     are used, but never for addresses on this machine. Both kinds of Azure's paths are served.
     """
-    from batchsim.server.required_extra import check_extra
+    from batchsim.server.serve_extra import check_serve_extra
 
-    check_extra()
+    check_serve_extra()
     from batchsim.backends.openai.providers import provider_of
     from batchsim.server.log import log_on_stderr
-    from batchsim.server.process_limits import prepare_process
-    from batchsim.server.recording_proxy import Recorder
+    from batchsim.server.process_setup import limit_process
+    from batchsim.server.recording_proxy import RecordingProxy
     from batchsim.server.serve import running
 
     provider = chosen_provider() or provider_of(None)
     upstream = _upstream(upstream, provider)
     key = None if forward_auth else _own_key(provider)
-    prepare_process()
+    limit_process()
     with ExitStack() as stack:
-        recorder = Recorder(upstream, cassette, api_key=key)
+        recorder = RecordingProxy(upstream, cassette, api_key=key)
         stack.callback(recorder.close)
         stack.enter_context(log_on_stderr((key or "",)))
         stopped = stack.enter_context(until_stopped())

@@ -24,7 +24,7 @@ from batchsim.errors import UsageError
 
 if TYPE_CHECKING:
     from batchsim.domain.batches import Batch
-    from batchsim.server.fakes_by_key import Fakes
+    from batchsim.server.fakes_by_key import FakesByKey
     from batchsim.server.request_threads import Handler
     from batchsim.wire import App
 
@@ -135,21 +135,21 @@ def serve(
     It prints two lines for the shell that point clients here. Every API key sees only its own
     files and batches. Stop it with Ctrl-C.
     """
-    from batchsim.server.required_extra import check_extra
+    from batchsim.server.serve_extra import check_serve_extra
 
-    check_extra()
-    from batchsim.server.fakes_by_key import Fakes
+    check_serve_extra()
+    from batchsim.server.fakes_by_key import FakesByKey
     from batchsim.server.log import log_on_stderr
-    from batchsim.server.process_limits import prepare_process, settle_process
+    from batchsim.server.process_setup import freeze_imports, limit_process
     from batchsim.server.serve import running
     from batchsim.wire import App
 
     if scenario == "list":
         list_scenarios()
         return ALL_GOOD
-    prepare_process()
-    settle_process()
-    fakes = Fakes(
+    limit_process()
+    freeze_imports()
+    fakes = FakesByKey(
         seed=seed,
         clock=_clock(speed),
         pacing=pacing or ("quick" if speed == 1 else "today"),
@@ -182,10 +182,10 @@ def serve(
     return ALL_GOOD
 
 
-def _levers(fakes: Fakes, app: App, keys: tuple[str, ...] | None) -> Handler:
-    from batchsim.server.control_api import Control
+def _levers(fakes: FakesByKey, app: App, keys: tuple[str, ...] | None) -> Handler:
+    from batchsim.server.control_api import ControlApi
 
-    return Control(fakes, app, keys)
+    return ControlApi(fakes, app, keys)
 
 
 def _clock(speed: float) -> Clock:
@@ -196,7 +196,7 @@ def _clock(speed: float) -> Clock:
 
 
 def _courier(
-    fakes: Fakes, urls: tuple[str, ...], secret: str | None
+    fakes: FakesByKey, urls: tuple[str, ...], secret: str | None
 ) -> AbstractContextManager[object]:
     if not urls:
         return nullcontext()
@@ -205,13 +205,13 @@ def _courier(
             "--webhook-url needs --webhook-secret: receivers check signatures",
             hint="any will do, for instance --webhook-secret whsec_c2VjcmV0",
         )
-    from batchsim.server.webhook_sender import Courier
+    from batchsim.server.webhook_sender import WebhookSender
 
     def ended() -> Iterator[Batch]:
         for backend in fakes.backends().values():
             yield from backend.take_ended()
 
-    return Courier(ended, urls, secret)
+    return WebhookSender(ended, urls, secret)
 
 
 @contextmanager
@@ -248,7 +248,7 @@ def _tell(address: str, *, has_keys: bool, as_json: bool) -> None:
     click.echo(f"export OPENAI_API_KEY={'YOUR_KEY' if has_keys else 'sk-fake'}")
 
 
-def tell_verdicts(fakes: Fakes) -> None:
+def tell_verdicts(fakes: FakesByKey) -> None:
     """A line for each key that was used, and one for each finding on its client."""
     from batchsim.verdict import judge
 

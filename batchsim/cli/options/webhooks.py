@@ -35,11 +35,11 @@ class Webhooks(NamedTuple):
         if self.port is None:
             yield None
             return
-        from batchsim.server.required_extra import check_extra
+        from batchsim.server.serve_extra import check_serve_extra
 
-        check_extra()
+        check_serve_extra()
         from batchsim.runner.notices import Notices
-        from batchsim.server.webhook_receiver import receiving
+        from batchsim.server.webhook_receiver import receive_webhooks
 
         secret = os.environ.get(SECRET_VARIABLE, "")
         if not secret:
@@ -49,7 +49,9 @@ class Webhooks(NamedTuple):
             )
         notices = Notices()
         now = SystemClock().now
-        with receiving(secret, notices.give, now=now, host=self.host, port=self.port) as address:
+        with receive_webhooks(
+            secret, notices.give, now=now, host=self.host, port=self.port
+        ) as address:
             text = f"webhooks are received on {address}; have the service's events led there"
             click.echo(text, err=True)
             yield notices

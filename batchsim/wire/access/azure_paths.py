@@ -13,7 +13,7 @@ PREFIX = "/openai/"
 _DEPLOYMENTS = f"{PREFIX}deployments/"
 
 
-class Place(NamedTuple):
+class ApiPath(NamedTuple):
     """A path as the API has it, and the deployment that Azure's path named ("" without one)."""
 
     path: str
@@ -25,11 +25,11 @@ def is_azure(path: str) -> bool:
     return path.startswith(PREFIX)
 
 
-def locate(path: str) -> Place:
+def api_path(path: str) -> ApiPath:
     """The place that a request's path means; any path that is not Azure's means itself."""
     if path.startswith(_DEPLOYMENTS):
         deployment, _, rest = path.removeprefix(_DEPLOYMENTS).partition("/")
-        return Place(f"/v1/{rest}", unquote(deployment))
+        return ApiPath(f"/v1/{rest}", unquote(deployment))
     if not is_azure(path):
-        return Place(path)
-    return Place(f"/v1/{path.removeprefix(PREFIX).removeprefix('v1/')}")
+        return ApiPath(path)
+    return ApiPath(f"/v1/{path.removeprefix(PREFIX).removeprefix('v1/')}")

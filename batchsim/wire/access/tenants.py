@@ -56,7 +56,7 @@ class Tenants:
             return forgotten
 
 
-class Everyone:
+class SharedBackend:
     """The same for a backend that all keys share."""
 
     def __init__(self, backend: Backend) -> None:

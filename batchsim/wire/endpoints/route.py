@@ -11,7 +11,7 @@ from batchsim.backends import Backend, Disturbed
 from batchsim.domain.transport_failures import CutShort
 from batchsim.errors import BatchsimError
 from batchsim.wire.endpoints.upload_state import PendingUploads
-from batchsim.wire.http.message import Cut, Request, Response
+from batchsim.wire.http.message import CutBody, Request, Response
 from batchsim.wire.http.render import Profile
 
 Value = TypeVar("Value")
@@ -98,7 +98,7 @@ class Route(NamedTuple):
         response = self.handler(call)
         if call.cut is None:
             return response
-        body = Cut(response.body, call.cut.at)
+        body = CutBody(response.body, call.cut.at)
         length = (("content-length", str(len(body))),)
         return Response(response.status, response.headers + length, body)
 

@@ -30,7 +30,7 @@ class Request:
         return _first(self.headers, name)
 
 
-class Cut:
+class CutBody:
     """A body that ends early: its first `at` bytes, half of it when that is None."""
 
     def __init__(self, body: Iterable[bytes], at: int | None) -> None:

@@ -55,7 +55,7 @@ def _number(digits: str) -> int | None:
     return int(significant or "0") if digits else None
 
 
-class Part:
+class RangeBody:
     """The pieces of a body that hold the bytes of a part; what follows it is not read."""
 
     def __init__(self, body: Iterable[bytes], part: range) -> None:

@@ -14,7 +14,7 @@ from batchsim.domain.batches import Batch
 from batchsim.domain.files import File
 from batchsim.errors import TransferBroken
 from batchsim.wire.http.message import Headers, Response
-from batchsim.wire.http.ranges import Part
+from batchsim.wire.http.ranges import RangeBody
 
 JSON: Headers = (("content-type", "application/json"),)
 
@@ -134,7 +134,7 @@ def content(file: File, body: Begun, part: range | None = None) -> Response:
     if part is None:
         return Response(200, headers, body)
     place = f"bytes {part.start}-{part.stop - 1}/{file.bytes}"
-    return Response(206, (*headers, ("content-range", place)), Part(body, part))
+    return Response(206, (*headers, ("content-range", place)), RangeBody(body, part))
 
 
 def _ends(page: Page[Any]) -> tuple[str | None, str | None]:

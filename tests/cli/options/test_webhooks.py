@@ -12,7 +12,7 @@ from batchsim.errors import UsageError
 from batchsim.runner.notices import MOST, Notices
 from batchsim.runner.policy import Policy, Polling
 from batchsim.runner.run import run
-from batchsim.server.webhook_receiver import LONGEST_BODY, receiving
+from batchsim.server.webhook_receiver import LONGEST_BODY, receive_webhooks
 from batchsim.wire.webhook_events import TOLERANCE, event, sign, verify
 from tests.repository import DEMO_INPUT
 
@@ -70,7 +70,7 @@ def test_the_official_client_signs_and_checks_alike() -> None:
 def port():
     """A receiver, and what it passed on."""
     given: list[str] = []
-    with receiving(SECRET, given.append, now=lambda: NOW) as address:
+    with receive_webhooks(SECRET, given.append, now=lambda: NOW) as address:
         yield address, given
 
 
@@ -144,11 +144,11 @@ def test_connections_that_say_nothing_do_not_stop_others(port) -> None:
 def test_a_port_in_use_and_a_secret_that_is_none_are_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         number = taken.getsockname()[1]
-        receiver = receiving(SECRET, print, now=lambda: 0, port=number)
+        receiver = receive_webhooks(SECRET, print, now=lambda: 0, port=number)
         with pytest.raises(UsageError, match="cannot listen"):
             receiver.__enter__()
     with pytest.raises(UsageError, match="secret"):
-        receiving("nonsense", print, now=lambda: 0).__enter__()
+        receive_webhooks("nonsense", print, now=lambda: 0).__enter__()
 
 
 def test_a_waiting_clock_is_woken_and_waits_again() -> None:

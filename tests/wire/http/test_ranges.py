@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from batchsim.backends.fake import FakeBackend, Faults, RequestFault
 from batchsim.wire import App, Request
-from batchsim.wire.http.ranges import OutOfRange, Part, wanted
+from batchsim.wire.http.ranges import OutOfRange, RangeBody, wanted
 
 CONTENT = b"".join(b'{"custom_id": "%d"}\n' % n for n in range(10))
 SIZE = len(CONTENT)
@@ -102,7 +102,7 @@ def test_what_follows_a_part_is_not_read():
             read.append(n)
             yield b"x" * 10
 
-    assert b"".join(Part(pieces(), range(25, 45))) == b"x" * 20
+    assert b"".join(RangeBody(pieces(), range(25, 45))) == b"x" * 20
     assert read == [0, 1, 2, 3, 4]
 
 
@@ -112,7 +112,7 @@ def test_what_follows_a_part_is_not_read():
     st.integers(1, 40),
 )
 def test_a_part_is_a_slice_however_the_pieces_lie(pieces, start, length):
-    part = Part(pieces, range(start, start + length))
+    part = RangeBody(pieces, range(start, start + length))
     assert b"".join(part) == b"".join(pieces)[start : start + length]
 
 

@@ -13,7 +13,7 @@ from batchsim.backends.fake.service import transitions
 from batchsim.cli.commands.serve import tell_verdicts
 from batchsim.clock import VirtualClock
 from batchsim.errors import OutcomeUnknown
-from batchsim.server.fakes_by_key import Fakes
+from batchsim.server.fakes_by_key import FakesByKey
 from batchsim.stores.disk import DiskStore
 from batchsim.stores.memory import MemoryStore
 
@@ -126,7 +126,7 @@ def test_a_server_tells_its_verdict_while_work_is_under_way_and_gives_that_up(
     monkeypatch.setattr(
         "batchsim.server.fakes_by_key.MemoryStore", store_behind_gate(MemoryStore, gate)
     )
-    fakes = Fakes(pacing=STEADY)
+    fakes = FakesByKey(pacing=STEADY)
     backend = fakes.tenants.backend("sk-any")
     file = backend.upload_file(BytesIO(chats(20)), filename="input.jsonl")
     backend.create_batch(input_file_id=file.id, endpoint="/v1/chat/completions")

@@ -9,7 +9,7 @@ OPEN_FILES = 65_536
 """Four for each API key whose data are on the disk, and one for each connection."""
 
 
-def prepare_process() -> None:
+def limit_process() -> None:
     """No core dumps (they would hold keys), files for this user only, room for the connections.
 
     What the system does not offer or allow is left as it is.
@@ -26,7 +26,7 @@ def prepare_process() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def settle_process() -> None:
+def freeze_imports() -> None:
     """Have Python not look again and again whether what was made so far is still needed: it is.
 
     A tenth of the cost of a small answer is such looking, most of it at modules. What importing

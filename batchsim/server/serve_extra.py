@@ -5,7 +5,7 @@ from __future__ import annotations
 from batchsim.errors import MissingExtra
 
 
-def check_extra() -> None:
+def check_serve_extra() -> None:
     """Raise MissingExtra unless all packages of `batchsim[serve]` are installed."""
     try:
         import httptools  # noqa: F401
