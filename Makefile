@@ -5,10 +5,10 @@ BIN := .venv/bin
 READY := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check outputs sdk pythons clients parity bench counts fuzz format clean
+.PHONY: help demo test quick check outputs sdk pythons clients parity bench counts fuzz campaigns format clean
 
 help: ## Show the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-9s %s\n", $$1, $$2}'
 
 demo: $(READY) ## Replay a real batch of April 2024 on the simulator: no key, no network
 	@$(BIN)/batchsim demo --fake
@@ -52,6 +52,9 @@ counts: $(READY) ## Agree to the work that each line costs now, which tests comp
 
 fuzz: $(READY) ## Search for longer: the property tests with many more examples
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -q -n 2 tests/backends/fake tests/domain tests/runner tests/faults -m "not sdk"
+
+campaigns: $(READY) ## Run the campaigns over faults whole: hours of the clock, hundreds of kills
+	BATCHSIM_CAMPAIGNS=full $(BIN)/pytest -q -n 2 tests/faults tests/server/test_openapi.py
 
 format: $(READY) ## Format the code and mend what the linter can
 	$(BIN)/ruff check --quiet --fix-only .

@@ -20,6 +20,7 @@ from batchsim.domain.limits import Limits
 from batchsim.runner.journal import Journal
 from batchsim.runner.policy import Polling
 from batchsim.runner.run import Policy, run
+from tests.campaigns import sized
 
 SHARDS, LINES = 5, 10
 LIMITS = Limits(requests_per_batch=LINES // SHARDS)
@@ -109,7 +110,14 @@ def undisturbed_results(build, source):
 def test_killed_by_a_signal_against_a_server():
     """A short portion of what `python tests/faults/kill_runs.py --kills 200` does."""
     program = Path(__file__).with_name("kill_runs.py")
-    command = [sys.executable, str(program), "--kills", "6", "--seed", "3"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    command = [
+        sys.executable,
+        str(program),
+        "--kills",
+        str(sized(full=200, sample=6)),
+        "--seed",
+        "3",
+    ]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=1_800)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "0 violations" in ended.stdout

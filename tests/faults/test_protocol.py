@@ -15,6 +15,7 @@ from batchsim.backends.fake import FakeBackend, Faults, Pacing, RequestFault
 from batchsim.domain.lifecycle import Status
 from batchsim.errors import JobIncomplete
 from batchsim.runner.journal import Journal
+from batchsim.runner.policy import Polling
 from batchsim.runner.run import Policy, run
 from tests.faults import protocol_model
 from tests.faults.protocol_model import PROTOCOLS, Budget, explore, one_history, runner
@@ -28,23 +29,13 @@ FIGURES = {
     "fence, a deleted file is no obstacle": (1_594, 296, 2, 0),
     "stop, requests may arrive twice": (163, 23, 2, 42),
     "  and the list is late by 30 s at most": (109, 8, 2, 22),
-    "stop, two runners": (4_995, 0, 1, 3_895),
-    "  two faults, no file listed after 40 s": (13_702, 0, 1, 11_609),
-    "  two faults, files listed late as well": (22_768, 79, 2, 18_436),
-    "  one fault, and neither stands back": (1_945, 115, 2, 616),
-    "wait, two runners": (10_117, 0, 1, 7_915),
-    "fence, two runners": (16_593, 4, 2, 13_391),
 }
-"""By protocol: histories, those that pay twice, the most batches paid for, those that ask a person."""
+"""By protocol: histories, those that pay twice, the most batches paid for, those that ask a person.
+
+The guide shows all of them, two runners included, and its own test runs the model for that."""
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, id=name.strip(), marks=pytest.mark.slow if budget.switches else ())
-        for name, (_, budget, _) in PROTOCOLS.items()
-    ],
-)
+@pytest.mark.parametrize("name", FIGURES, ids=str.strip)
 def test_the_model_shows_what_each_protocol_pays(name):
     policy, budget, process = PROTOCOLS[name]
     seen = explore(policy, budget, process)
@@ -62,6 +53,9 @@ FATES = {
     "500 after effect": RequestFault("error_after_effect", call="create_batch", nth=1),
 }
 LAGS = (0, 30, 900)
+POLLING = {"stop": Polling(), "fence": Polling(), "wait": Polling(search=120.0)}
+"""Who waits searches the list for a day."""
+
 PACING = Pacing(validating=60, running=120, running_per_line=0, finalizing=5, spread=0)
 
 
@@ -79,7 +73,7 @@ class History:
         faults = Faults(requests=(FATES[fate],) if FATES[fate] else (), stale_list_for=lag)
         self.backend = FakeBackend(seed=1, pacing=PACING, faults=faults)
         self.build, self.patch = build, monkeypatch
-        self.policy = Policy(on_unknown=on_unknown)
+        self.policy = Policy(on_unknown=on_unknown, polling=POLLING[on_unknown])
         self.asked = False
 
     def play(self, number):

@@ -18,12 +18,13 @@ import pytest
 from batchsim.backends.fake import FakeBackend
 from batchsim.backends.fake.ids import derived_seed
 from batchsim.wire import App, Response, Tenants
+from tests.campaigns import sized
 
 pytestmark = pytest.mark.slow
 
 KEY = "sk-fake"
-EXAMPLES = 5
-SECONDS = 300
+EXAMPLES = sized(full=50, sample=2)
+SECONDS = 1_800
 
 
 @pytest.fixture

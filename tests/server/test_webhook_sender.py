@@ -91,11 +91,12 @@ def test_row_145_pauses_double_up_to_an_hour_for_72_hours():
     turn = Round(Receiver(*[503] * 1_000))
     turn.end_a_batch()
     turn.pass_time()
-    pauses = []
+    pauses, passed = [], 0
     heard, waited = 1, 0
-    for _ in range(80 * 3_600):
-        waited += 1
-        count = turn.pass_time(1)
+    while passed < 80 * 3_600:
+        step = 1 if len(pauses) < 13 else 60
+        waited, passed = waited + step, passed + step
+        count = turn.pass_time(step)
         if count > heard:
             pauses.append(waited)
             heard, waited = count, 0

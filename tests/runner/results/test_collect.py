@@ -19,6 +19,7 @@ from batchsim.errors import JournalError
 from batchsim.runner.job import JobDirectory, ShardState
 from batchsim.runner.journal.job_entries import Tally
 from batchsim.runner.journal.shard_entries import Downloaded, FileGone, Source
+from batchsim.runner.policy import Policy, Polling
 from batchsim.runner.results import result_lines
 from batchsim.runner.results.assemble import assemble
 from batchsim.runner.results.collect import collect
@@ -379,7 +380,11 @@ def test_any_mixture_gives_one_record_per_line_in_order(
     lines = [build.chat(f"id {n} é", model=model) for n, model in enumerate(models)]
     results = build.folder / f"{len(list(build.folder.iterdir()))}.jsonl"
     report = run(
-        build.input(lines), backend, results=results, limits=Limits(requests_per_batch=per_batch)
+        build.input(lines),
+        backend,
+        results=results,
+        limits=Limits(requests_per_batch=per_batch),
+        policy=Policy(polling=Polling(slowest=1_800.0)),
     )
     records = [json.loads(line) for line in results.read_bytes().splitlines()]
     assert [record["custom_id"] for record in records] == [line["custom_id"] for line in lines]

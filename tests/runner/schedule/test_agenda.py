@@ -97,7 +97,11 @@ SCENARIOS = [
     pytest.param({"scenario": "reply_lost"}, {"on_unknown": "fence"}, id="reply lost"),
     pytest.param({"scenario": "duplicate_create"}, {}, id="twins"),
     pytest.param({"scenario": "stale_list"}, {"on_unknown": "wait"}, id="stale list"),
-    pytest.param({"scenario": "expired_partial"}, {"finish_sync": True}, id="expired"),
+    pytest.param(
+        {"scenario": "expired_partial"},
+        {"finish_sync": True, "polling": Polling(slowest=1_800.0)},
+        id="expired",
+    ),
     pytest.param({"limits": Limits(enqueued_tokens={"gpt-4o-mini": 60})}, {}, id="full queue"),
     pytest.param({}, {"max_live": 2, "batch_retries": BatchRetries(batches=2)}, id="two at once"),
     pytest.param({}, {"max_cost": Decimal("0.00005")}, id="cap"),
