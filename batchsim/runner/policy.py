@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from functools import cache, wraps
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
-from msgspec import Meta, ValidationError, convert
+from msgspec import Meta, Struct, ValidationError, convert, structs
 
 from batchsim.domain.batches import Batch
 from batchsim.domain.constraints import Count, Positive, Seconds
@@ -48,26 +48,21 @@ class OnUnknown(StrEnum):
     deleted and was absent from the list all that time."""
 
 
-class _Checked:
-    """Checks and converts every field when the value is made.
+def _check(value: object, part: str) -> None:
+    """Check and convert every field of a policy, or of a part of one.
 
-    Raises UsageError for a value that no policy can have: otherwise it would be found only when it
-    is used, perhaps after a batch was paid.
+    A wrong value would otherwise be found only when it is used, perhaps after a batch was paid.
     """
-
-    __slots__ = ()
-
-    def __post_init__(self) -> None:
-        part = "" if isinstance(self, Policy) else f"{type(self).__name__}."
-        for name, kind in _kinds(type(self).__name__).items():
-            value = getattr(self, name)
-            try:
-                object.__setattr__(self, name, convert(value, kind))
-            except ValidationError:
-                raise UsageError(
-                    f"a policy's {part}{name} cannot be {value!r}",
-                    hint=f"give {_words(kind)}",
-                ) from None
+    prefix = f"{part}." if isinstance(value, Struct) else ""
+    write: Any = structs.force_setattr if prefix else object.__setattr__
+    for name, kind in _kinds(part).items():
+        given = getattr(value, name)
+        try:
+            write(value, name, convert(given, kind))
+        except ValidationError:
+            raise UsageError(
+                f"a policy's {prefix}{name} cannot be {given!r}", hint=f"give {_words(kind)}"
+            ) from None
 
 
 @cache
@@ -79,8 +74,12 @@ def _words(kind: Any) -> str:
     return str(kind.__metadata__[-1].description if get_args(kind) else f"a {kind.__name__}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Polling(_Checked):
+class _Part(Struct, frozen=True, kw_only=True):
+    def __post_init__(self) -> None:
+        _check(self, type(self).__name__)
+
+
+class Polling(_Part, frozen=True, kw_only=True):
     """How often the service is asked how batches are."""
 
     first: Seconds = 10.0
@@ -93,8 +92,7 @@ class Polling(_Checked):
     """Between two readings of the list that search for the batch of an unknown create."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Backoff(_Checked):
+class Backoff(_Part, frozen=True, kw_only=True):
     """How long to wait after failed requests: the wait doubles within bounds."""
 
     first: Seconds = 2.0
@@ -103,8 +101,7 @@ class Backoff(_Checked):
     """How long the requests of a shard may fail without a break before it is left."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchRetries(_Checked):
+class BatchRetries(_Part, frozen=True, kw_only=True):
     """How often a shard gets another batch when one fails for a passing reason."""
 
     batches: Positive = 8
@@ -113,8 +110,7 @@ class BatchRetries(_Checked):
     longest_wait: Seconds = 1_800.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceTimes(_Checked):
+class ServiceTimes(_Part, frozen=True, kw_only=True):
     """How long the service may take for some things."""
 
     claim_wait: Seconds = 40.0
@@ -128,8 +124,7 @@ class ServiceTimes(_Checked):
     """Until any batch has ended; `wait` searches for so long."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SyncFinish(_Checked):
+class SyncFinish(_Part, frozen=True, kw_only=True):
     """How `finish_sync` is done."""
 
     lead: Seconds = 1_800.0
@@ -171,10 +166,8 @@ def _accept_old_names(policy: type[Policy]) -> type[Policy]:
             warnings.warn(f"Policy({old}=...) is now {new}", DeprecationWarning, stacklevel=2)
             part, _, name = new.rpartition(".")
             if part:
-                name, value = (
-                    part,
-                    replace(options.get(part) or _kinds("Policy")[part](), **{name: value}),
-                )
+                before = options.get(part) or _kinds("Policy")[part]()
+                name, value = part, structs.replace(before, **{name: value})
             options[name] = value
         take(self, **options)
 
@@ -184,7 +177,7 @@ def _accept_old_names(policy: type[Policy]) -> type[Policy]:
 
 @_accept_old_names
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Policy(_Checked):
+class Policy:
     """How a job is run. The defaults suit the real service.
 
     Raises UsageError for a value that no policy can have.
@@ -241,7 +234,7 @@ class Policy(_Checked):
             raise UsageError(
                 f"a policy's max_cost cannot be {cap!r}", hint="give dollars, such as 12.50"
             )
-        _Checked.__post_init__(self)
+        _check(self, "Policy")
 
     def poll_interval(self, age: float) -> float:
         """Return the time between two polls of a batch: a tenth of its age, within bounds."""

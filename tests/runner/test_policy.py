@@ -78,9 +78,9 @@ def test_a_value_that_no_policy_can_have_is_refused_before_it_is_needed(name, ju
 @pytest.mark.parametrize(
     ("part", "name"),
     [
-        (part, each.name)
+        (part, name)
         for part in (Polling, Backoff, BatchRetries, ServiceTimes, SyncFinish)
-        for each in fields(part)
+        for name in part.__struct_fields__
     ],
 )
 @pytest.mark.parametrize("junk", ["2", math.nan, -1, True, None])

@@ -47,8 +47,7 @@ def filename_of(started: Started, plan: Planned, attempt: int, site: str) -> str
 
     `site` is the runner's (JobDirectory.site).
     """
-    job, content = _job(started)[:12], plan.fingerprint[:16]
-    return f"bs-{job}-r{plan.round}-s{plan.shard:04}-t{attempt - 1}-{content}-{site}.jsonl"
+    return f"{_attempt(started, plan, attempt)}-{plan.fingerprint[:16]}-{site}.jsonl"
 
 
 def site_of(filename: str, started: Started) -> str | None:
@@ -65,24 +64,18 @@ def holds(filename: str, plan: Planned) -> bool:
 
 def upload_id_of(started: Started, plan: Planned, attempt: int) -> str:
     """Return the name of the one request that uploads an input file."""
-    return f"bs-{_job(started)[:12]}-r{plan.round}-s{plan.shard:04}-t{attempt - 1}-file"
+    return f"{_attempt(started, plan, attempt)}-file"
 
 
 def request_id_of(started: Started, plan: Planned, attempt: int, sent: int) -> str:
     """Return the name of one request for a batch; `sent` counts those of the shard from 1."""
-    return f"bs-{_job(started)[:12]}-r{plan.round}-s{plan.shard:04}-t{attempt - 1}-n{sent}"
+    return f"{_attempt(started, plan, attempt)}-n{sent}"
 
 
 def metadata_of(started: Started, plan: Planned, attempt: int, shards: int) -> dict[str, str]:
     """Return the metadata of a shard's batch: the user's own, and the keys that name it as ours."""
-    ours = (
-        NAMING,
-        started.run,
-        _job(started),
-        f"{plan.shard}/{shards}",
-        str(plan.round),
-        str(attempt - 1),
-    )
+    shard, round = f"{plan.shard}/{shards}", str(plan.round)
+    ours = NAMING, started.run, _job(started), shard, round, str(attempt - 1)
     return {**started.metadata, **dict(zip(OUR_METADATA, ours, strict=True))}
 
 
@@ -101,6 +94,10 @@ def attempt_of(metadata: Mapping[str, str] | None) -> int:
     """Return the attempt, from 1, that the metadata name; 0 when they name none."""
     tries = str((metadata or {}).get("bs_try", ""))
     return int(tries) + 1 if tries.isdecimal() and len(tries) < 9 else 0
+
+
+def _attempt(started: Started, plan: Planned, attempt: int) -> str:
+    return f"bs-{_job(started)[:12]}-r{plan.round}-s{plan.shard:04}-t{attempt - 1}"
 
 
 def _job(started: Started) -> str:

@@ -149,9 +149,9 @@ class Agenda:
         if self.policy.max_cost is not None and not capacity.can_pay(cheapest):
             return
         queues = (
-            numbers
+            _fitting(numbers, queue, name, capacity, new=numbers is queue.waiting)
             for name, queue in self._queues.items()
-            for numbers in (_uploaded(queue, name, capacity), _waiting(queue, name, capacity))
+            for numbers in (queue.uploaded, queue.waiting)
         )
         for number in merge(*queues):
             shard, found = self._filed[number]
@@ -198,17 +198,11 @@ class Agenda:
         self._blockers += sign * (found.lacks_weight or found.is_refused)
 
 
-def _uploaded(queue: _Queue, name: str, capacity: Capacity) -> Iterator[int]:
-    """Yield the uploaded shards, while the smallest of the queue fits."""
-    for number in queue.uploaded:
-        if not capacity.has_queue(name, queue.sizes.value or 0):
-            return
-        yield number
-
-
-def _waiting(queue: _Queue, name: str, capacity: Capacity) -> Iterator[int]:
-    """Yield the waiting shards, while the smallest of the queue fits and one more may be live."""
-    for number in queue.waiting:
-        if not capacity.has_slot or not capacity.has_queue(name, queue.sizes.value or 0):
+def _fitting(
+    numbers: list[int], queue: _Queue, name: str, capacity: Capacity, *, new: bool
+) -> Iterator[int]:
+    """Yield the numbers while the smallest shard of the queue fits, and `new` ones may be live."""
+    for number in numbers:
+        if (new and not capacity.has_slot) or not capacity.has_queue(name, queue.sizes.value or 0):
             return
         yield number

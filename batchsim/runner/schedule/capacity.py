@@ -10,7 +10,7 @@ none is tried.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 
 from batchsim.domain.limits import HOUR, Limits
@@ -41,14 +41,12 @@ def tokens_of(shard: ShardState) -> int:
 class Load:
     """The sum over the shards: put each in as it is, and take it out as it was put in."""
 
-    def __init__(self, shards: Iterable[ShardState] = (), *, counts_money: bool = False) -> None:
+    def __init__(self, *, counts_money: bool) -> None:
         self.shards = 0
         self.tokens: Counter[str] = Counter()
         self.lines: Counter[str] = Counter()
         self.money = Balance()
         self._counts_money = counts_money
-        for shard in shards:
-            self.add(shard)
 
     def add(self, shard: ShardState) -> None:
         """Put a shard in."""
