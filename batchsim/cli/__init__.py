@@ -1,7 +1,8 @@
 """The command line: one file per command; stdout is data, stderr is talk.
 
-Exit codes: 0 every line has a good result; 1 finished, some lines failed; 2 wrong usage or bad input,
-nothing was sent; 75 stopped, the same command continues; 130 interrupted; 141 nobody read the output to its end.
+Exit codes: 0 every line has a good result; 1 finished, some lines failed; 2 wrong usage or bad
+input, nothing was sent; 75 stopped, the same command continues; 130 interrupted; 141 nobody read
+the output to its end.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ SUMMARIES = {name: text for group in GROUPS.values() for name, text in group.ite
 
 
 class _ReaderGone(Exception):
-    """Nobody reads what we print any more; click ends by itself, with 1, when it sees the OSError."""
+    """The reader of our output has gone. An OSError would make click end by itself, with 1."""
 
 
 class _Commands(click.Group):
@@ -112,7 +113,7 @@ def command_line() -> None:
 
 
 def main() -> None:
-    """Run the command line and exit with its code; a user's or a server's fault shows no traceback."""
+    """Run the command line and exit with its code. Only a bug shows a traceback."""
     fill_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

@@ -250,7 +250,8 @@ class _Demonstration:
         waited = self._waited()
         self.show(
             "arrived",
-            f"\n4. The results as they arrive, {waited:.0f} s after the start, in no promised order",
+            f"\n4. The results as they arrive, {waited:.0f} s after the start, "
+            "in no promised order",
             *(
                 f"{each.custom_id}:\n{asked.get(each.custom_id, '?')}\n->\n{_answer(each)}\n"
                 for each in results

@@ -1,4 +1,4 @@
-"""`batchsim doctor`: whether everything is in place, and whether the service is as we think."""
+"""`batchsim doctor`: check the setup, and what batchsim assumes about the service."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DEFAULT_MODEL = "gpt-4.1-nano"
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 MENDED_SQLITE = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
-"""The releases that lack the WAL-reset race (SQLite, "Write-Ahead Logging"), the newest branch first."""
+"""The releases without the WAL-reset race (SQLite, "Write-Ahead Logging"), newest branch first."""
 
 _COLUMNS = (Column("CHECK"), Column("RESULT"), Column("SEEN"))
 

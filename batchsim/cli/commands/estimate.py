@@ -225,7 +225,7 @@ def _notes(shares: Iterable[_Share]) -> Iterator[str]:
         if demand.unseen_lines:
             yield (
                 "a stored prompt, a conversation or an earlier response is named by "
-                f"{demand.unseen_lines:,} {some}: its tokens cost money too and are not counted here"
+                f"{demand.unseen_lines:,} {some}: its tokens cost money and are not counted here"
             )
 
 

@@ -89,8 +89,8 @@ def recover(
     register(folder, now)
     found = sum(shard.batch is not None for shard in state.shards.values())
     click.echo(
-        f"found {found:,} of {counted(len(state.shards), 'batch')} of run {shown(trace.run)}, begun "
-        f"{instant(trace.begun)}; `{begun.command}` goes on with the job",
+        f"found {found:,} of {counted(len(state.shards), 'batch')} of run {shown(trace.run)}, "
+        f"begun {instant(trace.begun)}; `{begun.command}` goes on with the job",
         err=True,
     )
     if as_json:

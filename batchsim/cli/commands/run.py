@@ -19,7 +19,7 @@ from batchsim.cli.options.webhooks import Webhooks, wake, webhook_options
 from batchsim.cli.running.run_job import carry_out, open_backend
 from batchsim.cli.terminal.exit_codes import ALL_GOOD, SOME_FAILED
 from batchsim.cli.terminal.output import STANDARD_OUTPUT
-from batchsim.cli.terminal.stdin import kept_input, settled
+from batchsim.cli.terminal.stdin import kept_input, move_into
 from batchsim.errors import UsageError
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def run(
             backend,
             partial(open_backend, backend, job / "fake", seed=seed),
             lambda service, observe: run_job(
-                settled(kept, job),
+                move_into(job, kept),
                 wake(service, notices),
                 results=results,
                 job=job,

@@ -44,15 +44,16 @@ def scenario_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "plan",
         metavar="FILE",
         type=click.Path(path_type=Path),
-        help="A TOML file of what goes wrong; `batchsim scenarios --faults` shows what it can hold.",
+        help="A TOML file of what goes wrong; `batchsim scenarios --faults` shows what it can "
+        "hold.",
     )
     name = click.option(
         "--scenario",
         metavar="NAMES",
         default="completed",
         show_default=True,
-        help="How the service behaves: slow, expired_partial, rate_limited, ... Several with commas; "
-        "`list` shows them all.",
+        help="How the service behaves: slow, expired_partial, rate_limited, ... Several with "
+        "commas; `list` shows them all.",
     )
     return name(plan(command))
 

@@ -1,4 +1,4 @@
-"""How a job looks: as text, as JSON, in a log, and live on a terminal.
+"""Display: a job as text, as JSON, in a log, and live on a terminal.
 
 In: values that ask nothing back (a JobView of `cli.jobs`; the JobSummary, Progress and Report of
 `runner.progress`). Out: text, nearly always on stderr, and one JSON object on stdout.

@@ -21,7 +21,7 @@ MOST_REASONS = 3
 """So many reasons are named; the others are counted."""
 
 MOST_CODES = 1_000
-"""So many codes are told apart, since a service may make up a new one for each line."""
+"""So many codes are counted apart, since a service may make up a new one for each line."""
 
 MOST_ODDITIES = 20
 """So many differences are listed one by one."""
@@ -45,11 +45,13 @@ def summary(report: Report) -> str:
     """Return the outcomes of the lines, in one line."""
     names = ("ok", "failed", "expired", "cancelled", "missing", "invalid")
     counts = [(getattr(report, name), name) for name in names]
-    told = ", ".join(f"{number:,} {name}" for number, name in counts if number or name == "ok")
+    outcomes = ", ".join(f"{number:,} {name}" for number, name in counts if number or name == "ok")
     resent = f", {counted(report.resent, 'line')} sent again" if report.resent else ""
     batches, took = counted(report.shards, "batch"), duration(report.seconds)
     path = shown(str(report.results), LONGEST)
-    return f"{counted(report.lines, 'line')}: {told}; {batches}{resent}, {took}; results in {path}"
+    return (
+        f"{counted(report.lines, 'line')}: {outcomes}; {batches}{resent}, {took}; results in {path}"
+    )
 
 
 def reasons(report: Report) -> Iterator[str]:
@@ -66,8 +68,8 @@ def reasons(report: Report) -> Iterator[str]:
         if code not in counts and len(counts) >= MOST_CODES:
             code = "other reasons"
         counts[code] += 1
-        told = f": {reason.message[:_LONGEST_MESSAGE]}" if reason.message else ""
-        examples.setdefault(code, f"{result.custom_id}{told}")
+        message = f": {reason.message[:_LONGEST_MESSAGE]}" if reason.message else ""
+        examples.setdefault(code, f"{result.custom_id}{message}")
     for code, number in counts.most_common(MOST_REASONS):
         yield f"{counted(number, 'line')}: {code}, such as {examples[code]}"
     if (others := len(counts) - MOST_REASONS) > 0:
@@ -76,7 +78,7 @@ def reasons(report: Report) -> Iterator[str]:
 
 
 def _without_a_good_one(report: Report) -> Iterator[ResultLine]:
-    """Yield the results of the lines that the ledger, line by line beside them, does not call ok."""
+    """Yield the results of lines that are not ok in the ledger, which has the same order."""
     import orjson
 
     from batchsim.domain.lines import ResultLine
@@ -97,14 +99,14 @@ def _without_a_good_one(report: Report) -> Iterator[ResultLine]:
 
 def oddities(report: Report) -> Iterator[str]:
     """Yield what was wrong with the results, one line each."""
-    told = [
+    found = [
         f"shard {number}: {difference.words}"
         for number, differences in report.differences.items()
         for difference in differences
     ]
-    yield from told[:MOST_ODDITIES]
-    if len(told) > MOST_ODDITIES:
-        yield f"and {counted(len(told) - MOST_ODDITIES, 'more difference')}, in the journal"
+    yield from found[:MOST_ODDITIES]
+    if len(found) > MOST_ODDITIES:
+        yield f"and {counted(len(found) - MOST_ODDITIES, 'more difference')}, in the journal"
     if report.quarantined:
         belong_to_none = counted(
             report.quarantined,

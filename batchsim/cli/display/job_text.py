@@ -86,8 +86,8 @@ def whole_job(summary: JobSummary) -> str:
 def money_text(summary: JobSummary) -> str:
     """Return what is known to be paid, and what may be paid on top of it."""
     spent, reserved = summary.spent, summary.reserved
-    told = "spent: unknown, a price is not listed" if spent is None else f"{money(spent)} spent"
-    return f"{told}, at most {money(reserved)} reserved" if reserved else told
+    text = "spent: unknown, a price is not listed" if spent is None else f"{money(spent)} spent"
+    return f"{text}, at most {money(reserved)} reserved" if reserved else text
 
 
 def left_text(summary: JobSummary) -> str:

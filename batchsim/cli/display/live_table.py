@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from batchsim.runner.progress.job_summary import JobSummary, JobTracker
 
 LOOK_SECONDS = 0.2
-"""How often, in real time, a job is looked at; a simulated one may take a thousand steps meanwhile."""
+"""The real time between two looks; a simulated job may take a thousand steps meanwhile."""
 
 OTHER_LINES = 6
 """The lines of the display that are no shard's."""
@@ -76,7 +76,7 @@ class LiveDisplay:
 
 
 def rendered(summary: JobSummary, rows: int) -> RenderableType:
-    """Return the table of at most so many shards (at least one), and the job as a whole below it."""
+    """Return a table of at most so many shards (at least one), and the whole job below it."""
     from rich.console import Group
     from rich.progress_bar import ProgressBar
     from rich.table import Table
@@ -88,8 +88,8 @@ def rendered(summary: JobSummary, rows: int) -> RenderableType:
         justify: JustifyMethod = "right" if column.is_number else "left"
         table.add_column(column.name, justify=justify, no_wrap=not shrinks, overflow="ellipsis")
     progress = summary.progress
-    told, rest = split(summary.shards, max(1, rows))
-    for shard in told:
+    first, rest = split(summary.shards, max(1, rows))
+    for shard in first:
         table.add_row(*(Text(shown(cell, _LONGEST_CELL)) for cell in row(shard, progress.now)))
     parts: list[RenderableType] = [table]
     if rest:

@@ -1,4 +1,4 @@
-"""The job that a name stands for.
+"""Find the job that a name stands for.
 
 A job is named by its results file or by its job directory; a job whose results went to standard
 output is named by its input.
@@ -16,7 +16,7 @@ from batchsim.errors import UsageError
 
 
 def find_job(name: str | None) -> Job:
-    """The job that `name` stands for; the one begun or continued last when it is None.
+    """Return the job that `name` stands for; for None the one begun or continued last.
 
     Raises UsageError when there is none, or more than one.
     """
@@ -36,8 +36,8 @@ def find_job(name: str | None) -> Job:
     if len(named) == 1:
         return named[0]
     if named:
-        places = ", ".join(str(each.path) for each in named)
-        raise UsageError(f"several jobs belong to {name}: {places}", hint="name one of these")
+        paths = ", ".join(str(each.path) for each in named)
+        raise UsageError(f"several jobs belong to {name}: {paths}", hint="name one of these")
     raise UsageError(
         f"there is no job of {name}",
         hint="name its results file or its job directory; `batchsim jobs` lists those begun here",
@@ -55,7 +55,7 @@ def _latest() -> Job:
 
 
 def _jobs_with_file(path: Path) -> Iterator[Job]:
-    """The jobs of the index whose results or input `path` is."""
+    """Yield the jobs of the registry whose results or input is `path`."""
     try:
         wanted = os.path.realpath(path)
     except (OSError, ValueError):

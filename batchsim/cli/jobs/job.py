@@ -97,15 +97,14 @@ class Job:
 
     @property
     def begun(self) -> Begun:
-        """How the job was begun, as far as its directory tells."""
+        """How the job was begun, as far as its directory says."""
         return Begun(**_read_begun(self.path / _COMMAND))
 
     @property
     def results(self) -> Path:
         """Where the results are or will be."""
-        told = self.begun.results
-        if told is not None:
-            return Path(told)
+        if self.begun.results is not None:
+            return Path(self.begun.results)
         beside = self.path.name.removesuffix(".job")
         return self.path.with_name(beside) if beside != self.path.name else self.path / RESULTS
 

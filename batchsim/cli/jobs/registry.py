@@ -1,9 +1,9 @@
-"""Which jobs were begun on this machine: an index of their directories, for finding them again.
+"""The registry: an index of the directories of jobs that were begun on this machine.
 
 Each job has one small file in the user's state directory, named after a hash of its directory, so
-that two commands that begin jobs at once cannot lose each other's. The index is a convenience: a job
-does not need it, what it says is in the job directory, and an index that cannot be written stops
-nothing. XDG_STATE_HOME says where state is kept (XDG base directory specification).
+that two commands that begin jobs at once cannot overwrite each other's. The index is a convenience:
+no job needs it, and an index that cannot be written stops nothing. XDG_STATE_HOME is where state is
+kept (XDG base directory specification).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from batchsim.jsonl import replace_file
 
 
 class Registered(NamedTuple):
-    """A job that was begun here: the path of its directory, and when it was last begun or continued."""
+    """A job: the path of its directory, and when it was last begun or continued."""
 
     path: Path
     at: float
@@ -28,19 +28,19 @@ class Registered(NamedTuple):
 
 
 def register(job: Path, at: float) -> None:
-    """Remember that the job in the directory `job` was begun or continued `at` that time."""
-    place = Path(os.path.realpath(job))
+    """Record that the job in the directory `job` was begun or continued at this time."""
+    path = Path(os.path.realpath(job))
     try:
         folder = _folder()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with replace_file(folder / _name(place)) as stream:
-            stream.write(json.dumps({"job": str(place), "at": at}).encode())
+        with replace_file(folder / _name(path)) as stream:
+            stream.write(json.dumps({"job": str(path), "at": at}).encode())
     except (OSError, RuntimeError, TypeError):  # no home, no room, a name that is no text
         return
 
 
 def registered() -> list[Registered]:
-    """The jobs of the index, the latest first. What is unreadable in it is passed over."""
+    """Return the jobs of the index, the latest first. Unreadable entries are passed over."""
     return sorted(_entries(), key=lambda entry: (-entry.at, entry.path))
 
 

@@ -1,4 +1,4 @@
-"""What earlier jobs left at a service: their files, and whether any of them is still needed."""
+"""Files that earlier jobs left at a service, and whether they are still needed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from batchsim.cli.jobs.registry import registered
 from batchsim.cli.terminal.table import Column
 from batchsim.domain.limits import HOUR
 from batchsim.errors import JournalError
-from batchsim.runner.effects.batch_list import listed_since
+from batchsim.runner.effects.batch_list import every_batch, listed_since
 from batchsim.runner.progress.snapshot import unfound
 
 if TYPE_CHECKING:
@@ -22,30 +22,30 @@ if TYPE_CHECKING:
     from batchsim.domain.files import File
 
 OUR_PREFIX = "bs-"
-"""How the names of the input files begin that jobs upload."""
+"""The prefix of the names of input files that jobs upload."""
 
 _RUN = 12
 """So many characters of a run's name are shown."""
 
 
 class Need(StrEnum):
-    """Whether a file may go."""
+    """Why a file is still needed, if it is."""
 
     NONE = "none"
-    """Its job is finished and its results are on this machine, or it belongs to no batch."""
+    """Its job is finished and the results are on this machine, or it belongs to no batch."""
     RUNNING = "running"
     """Its batch has not ended."""
     UNFINISHED = "unfinished"
     """Its job on this machine has not collected it, or has lost the results."""
     ELSEWHERE = "elsewhere"
-    """No job on this machine knows it: another machine's may need it."""
+    """No job on this machine knows it; a job of another machine may need it."""
     YOUNG = "young"
-    """It is an input file without a batch, and so new that a runner may be about to use it."""
+    """It is an input file without a batch, so new that a runner may be about to use it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """A file of one of our jobs: what it is, its run (None where that is not known), its need."""
+    """A file of one of our jobs, its kind, its run (None: not known), and its need."""
 
     file: File
     kind: str
@@ -54,7 +54,7 @@ class Leftover:
     need: Need
 
     def to_object(self, *, deleted: bool) -> dict[str, Any]:
-        """The JSON object of a leftover."""
+        """Return the JSON object of a leftover."""
         return {
             "file": self.file.to_object(),
             "kind": self.kind,
@@ -75,7 +75,7 @@ LEFTOVER_COLUMNS = (
 
 
 def leftover_row(leftover: Leftover, now: float) -> tuple[str, ...]:
-    """The cells of a leftover, by LEFTOVER_COLUMNS."""
+    """Return the cells of a leftover, by LEFTOVER_COLUMNS."""
     file = leftover.file
     created = distance(file.created_at, now) if file.created_at else ""
     run = (leftover.run or "")[:_RUN]
@@ -83,7 +83,7 @@ def leftover_row(leftover: Leftover, now: float) -> tuple[str, ...]:
 
 
 def leftovers(backend: Backend) -> Iterator[Leftover]:
-    """Every file at the service that a job of ours left, the newest first."""
+    """Yield every file at the service that a job of ours left, the newest first."""
     batches = _ours(backend)
     by_file = {}
     for batch in batches:
@@ -106,8 +106,11 @@ def leftovers(backend: Backend) -> Iterator[Leftover]:
 
 
 def _ours(backend: Backend) -> list[Batch]:
-    pages = listed_since(lambda after: backend.list_batches(limit=100, after=after))
-    return [batch for batch in pages if _run_of(batch) or "bs_doctor" in (batch.metadata or {})]
+    return [
+        batch
+        for batch in every_batch(backend)
+        if _run_of(batch) or "bs_doctor" in (batch.metadata or {})
+    ]
 
 
 def _run_of(batch: Batch) -> str | None:
@@ -115,7 +118,7 @@ def _run_of(batch: Batch) -> str | None:
 
 
 def _need(batch: Batch, lacking: Mapping[str, set[str] | None]) -> Need:
-    """Whether a file of the batch may go; `lacking` tells of the runs known on this machine."""
+    """Return the need of the batch's files; `lacking` has the runs known on this machine."""
     run = _run_of(batch)
     if not batch.status.is_terminal:
         return Need.RUNNING
@@ -129,10 +132,10 @@ def _need(batch: Batch, lacking: Mapping[str, set[str] | None]) -> Need:
 
 
 def _lacking() -> dict[str, set[str] | None]:
-    """The runs of this user's jobs, and the input files whose results they lack.
+    """Return the runs of this user's jobs, and the input files whose results they lack.
 
-    None stands for all of them, as long as the results of the job do not lie whole on the disk.
-    Then these are the files of batches that the job ended without and that may turn up.
+    None stands for all files: the results of the job are not whole on this disk. Otherwise these
+    are the files of batches that the job gave up and that may still turn up.
     """
     runs: dict[str, set[str] | None] = {}
     for entry in registered():

@@ -1,4 +1,4 @@
-"""Which backend a command works on: --fake or --real, never by default."""
+"""The options that choose a backend: --fake or --real, never by default."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def backend_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--fake`, `--real` and `--provider` to a command; it gets `backend`: "fake", "real", None.
+    """Add `--fake`, `--real` and `--provider` as the argument `backend`: "fake", "real" or None.
 
     Both at once are refused: whichever won, somebody could be surprised by a bill.
     """
@@ -68,13 +68,13 @@ def provider_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def chosen_provider() -> Provider | None:
-    """What `--provider` names; None when it was not given."""
+    """Return the provider that `--provider` names, if it was given."""
     context = click.get_current_context(silent=True)
     return None if context is None else context.meta.get(_PROVIDER)
 
 
 def real_backend(base_url: str | None = None) -> OpenAIBackend:
-    """The service that `--provider` names, by default the official API.
+    """Open the service that `--provider` names, by default the official API.
 
     `base_url`, or the environment, may give it another address.
     """
@@ -84,7 +84,7 @@ def real_backend(base_url: str | None = None) -> OpenAIBackend:
 
 
 def refuse_to_guess(command: str) -> UsageError:
-    """Why a command with neither flag does nothing."""
+    """Return the error of a command that was given neither flag."""
     return UsageError(
         "neither --fake nor --real was given, and nobody spends money by default",
         hint=f"rehearse with `batchsim {command} --fake ...`, then pay with --real",

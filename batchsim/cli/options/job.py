@@ -1,4 +1,4 @@
-"""Options of several commands: where a job and its results lie, and which models are let through."""
+"""Options of several commands: the paths of a job and its results, the models, the seed."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Shown = TypeVar("Shown", Batch, File)
 
 DEFAULT_LIMIT = 20
-"""How many entries of a list are shown unless more are asked for."""
+"""So many entries of a list are shown by default."""
 
 
 def with_service(command: Callable[..., Any]) -> Callable[..., Any]:

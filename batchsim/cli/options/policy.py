@@ -1,4 +1,4 @@
-"""How a job is run: the options that `run` and `adopt` share, as a Policy."""
+"""The options of `run` and `adopt` that become a Policy."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ def _duration(_: click.Context, __: click.Parameter, value: str | None) -> float
     """Seconds."""
     if value is None:
         return None
-    told = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)([smhd])", value, re.ASCII)
-    if told is None or not float(told[1]):
+    match = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)([smhd])", value, re.ASCII)
+    if match is None or not float(match[1]):
         raise click.BadParameter(f"{value!r} is not a time such as 90m, 6h or 2d")
-    return float(told[1]) * _UNITS[told[2]]
+    return float(match[1]) * _UNITS[match[2]]
 
 
 OPTIONS = (
@@ -61,27 +61,28 @@ OPTIONS = (
         default=2,
         show_default=True,
         metavar="N",
-        help="Send lines again that expired, got lost or met a passing error (408, 409, 429, 5xx), up "
-        "to N times; never lines with a good result. Each time makes new batches, with a window of "
-        "their own, that are paid like any other.",
+        help="Send lines again that expired, got lost or met a passing error (408, 409, 429, "
+        "5xx), up to N times; never lines with a good result. Each time makes new batches, "
+        "with a window of their own, that are paid like any other.",
     ),
     click.option(
         "--on-unknown",
         type=click.Choice(["stop", "wait", "fence"]),
-        help="What to do if creating a batch got no answer and the batch cannot be found. stop: leave "
-        "it to you; wait: look until it would have ended; fence: delete its input file and create "
-        "it again. With one runner, stop never pays twice; for two runners, and for the others, see "
-        "`batchsim guide never-pay-twice`. [default: stop; with --fake, fence]",
+        help="What to do if creating a batch got no answer and the batch cannot be found. stop: "
+        "leave it to you; wait: look until it would have ended; fence: delete its input "
+        "file and create it again. With one runner, stop never pays twice; for two runners,"
+        " and for the others, see `batchsim guide never-pay-twice`. [default: stop; with "
+        "--fake, fence]",
     ),
     click.option(
         "--max-cost",
         callback=_dollars,
         metavar="USD",
-        help="The most that the job may cost, in US dollars, over restarts and retries. The most that "
-        "a batch can cost is reserved before it is created: plain text counts by its tokens (with "
-        "the extra `tokens`), any other byte as a token, and every answer as long as its body "
-        "allows. Lines of a model without a known price, and lines whose output has no limit, are "
-        "not sent.",
+        help="The most that the job may cost, in US dollars, over restarts and retries. The most"
+        " that a batch can cost is reserved before it is created: plain text counts by its "
+        "tokens (with the extra `tokens`), any other byte as a token, and every answer as "
+        "long as its body allows. Lines of a model without a known price, and lines whose "
+        "output has no limit, are not sent.",
     ),
     click.option(
         "--queue-limit",
@@ -95,17 +96,17 @@ OPTIONS = (
     click.option(
         "--same-account",
         is_flag=True,
-        help="Continue the job with another key of the same project, as after a key was replaced. "
-        "From then on the job stays with the new key. A key that does not show the job's batches is "
-        "refused.",
+        help="Continue the job with another key of the same project, as after a key was "
+        "replaced. From then on the job stays with the new key. A key that does not show "
+        "the job's batches is refused.",
     ),
     click.option(
         "--alone",
         is_flag=True,
-        help="Say that no other runner works on a copy of this job directory. Without it, the first "
-        "batch waits 40 seconds, and a runner creates nothing if another one uploaded before it, at "
-        "another site. A directory that was copied, restored or moved to another disk needs this "
-        "once. [always on with --fake]",
+        help="Say that no other runner works on a copy of this job directory. Without it, the "
+        "first batch waits 40 seconds, and a runner creates nothing if another one uploaded"
+        " before it, at another site. A directory that was copied, restored or moved to "
+        "another disk needs this once. [always on with --fake]",
     ),
     click.option(
         "--network-files",
@@ -115,19 +116,19 @@ OPTIONS = (
     click.option(
         "--finish-sync",
         is_flag=True,
-        help="Shortly before the deadline, cancel what is still running, keep what has run, and ask "
-        "for the other lines one by one, at the ordinary price: twice that of a batch. --max-cost "
-        "covers these requests too; what does not fit is not sent. Lines of a batch that may exist "
-        "(see --on-unknown) are not asked for again, unless it is fenced; their records say "
-        "outcome_unknown.",
+        help="Shortly before the deadline, cancel what is still running, keep what has run, and "
+        "ask for the other lines one by one, at the ordinary price: twice that of a batch. "
+        "--max-cost covers these requests too; what does not fit is not sent. Lines of a "
+        "batch that may exist (see --on-unknown) are not asked for again, unless it is "
+        "fenced; their records say outcome_unknown.",
     ),
     click.option(
         "--deadline",
         callback=_duration,
         metavar="TIME",
-        help="With --finish-sync: when you want the results, counted from the start of the job: 90m, "
-        "6h, 2d, ... It begins half an hour before that, or a quarter of the time if that is less. "
-        "[default: when a batch expires]",
+        help="With --finish-sync: when you want the results, counted from the start of the job: "
+        "90m, 6h, 2d, ... It begins half an hour before that, or a quarter of the time if "
+        "that is less. [default: when a batch expires]",
     ),
     click.option(
         "--delete-remote",

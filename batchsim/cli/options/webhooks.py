@@ -1,4 +1,4 @@
-"""The options of `run` and `adopt` that have them woken by webhooks, and the port behind them."""
+"""The options of `run` and `adopt` for webhooks, and the port that receives them."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ SECRET_VARIABLE = "OPENAI_WEBHOOK_SECRET"  # noqa: S105 - the name of a variable
 
 
 class Webhooks(NamedTuple):
-    """Where webhooks are received; no port: nowhere."""
+    """The address that receives webhooks; without a port there is none."""
 
     host: str
     port: int | None
 
     @contextmanager
     def received(self) -> Iterator[Notices | None]:
-        """Receive them while the block runs; the value is what they tell, None for nowhere.
+        """Receive webhooks while the block runs, as notices; None without a port.
 
         Raises UsageError without a secret, or when the address cannot be listened on.
         """
@@ -58,7 +58,7 @@ class Webhooks(NamedTuple):
 
 
 def wake(backend: Backend, notices: Notices | None) -> Backend:
-    """The backend, whose waits end when word comes."""
+    """Return the backend with waits that end when a notice comes."""
     if notices is not None:
         backend.clock = notices.waking(backend.clock)
     return backend

@@ -1,9 +1,4 @@
-"""What `run` and `adopt` have in common: a job directory, a service, and a job that is told of.
-
-What happens beside a run while it goes on: it is shown, registered, noted for others, and stopped.
-
-What is said when a run was interrupted: what goes on without it, and how to return.
-"""
+"""Run a job for `run` and `adopt`: with a job directory, a backend, a display, and its end."""
 
 from __future__ import annotations
 
@@ -103,18 +98,19 @@ class Observer:
 
 
 _NAMED = 5
-"""So many batches are named; of the others it is said how many there are."""
+"""So many batches are named; the others are counted."""
 
 
-def tell_interrupted(backend: str, job: Path, progress: Progress | None) -> None:
-    """Say on stderr what an interrupted run leaves behind."""
+def explain_interrupted(backend: str, job: Path, progress: Progress | None) -> None:
+    """Say on stderr which batches of an interrupted run go on, and how to return."""
     click.echo("interrupted; everything so far is in the journal", err=True)
     running = [shard for shard in progress.by_shard if shard.is_running] if progress else []
     if backend == "real" and running:
         some = counted(len(running), "batch goes", "batches go")
         click.echo(f"{some} on at the service and will be paid:", err=True)
         for shard in running[:_NAMED]:
-            text = f"{shard.batch_id} is {shard.status}, {shard.done:,} of {counted(shard.lines, 'line')}"
+            lines = counted(shard.lines, "line")
+            text = f"{shard.batch_id} is {shard.status}, {shard.done:,} of {lines}"
             click.echo(f"  {shown(text)}", err=True)
         if len(running) > _NAMED:
             click.echo(f"  and {len(running) - _NAMED:,} more", err=True)
@@ -126,7 +122,7 @@ def tell_interrupted(backend: str, job: Path, progress: Progress | None) -> None
 
 
 Start = Callable[["Backend", Callable[["Progress"], None]], "Report"]
-"""Begins or continues a job at a service, and tells its progress."""
+"""Begins or continues a job at a service, and reports its progress."""
 
 
 def carry_out(
@@ -139,9 +135,10 @@ def carry_out(
     results: Path,
     as_json: bool,
 ) -> int:
-    """Run the job and tell of it; the exit code. Raises what ends it before it is finished.
+    """Run the job, show it and return the exit code. Raises what ends it before it is finished.
 
-    `backend` is "fake" or "real" and `service` opens it. `source` is the input's path, if it has one.
+    `backend` is "fake" or "real", and `service` opens it. `source` is the input's path, if it has
+    one.
     """
     stopping, history = Stopping(), History()
     observer = None
@@ -160,7 +157,7 @@ def carry_out(
             observer = Observer(Job(job), begun, display, history, stopping, account)
             report = start(stopping.guarded(opened), observer.observe)
     except KeyboardInterrupt:
-        tell_interrupted(backend, job, observer.latest if observer else None)
+        explain_interrupted(backend, job, observer.latest if observer else None)
         code = INTERRUPTED
     except JobIncomplete:
         if as_json:
@@ -176,7 +173,7 @@ def carry_out(
 
 @contextmanager
 def _job_directory(job: Path) -> Iterator[None]:
-    """Make the directory, and take it away again when the work was refused before it began."""
+    """Make the directory; remove it again when the job was refused before it began."""
     is_new = True
     try:
         job.mkdir(mode=0o700, parents=True)
@@ -199,7 +196,7 @@ def _job_directory(job: Path) -> Iterator[None]:
 
 
 def open_backend(backend: str, store: Path, *, seed: int = 0) -> Backend:
-    """The service: the real one, or the simulator that keeps its files in the folder `store`."""
+    """Open the real service, or the simulator that keeps its files in the folder `store`."""
     if backend == "real":
         return real_backend()
     from batchsim.backends.fake import FakeBackend

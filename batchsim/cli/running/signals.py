@@ -1,11 +1,11 @@
-"""Ctrl-C and its kin while a job runs: stop soon, but not between asking for a batch and noting it.
+"""Signals while a job runs: stop soon, but not between a create and its record in the journal.
 
-Theory of operation. A signal may come at any moment, and almost anywhere the run may simply end: its
-journal is on the disk, and the same command goes on. The one exception is a create under way. Its
-answer is worth waiting for, since a batch whose answer was not read has to be looked for later. So
-the backend is guarded: from the moment at which it is asked for a batch until the runner has
-recorded what came of it, a first signal is only noted, and the run ends when the record is made, or
-after PATIENCE seconds. A second signal ends the process at once, wherever it is.
+Theory of operation. A signal may come at any moment, and nearly everywhere the run may simply end:
+its journal is on disk, and the same command continues. The one exception is a create under way.
+Its answer is worth waiting for, since a batch without a known answer has to be looked for later.
+So the backend is wrapped: from the create until the runner has recorded its outcome, a first
+signal is only remembered, and the run ends when the record is made, or after PATIENCE seconds. A
+second signal ends the process at once, wherever it is.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _SHOW_CURSOR = "\x1b[?25h"
 
 
 class Stopping:
-    """What signals do to one run. `leave` ends the process at once with an exit code."""
+    """Handles the signals of one run. `leave` ends the process at once with an exit code."""
 
     def __init__(
         self, *, patience: float = PATIENCE, leave: Callable[[int], object] = os._exit
@@ -67,11 +67,11 @@ class Stopping:
                 signal.signal(number, handler)
 
     def guarded(self, backend: Backend) -> Backend:
-        """The backend, whose creates a first signal lets finish."""
+        """Return the backend with creates that a first signal lets finish."""
         return cast(Backend, _Guarded(backend, self))
 
     def recorded(self) -> None:
-        """The runner has put what happened on the disk: stop here if a signal asked for it."""
+        """Stop here if a signal asked for it: the runner has written the journal."""
         with self._lock:
             self._creating -= self._answered
             self._answered = 0
@@ -80,7 +80,7 @@ class Stopping:
 
     @contextmanager
     def creating(self) -> Iterator[None]:
-        """A create is under way while the block lasts, and until it is recorded."""
+        """Count a create as under way during the block, and until it is recorded."""
         with self._lock:
             self._creating += 1
         try:
@@ -114,7 +114,7 @@ class Stopping:
 
 
 def _interrupt_main() -> None:
-    """Have the main thread get a signal, also where it waits for an answer."""
+    """Send a signal to the main thread, even where it waits for an answer."""
     if hasattr(signal, "pthread_kill"):
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
     else:
@@ -122,7 +122,7 @@ def _interrupt_main() -> None:
 
 
 class _Guarded:
-    """Another backend, with its creates announced."""
+    """Another backend, with its creates counted."""
 
     def __init__(self, inner: Backend, stopping: Stopping) -> None:
         self._inner = inner

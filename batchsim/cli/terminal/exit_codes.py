@@ -1,4 +1,4 @@
-"""An error -> what a person reads on stderr, and the exit code."""
+"""Exit codes, and the message on stderr for each error."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ UNACCOUNTED = 3
 INCOMPLETE = 75
 INTERRUPTED = 130
 UNREAD = 141
-"""Whoever read the output went away first, as `head` does; what a shell says of any such program."""
+"""The reader of the output went away first, as `head` does; shells use the same code."""
 
 LONGEST = 2_000
-"""Characters. No more than this is shown of a message."""
+"""Characters that are shown of a message, at most."""
 
 
 def explain(error: BatchsimError) -> int:
-    """Say on stderr what happened and what to do next; the exit code to end with.
+    """Say on stderr what happened and what to do next; return the exit code.
 
-    Names of files and words of services come in it, so nothing of it may command the terminal.
+    The message may hold names of files and words of services, so control characters are escaped.
     """
     from batchsim.domain.validation.diagnosis import shown
 
-    place = f"{error.place}: " if isinstance(error, InputError) and error.place else ""
-    told = shown(f"{place}{error.message}", LONGEST)
-    click.echo(f"{click.style('error', fg='red', bold=True)}: {told}", err=True)
+    where = f"{error.place}: " if isinstance(error, InputError) and error.place else ""
+    text = shown(f"{where}{error.message}", LONGEST)
+    click.echo(f"{click.style('error', fg='red', bold=True)}: {text}", err=True)
     if error.hint:
         click.echo(f"{click.style('hint', fg='cyan')}: {shown(error.hint, LONGEST)}", err=True)
     return exit_code(error)
 
 
 def exit_code(error: BatchsimError) -> int:
-    """The exit code.
+    """Return the exit code.
 
-    75 when the same command can go on, 3 when a job is done and has batches that it did not make,
-    2 when something must be mended first.
+    75 when the same command can continue, 3 when a job is done and has batches that it did not
+    create, 2 when something must be corrected first.
     """
     if isinstance(error, UnaccountedBatches):
         return UNACCOUNTED

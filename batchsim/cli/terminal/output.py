@@ -1,4 +1,4 @@
-"""Where a command writes what it was asked for: a file of the user's, or standard output."""
+"""The output of a command: a file of the user's, or standard output."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def refuse_to_overwrite(path: Path, *, force: bool) -> None:
 
 
 def check_folder(path: Path) -> None:
-    """Raises UsageError when there is no directory for `path`: its name may have been mistyped."""
+    """Raises UsageError when the directory of `path` does not exist; it may be mistyped."""
     try:
         is_there = path.parent.is_dir()
     except OSError as error:
@@ -38,7 +38,7 @@ def check_folder(path: Path) -> None:
 
 
 def near(path: Path) -> str:
-    """`path` as a person here would write it: without the present folder, if it lies in it."""
+    """Return `path` relative to the present folder, if it lies in it."""
     try:
         inside = Path(os.path.realpath(path)).relative_to(os.path.realpath(Path.cwd()))
     except (OSError, ValueError):
@@ -49,8 +49,8 @@ def near(path: Path) -> str:
 def print_json(value: Mapping[str, Any]) -> None:
     """Print an object on one line of stdout.
 
-    Names of files need not be UTF-8; a byte that is not stands there as Python escapes it, so that
-    whoever reads the object with Python has the name again.
+    Names of files need not be UTF-8. Other bytes are escaped as Python does it, so that a reader in
+    Python gets the name back.
     """
     import orjson
 

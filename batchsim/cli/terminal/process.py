@@ -1,4 +1,4 @@
-"""What a shell, a supervisor or a pipe may do to a process: closed streams, signals, no room left."""
+"""The process: closed streams, signals, and output that cannot be written."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 def fill_closed_streams() -> None:
-    """Give a closed stdout or stderr the null device, for `>&-` means that nobody listens.
+    """Open the null device for a closed stdout or stderr (`>&-`).
 
-    A file that is opened later would otherwise get its number, and what others print with it.
+    Otherwise a file that is opened later would get its number, and all that is printed.
     """
     for number in range(3):
         try:
@@ -39,11 +39,11 @@ def fill_closed_streams() -> None:
 
 @contextmanager
 def interrupted_by_any_signal() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end a command as Ctrl-C does: terminal clean, next step told.
+    """Let SIGTERM and SIGHUP end a command as Ctrl-C does: with a clean terminal and a hint.
 
-    The first signal counts. Those that follow are ignored, because cleaning up takes a moment and
-    nothing is left to be interrupted. A signal that is ignored, as `nohup` has it, or has a handler
-    already is left alone.
+    The first signal counts. Later ones are ignored, because cleaning up takes a moment and nothing
+    is left to interrupt. A signal that is ignored (as under `nohup`), or has a handler already, is
+    left alone.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -70,9 +70,9 @@ def interrupted_by_any_signal() -> Iterator[None]:
 
 
 def discard_output(error: OSError) -> int:
-    """Say why the output cannot be written, if anybody listens; the exit code to end with.
+    """Say on stderr why the output cannot be written; return the exit code.
 
-    What is still to be written is dropped: Python would try, and complain, when it exits.
+    The rest of the output is dropped: Python would try to write it, and complain, when it exits.
     """
     from batchsim.domain.validation.diagnosis import shown
 
@@ -80,12 +80,12 @@ def discard_output(error: OSError) -> int:
     os.dup2(null, sys.stdout.fileno())
     try:
         if not isinstance(error, BrokenPipeError):
-            place = f"{error.filename}: " if error.filename else ""
-            click.echo(f"error: {shown(f'{place}{error.strerror or error}')}", err=True)
+            file = f"{error.filename}: " if error.filename else ""
+            click.echo(f"error: {shown(f'{file}{error.strerror or error}')}", err=True)
             click.echo("hint: mend that, then give the same command again", err=True)
         sys.stderr.flush()
     except OSError:
         os.dup2(null, sys.stderr.fileno())
-    if isinstance(error.__context__, BatchsimError):  # it was just being told
+    if isinstance(error.__context__, BatchsimError):  # it was just being explained
         return exit_code(error.__context__)
     return UNREAD if isinstance(error, BrokenPipeError) else INCOMPLETE

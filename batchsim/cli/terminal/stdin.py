@@ -1,4 +1,4 @@
-"""Standard input, kept in a file, because the input is read more than once."""
+"""Standard input, copied to a file, because an input is read more than once."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def keep_standard_input(
 
 @contextmanager
 def opened_input(source: str) -> Iterator[BinaryIO]:
-    """The input as a stream that can seek; standard input is copied to a temporary file.
+    """Open the input as a stream that can seek; standard input is copied to a temporary file.
 
     Raises InputError for what cannot be read.
     """
@@ -63,7 +63,7 @@ class Spooled(NamedTuple):
 
 @contextmanager
 def kept_input(requests: str) -> Iterator[tuple[Path | Spooled, str]]:
-    """The input, and what its job is named after; of standard input, that is its content."""
+    """Yield the input, and the name for its job; standard input is named after its content."""
     if requests != STANDARD_INPUT:
         yield Path(requests), requests
         return
@@ -79,8 +79,8 @@ def kept_input(requests: str) -> Iterator[tuple[Path | Spooled, str]]:
             raise
 
 
-def settled(source: Path | Spooled, job: Path) -> Path:
-    """The path of the input; standard input moves into the job directory, to be there next time."""
+def move_into(job: Path, source: Path | Spooled) -> Path:
+    """Return the path of the input; standard input is moved into the job directory first."""
     if isinstance(source, Path):
         return source
     return Path(shutil.move(source.path, job / source.path.name))

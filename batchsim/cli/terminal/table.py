@@ -1,4 +1,4 @@
-"""Values from a service or an input as aligned text for people."""
+"""Tables of aligned text."""
 
 from __future__ import annotations
 
@@ -9,26 +9,25 @@ from typing import NamedTuple
 from batchsim.domain.validation.diagnosis import shown
 
 MEASURED_ROWS = 1_000
-"""How many rows the widths of the columns are taken from."""
+"""So many rows decide the widths of the columns."""
 
 LONGEST_CELL = 1_024
-"""Characters. No id that a service gives out is longer, so that each can be copied whole."""
+"""Characters. No id of a service is longer, so that each can be copied whole."""
 
 _GAP = "  "
 
 
 class Column(NamedTuple):
-    """A column by its heading; numbers stand to the right."""
+    """A column by its heading; numbers are aligned to the right."""
 
     name: str
     is_number: bool = False
 
 
 def table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """The heading and the rows as lines of text.
+    """Yield the heading and the rows as lines of text.
 
-    Only the first rows are looked at together; a later cell that is wider than its column
-    shifts the rest of its own row.
+    Only the first rows decide the widths; a later cell that is wider shifts the rest of its row.
     """
     texts = (tuple(shown(cell, LONGEST_CELL) for cell in row) for row in rows)
     first = [tuple(column.name for column in columns), *islice(texts, MEASURED_ROWS)]
@@ -39,7 +38,7 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> Iterator[
 
 
 def details(pairs: Sequence[tuple[str, str]]) -> Iterator[str]:
-    """Names and values, one pair a line."""
+    """Yield names and values, one pair a line."""
     width = max(len(name) for name, _ in pairs)
     for name, value in pairs:
         yield f"{name:<{width}}{_GAP}{shown(value, LONGEST_CELL)}"
@@ -51,7 +50,7 @@ def _padded(text: str, column: Column, width: int) -> str:
 
 
 def _width(text: str) -> int:
-    """How many cells of a terminal `text` takes: a Chinese or Japanese character takes two."""
+    """Return how many cells `text` takes; a Chinese or Japanese character takes two."""
     if text.isascii():
         return len(text)
     from rich.cells import cell_len

@@ -1,10 +1,10 @@
-"""Taking over batches that another tool or a person made, and finishing them as a job.
+"""Adopt batches that another tool or a person made, and finish them as a job.
 
-Theory of operation. Adopting only prepares: it finds the batches, learns their lines
-(batchsim.runner.adoption.takeover) and writes the journal of a job whose shards have these batches. From
-then on it is a job like any other: the ordinary loop watches the batches, downloads, puts in order and
-sends again what is worth another try. Nothing is sent before the journal is whole, so being killed
-here costs nothing; afterwards the same command, or any that continues a job, goes on.
+Theory of operation. Adopting only prepares: it finds the batches, reads their lines
+(batchsim.runner.adoption.takeover) and writes the journal of a job whose shards have these batches.
+From then on it is a job like any other: the loop watches the batches, downloads, restores the order
+and sends retriable lines again. Nothing is sent before the journal is whole, so a kill before that
+costs nothing; after it the same command, or any that continues a job, continues this one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from batchsim.domain.limits import Limits
 from batchsim.errors import NotFound, UsageError
 from batchsim.jsonl import open_input, replace_file
 from batchsim.runner.adoption.takeover import Takeover
-from batchsim.runner.effects.batch_list import listed_since
+from batchsim.runner.effects.batch_list import every_batch
 from batchsim.runner.job import JobDirectory
 from batchsim.runner.job.remote_names import job_of, new_run
 from batchsim.runner.journal import Journal
@@ -34,7 +34,7 @@ from batchsim.runner.run import run
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sought:
-    """Which batches: those with these ids, and all that have this metadata or this input file."""
+    """The batches to adopt: by id, and all with this metadata or this input file."""
 
     ids: Sequence[str] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -43,10 +43,10 @@ class Sought:
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
-    """What was taken over: the batches, how many lines they have, and how many are in none.
+    """The batches that were adopted, how many lines the job has, and how many are in no batch.
 
-    `unknown` are the batches whose input is gone: of their lines only those with results are
-    there, in the order of the results, and none of them is sent again.
+    `unknown` are the batches whose input is gone. Of their lines only those with results are known,
+    in the order of the results, and none of them is sent again.
     """
 
     batches: tuple[str, ...]
@@ -68,11 +68,11 @@ def adopt(
     policy: Policy | None = None,
     **options: Any,
 ) -> Report:
-    """Take over batches, and finish them as a job.
+    """Adopt batches, and finish them as a job.
 
     - `source`: the input from which the batches were made. The results are in its order, and lines
       that no batch holds are sent. Without it the input is put together from the batches' own.
-    - `tell` is called with what was taken over, before anything is sent.
+    - `tell` is called with what was adopted, before anything is sent.
     - `policy`: with `alone`, batches of a job of our own are taken over as well.
     - Everything else is as for `batchsim.runner.run.run`. A job that was begun is continued.
 
@@ -106,9 +106,9 @@ def adopt(
 
 
 def find(sought: Sought, backend: Backend, *, alone: bool = False) -> list[Batch]:
-    """The batches, oldest first; those of one second as they were named, or listed.
+    """Return the batches, oldest first; those of one second as they were named, or listed.
 
-    Raises UsageError when one is not there; or is a job's of ours, unless nobody else is at work.
+    Raises UsageError when one is not there, or belongs to a job of batchsim and not `alone`.
     """
     found = {}
     for identifier in sought.ids:
@@ -120,8 +120,7 @@ def find(sought: Sought, backend: Backend, *, alone: bool = False) -> list[Batch
             ) from None
         found[batch.id] = batch
     if sought.metadata or sought.input_file_id:
-        listed = listed_since(lambda after: backend.list_batches(limit=100, after=after), 0.0)
-        matching = [batch for batch in listed if _matches(batch, sought)]
+        matching = [batch for batch in every_batch(backend) if _matches(batch, sought)]
         found |= {batch.id: batch for batch in reversed(matching)}
     if not found:
         raise UsageError(

@@ -1,34 +1,33 @@
-"""A job whose journal is lost, rebuilt from what its service still shows.
+"""Recover a job whose journal is lost from what its service still shows.
 
-Theory of operation. A plan is a function of the input, so planning again gives the shards that were
-sent. Every batch of ours says in its metadata which run made it and of which shard it is, and names
-the job by a hash of the run, of where it runs and of what it sends: the same hash over the plan at
-hand proves that the batch is of this input. Where that cannot be (the address is written in another
-way, or the key is another), the names of the input files tell, which end in a hash of their content.
-The new journal begins as the lost one did, with the batches found; what it lacks beyond them the
-job finds by itself when it goes on, since it looks for a batch before it makes one.
+Theory of operation. A plan follows from the input, so planning again gives the shards that were
+sent. The metadata of every batch of ours hold its run, its shard, and a hash of the run, of the
+service and of what the job sends: the same hash over the new plan proves that the batch is of this
+input. If the hash differs (the address is written in another way, or the key is another), the names
+of the input files decide, which end in a hash of their content. The new journal begins as the lost
+one did, with the batches found. The job itself finds what else is missing when it continues, since
+it looks for a batch before it creates one.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from batchsim.backends import Backend
 from batchsim.domain.batches import Batch
 from batchsim.errors import NotFound
-from batchsim.runner.effects.batch_list import listed_since
+from batchsim.runner.effects.batch_list import every_batch
 from batchsim.runner.effects.ownership import new_batches
 from batchsim.runner.job import JobDirectory, JobState, fold
 from batchsim.runner.job.remote_names import OUR_METADATA, holds, job_of, shard_of
 from batchsim.runner.journal import Journal
-from batchsim.runner.journal.job_entries import Elected, Entry, Started
+from batchsim.runner.journal.job_entries import Elected, Started
 from batchsim.runner.planning.plan import Plan
 
 
 class Trace(NamedTuple):
-    """What a service shows of one run: its batches, the oldest first."""
+    """One run at a service: its batches, the oldest first."""
 
     run: str
     job: str
@@ -36,15 +35,14 @@ class Trace(NamedTuple):
 
     @property
     def begun(self) -> int:
-        """When its first batch was made, in unix seconds."""
+        """The time of its first batch, in unix seconds."""
         return self.batches[0].created_at
 
 
 def traces(backend: Backend) -> list[Trace]:
-    """Every run of batchsim in the service's list of batches, the latest first."""
+    """Return every run of batchsim in the service's list of batches, the latest first."""
     by_run: dict[str, list[Batch]] = defaultdict(list)
-    pages = listed_since(lambda after: backend.list_batches(limit=100, after=after))
-    for batch in pages:
+    for batch in every_batch(backend):
         run = (batch.metadata or {}).get("bs_run")
         if run:
             by_run[run].append(batch)
@@ -56,7 +54,7 @@ def traces(backend: Backend) -> list[Trace]:
 
 
 def is_of_input(backend: Backend, trace: Trace, plan: Plan) -> bool:
-    """Whether the run sent the input that was planned."""
+    """Return True when the run sent the input that was planned."""
     if trace.job == job_of(trace.run, backend.service, backend.account, plan.shards):
         return True
     known = [_sent_as_planned(backend, batch, plan) for batch in trace.batches]
@@ -64,7 +62,7 @@ def is_of_input(backend: Backend, trace: Trace, plan: Plan) -> bool:
 
 
 def _sent_as_planned(backend: Backend, batch: Batch, plan: Plan) -> bool | None:
-    """Whether the batch's input file is a shard of the plan; None when that cannot be told."""
+    """Compare the batch's input file with its shard of the plan; None when it cannot be known."""
     number = shard_of(batch.metadata)
     is_first_round = (batch.metadata or {}).get("bs_round") == "0"
     if number is None or not is_first_round:
@@ -78,7 +76,7 @@ def _sent_as_planned(backend: Backend, batch: Batch, plan: Plan) -> bool | None:
 
 
 def write_journal(backend: Backend, trace: Trace, plan: Plan, directory: JobDirectory) -> JobState:
-    """Begin the job's journal anew, with the batches of `trace`; the state that it tells.
+    """Write a new journal with the batches of `trace`, and return the job's state.
 
     Raises JournalError when the directory cannot be taken.
     """
@@ -97,19 +95,12 @@ def write_journal(backend: Backend, trace: Trace, plan: Plan, directory: JobDire
         metadata=user,
     )
     with directory.locked(), Journal(directory.journal) as journal:
-        if plan.skipped:
-            plan.skipped.write(directory)
-        skipped = [plan.skipped.entry()] if plan.skipped else []
-        elected = Elected(site=directory.site)  # a job is recovered that no runner is at work on
-        journal.append(float(trace.begun), started, *skipped, *plan.shards, elected)
+        elected = Elected(site=directory.site)  # no runner is at work on the job
+        journal.append(float(trace.begun), started, *plan.entries(directory), elected)
         state = fold(journal.entries())
-        for entries in _found(state, trace):
+        for entries in new_batches(state, trace.batches):
             now = backend.clock.now()
             journal.append(now, *entries)
             for entry in entries:
                 state.apply(now, entry)
     return state
-
-
-def _found(state: JobState, trace: Trace) -> Iterator[tuple[Entry, ...]]:
-    yield from new_batches(state, trace.batches)

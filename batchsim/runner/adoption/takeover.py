@@ -1,21 +1,24 @@
-"""The lines of batches that others made, as the input of a job.
+"""The lines of batches that another tool made, as the input of a job.
 
-Theory of operation. First every batch is asked for the custom_ids of its lines, from its input file
-or, when that is gone and the batch has ended, from its result files. Without an input of the user's
-own, the input is written on the way: the lines of all batches, oldest batch first, byte for byte; a
-line that a later batch holds again, to the byte, is there once. Of a batch whose input is gone only
-the custom_ids are known: such lines stand for themselves and are never sent.
+Theory of operation.
 
-Then the input is read once, and each line goes into the shards of the batches that hold it, or, if
-none does (which takes an input of the user's own), into a new shard that is still to be sent. A batch
-that holds a line again is a later round than the one before. Which batch holds which custom_id is
-kept on the disk (batchsim.runner.adoption.membership); memory holds where neighbouring lines begin and end.
+1. The custom_ids of every batch are read from its input file or, when that is gone and the batch
+   has ended, from its result files. Without an input of the user's own, the input is written
+   meanwhile: the lines of all batches, oldest batch first, byte for byte; a line that a later
+   batch repeats to the byte is written once. Of a batch whose input is gone only the custom_ids
+   are known: a stand-in is written for each such line, which is never sent.
+2. The input is read once. Each line goes into the shards of the batches that hold it. If none does
+   (this takes an input of the user's own), it goes into a new shard, which is sent. A batch that
+   repeats a line of an earlier batch is a later round.
+
+The custom_ids of each batch are kept on disk (batchsim.runner.adoption.membership); memory holds
+only where runs of neighbouring lines begin and end.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +38,7 @@ from batchsim.jsonl import Line, open_input, read_lines
 from batchsim.runner.adoption.membership import Members
 from batchsim.runner.journal.shard_entries import Origin, Planned
 from batchsim.runner.planning.plan import InvalidInput
+from batchsim.runner.planning.request_lines import read_custom_id, read_object
 from batchsim.runner.planning.sharding import Builder, GrowingShard
 from batchsim.runner.results.result_lines import read_result
 
@@ -43,7 +47,7 @@ _ONE_BY_ONE = "adopt such batches one by one, each with results of its own (-o)"
 
 @dataclass(slots=True)
 class Found:
-    """A batch, where its lines come from, and its round; `digest` is the SHA-256 of its input."""
+    """A batch, the origin of its lines, and its round; `digest` is the SHA-256 of its input."""
 
     batch: Batch
     number: int
@@ -53,7 +57,7 @@ class Found:
 
 
 class Takeover:
-    """The lines of some batches, oldest first, a context manager. They become the shards 1, 2, ..."""
+    """Some batches, oldest first, which become the shards 1, 2, ...; a context manager."""
 
     def __init__(self, backend: Backend, batches: Sequence[Batch], limits: Limits) -> None:
         self._backend = backend
@@ -68,7 +72,7 @@ class Takeover:
         self._members.close()
 
     def read_batches(self, write: Callable[[bytes], object] | None) -> None:
-        """Learn which lines each batch holds; `write` takes the lines of an input, if one is made.
+        """Read the lines of each batch; `write` takes the lines of an input, if one is made.
 
         Raises UsageError when batches contradict each other, JobIncomplete when a batch that
         has not ended has lost its input.
@@ -78,7 +82,7 @@ class Takeover:
                 self._take(found, line, custom_id, write)
 
     def plan(self, source: Path, supports: Callable[[str], bool]) -> tuple[int, list[Planned]]:
-        """How many lines the input `source` has, and the shards that it makes.
+        """Return how many lines the input `source` has, and its shards.
 
         Raises InvalidInput when a line that no batch holds is not valid, UsageError when the
         input lacks a line of a batch.
@@ -94,20 +98,20 @@ class Takeover:
                 lines += 1
                 if line.number != lines:
                     raise InvalidInput(source, (invalid_json_line(lines),), 1)
-                custom_id = _custom_id(line) or ""
+                custom_id = read_custom_id(line.content) or ""
                 members = self._members.of(custom_id)
                 if not members:
                     self._add_new(builder, rules, line, source)
                     continue
-                if members[0].is_placed:
+                if members[0].is_in_input:
                     twice = duplicate_custom_id(line.number, custom_id)
                     raise InvalidInput(source, (twice,), 1)
-                self._members.place(custom_id)
+                self._members.mark(custom_id)
                 for member in members:
                     if member.batch not in shards:
                         shards[member.batch] = self._open(member.batch, line)
                     shards[member.batch].add(line.number, line.offset, [line.content])
-        missing, example = self._members.without_place()
+        missing, example = self._members.unmarked()
         if missing:
             raise UsageError(
                 f"{missing:,} lines of the batches are not in {source}, such as that with the "
@@ -118,7 +122,7 @@ class Takeover:
 
     def _open(self, number: int, line: Line) -> GrowingShard:
         found = self.found[number - 1]
-        body = _object(line.content).get("body")
+        body = read_object(line.content).get("body")
         model = body.get("model") if isinstance(body, dict) else found.batch.model
         named = model if isinstance(model, str) else None
         return GrowingShard(number, found.round, found.batch.endpoint, named)
@@ -169,7 +173,7 @@ class Takeover:
         self._members.add(custom_id, found.number, digest)
 
     def _lines(self, found: Found) -> Iterator[tuple[bytes, str]]:
-        """The lines of a batch, each with its custom_id."""
+        """Yield the lines of a batch, each with its custom_id."""
         digest = hashlib.sha256()
         try:
             with closing(_Pieces(self._backend, found.batch.input_file_id)) as stream:
@@ -177,11 +181,11 @@ class Takeover:
                     digest.update(line.content + b"\n")
                     if not line.content.strip():
                         continue
-                    custom_id = _custom_id(line)
+                    custom_id = read_custom_id(line.content)
                     if not custom_id:
                         raise UsageError(
                             f"line {line.number} of the input of {found.batch.id} has no custom_id",
-                            hint="nothing can be followed without one: mend the input and run it",
+                            hint="give every line of that input a custom_id, and run it",
                         )
                     yield line.content, custom_id
             found.digest = digest.hexdigest()
@@ -189,12 +193,12 @@ class Takeover:
             yield from self._answered(found)
 
     def _answered(self, found: Found) -> Iterator[tuple[bytes, str]]:
-        """What stands for the lines of a batch whose input is gone: those that have results."""
+        """Yield stand-ins for the lines of a batch without input, as far as they have results."""
         batch = found.batch
         if not batch.status.is_terminal:
             raise JobIncomplete(
-                f"the input of {batch.id} is gone and the batch has not ended, so nobody can say "
-                "what its lines are",
+                f"the input of {batch.id} is gone and the batch has not ended, so its lines "
+                "are not known",
                 hint="give the same command once it has ended",
             )
         found.origin = Origin.UNKNOWN
@@ -210,33 +214,20 @@ class Takeover:
 
 
 class _Pieces:
-    """A remote file's content, as what reads lines wants it."""
+    """A remote file's content as a stream that lines are read from."""
 
     def __init__(self, backend: Backend, file_id: str) -> None:
         self._pieces = backend.read_file(file_id)
         self._rest = b""
 
     def read(self, size: int) -> bytes:
-        """At most `size` bytes, none at the end."""
+        """Return at most `size` bytes, none at the end."""
         piece = self._rest or next(self._pieces, b"")
         self._rest = piece[size:]
         return piece[:size]
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         close = getattr(self._pieces, "close", None)
         if close is not None:
             close()
-
-
-def _object(content: bytes) -> Mapping[str, object]:
-    try:
-        value = orjson.loads(content)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _custom_id(line: Line) -> str | None:
-    custom_id = _object(line.content).get("custom_id")
-    return custom_id if isinstance(custom_id, str) else None

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from batchsim.backends import Listed, Page
+from batchsim.backends import Backend, Listed, Page
 from batchsim.domain.batches import Batch
 from batchsim.runner.effects.context import Entries, JobContext, batch_of
 from batchsim.runner.effects.ownership import MARGIN, earliest_time, new_batches, owner
@@ -44,6 +44,11 @@ def listed_since(
         if 0 < times[0] < moment and times == sorted(times, reverse=True):
             return
         after = page.data[-1].id
+
+
+def every_batch(backend: Backend) -> Iterator[Batch]:
+    """Yield every batch that the service lists, from the newest on."""
+    return listed_since(lambda after: backend.list_batches(limit=100, after=after))
 
 
 def reconcile(context: JobContext) -> Iterator[Entries]:

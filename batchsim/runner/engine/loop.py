@@ -85,10 +85,7 @@ class Loop:
             bytes=plan.bytes,
             metadata=metadata,
         )
-        if plan.skipped:
-            plan.skipped.write(self._context.directory)
-        skipped = [plan.skipped.entry()] if plan.skipped else []
-        self._record(started, *skipped, *plan.shards)
+        self._record(started, *plan.entries(self._context.directory))
 
     def move(self, moved: job_entries.AccountChanged) -> None:
         """Record that the job goes on with another key."""

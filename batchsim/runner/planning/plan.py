@@ -22,6 +22,8 @@ from batchsim.domain.lines import RequestLine, RequestLines
 from batchsim.domain.validation.input_file import InputRules, InvalidLine
 from batchsim.errors import InputError
 from batchsim.jsonl import read_blocks
+from batchsim.runner.job.directory import JobDirectory
+from batchsim.runner.journal.job_entries import Skipped
 from batchsim.runner.journal.shard_entries import Planned
 from batchsim.runner.planning.sharding import Builder
 from batchsim.runner.planning.skipped_lines import SkippedLines
@@ -60,6 +62,13 @@ class Plan:
     custom_ids: CustomIdSpool = field(compare=False)
     skipped: SkippedLines | None = field(default=None, compare=False)
     """The invalid lines that are left out, if any; `lines` counts them too."""
+
+    def entries(self, directory: JobDirectory) -> tuple[Skipped | Planned, ...]:
+        """Write the placeholders of skipped lines, and return the journal entries of the plan."""
+        if self.skipped is None:
+            return self.shards
+        self.skipped.write(directory)
+        return self.skipped.entry(), *self.shards
 
 
 def make_plan(

@@ -1,8 +1,8 @@
 """Shards from valid lines: those with the same url and model, as many as a batch may hold.
 
 Theory of operation. Each group of lines has one shard that grows. It is closed when the next line
-would take it over a limit, and another one begins. Memory holds at most four numbers for a line, and
-none while neighbours go to the same shard.
+would take it over a limit, and another one begins. Memory holds at most four numbers for a line,
+and none while neighbours go to the same shard.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class Builder:
         return refused
 
     def _take(self, lines: RequestLines, amounts: _Amounts, begin: int, end: int) -> None:
-        """Add lines to the shard of their group: as many as it has room for, the rest to the next."""
+        """Add lines to the shard of their group, and the rest to the next one when it is full."""
         group = lines.url, lines.model
         self.lines += end - begin
         while begin < end:

@@ -1,4 +1,4 @@
-"""How far a job is: values to show, and no word on how they look.
+"""Progress: values that say how far a job is, without a word on how they look.
 
 In: the job's state (`runner.job`), and the batches that the account had before. Out: a Progress
 after every step of a run, with a Message about the latest of them; a JobSummary of all there is to

@@ -11,7 +11,8 @@ For an input there are only statistics (`expect`). No service promises how long 
 that its window is 24 hours. By OpenRouter's statistics of 2026 half of all batches ended within 7
 minutes and nine of ten within an hour, though on some days of that year they took 8 to 19 hours;
 results were written at 60 to 90 milliseconds a line (by the timestamps in result files of 2025).
-Batches of one model run side by side as far as their prompts may be queued at once; the others wait.
+Batches of one model run side by side as far as their prompts may be queued at once; the others
+wait.
 """
 
 from __future__ import annotations
@@ -136,7 +137,7 @@ class Pace:
         return self._rate(shard.batch_id) if shard.batch_id else 0.0
 
     def end(self, shard: ShardProgress) -> float | None:
-        """Return when all lines of the shard have run at that pace (unix seconds), if it has one."""
+        """Return when all lines of the shard have run at its pace (unix seconds), if it has one."""
         rate = self.of(shard)
         if not rate or shard.batch_id is None:
             return None

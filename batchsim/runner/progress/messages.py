@@ -98,7 +98,8 @@ def _describe_job(entry: job_entries.Entry, state: JobState) -> str:
 def _describe_shard(entry: job_entries.ShardEntry) -> str:  # noqa: C901 - one case per kind of entry
     match entry:
         case shard_entries.Planned():
-            return f"{counted(entry.lines, 'line')} for {entry.model or 'no model'} at {entry.endpoint}"
+            lines = counted(entry.lines, "line")
+            return f"{lines} for {entry.model or 'no model'} at {entry.endpoint}"
         case shard_entries.Divided():
             return "too large for its model's queue; divided"
         case shard_entries.CostRecorded():

@@ -20,14 +20,14 @@ class Report:
 
     `ok`, `failed`, `expired`, `cancelled`, `missing` and `invalid` add up to `lines`; each line
     counts by its last result. A `failed` line ran and got no 2xx answer, or its batch failed. Of a
-    `missing` line the service said nothing; an `invalid` one was never sent. `usage` is the sum over
-    the good results. `quarantined` counts result lines that belong to no line (doubled, foreign,
-    unreadable); they are kept in the job directory. `batches` are the ids by shard. `seconds` is the
-    time from start to results on the backend's clock. `rounds` counts how many times lines were sent
-    again; `resent` counts those lines, each as often as it was sent. `synchronous` counts the lines
-    that were sent without a batch. `late` counts good results of lines that had a good one before.
-    `differences` lists, by shard, what was wrong with its results. `ledger` is a file of one record
-    per line (batchsim.runner.results.assemble).
+    `missing` line the service said nothing; an `invalid` one was never sent. `usage` is the sum
+    over the good results. `quarantined` counts result lines that belong to no line (doubled,
+    foreign, unreadable); they are kept in the job directory. `batches` are the ids by shard.
+    `seconds` is the time from start to results on the backend's clock. `rounds` counts how many
+    times lines were sent again; `resent` counts those lines, each as often as it was sent.
+    `synchronous` counts the lines that were sent without a batch. `late` counts good results of
+    lines that had a good one before. `differences` lists, by shard, what was wrong with its
+    results. `ledger` is a file of one record per line (batchsim.runner.results.assemble).
     """
 
     lines: int

@@ -1,11 +1,11 @@
 """Collect a shard: result files in, its index out, with exactly one result for every line.
 
-Theory of operation. A shard has at most 50,000 lines, so order is restored per shard. The custom_ids
-of its lines are in a dictionary, and every line gets a location (batchsim.runner.results.shard_index):
-the file and the offset where its result begins, its length, and how the line ended. The result files
-are read once, first the output file, then the error file (batchsim.runner.results.match). A line
-without a result gets a placeholder. Anomalies are counted and listed, and so are mismatches between
-the service's own counts and its files.
+Theory of operation. A shard has at most 50,000 lines, so order is restored per shard. The
+custom_ids of its lines are in a dictionary, and every line gets a location
+(batchsim.runner.results.shard_index): the file and the offset where its result begins, its length,
+and how the line ended. The result files are read once, first the output file, then the error file
+(batchsim.runner.results.match). A line without a result gets a placeholder. Anomalies are counted
+and listed, and so are mismatches between the service's own counts and its files.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def collect(
     """Match every line with its result, and return the outcomes.
 
     `custom_ids` are those of the shard's lines, in order. `retry_cancelled` makes cancelled lines
-    retriable: we cancelled their batch to finish without it. Writes the shard's index, placeholders,
-    quarantine and conflicts into the directory; a second call writes the same bytes.
+    retriable: we cancelled their batch to finish without it. Writes the shard's index,
+    placeholders, quarantine and conflicts into the directory; a second call writes the same bytes.
 
     Raises ForeignResults when a result file has nothing to do with the lines.
     """

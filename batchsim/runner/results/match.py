@@ -1,8 +1,8 @@
 """Match result lines with the lines of a shard, and note anomalies.
 
 Theory of operation. Nearly every result line is usual, and the first for its line. Such lines are
-matched by a short loop (`_match_file`), which looks at nothing else; it takes about half the time of
-`_match_line`, to which it leaves all others. There
+matched by a short loop (`_match_file`), which looks at nothing else; it takes about half the time
+of `_match_line`, to which it leaves all others. There
 
 1. a byte order mark is passed over, and so is a blank line;
 2. what cannot be read, and a result for no line of the shard, goes into quarantine;

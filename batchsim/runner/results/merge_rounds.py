@@ -26,7 +26,7 @@ from batchsim.runner.results.shard_reader import LocatedLines, ShardReader
 
 
 class Segment(NamedTuple):
-    """The lines from `begin` to before `end` (indexes in the input), and the shards that hold them."""
+    """The lines from `begin` to before `end` (indexes in the input), and their shards."""
 
     begin: int
     end: int

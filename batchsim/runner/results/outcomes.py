@@ -1,9 +1,9 @@
 """The outcome of a line, and whether it may go better when it is sent again.
 
 Retriable is what says nothing against the request: it never ran (expired, missing, or cancelled by
-the service), or it met a passing error (no answer at all, 408, 409, 429 unless the account is out of
-money, 5xx). Never retriable is a good result, a refusal for a reason that stays (other 4xx, content
-policy, validation), and what somebody cancelled on purpose.
+the service), or it met a passing error (no answer at all, 408, 409, 429 unless the account is out
+of money, 5xx). Never retriable is a good result, a refusal for a reason that stays (other 4xx,
+content policy, validation), and what somebody cancelled on purpose.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Nearly every result is usual: an answer with status code 200, no error, plain usage. `decode` makes
 no objects of what the model said, which costs less than half of parsing the line. It checks all of
-the JSON nevertheless, but for UTF-8 in what it skips. A line that it does not read is not bad; it is
-for `read_result`. A test holds both against each other (tests/runner/results/test_match.py).
+the JSON nevertheless, but for UTF-8 in what it skips. A line that it does not read is not bad; it
+is for `read_result`. A test holds both against each other (tests/runner/results/test_match.py).
 """
 
 from __future__ import annotations

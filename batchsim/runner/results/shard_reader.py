@@ -1,9 +1,9 @@
 """A reader of one shard's results from front to back, wherever they lie in the result files.
 
 Theory of operation. Results may lie in any order, and each one takes a read of its own when they
-are scattered; that is most of what restoring the order costs. But a service often writes them nearly
-in the order of the input: then the results of neighbouring lines lie close together, and are read
-at once.
+are scattered; that is most of what restoring the order costs. But a service often writes them
+nearly in the order of the input: then the results of neighbouring lines lie close together, and
+are read at once.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ Theory of operation.
    with an intent and no answer may have been paid for: it gets a placeholder that says so, is not
    sent again, and its reservation stays.
 
-Under a cap a line whose reservation does not fit waits until the costs of others are recorded. If it
-still does not fit, it is not sent, and its shard stops with the reason.
+Under a cap a line whose reservation does not fit waits until the costs of others are recorded. If
+it still does not fit, it is not sent, and its shard stops with the reason.
 """
 
 from __future__ import annotations

@@ -21,13 +21,13 @@ def test_a_line_is_found_in_every_batch_that_holds_it(members):
     members.add("a\0a", 1, b"other")
     assert members.of("b") == [Member(1, b"first"), Member(2, b"second")]
     assert members.of("a") == []
-    assert members.without_place() == (2, "a\0a")
-    members.place("a\0a")
-    members.place("nobody's")
-    assert members.without_place() == (1, "b")
-    members.place("b")
-    assert all(member.is_placed for member in members.of("b"))
-    assert members.without_place() == (0, None)
+    assert members.unmarked() == (2, "a\0a")
+    members.mark("a\0a")
+    members.mark("nobody's")
+    assert members.unmarked() == (1, "b")
+    members.mark("b")
+    assert all(member.is_in_input for member in members.of("b"))
+    assert members.unmarked() == (0, None)
 
 
 def test_memory_holds_no_lines(members):
@@ -50,6 +50,6 @@ def test_a_full_disk_stops_with_what_to_do(members, opened_databases):
         for number in range(1_000):
             members.add(f"request-{number}", 1, b"x" * 16)
 
-    with pytest.raises(JobIncomplete, match=r"cannot be put aside: .*full") as told:
+    with pytest.raises(JobIncomplete, match=r"cannot be stored: .*full") as told:
         fill()
     assert "TMPDIR" in told.value.hint
