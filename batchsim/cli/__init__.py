@@ -65,8 +65,6 @@ class _ReaderGone(Exception):
 
 
 class _Commands(click.Group):
-    """Imports a command when it is called."""
-
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)

@@ -16,7 +16,7 @@ from batchsim.cli.options.listing import (
     print_list,
     with_service,
 )
-from batchsim.cli.terminal.table import Column, details
+from batchsim.cli.terminal.table import columns, details
 from batchsim.domain.lifecycle import STAMPS
 from batchsim.domain.limits import OPENAI
 from batchsim.domain.validation.diagnosis import hint_for, shown
@@ -25,15 +25,7 @@ if TYPE_CHECKING:
     from batchsim.backends import Backend
     from batchsim.domain.batches import Batch
 
-_COLUMNS = (
-    Column("ID"),
-    Column("STATUS"),
-    Column("ENDPOINT"),
-    Column("LINES", is_number=True),
-    Column("OK", is_number=True),
-    Column("FAILED", is_number=True),
-    Column("CREATED", is_number=True),
-)
+_COLUMNS = columns("ID", "STATUS", "ENDPOINT", ">LINES", ">OK", ">FAILED", ">CREATED")
 
 
 @click.group()

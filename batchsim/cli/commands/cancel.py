@@ -50,7 +50,7 @@ def cancel(*, name: str, as_json: bool) -> int:
 
 
 def _cancel_batches(follower: Follower) -> int:
-    """Ask the service at once, so that nobody has to wait for a runner; the exit code."""
+    """Cancel at the service at once, not when a runner looks; return the exit code."""
     from batchsim.runner.job import Stage
 
     state = follower.state

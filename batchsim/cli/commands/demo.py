@@ -142,7 +142,6 @@ def demo(
 
 
 def _fake_backend(seed: int, work: list[Translation], scenario: str, faults: Faults) -> Backend:
-    """Return the simulator as the service was in April 2024, with the real answers."""
     from batchsim.backends.fake import FakeBackend
     from batchsim.clock import VirtualClock
 
@@ -157,8 +156,6 @@ def _fake_backend(seed: int, work: list[Translation], scenario: str, faults: Fau
 
 
 class _Demonstration:
-    """Takes the work through the backend and shows each step."""
-
     def __init__(self, backend: Backend, work: list[Translation], *, as_json: bool) -> None:
         self._backend = backend
         self._work = work
@@ -211,7 +208,6 @@ class _Demonstration:
         return batch
 
     def _poll(self, batch: Batch) -> Batch:
-        """Poll until the batch has ended, ever less often."""
         pause, waited = POLL_SECONDS, self._waited()
         heading = f"\n3. Look every {POLL_SECONDS} seconds until it has ended"
         while True:
@@ -234,7 +230,6 @@ class _Demonstration:
             heading, waited = "", self._waited()
 
     def _show_end(self, batch: Batch) -> None:
-        """Show when the batch entered each status, and what validation found."""
         stamps = {status: getattr(batch, field) for status, field in STAMPS.items()}
         times = [f"{status} at {at - batch.created_at} s" for status, at in stamps.items() if at]
         more = [f"Failed: {error.code}: {error.message}" for error in batch.errors]
@@ -244,7 +239,6 @@ class _Demonstration:
         self.show("ended", "", text, *more, batch=batch.to_object())
 
     def _arrived(self, batch: Batch) -> list[ResultLine]:
-        """Download the results and show them in the order of the files."""
         results = list(_read_results(self._backend, batch))
         asked = {each.custom_id: each.japanese for each in self._work}
         waited = self._waited()

@@ -16,7 +16,7 @@ import click
 
 from batchsim.cli.options.backend import chosen_provider, provider_option, real_backend
 from batchsim.cli.terminal.exit_codes import ALL_GOOD, SOME_FAILED
-from batchsim.cli.terminal.table import Column, table
+from batchsim.cli.terminal.table import columns, table
 from batchsim.domain.validation.diagnosis import shown
 from batchsim.errors import BatchsimError, UsageError
 
@@ -31,7 +31,7 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 MENDED_SQLITE = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
 """The releases without the WAL-reset race (SQLite, "Write-Ahead Logging"), newest branch first."""
 
-_COLUMNS = (Column("CHECK"), Column("RESULT"), Column("SEEN"))
+_COLUMNS = columns("CHECK", "RESULT", "SEEN")
 
 
 class Check(NamedTuple):
@@ -244,7 +244,6 @@ def _trials(
 
 
 def _keep(backend: OpenAIBackend, findings: dict[str, tuple[str, str]]) -> None:
-    """Put the findings where later runs and people find them."""
     import orjson
 
     from batchsim.cli.terminal.paths import state_folder

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
@@ -15,7 +15,7 @@ from batchsim.cli.options.job import any_model_option
 from batchsim.cli.terminal.exit_codes import ALL_GOOD
 from batchsim.cli.terminal.output import print_json
 from batchsim.cli.terminal.stdin import STANDARD_INPUT, opened_input
-from batchsim.cli.terminal.table import Column, table
+from batchsim.cli.terminal.table import columns, table
 from batchsim.domain.endpoints import is_openai_model
 from batchsim.domain.limits import OPENAI
 from batchsim.domain.validation.diagnosis import shown
@@ -28,19 +28,21 @@ if TYPE_CHECKING:
     from batchsim.runner.planning.plan import Plan
     from batchsim.runner.progress.forecast import Expectation
 
+Number = TypeVar("Number", int, Decimal)
+
 UNKNOWN = "unknown"
 UNBOUNDED = "unbounded"
 
-_COLUMNS = (
-    Column("MODEL"),
-    Column("ENDPOINT"),
-    Column("LINES", is_number=True),
-    Column("BATCHES", is_number=True),
-    Column("UPLOAD", is_number=True),
-    Column("TOKENS", is_number=True),
-    Column(""),
-    Column("BATCH PRICE", is_number=True),
-    Column("ORDINARY PRICE", is_number=True),
+_COLUMNS = columns(
+    "MODEL",
+    "ENDPOINT",
+    ">LINES",
+    ">BATCHES",
+    ">UPLOAD",
+    ">TOKENS",
+    "",
+    ">BATCH PRICE",
+    ">ORDINARY PRICE",
 )
 
 
@@ -66,32 +68,74 @@ def estimate(*, source: str, supports: Callable[[str], bool] | None, as_json: bo
     are estimated from the lengths of the texts. Output has a limit only where every body sets one:
     max_tokens, max_completion_tokens or max_output_tokens. Exits 2 if the input is not valid.
     """
-    demands = Estimates()
-    plan = _plan(source, demands, supports)
-    shares = _shares(plan, demands.all())
+    estimates = Estimates()
+    plan = _plan(source, estimates, supports)
+    demands = list(estimates.all())
+    groups = [(demand, _share(plan, [demand])) for demand in demands]
+    total = _share(plan, demands)
     if as_json:
-        print_json(_object(shares))
+        print_json({**_sums(total), "groups": [_group(*each) for each in groups]})
         return ALL_GOOD
-    for line in table(_COLUMNS, _rows(shares)):
+    rows = [_pair(each.model or "none", each.endpoint, share) for each, share in groups]
+    if len(groups) > 1:
+        rows.append(_pair("total", "", total))
+    for line in table(_COLUMNS, chain.from_iterable(rows)):
         click.echo(line)
-    for note in (*_notes(shares), *_notes_on_counting(shares), _note_on_time(_expected(shares))):
+    for note in (*_notes(demands), *_notes_on_counting(demands), _note_on_time(total.expected)):
         click.echo(f"note: {note}", err=True)
     return ALL_GOOD
 
 
-@dataclass(frozen=True, slots=True)
-class _Share:
-    """One model at one endpoint: what its lines ask for, and how they would be sent."""
+class _Price(NamedTuple):
+    """US dollars for the prompts, and at most for the output; None when a price is not known.
 
-    demand: Estimate
+    `most_output` is also None where nothing bounds the output.
+    """
+
+    prompts: Decimal | None
+    most_output: Decimal | None
+
+    @classmethod
+    def of(cls, costs: Sequence[Cost | None]) -> _Price:
+        """Return the sum of the costs."""
+        return cls(
+            _sum(None if cost is None else cost.input for cost in costs),
+            _sum(None if cost is None else cost.most_output for cost in costs),
+        )
+
+    def cells(self) -> tuple[str, str]:
+        """Return both amounts in words."""
+        if self.prompts is None:
+            return UNKNOWN, UNKNOWN
+        most = UNBOUNDED if self.most_output is None else money(self.most_output)
+        return money(self.prompts), most
+
+    def to_object(self) -> dict[str, float | None]:
+        """Return both amounts as numbers."""
+        prompts, most = self
+        return {
+            "input": None if prompts is None else float(prompts),
+            "most_output": None if most is None else float(most),
+        }
+
+
+class _Share(NamedTuple):
+    """One model at one endpoint, or all of them: what the lines ask for, and how they are sent."""
+
+    lines: int
     batches: int
     bytes: int
-    batch_cost: Cost | None
-    ordinary_cost: Cost | None
+    prompt_tokens: int
+    most_output_tokens: int | None
+    unbounded_lines: int
+    unseen_lines: int
+    is_counted: bool
+    batch: _Price
+    ordinary: _Price
     expected: Expectation
 
 
-def _plan(source: str, demands: Estimates, supports: Callable[[str], bool] | None) -> Plan:
+def _plan(source: str, estimates: Estimates, supports: Callable[[str], bool] | None) -> Plan:
     from batchsim.runner.planning.plan import make_plan
 
     name = "standard input" if source == STANDARD_INPUT else source
@@ -105,117 +149,65 @@ def _plan(source: str, demands: Estimates, supports: Callable[[str], bool] | Non
                 path=name,
                 limits=OPENAI if provider is None else provider.limits,
                 supports=supports or is_openai_model,
-                observe=demands.add,
+                observe=estimates.add,
             )
         except OSError as error:
             raise InputError(f"the file cannot be read: {error.strerror}", path=name) from None
 
 
-def _shares(plan: Plan, demands: Iterable[Estimate]) -> list[_Share]:
-    from batchsim.runner.progress.forecast import expect
+def _share(plan: Plan, demands: Sequence[Estimate]) -> _Share:
+    from batchsim.runner.progress.forecast import expect, together
 
-    shares = []
+    expected, batches, size_of_all = [], 0, 0
     for demand in demands:
         group = (demand.endpoint, demand.model)
         shards = [each for each in plan.shards if (each.endpoint, each.model) == group]
-        upload = sum(shard.bytes for shard in shards)
-        costs = (demand.cost(batch=True), demand.cost(batch=False))
-        expected = expect(demand.model, demand.lines, demand.prompt_tokens, len(shards))
-        shares.append(_Share(demand, len(shards), upload, *costs, expected))
-    return shares
+        batches += len(shards)
+        size_of_all += sum(shard.bytes for shard in shards)
+        expected.append(expect(demand.model, demand.lines, demand.prompt_tokens, len(shards)))
+    return _Share(
+        lines=sum(each.lines for each in demands),
+        batches=batches,
+        bytes=size_of_all,
+        prompt_tokens=sum(each.prompt_tokens for each in demands),
+        most_output_tokens=_sum(each.most_output_tokens for each in demands),
+        unbounded_lines=sum(each.unbounded_lines for each in demands),
+        unseen_lines=sum(each.unseen_lines for each in demands),
+        is_counted=all(each.vocabulary is not None for each in demands),
+        batch=_Price.of([each.cost(batch=True) for each in demands]),
+        ordinary=_Price.of([each.cost(batch=False) for each in demands]),
+        expected=together(expected),
+    )
 
 
-def _expected(shares: Iterable[_Share]) -> Expectation:
-    from batchsim.runner.progress.forecast import together
-
-    return together(share.expected for share in shares)
-
-
-def _rows(shares: Sequence[_Share]) -> Iterator[tuple[str, ...]]:
-    for share in shares:
-        yield from _pair(share.demand.model or "none", share.demand.endpoint, [share])
-    if len(shares) > 1:
-        yield from _pair("total", "", shares)
+def _sum(amounts: Iterable[Number | None]) -> Number | None:
+    """Return the sum; None when an amount is not known."""
+    known = list(amounts)
+    return None if None in known else sum(each for each in known if each is not None)  # type: ignore[return-value] # of an int or a Decimal
 
 
-def _pair(model: str, endpoint: str, shares: Sequence[_Share]) -> Iterator[tuple[str, ...]]:
-    """A row for the prompts and one for the output."""
-    lines, batches, upload = _amounts(shares)
+def _pair(model: str, endpoint: str, share: _Share) -> Iterator[tuple[str, ...]]:
+    (batch, most_batch), (ordinary, most_ordinary) = share.batch.cells(), share.ordinary.cells()
+    most = share.most_output_tokens
     yield (
         model,
         endpoint,
-        f"{lines:,}",
-        f"{batches:,}",
-        size(upload),
-        f"{sum(share.demand.prompt_tokens for share in shares):,}",
-        _manner(shares),
-        _money(_input_cost(share.batch_cost for share in shares)),
-        _money(_input_cost(share.ordinary_cost for share in shares)),
+        f"{share.lines:,}",
+        f"{share.batches:,}",
+        size(share.bytes),
+        f"{share.prompt_tokens:,}",
+        "in, counted" if share.is_counted else "in, estimated",
+        batch,
+        ordinary,
     )
-    most = _most_output_tokens(shares)
-    yield (
-        *("",) * 5,
-        UNBOUNDED if most is None else f"{most:,}",
-        "out, at most",
-        _bound([share.batch_cost for share in shares]),
-        _bound([share.ordinary_cost for share in shares]),
-    )
+    tokens = UNBOUNDED if most is None else f"{most:,}"
+    yield (*("",) * 5, tokens, "out, at most", most_batch, most_ordinary)
 
 
-def _manner(shares: Iterable[_Share]) -> str:
-    manners = {share.demand.vocabulary is not None for share in shares}
-    return "in, counted" if manners == {True} else "in, estimated"
-
-
-def _money(amount: Decimal | None) -> str:
-    return UNKNOWN if amount is None else money(amount)
-
-
-def _bound(costs: Sequence[Cost | None]) -> str:
-    """The most that the output costs: a price that is not known comes before a missing limit."""
-    most = _most_output_cost(costs)
-    if most is not None:
-        return money(most)
-    return UNKNOWN if None in costs else UNBOUNDED
-
-
-def _amounts(shares: Iterable[_Share]) -> tuple[int, int, int]:
-    """Lines, batches and bytes to upload."""
-    amounts = ((share.demand.lines, share.batches, share.bytes) for share in shares)
-    lines, batches, upload = (sum(column) for column in zip(*amounts, strict=True))
-    return lines, batches, upload
-
-
-def _most_output_tokens(shares: Iterable[_Share]) -> int | None:
-    bounds = [share.demand.most_output_tokens for share in shares]
-    known = [bound for bound in bounds if bound is not None]
-    return sum(known) if len(known) == len(bounds) else None
-
-
-def _input_cost(costs: Iterable[Cost | None]) -> Decimal | None:
-    return _sum(costs, lambda cost: cost.input)
-
-
-def _most_output_cost(costs: Iterable[Cost | None]) -> Decimal | None:
-    return _sum(costs, lambda cost: cost.most_output)
-
-
-def _sum(costs: Iterable[Cost | None], part: Callable[[Cost], Decimal | None]) -> Decimal | None:
-    """The sum of one part of the costs; None when it is not known of one of them."""
-    total = Decimal(0)
-    for cost in costs:
-        amount = None if cost is None else part(cost)
-        if amount is None:
-            return None
-        total += amount
-    return total
-
-
-def _notes(shares: Iterable[_Share]) -> Iterator[str]:
-    for share in shares:
-        demand = share.demand
+def _notes(demands: Iterable[Estimate]) -> Iterator[str]:
+    for demand in demands:
         name = shown(demand.model or "no model", 64)
-        if share.batch_cost is None:
+        if demand.cost(batch=True) is None:
             yield f"the price of {name} is not known, so the total is not known either"
         elif _is_half(demand):
             yield f"no batch price of {name} is listed: half of its ordinary price is taken"
@@ -229,8 +221,8 @@ def _notes(shares: Iterable[_Share]) -> Iterator[str]:
             )
 
 
-def _notes_on_counting(shares: Iterable[_Share]) -> Iterator[str]:
-    estimated = [share.demand.model or "" for share in shares if not share.demand.vocabulary]
+def _notes_on_counting(demands: Iterable[Estimate]) -> Iterator[str]:
+    estimated = [demand.model or "" for demand in demands if not demand.vocabulary]
     known = [model for model in estimated if token_counter.vocabulary_of(model)]
     if known and not token_counter.has_vocabularies():
         yield (
@@ -258,53 +250,42 @@ def _is_half(demand: Estimate) -> bool:
     return known is not None and not known.is_listed
 
 
-def _object(shares: Sequence[_Share]) -> dict[str, Any]:
-    """Dollars are numbers; null stands for an unknown price and for what nothing bounds.
+def _group(demand: Estimate, share: _Share) -> dict[str, Any]:
+    """Return the JSON object of one model at one endpoint.
 
-    `counted_with` is the vocabulary, null for an estimate from lengths; `queue_turns` is how often
-    a new account's queue has to be filled, null where its limit is not known.
+    `counted_with` is the vocabulary, null for an estimate from lengths.
     """
+    is_known = share.batch.prompts is not None
     return {
-        **_sums(shares),
-        "groups": [
-            {
-                "model": share.demand.model,
-                "endpoint": share.demand.endpoint,
-                **_sums([share]),
-                "counted_with": share.demand.vocabulary,
-                "price_known": share.batch_cost is not None,
-                "batch_price_listed": share.batch_cost is not None and not _is_half(share.demand),
-            }
-            for share in shares
-        ],
+        "model": demand.model,
+        "endpoint": demand.endpoint,
+        **_sums(share),
+        "counted_with": demand.vocabulary,
+        "price_known": is_known,
+        "batch_price_listed": is_known and not _is_half(demand),
     }
 
 
-def _sums(shares: Sequence[_Share]) -> dict[str, Any]:
-    lines, batches, upload = _amounts(shares)
-    expected = _expected(shares)
+def _sums(share: _Share) -> dict[str, Any]:
+    """Return amounts as JSON; null stands for an unknown price and for what nothing bounds.
+
+    `queue_turns` is how often a new account's queue has to be filled, null if that is not known.
+    """
+    expected = share.expected
     return {
-        "lines": lines,
-        "batches": batches,
-        "upload_bytes": upload,
-        "prompt_tokens": sum(share.demand.prompt_tokens for share in shares),
-        "most_output_tokens": _most_output_tokens(shares),
-        "unbounded_lines": sum(share.demand.unbounded_lines for share in shares),
-        "unseen_prompt_lines": sum(share.demand.unseen_lines for share in shares),
-        "batch_usd": _cost_object([share.batch_cost for share in shares]),
-        "ordinary_usd": _cost_object([share.ordinary_cost for share in shares]),
+        "lines": share.lines,
+        "batches": share.batches,
+        "upload_bytes": share.bytes,
+        "prompt_tokens": share.prompt_tokens,
+        "most_output_tokens": share.most_output_tokens,
+        "unbounded_lines": share.unbounded_lines,
+        "unseen_prompt_lines": share.unseen_lines,
+        "batch_usd": share.batch.to_object(),
+        "ordinary_usd": share.ordinary.to_object(),
         "expected_seconds": {
             "usual": round(expected.usual),
             "slow": round(expected.slow),
             "longest": round(expected.longest),
         },
         "queue_turns": expected.turns,
-    }
-
-
-def _cost_object(costs: Sequence[Cost | None]) -> dict[str, float | None]:
-    read, most = _input_cost(costs), _most_output_cost(costs)
-    return {
-        "input": None if read is None else float(read),
-        "most_output": None if most is None else float(most),
     }

@@ -23,7 +23,7 @@ from batchsim.cli.options.listing import (
 )
 from batchsim.cli.terminal.exit_codes import ALL_GOOD, SOME_FAILED
 from batchsim.cli.terminal.output import STANDARD_OUTPUT, print_json, refuse_to_overwrite
-from batchsim.cli.terminal.table import Column, details, table
+from batchsim.cli.terminal.table import columns, details, table
 from batchsim.domain.limits import OPENAI
 from batchsim.domain.validation.diagnosis import shown
 from batchsim.errors import NotFound, UsageError
@@ -33,14 +33,7 @@ if TYPE_CHECKING:
     from batchsim.backends import Backend, Page
     from batchsim.domain.files import File
 
-_COLUMNS = (
-    Column("ID"),
-    Column("PURPOSE"),
-    Column("SIZE", is_number=True),
-    Column("CREATED", is_number=True),
-    Column("EXPIRES", is_number=True),
-    Column("NAME"),
-)
+_COLUMNS = columns("ID", "PURPOSE", ">SIZE", ">CREATED", ">EXPIRES", "NAME")
 
 
 @click.group()

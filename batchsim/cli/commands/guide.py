@@ -9,7 +9,7 @@ from importlib.resources import files
 import click
 
 from batchsim.cli.terminal.exit_codes import ALL_GOOD
-from batchsim.cli.terminal.table import Column, table
+from batchsim.cli.terminal.table import columns, table
 from batchsim.errors import UsageError
 
 CHAPTERS = (
@@ -31,7 +31,7 @@ CHAPTERS = (
 )
 """The chapters in the order in which they are read; each is a Markdown file in batchsim/guide."""
 
-_COLUMNS = (Column("CHAPTER"), Column("ABOUT"))
+_COLUMNS = columns("CHAPTER", "ABOUT")
 _LINK = re.compile(r"\[([^\]]+)\]\([\w./-]+\.(?:md|toml)\)")
 
 

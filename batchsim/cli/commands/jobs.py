@@ -11,7 +11,7 @@ import click
 from batchsim.amounts import distance
 from batchsim.cli.terminal.exit_codes import ALL_GOOD
 from batchsim.cli.terminal.output import near, print_json
-from batchsim.cli.terminal.table import Column, table
+from batchsim.cli.terminal.table import columns, table
 from batchsim.clock import SystemClock
 from batchsim.errors import JournalError
 
@@ -21,15 +21,8 @@ if TYPE_CHECKING:
 GONE, UNREADABLE = "gone", "unreadable"
 """States of a job in the list whose directory is not there, or cannot be read, any more."""
 
-_COLUMNS = (
-    Column("STATE"),
-    Column("LINES", is_number=True),
-    Column("DONE", is_number=True),
-    Column("FAILED", is_number=True),
-    Column("BATCHES", is_number=True),
-    Column("CONTINUED", is_number=True),
-    Column("SERVICE"),
-    Column("JOB"),
+_COLUMNS = columns(
+    "STATE", ">LINES", ">DONE", ">FAILED", ">BATCHES", ">CONTINUED", "SERVICE", "JOB"
 )
 
 

@@ -101,7 +101,7 @@ def record(
 
 
 def _tell(address: str, provider: Provider, *, has_key: bool, as_json: bool) -> None:
-    """Where clients go, and the key that they may give; null where they need their own."""
+    """Print the address for clients and the key to give; null where they need their own."""
     if as_json:
         told = {"base_url": f"{address}/v1", "api_key": "sk-any" if has_key else None}
         return click.echo(json.dumps(told))

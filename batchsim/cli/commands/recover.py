@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -21,7 +20,6 @@ from batchsim.jsonl import open_input
 
 if TYPE_CHECKING:
     from batchsim.backends.openai import OpenAIBackend
-    from batchsim.cli.jobs.job import Begun
     from batchsim.runner.adoption.recover import Trace
     from batchsim.runner.planning.plan import Plan
 
@@ -61,7 +59,7 @@ def recover(
     other runner may work on the job meanwhile: this command believes that its directory is lost.
     """
     from batchsim.cli.display.job_json import print_job
-    from batchsim.cli.jobs.job import Job
+    from batchsim.cli.jobs.job import Begun, Job
     from batchsim.cli.jobs.registry import register
     from batchsim.runner.adoption.recover import write_journal
     from batchsim.runner.job import JobDirectory
@@ -83,8 +81,16 @@ def recover(
         trace = _chosen(backend, plan, source, run_id)
         state = write_journal(backend, trace, plan, JobDirectory(folder))
         now = backend.clock.now()
-    flags = [("--skip-invalid", skip_invalid), ("--any-model", supports is not None)]
-    begun = _begun(source, output, job, [flag for flag, is_set in flags if is_set])
+    provider = chosen_provider()
+    options = {
+        "--provider": provider and provider.name,
+        "--job": job,
+        "--skip-invalid": skip_invalid,
+        "--any-model": supports is not None,
+    }
+    given = [(name, value) for name, value in options.items() if value]
+    words = [str(word) for pair in given for word in pair if word is not True]
+    begun = Begun.here(source, output, ["run", "--real", str(source), "-o", str(output), *words])
     Job(folder).write_begun(begun)
     register(folder, now)
     found = sum(shard.batch is not None for shard in state.shards.values())
@@ -99,7 +105,7 @@ def recover(
 
 
 def _chosen(backend: OpenAIBackend, plan: Plan, source: Path, run_id: str | None) -> Trace:
-    """The run to recover. Raises UsageError when there is none, or more than one."""
+    """Return the run to recover. Raises UsageError when there is none, or more than one."""
     from batchsim.runner.adoption.recover import is_of_input, traces
 
     found = traces(backend)
@@ -115,23 +121,8 @@ def _chosen(backend: OpenAIBackend, plan: Plan, source: Path, run_id: str | None
             hint="the input must be the one that was sent, to the byte, and the key of the same "
             "project; `batchsim batches list` shows what there is",
         )
-    told = ", ".join(
+    runs = ", ".join(
         f"{shown(trace.run)} ({counted(len(trace.batches), 'batch')}, begun {instant(trace.begun)})"
         for trace in matching
     )
-    raise UsageError(f"{source} was run several times: {told}", hint="choose one with --run ID")
-
-
-def _begun(source: Path, output: Path, job: Path | None, flags: list[str]) -> Begun:
-    from batchsim.cli.jobs.job import Begun
-
-    folder = ["--job", str(job)] if job else []
-    provider = chosen_provider()
-    chosen = ["--provider", provider.name] if provider else []
-    arguments = ["run", "--real", *chosen, str(source), "-o", str(output), *folder, *flags]
-    return Begun(
-        input=os.path.realpath(source),
-        results=os.path.realpath(output),
-        folder=os.path.realpath(Path.cwd()),
-        arguments=tuple(arguments),
-    )
+    raise UsageError(f"{source} was run several times: {runs}", hint="choose one with --run ID")

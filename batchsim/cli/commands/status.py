@@ -7,7 +7,7 @@ import click
 from batchsim.cli.terminal.exit_codes import ALL_GOOD
 
 SHARDS_SHOWN = 20
-"""How many shards are shown without `--all`."""
+"""So many shards are shown without `--all`."""
 
 
 _EXAMPLES = (

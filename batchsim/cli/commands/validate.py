@@ -1,7 +1,4 @@
-"""`batchsim validate`: what the API would say about an input file, with what to do about it.
-
-What there is to say about an input file: errors as the API has them, explained, and warnings.
-"""
+"""`batchsim validate`: the API's errors for an input file, with explanations and warnings."""
 
 from __future__ import annotations
 
@@ -44,7 +41,7 @@ SEARCHES = 20
 
 
 class Finding(NamedTuple):
-    """One thing to say about the input; `severity` is "error" or "warning"."""
+    """One error or warning about the input, by `severity`."""
 
     severity: str
     code: str
@@ -56,13 +53,13 @@ class Finding(NamedTuple):
     detail: str | None = None
     """The cause, where the API's own message does not say it."""
     several_batches: bool = False
-    """Whether it only says that the input does not fit into one batch."""
+    """True when it only says that the input does not fit into one batch."""
 
 
 def findings(
     stream: BinaryIO, rules: InputRules, *, limits: Limits = OPENAI, progress: Any = None
 ) -> Iterator[Finding]:
-    """Everything to say about the input that `stream` (which can seek) holds, in line order.
+    """Yield the findings about the input in `stream` (which can seek), in line order.
 
     `progress` is a click progress bar that is moved along.
     """
@@ -110,7 +107,7 @@ def _warnings(stream: BinaryIO, size: int, rules: InputRules, advice: Advice) ->
 
 
 class _Inspector:
-    """Says why a line is bad, reading the input again where that is the way to know."""
+    """Explains bad lines; it reads the input again when it has to."""
 
     def __init__(self, stream: BinaryIO, rules: InputRules) -> None:
         self._stream = stream
@@ -132,7 +129,7 @@ class _Inspector:
         return _finding(error, hint, several_batches=is_about_one_batch(error, url=url))
 
     def _first_line_with(self, custom_id: str) -> int | None:
-        """The first line with `custom_id`; None once enough searches were paid for."""
+        """Return the first line with `custom_id`; None after too many searches."""
         if not self._searches:
             return None
         self._searches -= 1
@@ -157,7 +154,7 @@ def _has_id(line: Line, custom_id: str) -> bool:
 
 
 SHOWN = 20
-"""How many errors are printed without `--all`."""
+"""So many errors are printed without `--all`."""
 
 LONG = 50_000_000
 """From so many bytes on, a progress bar is shown on a terminal."""
@@ -214,7 +211,7 @@ def validate(
 
 
 def _with_named_failures(found: Iterator[Finding], name: str) -> Iterator[Finding]:
-    """The findings; when reading fails on the way, the InputError says of which input."""
+    """Yield the findings; an InputError on the way names the input."""
     try:
         yield from found
     except InputError as error:
@@ -225,7 +222,7 @@ def _with_named_failures(found: Iterator[Finding], name: str) -> Iterator[Findin
 
 
 class _Printer:
-    """Prints findings on stdout as they come and the sum of them on stderr."""
+    """Prints findings on stdout as they come, and their sum on stderr."""
 
     def __init__(self, name: str, *, limit: int | None, as_json: bool) -> None:
         self._name = name
@@ -234,7 +231,7 @@ class _Printer:
         self._several_batches_would_do = True
         self.errors = 0
         self.shares_line = False
-        """Whether a progress bar stands on the terminal's present line."""
+        """True when a progress bar is on the same line of the terminal."""
 
     def say(self, finding: Finding) -> None:
         if finding.severity == "error":
@@ -248,8 +245,8 @@ class _Printer:
             print_json({"file": self._name, **finding._asdict()})
             return
         places = (self._name, finding.line, finding.column)
-        place = ":".join(str(part) for part in places if part is not None)
-        click.echo(f"{place}: {finding.code}: {shown(finding.message)}")
+        where = ":".join(str(part) for part in places if part is not None)
+        click.echo(f"{where}: {finding.code}: {shown(finding.message)}")
         for text in (finding.detail, finding.hint and f"hint: {finding.hint}"):
             if text:
                 click.echo(f"    {shown(text)}")

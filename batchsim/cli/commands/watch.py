@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from batchsim.runner.progress import Progress
 
 GLANCE_SECONDS = 1.0
-"""How often the journal is read for news."""
+"""The time between two readings of the journal."""
 
 LOOK_SECONDS = 20.0
-"""How often the service is asked where nobody else asks it."""
+"""The time between two polls of the service, when no runner polls it."""
 
 
 @click.command()
@@ -55,8 +55,6 @@ def watch(*, name: str | None, as_json: bool) -> int:
 
 
 class _Printer:
-    """Prints every change."""
-
     def __init__(self, follower: Follower, display: Display, *, as_json: bool) -> None:
         self._follower = follower
         self._display = display
@@ -79,7 +77,7 @@ def _essence(progress: Progress) -> object:
 
 
 def _follow(follower: Follower, printer: _Printer, clock: Clock) -> None:
-    """Read the journal again and again; ask the service where nobody is at work."""
+    """Read the journal again and again; poll the service when no runner is at work."""
     looker = _Looker(follower, clock)
     while True:
         follower.refresh()
@@ -94,17 +92,17 @@ def _follow(follower: Follower, printer: _Printer, clock: Clock) -> None:
 
 
 class _Looker:
-    """Asks the service for the batches of a job that nobody runs, and takes the answers for now."""
+    """Polls the batches of a job that nobody runs, for this process only."""
 
     def __init__(self, follower: Follower, clock: Clock) -> None:
         self._follower = follower
         self._clock = clock
         self._backend: Backend | None = None
         self.now: float | None = None
-        """When the service was asked last; None before."""
+        """The time of the last poll, if there was one."""
 
     def look(self) -> bool:
-        """Look once, unless there is nothing to look at any more; whether there was."""
+        """Poll all live batches; return False when there are none."""
         from batchsim.runner.job import Stage
         from batchsim.runner.journal.shard_entries import Observed
 

@@ -11,23 +11,15 @@ from batchsim.amounts import counted, duration, instant, money
 from batchsim.cli.display.job_json import outcomes
 from batchsim.cli.jobs.job import RUNNING
 from batchsim.cli.terminal.output import near
-from batchsim.cli.terminal.table import Column, details, table
+from batchsim.cli.terminal.table import columns, details, table
 from batchsim.runner.job import Stage
 
 if TYPE_CHECKING:
     from batchsim.cli.jobs.job import JobView
     from batchsim.runner.progress.job_summary import JobSummary, ShardSummary
 
-COLUMNS = (
-    Column("SHARD", is_number=True),
-    Column("BATCH"),
-    Column("MODEL"),
-    Column("STATUS"),
-    Column("LINES", is_number=True),
-    Column("DONE", is_number=True),
-    Column("FAILED", is_number=True),
-    Column("RATE", is_number=True),
-    Column("TIME LEFT", is_number=True),
+COLUMNS = columns(
+    ">SHARD", "BATCH", "MODEL", "STATUS", ">LINES", ">DONE", ">FAILED", ">RATE", ">TIME LEFT"
 )
 
 MOST_UNFOUND = 5

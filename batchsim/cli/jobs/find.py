@@ -55,7 +55,6 @@ def _latest() -> Job:
 
 
 def _jobs_with_file(path: Path) -> Iterator[Job]:
-    """Yield the jobs of the registry whose results or input is `path`."""
     try:
         wanted = os.path.realpath(path)
     except (OSError, ValueError):

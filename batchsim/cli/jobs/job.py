@@ -15,7 +15,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec import convert
 
 from batchsim.cli.options.backend import real_backend
 from batchsim.cli.terminal.exit_codes import ALL_GOOD, INCOMPLETE, SOME_FAILED
@@ -48,6 +50,13 @@ class Begun(NamedTuple):
     results: str | None = None
     folder: str = ""
     arguments: tuple[str, ...] = ()
+
+    @classmethod
+    def here(cls, source: Path | None, results: Path, arguments: Sequence[str]) -> Begun:
+        """Return a job begun in the present folder."""
+        real = os.path.realpath
+        origin = real(source) if source else None
+        return cls(origin, real(results), real(Path.cwd()), tuple(arguments))
 
     @property
     def command(self) -> str | None:
@@ -98,7 +107,7 @@ class Job:
     @property
     def begun(self) -> Begun:
         """How the job was begun, as far as its directory says."""
-        return Begun(**_read_begun(self.path / _COMMAND))
+        return _read_begun(self.path / _COMMAND)
 
     @property
     def results(self) -> Path:
@@ -259,19 +268,9 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-def _read_begun(path: Path) -> dict[str, Any]:
+def _read_begun(path: Path) -> Begun:
     try:
         value = json.loads(path.read_bytes())
-        arguments: Sequence[Any] = value["arguments"]
-        return {
-            "input": _text(value["input"]),
-            "results": _text(value["results"]),
-            "folder": str(value["folder"]),
-            "arguments": tuple(map(str, arguments)),
-        }
+        return convert([value[name] for name in Begun._fields], Begun)
     except (OSError, ValueError, KeyError, TypeError):
-        return {}
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
+        return Begun()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from batchsim.amounts import distance, size
 from batchsim.cli.jobs.job import Job
 from batchsim.cli.jobs.registry import registered
-from batchsim.cli.terminal.table import Column
+from batchsim.cli.terminal.table import columns
 from batchsim.domain.limits import HOUR
 from batchsim.errors import JournalError
 from batchsim.runner.effects.batch_list import every_batch, listed_since
@@ -64,14 +64,7 @@ class Leftover:
         }
 
 
-LEFTOVER_COLUMNS = (
-    Column("ID"),
-    Column("KIND"),
-    Column("SIZE", is_number=True),
-    Column("CREATED", is_number=True),
-    Column("NEEDED"),
-    Column("RUN"),
-)
+LEFTOVER_COLUMNS = columns("ID", "KIND", ">SIZE", ">CREATED", "NEEDED", "RUN")
 
 
 def leftover_row(leftover: Leftover, now: float) -> tuple[str, ...]:

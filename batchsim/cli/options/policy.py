@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from decimal import Decimal
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from batchsim.cli.terminal.paths import state_folder
 from batchsim.errors import UsageError
 
-if TYPE_CHECKING:
-    from batchsim.runner.policy import Policy
-
 
 def _dollars(_: click.Context, __: click.Parameter, value: str | None) -> Decimal | None:
-    """An amount above zero. Anything that people may have meant otherwise is refused."""
+    """Return an amount above zero. Anything ambiguous is refused."""
     if value is None:
         return None
     if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value, re.ASCII) and Decimal(value):
@@ -28,7 +24,6 @@ def _dollars(_: click.Context, __: click.Parameter, value: str | None) -> Decima
 
 
 def _queue_limits(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, int]:
-    """The limits by the model's name without its date."""
     from batchsim.domain.models import alias
 
     limits = {}
@@ -45,7 +40,6 @@ _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 def _duration(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
-    """Seconds."""
     if value is None:
         return None
     match = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)([smhd])", value, re.ASCII)
@@ -139,6 +133,12 @@ OPTIONS = (
 )
 
 
+_SAME_NAMES = (
+    "retries", "max_cost", "queue_limits", "same_account", "network_files", "delete_remote"
+)  # fmt: skip
+"""The options that a Policy takes as they are."""
+
+
 def policy_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options to a command that has `backend`; it gets the argument `policy`."""
 
@@ -146,34 +146,28 @@ def policy_options(command: Callable[..., Any]) -> Callable[..., Any]:
     def with_policy(
         *,
         backend: str | None,
-        retries: int,
         on_unknown: str | None,
-        max_cost: Decimal | None,
-        queue_limits: dict[str, int],
-        same_account: bool,
-        alone: bool,
-        network_files: bool,
-        delete_remote: bool,
         finish_sync: bool,
         deadline: float | None,
+        alone: bool,
         **options: Any,
     ) -> Any:
+        from batchsim.runner.policy import OnUnknown, Policy
+
         if deadline is not None and not finish_sync:
             raise UsageError(
                 "--deadline says when --finish-sync begins, which was not given",
                 hint="give both, or neither",
             )
-        policy = replace(
-            _policy(backend, retries=retries, on_unknown=on_unknown),
-            max_cost=max_cost,
-            queue_limits=queue_limits,
+        is_fake = backend == "fake"
+        policy = Policy(
+            # No request to the simulator outlives this process, so a lost one may be repeated.
+            on_unknown=OnUnknown(on_unknown or ("fence" if is_fake else "stop")),
             queue_memory=state_folder() / "queues.json" if backend == "real" else None,
-            same_account=same_account,
-            alone=alone or backend == "fake",
-            network_files=network_files,
-            delete_remote=delete_remote,
+            alone=alone or is_fake,
             finish_sync=finish_sync,
             deadline=deadline,
+            **{name: options.pop(name) for name in _SAME_NAMES},
         )
         return command(backend=backend, policy=policy, **options)
 
@@ -181,11 +175,3 @@ def policy_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(OPTIONS):
         wrapped = option(wrapped)
     return wrapped
-
-
-def _policy(backend: str | None, *, on_unknown: str | None, **options: Any) -> Policy:
-    """No request to the simulator outlives this process, so a lost one may be made again."""
-    from batchsim.runner.policy import OnUnknown, Policy
-
-    unknown = on_unknown or ("fence" if backend == "fake" else "stop")
-    return Policy(on_unknown=OnUnknown(unknown), **options)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,58 +43,49 @@ COUNTS_SECONDS = 1.0
 """How often, in real time, the counts of running batches are written for other commands."""
 
 
+@dataclass(slots=True)
 class Observer:
     """Takes in every Progress of a run; `latest` is the last one.
 
     `account`, when given, is asked once for its earlier batches, for the forecast.
     """
 
-    def __init__(
-        self,
-        job: Job,
-        begun: Begun,
-        display: Display,
-        history: History,
-        stopping: Stopping,
-        account: Backend | None = None,
-        clock: Clock | None = None,
-    ) -> None:
-        self.latest: Progress | None = None
-        self._job = job
-        self._begun = begun
-        self._display = display
-        self._history = history
-        self._stopping = stopping
-        self._account = account
-        self._clock = clock or SystemClock()
-        self._counts_written = float("-inf")
+    job: Job
+    begun: Begun
+    display: Display
+    history: History
+    stopping: Stopping
+    account: Backend | None = None
+    clock: Clock = field(default_factory=SystemClock)
+    latest: Progress | None = None
+    _counts_written: float = float("-inf")
 
     def observe(self, progress: Progress) -> None:
         """Take in how far the job is; called when that is on the disk."""
         if self.latest is None:
-            self._job.write_begun(self._begun)
-            register(self._job.path, self._clock.now())
+            self.job.write_begun(self.begun)
+            register(self.job.path, self.clock.now())
         self.latest = progress
         self._read_history(progress)
-        self._display.show(progress)
+        self.display.show(progress)
         self._write_counts(progress)
-        self._stopping.recorded()
+        self.stopping.recorded()
 
     def _read_history(self, progress: Progress) -> None:
         """Learn from the account's last batches, once it is known to answer."""
-        if self._account is None or not progress.batches:
+        if self.account is None or not progress.batches:
             return
-        account, self._account = self._account, None
+        account, self.account = self.account, None
         with suppress(BatchsimError):
             for batch in account.list_batches(limit=100).data:
-                self._history.add(batch)
+                self.history.add(batch)
 
     def _write_counts(self, progress: Progress) -> None:
-        if self._clock.now() - self._counts_written < COUNTS_SECONDS:
+        if self.clock.now() - self._counts_written < COUNTS_SECONDS:
             return
-        self._counts_written = self._clock.now()
+        self._counts_written = self.clock.now()
         batches = (shard.batch for shard in progress.states if shard.tally is None)
-        self._job.write_counts({each.id: each.request_counts for each in batches if each})
+        self.job.write_counts({each.id: each.request_counts for each in batches if each})
 
 
 _NAMED = 5
@@ -142,12 +133,7 @@ def carry_out(
     """
     stopping, history = Stopping(), History()
     observer = None
-    begun = Begun(
-        input=os.path.realpath(source) if source else None,
-        results=os.path.realpath(results),
-        folder=os.path.realpath(Path.cwd()),
-        arguments=tuple(sys.argv[1:]),
-    )
+    begun = Begun.here(source, results, sys.argv[1:])
     if results.parent != job:  # which is made, and would make what was mistyped
         check_folder(results)
     try:

@@ -24,6 +24,11 @@ class Column(NamedTuple):
     is_number: bool = False
 
 
+def columns(*headings: str) -> tuple[Column, ...]:
+    """Return columns by their headings; one that begins with `>` is a column of numbers."""
+    return tuple(Column(each.removeprefix(">"), each.startswith(">")) for each in headings)
+
+
 def table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> Iterator[str]:
     """Yield the heading and the rows as lines of text.
 

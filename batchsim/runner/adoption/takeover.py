@@ -173,7 +173,6 @@ class Takeover:
         self._members.add(custom_id, found.number, digest)
 
     def _lines(self, found: Found) -> Iterator[tuple[bytes, str]]:
-        """Yield the lines of a batch, each with its custom_id."""
         digest = hashlib.sha256()
         try:
             with closing(_Pieces(self._backend, found.batch.input_file_id)) as stream:

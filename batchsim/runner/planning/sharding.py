@@ -201,7 +201,6 @@ def _amounts(lines: RequestLines, limits: Limits) -> _Amounts:
 
 
 def _too_large(lines: RequestLines, amounts: _Amounts, limits: Limits) -> list[InvalidLine]:
-    """Return the lines that alone are too much for a batch."""
     sizes, inputs, _ = amounts
     if (
         max(sizes) <= limits.input_file_bytes

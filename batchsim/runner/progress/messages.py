@@ -70,80 +70,62 @@ def _is_odd(entry: job_entries.ShardEntry) -> bool:
 
 
 def _describe_job(entry: job_entries.Entry, state: JobState) -> str:
-    match entry:
-        case job_entries.Started():
-            invalid = state.skipped.lines if state.skipped else 0
-            valid = counted(entry.lines - invalid, "line is valid", "lines are valid")
-            left_out = f", {counted(invalid, 'is not and is', 'are not and are')} left out"
-            return valid + (left_out if invalid else "")
-        case job_entries.AccountChanged():
-            return "the job goes on with another key of the same account"
-        case job_entries.FinishBegun():
-            return "the deadline nears: asking for what is left without batches"
-        case job_entries.RoundPlanned():
-            return f"round {entry.round}: sending lines again"
-        case job_entries.CancelRequested():
-            return "the job is cancelled: nothing more is sent, what is done is kept"
-        case job_entries.Finished():
-            return "the results are written"
-        case job_entries.Audited():
-            return f"the service has {entry.batches:,} batches of this job"
-        case job_entries.Delayed():
-            return f"{entry.reason}; trying again"
-        case job_entries.Halted() | job_entries.StoodBack():
-            return entry.reason
-    return type(entry).__name__
+    if isinstance(entry, job_entries.Started):
+        invalid = state.skipped.lines if state.skipped else 0
+        valid = counted(entry.lines - invalid, "line is valid", "lines are valid")
+        left_out = f", {counted(invalid, 'is not and is', 'are not and are')} left out"
+        return valid + (left_out if invalid else "")
+    return _by_kind(entry)
 
 
-def _describe_shard(entry: job_entries.ShardEntry) -> str:  # noqa: C901 - one case per kind of entry
+def _describe_shard(entry: job_entries.ShardEntry) -> str:
     match entry:
         case shard_entries.Planned():
             lines = counted(entry.lines, "line")
             return f"{lines} for {entry.model or 'no model'} at {entry.endpoint}"
-        case shard_entries.Divided():
-            return "too large for its model's queue; divided"
-        case shard_entries.CostRecorded():
-            return f"cost ${entry.usd}"
-        case shard_entries.Weighed():
-            return f"about {entry.tokens:,} tokens of prompt"
-        case shard_entries.UploadIntended():
-            return "uploading the input file"
         case shard_entries.Uploaded():
             return f"{'found the upload' if entry.adopted else 'uploaded'} as {entry.file_id}"
-        case shard_entries.UploadDropped():
-            return f"no file to use: {entry.reason}"
-        case shard_entries.CreateRefused():
-            return "no batch was created"
-        case shard_entries.BatchGivenUp() | shard_entries.Blocked():
-            return entry.reason
-        case shard_entries.CreateIntended():
-            return "creating a batch"
-        case shard_entries.CreateUnknown():
-            return f"{entry.reason}; looking for the batch"
-        case shard_entries.CreateFenced():
-            return "the input file was deleted, so that no late request can use it"
-        case shard_entries.CreateNotFound():
-            return "the batch is not in the list"
-        case shard_entries.TwinSeen():
-            return f"{entry.batch.id} is there besides its own batch"
-        case shard_entries.CreateLeft():
-            return "the batch was not found and may exist; its lines are not asked for again"
-        case shard_entries.CreateAbandoned():
-            return "the batch was not found, and the input is no longer there for a late one"
         case shard_entries.Created():
             return f"{'found' if entry.adopted else 'created'} {entry.batch.id}"
         case shard_entries.Observed() | shard_entries.BatchCancelRequested():
             return f"{entry.batch.id} is {entry.batch.unknown_status or entry.batch.status}"
-        case shard_entries.Downloaded():
-            return f"downloaded {entry.file_id}, {entry.bytes:,} bytes"
-        case shard_entries.RemoteDeleted():
-            return f"deleted {entry.file_id} at the service"
-        case shard_entries.DownloadDropped():
-            return entry.reason
-        case shard_entries.FileGone():
-            return f"the {entry.source} file is gone: {entry.reason}"
-        case shard_entries.Collected():
-            return f"{entry.tally.ok:,} of {entry.tally.lines:,} lines have a good result"
-        case shard_entries.Postponed():
-            return f"{entry.reason}; trying again"
-    return type(entry).__name__
+    return _by_kind(entry)
+
+
+def _by_kind(entry: job_entries.Entry) -> str:
+    return _TEXTS.get(type(entry), type(entry).__name__).format(entry)
+
+
+_TEXTS: dict[type, str] = {
+    job_entries.AccountChanged: "the job goes on with another key of the same account",
+    job_entries.FinishBegun: "the deadline nears: sending what is left without batches",
+    job_entries.RoundPlanned: "round {0.round}: sending lines again",
+    job_entries.CancelRequested: "the job is cancelled: nothing more is sent, what is done is kept",
+    job_entries.Finished: "the results are written",
+    job_entries.Audited: "the service has {0.batches:,} batches of this job",
+    job_entries.Delayed: "{0.reason}; trying again",
+    job_entries.Halted: "{0.reason}",
+    job_entries.StoodBack: "{0.reason}",
+    shard_entries.Divided: "too large for its model's queue; divided",
+    shard_entries.CostRecorded: "cost ${0.usd}",
+    shard_entries.Weighed: "about {0.tokens:,} tokens of prompt",
+    shard_entries.UploadIntended: "uploading the input file",
+    shard_entries.UploadDropped: "no file to use: {0.reason}",
+    shard_entries.CreateRefused: "no batch was created",
+    shard_entries.BatchGivenUp: "{0.reason}",
+    shard_entries.Blocked: "{0.reason}",
+    shard_entries.CreateIntended: "creating a batch",
+    shard_entries.CreateUnknown: "{0.reason}; looking for the batch",
+    shard_entries.CreateFenced: "the input file was deleted, so that no late request can use it",
+    shard_entries.CreateNotFound: "the batch is not in the list",
+    shard_entries.TwinSeen: "{0.batch.id} is there besides its own batch",
+    shard_entries.CreateLeft: "the batch was not found and may exist; its lines are not sent again",
+    shard_entries.CreateAbandoned: "the batch was not found, and its input file is gone",
+    shard_entries.Downloaded: "downloaded {0.file_id}, {0.bytes:,} bytes",
+    shard_entries.RemoteDeleted: "deleted {0.file_id} at the service",
+    shard_entries.DownloadDropped: "{0.reason}",
+    shard_entries.FileGone: "the {0.source} file is gone: {0.reason}",
+    shard_entries.Collected: "{0.tally.ok:,} of {0.tally.lines:,} lines have a good result",
+    shard_entries.Postponed: "{0.reason}; trying again",
+}
+"""Messages by the kind of entry, as formats of the entry."""

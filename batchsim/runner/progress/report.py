@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from batchsim.domain.batches import Usage
 from batchsim.errors import JournalError
 from batchsim.runner.job import JobState
 from batchsim.runner.journal import Anomaly
+from batchsim.runner.journal.job_entries import Tally
 from batchsim.runner.journal.shard_entries import Origin
 from batchsim.runner.progress.snapshot import unfound
 
@@ -63,18 +64,11 @@ def report(state: JobState, results: Path, ledger: Path) -> Report:
     """Return the report of a finished job. Raises JournalError when it is not finished."""
     if state.finished is None:
         raise JournalError("the job is not finished, so there is no report of it")
-    tally = state.finished.tally
-    shards = state.shards
+    tally, shards = state.finished.tally, state.shards
+    counts = {each.name: getattr(tally, each.name) for each in fields(Tally)}
     return Report(
+        **counts,
         lines=tally.lines,
-        ok=tally.ok,
-        failed=tally.failed,
-        expired=tally.expired,
-        cancelled=tally.cancelled,
-        missing=tally.missing,
-        invalid=tally.invalid,
-        quarantined=tally.quarantined,
-        usage=tally.usage,
         batches=tuple(shard.batch.id for shard in shards.values() if shard.batch),
         shards=len(shards),
         results=results,

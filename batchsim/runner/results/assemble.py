@@ -98,8 +98,6 @@ def _without_shard(first: int, end: int) -> JournalError:
 
 
 class _LedgerRecords:
-    """Formats the ledger's records, and counts the outcomes."""
-
     def __init__(self, plans: Sequence[Planned], batches: Mapping[int, str]) -> None:
         self._ends = {
             plan.shard: f', "round": {plan.round}, "batch": '

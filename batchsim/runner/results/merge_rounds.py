@@ -123,7 +123,6 @@ class MergedRounds:
 
 
 def _chosen(at: int, found: list[LocatedLines]) -> Stretch:
-    """Choose among the results of one line."""
     best, late = found[0], []
     for other in found[1:]:
         if ending(best.locations.packed[0]).outcome is not Outcome.OK:
