@@ -101,19 +101,19 @@ def adopt(
         raise UsageError(
             "a new simulator has no batches to adopt", hint="name the folder of one: --store DIR"
         )
-    from batchsim.runner.adoption.adopt import Sought
+    from batchsim.runner.adoption.adopt import BatchFilter
     from batchsim.runner.adoption.adopt import adopt as adopt_batches
 
     job = job or Path(f"{output}.job")
     start = partial(
         adopt_batches,
-        Sought(ids=batch_ids, metadata=_metadata(pairs), input_file_id=input_file_id),
+        BatchFilter(ids=batch_ids, metadata=_metadata(pairs), input_file_id=input_file_id),
         results=output,
         job=job,
         source=source,
         supports=supports,
         policy=policy,
-        tell=_tell,
+        announce=_announce,
     )
     with webhooks.received() as notices:
         return carry_out(
@@ -137,7 +137,7 @@ def _metadata(pairs: tuple[str, ...]) -> dict[str, str]:
     return {key: value for key, _, value in split}
 
 
-def _tell(adopted: Adopted) -> None:
+def _announce(adopted: Adopted) -> None:
     batches, lines = len(adopted.batches), adopted.lines - adopted.unsent
     click.echo(f"took over {counted(batches, 'batch')} with {counted(lines, 'line')}", err=True)
     if adopted.unsent:

@@ -92,7 +92,7 @@ def record(
         click.echo(
             f"Recording {upstream}{by} on {cassette} until Ctrl-C. Point clients here:", err=True
         )
-        _tell(address, provider, has_key=bool(key), as_json=as_json)
+        _print_address(address, provider, has_key=bool(key), as_json=as_json)
         try:
             stopped.wait()
         finally:
@@ -100,7 +100,7 @@ def record(
     return ALL_GOOD
 
 
-def _tell(address: str, provider: Provider, *, has_key: bool, as_json: bool) -> None:
+def _print_address(address: str, provider: Provider, *, has_key: bool, as_json: bool) -> None:
     """Print the address for clients and the key to give; null where they need their own."""
     if as_json:
         told = {"base_url": f"{address}/v1", "api_key": "sk-any" if has_key else None}

@@ -20,7 +20,7 @@ from batchsim.jsonl import open_input
 
 if TYPE_CHECKING:
     from batchsim.backends.openai import OpenAIBackend
-    from batchsim.runner.adoption.recover import Trace
+    from batchsim.runner.adoption.recover import RemoteRun
     from batchsim.runner.planning.plan import Plan
 
 
@@ -104,11 +104,11 @@ def recover(
     return ALL_GOOD
 
 
-def _chosen(backend: OpenAIBackend, plan: Plan, source: Path, run_id: str | None) -> Trace:
+def _chosen(backend: OpenAIBackend, plan: Plan, source: Path, run_id: str | None) -> RemoteRun:
     """Return the run to recover. Raises UsageError when there is none, or more than one."""
-    from batchsim.runner.adoption.recover import is_of_input, traces
+    from batchsim.runner.adoption.recover import is_of_input, remote_runs
 
-    found = traces(backend)
+    found = remote_runs(backend)
     if run_id is not None:
         found = [trace for trace in found if trace.run == run_id]
     matching = [trace for trace in found if is_of_input(backend, trace, plan)]

@@ -174,11 +174,11 @@ def serve(
             )
         )
         _warn_of_visible_keys(context)
-        _tell(address, has_keys=bool(tokens), as_json=as_json)
+        _print_address(address, has_keys=bool(tokens), as_json=as_json)
         try:
             stopped.wait()
         finally:
-            tell_verdicts(fakes)
+            print_verdicts(fakes)
     return ALL_GOOD
 
 
@@ -238,7 +238,7 @@ def _warn_of_visible_keys(context: click.Context) -> None:
         )
 
 
-def _tell(address: str, *, has_keys: bool, as_json: bool) -> None:
+def _print_address(address: str, *, has_keys: bool, as_json: bool) -> None:
     click.echo(f"Serving the simulator on {address} until Ctrl-C. Point clients here:", err=True)
     if as_json:
         key = None if has_keys else "sk-fake"
@@ -248,8 +248,8 @@ def _tell(address: str, *, has_keys: bool, as_json: bool) -> None:
     click.echo(f"export OPENAI_API_KEY={'YOUR_KEY' if has_keys else 'sk-fake'}")
 
 
-def tell_verdicts(fakes: FakesByKey) -> None:
-    """A line for each key that was used, and one for each finding on its client."""
+def print_verdicts(fakes: FakesByKey) -> None:
+    """Print a line for each key that was used, and one for each finding on its client."""
     from batchsim.verdict import judge
 
     used = {

@@ -23,12 +23,12 @@ def job_object(view: JobView, *, with_shards: bool = False) -> dict[str, Any]:
     """Return the job as a JSON object; `with_shards` adds `by_shard`, one object for each."""
     summary = view.summary
     progress, spent, usage = summary.progress, summary.spent, summary.usage
-    begun, finished = progress.begun, progress.finished
+    start, finished = progress.start, progress.finished
     value: dict[str, Any] = {
         "job": os.path.realpath(view.path),
         "state": view.state,
-        "service": begun.service if begun else "",
-        "run": begun.run if begun else None,
+        "service": start.service if start else "",
+        "run": start.run if start else None,
         "input": view.begun.input,
         "results": os.path.realpath(view.results),
         "command": view.begun.command,

@@ -43,7 +43,7 @@ def _facts(view: JobView) -> Iterator[tuple[str, str]]:
     summary, progress = view.summary, view.summary.progress
     ended = outcomes(progress.finished.tally) if progress.finished else {}
     yield "job", near(view.path)
-    yield "service", progress.begun.service if progress.begun else ""
+    yield "service", progress.start.service if progress.start else ""
     yield "state", state_text(view)
     yield "begun", instant(int(progress.started))
     yield "last news", instant(int(progress.now))

@@ -33,7 +33,7 @@ from batchsim.runner.run import run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sought:
+class BatchFilter:
     """The batches to adopt: by id, and all with this metadata or this input file."""
 
     ids: Sequence[str] = ()
@@ -56,7 +56,7 @@ class Adopted:
 
 
 def adopt(
-    sought: Sought,
+    wanted: BatchFilter,
     backend: Backend,
     *,
     results: str | os.PathLike[str],
@@ -64,7 +64,7 @@ def adopt(
     source: Path | None = None,
     limits: Limits | None = None,
     supports: Callable[[str], bool] | None = None,
-    tell: Callable[[Adopted], object] | None = None,
+    announce: Callable[[Adopted], object] | None = None,
     policy: Policy | None = None,
     **options: Any,
 ) -> Report:
@@ -72,7 +72,7 @@ def adopt(
 
     - `source`: the input from which the batches were made. The results are in its order, and lines
       that no batch holds are sent. Without it the input is put together from the batches' own.
-    - `tell` is called with what was adopted, before anything is sent.
+    - `announce` is called with what was adopted, before anything is sent.
     - `policy`: with `alone`, batches of a job of our own are taken over as well.
     - Everything else is as for `batchsim.runner.run.run`. A job that was begun is continued.
 
@@ -85,14 +85,14 @@ def adopt(
                 f"{results} exists and belongs to no job in {directory.path}",
                 hint="name another file for the results, or move this one away",
             )
-        batches = find(sought, backend, alone=policy is not None and policy.alone)
+        batches = find(wanted, backend, alone=policy is not None and policy.alone)
         with (
             directory.locked(),
             Takeover(backend, batches, limits or backend.limits) as takeover,
         ):
             adopted = _prepare(takeover, backend, directory, source, supports or backend.supports)
-        if tell is not None:
-            tell(adopted)
+        if announce is not None:
+            announce(adopted)
     return run(
         source or directory.requests,
         backend,
@@ -105,13 +105,13 @@ def adopt(
     )
 
 
-def find(sought: Sought, backend: Backend, *, alone: bool = False) -> list[Batch]:
+def find(wanted: BatchFilter, backend: Backend, *, alone: bool = False) -> list[Batch]:
     """Return the batches, oldest first; those of one second as they were named, or listed.
 
     Raises UsageError when one is not there, or belongs to a job of batchsim and not `alone`.
     """
     found = {}
-    for identifier in sought.ids:
+    for identifier in wanted.ids:
         try:
             batch = backend.retrieve_batch(identifier)
         except NotFound as error:
@@ -119,8 +119,8 @@ def find(sought: Sought, backend: Backend, *, alone: bool = False) -> list[Batch
                 error.message, hint="`batchsim batches list` shows those that this key can see"
             ) from None
         found[batch.id] = batch
-    if sought.metadata or sought.input_file_id:
-        matching = [batch for batch in every_batch(backend) if _matches(batch, sought)]
+    if wanted.metadata or wanted.input_file_id:
+        matching = [batch for batch in every_batch(backend) if _matches(batch, wanted)]
         found |= {batch.id: batch for batch in reversed(matching)}
     if not found:
         raise UsageError(
@@ -136,11 +136,11 @@ def find(sought: Sought, backend: Backend, *, alone: bool = False) -> list[Batch
     return sorted(found.values(), key=lambda batch: batch.created_at)
 
 
-def _matches(batch: Batch, sought: Sought) -> bool:
-    if sought.input_file_id is not None and batch.input_file_id == sought.input_file_id:
+def _matches(batch: Batch, wanted: BatchFilter) -> bool:
+    if wanted.input_file_id is not None and batch.input_file_id == wanted.input_file_id:
         return True
-    wanted = sought.metadata.items()
-    return bool(wanted) and wanted <= (batch.metadata or {}).items()
+    pairs = wanted.metadata.items()
+    return bool(pairs) and pairs <= (batch.metadata or {}).items()
 
 
 def _prepare(

@@ -26,7 +26,7 @@ from batchsim.runner.journal.job_entries import Elected, Started
 from batchsim.runner.planning.plan import Plan
 
 
-class Trace(NamedTuple):
+class RemoteRun(NamedTuple):
     """One run at a service: its batches, the oldest first."""
 
     run: str
@@ -39,7 +39,7 @@ class Trace(NamedTuple):
         return self.batches[0].created_at
 
 
-def traces(backend: Backend) -> list[Trace]:
+def remote_runs(backend: Backend) -> list[RemoteRun]:
     """Return every run of batchsim in the service's list of batches, the latest first."""
     by_run: dict[str, list[Batch]] = defaultdict(list)
     for batch in every_batch(backend):
@@ -49,11 +49,11 @@ def traces(backend: Backend) -> list[Trace]:
     found = []
     for run, batches in by_run.items():
         ordered = tuple(sorted(batches, key=lambda batch: (batch.created_at, batch.id)))
-        found.append(Trace(run, (ordered[0].metadata or {}).get("bs_job", ""), ordered))
+        found.append(RemoteRun(run, (ordered[0].metadata or {}).get("bs_job", ""), ordered))
     return sorted(found, key=lambda trace: trace.begun, reverse=True)
 
 
-def is_of_input(backend: Backend, trace: Trace, plan: Plan) -> bool:
+def is_of_input(backend: Backend, trace: RemoteRun, plan: Plan) -> bool:
     """Return True when the run sent the input that was planned."""
     if trace.job == job_of(trace.run, backend.service, backend.account, plan.shards):
         return True
@@ -75,7 +75,9 @@ def _sent_as_planned(backend: Backend, batch: Batch, plan: Plan) -> bool | None:
     return shard is not None and holds(name, shard)
 
 
-def write_journal(backend: Backend, trace: Trace, plan: Plan, directory: JobDirectory) -> JobState:
+def write_journal(
+    backend: Backend, trace: RemoteRun, plan: Plan, directory: JobDirectory
+) -> JobState:
     """Write a new journal with the batches of `trace`, and return the job's state.
 
     Raises JournalError when the directory cannot be taken.

@@ -46,7 +46,7 @@ _ONE_BY_ONE = "adopt such batches one by one, each with results of its own (-o)"
 
 
 @dataclass(slots=True)
-class Found:
+class AdoptedBatch:
     """A batch, the origin of its lines, and its round; `digest` is the SHA-256 of its input."""
 
     batch: Batch
@@ -62,7 +62,7 @@ class Takeover:
     def __init__(self, backend: Backend, batches: Sequence[Batch], limits: Limits) -> None:
         self._backend = backend
         self._limits = limits
-        self.found = [Found(batch, number) for number, batch in enumerate(batches, start=1)]
+        self.found = [AdoptedBatch(batch, number) for number, batch in enumerate(batches, start=1)]
         self._members = Members()
 
     def __enter__(self) -> Self:
@@ -147,7 +147,7 @@ class Takeover:
 
     def _take(
         self,
-        found: Found,
+        found: AdoptedBatch,
         line: bytes,
         custom_id: str,
         write: Callable[[bytes], object] | None,
@@ -172,7 +172,7 @@ class Takeover:
             found.round = max(found.round, before + 1)
         self._members.add(custom_id, found.number, digest)
 
-    def _lines(self, found: Found) -> Iterator[tuple[bytes, str]]:
+    def _lines(self, found: AdoptedBatch) -> Iterator[tuple[bytes, str]]:
         digest = hashlib.sha256()
         try:
             with closing(_Pieces(self._backend, found.batch.input_file_id)) as stream:
@@ -191,7 +191,7 @@ class Takeover:
         except NotFound:
             yield from self._answered(found)
 
-    def _answered(self, found: Found) -> Iterator[tuple[bytes, str]]:
+    def _answered(self, found: AdoptedBatch) -> Iterator[tuple[bytes, str]]:
         """Yield stand-ins for the lines of a batch without input, as far as they have results."""
         batch = found.batch
         if not batch.status.is_terminal:

@@ -74,7 +74,7 @@ class Progress:
     """The sums over the shards. A line that was sent again counts each time."""
     states: tuple[ShardState, ...]
     """The shards as the runner knows them."""
-    begun: Started | None = None
+    start: Started | None = None
     finished: Finished | None = None
     finished_at: float | None = None
     rounds: int = 0
@@ -137,7 +137,7 @@ def progress(state: JobState, now: float, latest: Message | None = None) -> Prog
         skipped=state.skipped.lines if state.skipped else 0,
         counts=state.counts.copy(),
         states=tuple(state.shards.values()),
-        begun=state.started,
+        start=state.started,
         finished=state.finished,
         finished_at=state.finished_at if state.finished else None,
         rounds=state.round,

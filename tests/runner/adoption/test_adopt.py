@@ -11,7 +11,7 @@ import pytest
 from batchsim.backends.fake import FakeBackend, Pacing
 from batchsim.domain.limits import HOUR
 from batchsim.errors import JobIncomplete, UsageError
-from batchsim.runner.adoption.adopt import Adopted, Sought, adopt
+from batchsim.runner.adoption.adopt import Adopted, BatchFilter, adopt
 from batchsim.runner.journal import Journal
 from batchsim.runner.planning.plan import InvalidInput
 from batchsim.runner.run import Policy, run
@@ -33,7 +33,9 @@ def test_a_batch_is_taken_over_at_any_moment_and_what_is_left_is_sent_again(buil
     batch = make_batch(backend, build, lines)
     backend.clock.sleep(hours * HOUR)
     told = []
-    report = adopt(Sought(ids=[batch.id]), backend, results=build.results, tell=told.append)
+    report = adopt(
+        BatchFilter(ids=[batch.id]), backend, results=build.results, announce=told.append
+    )
     assert (report.ok, report.all_ok, report.rounds, report.resent) == (10, True, 1, 5)
     assert build.ids() == [line["custom_id"] for line in lines]
     assert told == [Adopted((batch.id,), lines=10, unsent=0, unknown=())]
@@ -51,7 +53,7 @@ def test_several_batches_become_one_ordered_result(build):
     make_batch(backend, build, [build.chat("other")], metadata={"project": "q"})
     make_batch(backend, build, large, metadata={"project": "p", "part": "2"})
     make_batch(backend, build, embeddings, "/v1/embeddings", metadata={"project": "p"})
-    report = adopt(Sought(metadata={"project": "p"}), backend, results=build.results)
+    report = adopt(BatchFilter(metadata={"project": "p"}), backend, results=build.results)
     assert build.ids() == ["a", "b", "c", "x", "y", "e-0", "e-1", "e-2"]
     assert (report.ok, report.lines, report.resent) == (8, 8, 2)
     counts = build.times_sent(backend)
@@ -65,7 +67,9 @@ def test_a_batch_that_sent_lines_again_by_hand_is_a_later_round(build):
     backend.clock.sleep(2 * HOUR)
     second = make_batch(backend, build, lines[1:])
     backend.clock.sleep(2 * HOUR)
-    report = adopt(Sought(ids=[second.id, first.id, second.id]), backend, results=build.results)
+    report = adopt(
+        BatchFilter(ids=[second.id, first.id, second.id]), backend, results=build.results
+    )
     assert (report.ok, report.failed, report.lines, report.resent) == (2, 1, 3, 2)
     assert build.ids() == ["a", "b", "c"]
     assert [r["response"]["status_code"] for r in build.records()] == [200, 200, 400]
@@ -81,7 +85,7 @@ def test_a_good_result_is_never_replaced_and_the_later_one_is_kept_apart(build):
     backend.retrieve_batch(batch.id)
     backend.create_batch(input_file_id=batch.input_file_id, endpoint=CHAT)
     backend.clock.sleep(HOUR)
-    report = adopt(Sought(input_file_id=batch.input_file_id), backend, results=build.results)
+    report = adopt(BatchFilter(input_file_id=batch.input_file_id), backend, results=build.results)
     texts = [r["response"]["body"]["choices"][0]["message"]["content"] for r in build.records()]
     assert texts == ["first a", "first b"]
     assert (report.ok, report.late, report.all_ok) == (2, 2, True)
@@ -97,11 +101,11 @@ def test_with_an_input_of_ones_own_its_order_holds_and_unsent_lines_are_sent(bui
     two = make_batch(backend, build, [lines[3]])
     told = []
     report = adopt(
-        Sought(ids=[one.id, two.id]),
+        BatchFilter(ids=[one.id, two.id]),
         backend,
         results=build.results,
         source=build.input(lines),
-        tell=told.append,
+        announce=told.append,
     )
     assert build.ids() == [line["custom_id"] for line in lines]
     assert (report.ok, report.resent) == (6, 0)
@@ -116,7 +120,9 @@ def test_an_input_that_is_gone_gives_the_results_in_the_order_of_the_output(buil
     batch = backend.retrieve_batch(batch.id)
     backend.delete_file(batch.input_file_id)
     told = []
-    report = adopt(Sought(ids=[batch.id]), backend, results=build.results, tell=told.append)
+    report = adopt(
+        BatchFilter(ids=[batch.id]), backend, results=build.results, announce=told.append
+    )
     output = b"".join(backend.read_file(batch.output_file_id))
     error = b"".join(backend.read_file(batch.error_file_id))
     assert build.results.read_bytes() == output + error
@@ -132,7 +138,7 @@ def test_an_input_that_is_gone_can_be_given(build):
     backend.clock.sleep(HOUR)
     backend.delete_file(batch.input_file_id)
     report = adopt(
-        Sought(ids=[batch.id]), backend, results=build.results, source=build.input(lines)
+        BatchFilter(ids=[batch.id]), backend, results=build.results, source=build.input(lines)
     )
     assert build.ids() == [line["custom_id"] for line in lines]
     assert (report.ok, report.failed) == (7, 1)
@@ -145,9 +151,9 @@ def test_an_input_that_is_gone_while_the_batch_runs_is_waited_for(build):
     backend.retrieve_batch(batch.id)
     backend.delete_file(batch.input_file_id)
     with pytest.raises(JobIncomplete, match="has not ended"):
-        adopt(Sought(ids=[batch.id]), backend, results=build.results)
+        adopt(BatchFilter(ids=[batch.id]), backend, results=build.results)
     backend.clock.sleep(9 * HOUR)
-    assert adopt(Sought(ids=[batch.id]), backend, results=build.results).all_ok
+    assert adopt(BatchFilter(ids=[batch.id]), backend, results=build.results).all_ok
 
 
 def assert_refused(build, backend, sought, match, **options):
@@ -162,17 +168,21 @@ def test_what_cannot_be_one_job_is_refused_and_nothing_is_sent(build, backend):
     one = make_batch(backend, build, [build.chat("a"), build.chat("b")])
     two = make_batch(backend, build, [build.chat("a", text="another request")])
     assert_refused(
-        build, backend, Sought(ids=[one.id, two.id]), "different requests with the custom_id"
+        build, backend, BatchFilter(ids=[one.id, two.id]), "different requests with the custom_id"
     )
-    assert_refused(build, backend, Sought(ids=["batch_absent"]), "batch_absent")
-    assert_refused(build, backend, Sought(metadata={"no": "such"}), "there is no such batch")
+    assert_refused(build, backend, BatchFilter(ids=["batch_absent"]), "batch_absent")
+    assert_refused(build, backend, BatchFilter(metadata={"no": "such"}), "there is no such batch")
     source = build.input([build.chat("a")])
     assert_refused(
-        build, backend, Sought(ids=[one.id]), "1 lines of the batches are not in", source=source
+        build,
+        backend,
+        BatchFilter(ids=[one.id]),
+        "1 lines of the batches are not in",
+        source=source,
     )
     with pytest.raises(InvalidInput, match="duplicate_custom_id"):
         adopt(
-            Sought(ids=[one.id]),
+            BatchFilter(ids=[one.id]),
             backend,
             results=build.results,
             source=build.input([build.chat("a"), build.chat("b"), build.chat("a")]),
@@ -182,14 +192,14 @@ def test_what_cannot_be_one_job_is_refused_and_nothing_is_sent(build, backend):
 def test_a_batch_of_a_job_of_ours_is_left_to_that_job(build, backend):
     run(build.input([build.chat("a")]), backend, results=build.folder / "first.jsonl")
     (batch,) = build.batches_of(backend)
-    assert_refused(build, backend, Sought(ids=[batch.id]), "job of batchsim's own")
+    assert_refused(build, backend, BatchFilter(ids=[batch.id]), "job of batchsim's own")
 
 
 def test_results_that_exist_are_not_overwritten(build, backend):
     batch = make_batch(backend, build, [build.chat("a")])
     build.results.write_text("precious")
     with pytest.raises(UsageError, match="belongs to no job"):
-        adopt(Sought(ids=[batch.id]), backend, results=build.results)
+        adopt(BatchFilter(ids=[batch.id]), backend, results=build.results)
     assert build.results.read_text() == "precious"
 
 
@@ -209,7 +219,7 @@ def test_killed_at_every_write_of_the_journal_nothing_is_made_twice(build, monke
             if writes[0] == n:
                 raise build.Killed
 
-        sought, policy = Sought(ids=[batch.id]), Policy(on_unknown="fence", list_lag=30.0)
+        sought, policy = BatchFilter(ids=[batch.id]), Policy(on_unknown="fence", list_lag=30.0)
         with monkeypatch.context() as patched:
             patched.setattr(Journal, "append", write)
             try:

@@ -9,7 +9,7 @@ import pytest
 from batchsim.backends.fake import FakeBackend
 from batchsim.domain.limits import DAY, HOUR, Limits
 from batchsim.errors import JobIncomplete, OutcomeUnknown, Unavailable
-from batchsim.runner.adoption.adopt import Sought, adopt
+from batchsim.runner.adoption.adopt import BatchFilter, adopt
 from batchsim.runner.run import Policy, run
 
 SWEEP = Policy(delete_remote=True)
@@ -95,7 +95,7 @@ def test_what_others_made_stays_and_what_the_job_added_goes(build):
     content = build.jsonl([build.chat(f"id-{n}") for n in range(3)])
     file = backend.upload_file(io.BytesIO(content), filename="theirs.jsonl")
     batch = backend.create_batch(input_file_id=file.id, endpoint=CHAT)
-    report = adopt(Sought(ids=[batch.id]), backend, results=build.results, policy=SWEEP)
+    report = adopt(BatchFilter(ids=[batch.id]), backend, results=build.results, policy=SWEEP)
     assert (report.all_ok, report.rounds) == (True, 1)
     ended = backend.retrieve_batch(batch.id)
     kept = {file.id for file in backend.list_files().data}

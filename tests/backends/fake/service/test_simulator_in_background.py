@@ -10,7 +10,7 @@ import pytest
 
 from batchsim.backends.fake import FakeBackend, Faults, LineFault, Pacing, RequestFault
 from batchsim.backends.fake.service import transitions
-from batchsim.cli.commands.serve import tell_verdicts
+from batchsim.cli.commands.serve import print_verdicts
 from batchsim.clock import VirtualClock
 from batchsim.errors import OutcomeUnknown
 from batchsim.server.fakes_by_key import FakesByKey
@@ -132,7 +132,7 @@ def test_a_server_tells_its_verdict_while_work_is_under_way_and_gives_that_up(
     backend.create_batch(input_file_id=file.id, endpoint="/v1/chat/completions")
     fakes.clock.advance(65)
     assert gate.reached.wait(PATIENCE)
-    tell_verdicts(fakes)
+    print_verdicts(fakes)
     said = capsys.readouterr().err
     assert said.startswith("verdict on 2 requests: 1 finding: leaves_batches\n")
     assert said.endswith("is validating\n")
