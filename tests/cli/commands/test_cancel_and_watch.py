@@ -301,7 +301,7 @@ def test_a_cancelled_job_whose_batch_may_exist_is_ended_by_a_fence(batchsim, des
     assert "which a late request then lacks, and ends the job" in open_still.stderr
     ended = batchsim(*RUN, "--alone", "--on-unknown", "fence")
     assert ended.code == 1
-    assert "the input is no longer there for a late one" in ended.stderr
+    assert "and its input file is gone" in ended.stderr
     assert result_codes(desk) == ["batch_cancelled"] * 3
     real.clock.sleep(3 * DAY)
     assert len(batch_statuses(real)) == 1, "no other batch was created"
