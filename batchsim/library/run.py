@@ -51,37 +51,32 @@ class JobOptions(TypedDict, total=False):
     notices: Notices | None
 
 
+class RunOptions(JobOptions, total=False):
+    """The same, and the places of the job's files."""
+
+    results: PathLike | None
+    job: PathLike | None
+
+
 @overload
 def run(
     requests: Lines,
     backend: Backend,
     *,
     response_format: type[Model],
-    results: PathLike | None = None,
-    job: PathLike | None = None,
-    **options: Unpack[JobOptions],
+    **options: Unpack[RunOptions],
 ) -> Results[Model]: ...
 
 
 @overload
 def run(
-    requests: Iterable[Request[Parsed]],
-    backend: Backend,
-    *,
-    results: PathLike | None = None,
-    job: PathLike | None = None,
-    **options: Unpack[JobOptions],
+    requests: Iterable[Request[Parsed]], backend: Backend, **options: Unpack[RunOptions]
 ) -> Results[Parsed]: ...
 
 
 @overload
 def run(
-    requests: PathLike | Iterable[RequestLike],
-    backend: Backend,
-    *,
-    results: PathLike | None = None,
-    job: PathLike | None = None,
-    **options: Unpack[JobOptions],
+    requests: PathLike | Iterable[RequestLike], backend: Backend, **options: Unpack[RunOptions]
 ) -> Results[None]: ...
 
 
