@@ -154,7 +154,7 @@ def test_silence_leaves_a_write_open(backend_answering, library, method, error):
     assert paths.total() == 1
 
 
-@pytest.mark.parametrize("method", METHODS.keys() - {"read_file"})
+@pytest.mark.parametrize("method", sorted(METHODS.keys() - {"read_file"}))
 @pytest.mark.parametrize("answer", UNREADABLE.values(), ids=UNREADABLE)
 def test_an_answer_that_cannot_be_read_leaves_a_write_open(
     backend_answering, library, method, answer
@@ -184,7 +184,7 @@ def test_a_deletion_that_is_denied_in_a_200_is_open(backend_answering, library):
         backend.delete_file("file-1")
 
 
-@pytest.mark.parametrize("method", METHODS.keys() - {"read_file"})
+@pytest.mark.parametrize("method", sorted(METHODS.keys() - {"read_file"}))
 def test_a_json_answer_cut_at_any_byte_is_never_taken_for_the_whole(
     backend_answering, library, method
 ):
@@ -196,7 +196,7 @@ def test_a_json_answer_cut_at_any_byte_is_never_taken_for_the_whole(
             METHODS[method](backend)
 
 
-@pytest.mark.parametrize("method", METHODS.keys() - {"read_file"})
+@pytest.mark.parametrize("method", sorted(METHODS.keys() - {"read_file"}))
 def test_an_answer_without_end_is_given_up(backend_answering, library, method, monkeypatch):
     from batchsim.backends.openai import answer_parser
 
