@@ -80,7 +80,7 @@ class _Part(Struct, frozen=True, kw_only=True):
 
 
 class Polling(_Part, frozen=True, kw_only=True):
-    """How often the service is asked how batches are."""
+    """How often batches are polled and lists are read."""
 
     first: Seconds = 10.0
     """Between two polls of a new batch; later a tenth of its age."""

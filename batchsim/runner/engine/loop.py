@@ -163,10 +163,10 @@ class Loop:
             self._journal.append(now, *durable, check=self._reservation(durable))
         for entry in entries:
             self._agenda.apply(now, entry)
-        told = next((entry for entry in entries if not isinstance(entry, _NOT_NEWS)), None)
-        if told is not None:
-            self._latest = describe(told, self._state, self._context.session)
-        for entry in entries if told is None else ():
+        news = next((entry for entry in entries if not isinstance(entry, _NOT_NEWS)), None)
+        if news is not None:
+            self._latest = describe(news, self._state, self._context.session)
+        for entry in entries if news is None else ():
             if isinstance(entry, shard_entries.Checked):
                 self._tell_search(entry.shard, now)
         self._show(now)
