@@ -72,11 +72,13 @@ def _request(
     ) -> Value:
         def work() -> Value:
             metadata: Any = options.get("metadata")
+            scenario = None
             if metadata is not None:
                 check_own_scenario(metadata)
+                scenario = own_scenario(metadata)
             subject = arguments[0] if arguments else options.get(about) or ""
             ask = partial(method, self.undisturbed, *arguments, **options)
-            return self._faults.call(name, subject, ask, own_scenario(metadata))
+            return self._faults.call(name, subject, ask, scenario)
 
         return log_request(self, name, work, *arguments, **options)
 
