@@ -104,16 +104,18 @@ def test_the_help_of_a_command_with_many_options_groups_all_of_them(name):
 
 def test_the_examples_in_the_help_are_commands_with_their_options():
     commands = every_command()
-    examples = [
-        line.split()
-        for command in commands.values()
-        for line in (command.epilog or "").splitlines()
-        if line.startswith("  batchsim ")
+    context = click.Context(command_line)
+    told = [
+        *(each.epilog or "" for each in commands.values()),
+        *(command_line.get_command(context, name).epilog or "" for name in ("batches", "files")),
     ]
-    assert len(examples) > 20
-    for _, name, *words in examples:
-        known = {option for each in commands[name].params for option in each.opts}
-        assert {word for word in words if word.startswith("-")} <= known
+    examples = [line for text in told for line in text.splitlines() if line.startswith("  ")]
+    assert len(examples) > 30
+    for example in examples:
+        _, name, *words = example.split()
+        command = commands.get(name) or commands[f"{name} {words[0]}"]
+        known = {option for each in command.params for option in each.opts}
+        assert {word for word in words if word.startswith("-")} <= known, example
 
 
 WITHOUT_JSON = {

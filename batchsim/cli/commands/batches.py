@@ -28,7 +28,15 @@ if TYPE_CHECKING:
 _COLUMNS = columns("ID", "STATUS", "ENDPOINT", ">LINES", ">OK", ">FAILED", ">CREATED")
 
 
-@click.group()
+_EXAMPLES = (
+    "\b\nExamples:\n"
+    "  batchsim batches list\n"
+    "  batchsim batches show batch_abc123\n"
+    "  batchsim batches cancel batch_abc123 batch_def456\n"
+)
+
+
+@click.group(epilog=_EXAMPLES)
 def batches() -> None:
     """List, show and cancel the batches of a service.
 

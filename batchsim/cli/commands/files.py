@@ -36,7 +36,15 @@ if TYPE_CHECKING:
 _COLUMNS = columns("ID", "PURPOSE", ">SIZE", ">CREATED", ">EXPIRES", "NAME")
 
 
-@click.group()
+_EXAMPLES = (
+    "\b\nExamples:\n"
+    "  batchsim files list --purpose batch_output\n"
+    "  batchsim files download file-abc123 -o output.jsonl\n"
+    "  batchsim files prune --yes\n"
+)
+
+
+@click.group(epilog=_EXAMPLES)
 def files() -> None:
     """List, show, download and delete the files of a service.
 
@@ -117,7 +125,7 @@ def download_command(*, backend: Backend, identifier: str, output: str | None, f
 @json_option
 @with_service
 def delete_command(*, backend: Backend, ids: tuple[str, ...], yes: bool, as_json: bool) -> int:
-    """Delete files and their contents for good, after a question."""
+    """Delete files and their contents for good; it asks first."""
     if not (yes or _is_confirmed(len(set(ids)))):
         click.echo("nothing was deleted", err=True)
         return SOME_FAILED
@@ -143,7 +151,7 @@ def delete_command(*, backend: Backend, ids: tuple[str, ...], yes: bool, as_json
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per file.")
 @with_service
 def prune_command(*, backend: Backend, yes: bool, elsewhere: bool, as_json: bool) -> int:
-    """List what earlier jobs of batchsim left at the service; delete nothing without --yes.
+    """List what earlier jobs left at the service; --yes deletes it.
 
     The column NEEDED says whether a file may go. `none` means yes: a finished job left it and its
     results are on this machine, or it is an upload that no batch ever used. Files of other
