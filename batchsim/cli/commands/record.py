@@ -103,8 +103,8 @@ def record(
 def _print_address(address: str, provider: Provider, *, has_key: bool, as_json: bool) -> None:
     """Print the address for clients and the key to give; null where they need their own."""
     if as_json:
-        told = {"base_url": f"{address}/v1", "api_key": "sk-any" if has_key else None}
-        return click.echo(json.dumps(told))
+        value = {"base_url": f"{address}/v1", "api_key": "sk-any" if has_key else None}
+        return click.echo(json.dumps(value))
     click.echo(f"export OPENAI_BASE_URL={address}/v1")
     if has_key:
         click.echo("export OPENAI_API_KEY=sk-any")

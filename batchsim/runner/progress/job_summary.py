@@ -38,7 +38,7 @@ class JobSummary:
     `spent` is known to be paid, in US dollars: by the usage in the results, or in a batch that has
     ended. It is None when a price is not known, or prices were not wanted. `reserved` is the most
     that may be paid on top of it. `rate` is in lines per second, 0 when nothing moves.
-    `seconds_left` is None when nothing tells.
+    `seconds_left` is None when it is not known.
     """
 
     progress: Progress

@@ -111,7 +111,7 @@ def _false_counts(shard: ShardState, counts: Mapping[int, int]) -> Iterator[Anom
     batch = shard.batch
     if batch is None or batch.status is Status.FAILED or not batch.request_counts.total:
         return
-    told = batch.request_counts
+    totals = batch.request_counts
     good = bad = 0
     for code, count in counts.items():
         outcome = ending(code).outcome
@@ -120,9 +120,9 @@ def _false_counts(shard: ShardState, counts: Mapping[int, int]) -> Iterator[Anom
         elif outcome is Outcome.FAILED and status_code(code):
             bad += count
     for kind, reported, found in (
-        (AnomalyKind.TOTAL, told.total, shard.plan.lines),
-        (AnomalyKind.COMPLETED, told.completed, good),
-        (AnomalyKind.FAILED, told.failed, bad),
+        (AnomalyKind.TOTAL, totals.total, shard.plan.lines),
+        (AnomalyKind.COMPLETED, totals.completed, good),
+        (AnomalyKind.FAILED, totals.failed, bad),
     ):
         if reported != found:
             yield Anomaly(kind=kind, reported=reported, found=found)
