@@ -1,17 +1,17 @@
-"""The command line, as the golden jobs were made with it and go on with it.
+"""Run one `batchsim` command as the golden jobs need it: stopped at a moment, or on a script.
 
     python tests/golden/driver.py [--stop WHERE] [--service] -- COMMAND [ARGUMENT]...
 
-As a program it runs one `batchsim` command, with whatever batchsim that Python has. `--stop` kills
-the process, with SIGKILL, at a moment that is named by what is on the disk or was asked for:
+The command is that of whatever batchsim the Python has. `--stop` kills the process with SIGKILL.
+The moment is named by an entry on the disk or by a request:
 
-    journal:KIND:N:after     the journal has the N-th entry of a kind
-    journal:KIND:N:before    the same, but what would write it has not happened yet
-    request:NAME:N           the scripted service has done, and not yet answered, the N-th request
-                             of a name, such as "POST /batches"
+    journal:KIND:N:after     the N-th entry of a kind was written to the journal
+    journal:KIND:N:before    it is about to be written
+    request:NAME:N           the scripted service has done the N-th request of a name, such as
+                             "POST /batches", and has not answered it yet
 
-`--service` puts the scripted service of the present folder behind `--real`. It and the command then
-have a clock of their own that goes on where the service was last asked, and jumps.
+`--service` puts the scripted service of the present folder behind `--real`. Service and command
+share a virtual clock, which starts at the time of the last request.
 
 Of batchsim only public names are used, and the journal's own form: one table `entries` in SQLite.
 """
@@ -36,7 +36,7 @@ HOST = "golden"
 def scripted(
     folder: Path, service_class: Any, heard: Callable[[str], object] = lambda _: None
 ) -> Iterator[None]:
-    """Every OpenAIBackend speaks to the service of `folder` while the block lasts."""
+    """Let every OpenAIBackend speak to the service in `folder` while the block lasts."""
     import openai
 
     from batchsim import OpenAIBackend, VirtualClock
@@ -47,7 +47,7 @@ def scripted(
     clock.advance_to(service.last_asked)
 
     class Answer(library.SyncByteStream):
-        """A content in two pieces, between which it can be heard."""
+        """A content in two pieces, so that a process can be killed between them."""
 
         def __init__(self, content: bytes, *, is_file: bool) -> None:
             self._content = content
@@ -93,7 +93,7 @@ def kill() -> None:
 
 
 def stop_at_entry(kind: str, number: int, *, before: bool) -> None:
-    """Have this process killed when the journal gets, or has got, that entry."""
+    """Kill this process after, or just before, that entry is written to the journal."""
     connect = sqlite3.connect
 
     class Watched(sqlite3.Connection):
@@ -119,7 +119,7 @@ def stop_at_entry(kind: str, number: int, *, before: bool) -> None:
 
 
 def stop_at_request(name: str, number: int) -> Callable[[str], None]:
-    """What kills this process when it hears of that request."""
+    """Return a listener that kills this process at the N-th request of that name."""
     heard = 0
 
     def hear(request: str) -> None:

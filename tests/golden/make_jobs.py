@@ -1,4 +1,4 @@
-"""Make fixtures/jobs anew: jobs that were killed in the middle, and what became of them.
+"""Make fixtures/jobs anew: jobs that were killed in the middle, and how they ended.
 
     python tests/golden/make_jobs.py --batchsim PYTHON [NAME]...
 
@@ -70,12 +70,12 @@ CANCEL = "batchsim cancel results.jsonl --json"
 QUEUES = "cat state/batchsim/queues.json"
 LISTS = ("files", "batches")
 ALONE = " --alone"
-"""A copy of a job directory goes on once somebody says that no other runner has it."""
+"""The option that lets a copy of a job directory continue."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """How a job is made, each command with where it is killed ("" to let it end); and its transcript."""
+    """A job: the commands that make it, each with its `--stop` or "", and those of its transcript."""
 
     made: tuple[tuple[str, str], ...]
     asked: tuple[str, ...]
@@ -148,17 +148,18 @@ MADE = {
 }
 
 SERVED = (
+    "time",
     *(f"OPENAI_API_KEY={key} batchsim {what} list --all --json" for key in KEYS for what in LISTS),
     *(f"contents {key}" for key in KEYS),
     "advance 172800",
     *(f"OPENAI_API_KEY={key} batchsim batches list --all --json" for key in KEYS),
     *(f"contents {key}" for key in KEYS),
 )
-"""What is asked of a folder that was served."""
+"""The transcript of the served folder."""
 
 
 def main() -> int:
-    """The exit code."""
+    """Make the jobs that are named, or all; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--batchsim", type=Path, required=True, metavar="PYTHON")
     parser.add_argument("names", nargs="*", metavar="NAME")
@@ -204,7 +205,7 @@ def make(name: str, job: Job, folder: Path, python: Path) -> None:
 
 
 def make_served(home: Path, folder: Path, python: Path) -> None:
-    """Make a folder that was served when its server was killed, and its transcript."""
+    """Make a served folder, kill its server, and make its transcript."""
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
     begun, copied = folder / "begun", folder / "copied"
@@ -220,13 +221,13 @@ def make_served(home: Path, folder: Path, python: Path) -> None:
 
 
 def tell_of_every_kind(home: Path, folder: Path, python: Path) -> None:
-    """Make the transcript of a job whose journal is there as text."""
+    """Make the transcript of the job whose journal is kept as text."""
     write_journal(folder, entries(home / "journal.txt"))
     ask((STATUS,), home, folder, python)
 
 
 def ask(commands: Iterable[str], home: Path, folder: Path, python: Path, **options: Any) -> None:
-    """Write down what the commands say in the folder."""
+    """Run the commands in the folder and write the transcript."""
     told, is_continued = [], False
     for command in commands:
         is_continued = is_continued or continues(command)
@@ -245,7 +246,7 @@ def carry_out(
     is_real: bool = False,
     served: Served | None = None,
 ) -> tuple[int, str, str]:
-    """The exit code of one command, and what it prints on stdout and on stderr."""
+    """Run one command; return its exit code, its stdout and its stderr."""
     printed = done_by_hand(command, folder, served)
     if printed is not None:
         return 0, printed, ""
@@ -266,7 +267,7 @@ def carry_out(
 
 
 def remove(path: Path) -> None:
-    """Take away a file, or a folder with all that it holds."""
+    """Remove a file or a folder."""
     if path.is_dir():
         shutil.rmtree(path)
     else:
@@ -274,7 +275,7 @@ def remove(path: Path) -> None:
 
 
 def packed(folder: Path) -> bytes:
-    """The folder as a tar archive, without what tells of this machine."""
+    """Return the folder as a tar archive, without names of this machine."""
     for holder in folder.glob("*.job/holder.json"):
         assert json.loads(holder.read_bytes())["host"] == HOST
         holder.write_text(json.dumps({"pid": GONE, "host": HOST}))
@@ -294,7 +295,7 @@ def packed(folder: Path) -> bytes:
 
 
 def write_script(name: str, folder: Path) -> None:
-    """What the service is to do, and what others had sent it before."""
+    """Write the script of the service, and the batches that another tool made there before."""
     script: dict[str, object] = {
         "queues": {"gpt-4.1-mini": {"lines": 3, "tokens": 45}},
         "refusals": {"line-1": [500], "line-5": [400], "line-11": [429, 503]},

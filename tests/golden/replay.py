@@ -1,4 +1,4 @@
-"""What the golden jobs are unpacked with, and how what they tell is compared."""
+"""Unpack golden jobs, read their transcripts, and make outputs comparable."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
     from tests.golden.served import Served
 
 NOWHERE = "/golden"
-"""Where the jobs were made, as it is written in them."""
+"""The folder in which the jobs were made, as their files name it."""
 
 GONE = 4_194_305
-"""The process that was killed, as it is written in the jobs: one more than Linux gives."""
+"""The id of the killed process, as the jobs name it: higher than any that Linux gives."""
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Lay out a job as it lay when it was killed."""
+    """Unpack a job as the killed process left it."""
     is_safer = hasattr(tarfile, "data_filter")  # from 3.11.4 on
     with tarfile.open(archive) as packed:
         packed.extractall(folder, **({"filter": "data"} if is_safer else {}))
 
 
 def entries(path: Path) -> list[tuple[float, str, int | None, str]]:
-    """The rows of a journal that is written as text: time, kind, shard and payload."""
+    """Read a journal that is kept as text: rows of time, kind, shard and payload."""
     rows = (line.split(" ", 3) for line in path.read_text("utf-8").splitlines())
     return [
         (float(at), kind, None if shard == "-" else int(shard), payload)
@@ -36,14 +36,14 @@ def entries(path: Path) -> list[tuple[float, str, int | None, str]]:
 
 
 def journal_of(folder: Path) -> list[tuple[float, str, int | None, str]]:
-    """The rows of the journal of the job in the folder."""
+    """Read the journal of the job in the folder."""
     with closing(sqlite3.connect(folder / "results.jsonl.job" / "journal.db")) as database:
         columns = "at, kind, shard, payload"
         return database.execute(f"SELECT {columns} FROM entries ORDER BY seq").fetchall()
 
 
 def write_journal(folder: Path, rows: list[tuple[float, str, int | None, str]]) -> None:
-    """Make the journal of a job in the folder, as version 1 of the format has it."""
+    """Write the journal of a job in the folder, in version 1 of the format."""
     (folder / "results.jsonl.job").mkdir(mode=0o700)
     with closing(sqlite3.connect(folder / "results.jsonl.job" / "journal.db")) as database:
         database.executescript(
@@ -58,19 +58,19 @@ def write_journal(folder: Path, rows: list[tuple[float, str, int | None, str]]) 
 
 
 def parts(folder: Path) -> list[Path]:
-    """The results of the job in the folder and their ledger, as far as they are there."""
+    """Return the paths of the results and the ledger of the job in the folder, where they exist."""
     found = (folder / "results.jsonl", folder / "results.jsonl.job" / "ledger.jsonl")
     return [path for path in found if path.is_file()]
 
 
 CONTINUES = ("run", "adopt")
-"""The commands that go on with a job. When they do what is their own pace, and no format."""
+"""The commands that continue a job."""
 
 
 def tidy(told: str, folder: Path, *, is_continued: bool) -> str:
-    """What a command printed, without where and when it ran, and without advice to people.
+    """Return an output without the folder, the time of the machine and advice to people.
 
-    Of a job that `is_continued` the times are left out that the journal did not have before.
+    Once a job `is_continued`, leave out all its times: they depend on how often a runner looks.
     """
     told = told.replace(str(folder), "DIR")
     told = re.sub(r'"continued_at":[\d.]+', '"continued_at":0', told)
@@ -81,36 +81,38 @@ def tidy(told: str, folder: Path, *, is_continued: bool) -> str:
 
 
 def transcript(path: Path) -> list[tuple[str, str]]:
-    """The commands of a transcript, each with what it printed and the exit code it ended with."""
+    """Return the commands of a transcript, each with its output and its exit code."""
     told = path.read_text("utf-8").removeprefix("$ ").split("\n$ ")
     return [tuple(each.rstrip("\n").split("\n", 1)) for each in told]
 
 
 def parsed(command: str) -> tuple[dict[str, str], list[str]]:
-    """The variables that a command sets, and the arguments of the program that it names."""
+    """Split a command into the variables that it sets and the arguments of `batchsim`."""
     words = command.split()
     variables = dict(word.split("=", 1) for word in words[: words.index("batchsim")])
     return variables, words[len(variables) + 1 :]
 
 
 def done_by_hand(command: str, folder: Path, served: Served | None) -> str | None:
-    """What a command prints that is no command of batchsim's; None for one that is."""
+    """Run a command that is not one of batchsim, and return its output; None for one that is."""
     match command.split():
         case ["cat", name]:
             return (folder / name).read_text("utf-8")
         case ["advance", seconds] if served:
             served.advance(float(seconds))
             return ""
+        case ["time"] if served:
+            return served.time()
         case ["contents", key] if served:
             return served.contents(key)
     return None
 
 
 def spoken(told: str, code: int, folder: Path, *, is_continued: bool = False) -> str:
-    """What a transcript says of a command that printed that and ended so."""
+    """Return the entry of a transcript for an output and an exit code."""
     return f"{tidy(told, folder, is_continued=is_continued)}exit {code}"
 
 
 def continues(command: str) -> bool:
-    """Whether the command goes on with a job."""
+    """Return True for a command that continues a job."""
     return command.startswith(tuple(f"batchsim {name} " for name in CONTINUES))

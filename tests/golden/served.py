@@ -1,7 +1,7 @@
-"""A `batchsim serve --data` in a process of its own, whose clock stands still until it is put forward.
+"""Run `batchsim serve --data` in a process of its own, on a clock that moves only when told to.
 
-Its time is that of the year 2100: what it noted goes before the machine's clock, so whenever a copy
-of the folder is served again, it is the moment at which the server was killed.
+The clock is put to the year 2100. A server goes on at the latest time in its folder when that is
+after the time of the machine. So a copy of the folder always starts where the server was killed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CHAT = "/v1/chat/completions"
 
 
 class Served:
-    """The folder `data`, served while a block lasts, and killed at its end."""
+    """A server of the folder `data`. It is killed at the end of the block."""
 
     def __init__(self, data: Path, python: str | Path) -> None:
         self._command = [python, "-m", "batchsim", "serve", "--data", data, "--control"]
@@ -56,11 +56,11 @@ class Served:
             return answer.read()
 
     def object(self, *arguments: Any, **options: Any) -> dict[str, Any]:
-        """The same, where the answer is a JSON object."""
+        """Send one request, and return the JSON object of the answer."""
         return json.loads(self.ask(*arguments, **options))
 
     def upload(self, content: bytes, key: str = KEYS[0], **fields: str) -> str:
-        """Upload a file; its id."""
+        """Upload a file and return its id."""
         parts = [
             f'Content-Disposition: form-data; name="{name}"\r\n\r\n{value}'.encode()
             for name, value in {"purpose": "batch", **fields}.items()
@@ -70,7 +70,7 @@ class Served:
         return self.object("POST", "/v1/files", form + b"--golden--\r\n", key)["id"]
 
     def batch(self, content: bytes, key: str = KEYS[0], **metadata: str) -> str:
-        """Upload an input and make a batch of it; its id."""
+        """Upload an input, make a batch of it, and return its id."""
         body = {"input_file_id": self.upload(content, key), "endpoint": CHAT}
         body |= {"completion_window": "24h", "metadata": metadata or None}
         return self.object("POST", "/v1/batches", body, key)["id"]
@@ -83,8 +83,12 @@ class Served:
         """Put the clock forward."""
         self.ask("POST", "/_batchsim/clock", {"advance": seconds})
 
+    def time(self) -> str:
+        """Return the time of the server, to a tenth of a second."""
+        return f"{self.object('GET', '/_batchsim/clock')['now']:.1f}\n"
+
     def contents(self, key: str) -> str:
-        """The size and the hash of every file of a key that can be read, one on a line."""
+        """Return a line for each file of the key: its id, its size and its hash."""
         lines = []
         for file in self.object("GET", "/v1/files?limit=10000&order=asc", key=key)["data"]:
             if file["purpose"] == "user_data":
@@ -96,7 +100,7 @@ class Served:
 
 
 def fill(served: Served, good: bytes, bad: bytes) -> None:
-    """Bring files and batches of two keys into every state. `good` is a valid input, `bad` is none."""
+    """Make files and batches of two keys in every state, from a valid and an invalid input."""
     served.ask("POST", "/_batchsim/clock", {"advance_to": BEGIN})
     scenario = "batchsim.scenario"
     served.batch(good, **{scenario: "some_failed"})  # completed, with an error file
@@ -121,3 +125,4 @@ def fill(served: Served, good: bytes, bad: bytes) -> None:
     served.cancel(cancelling)
     served.advance(30)
     served.batch(good)  # validating
+    served.advance(0.5)  # in which nothing happens that is noted elsewhere

@@ -1,22 +1,21 @@
-"""A scripted service: the other end of the golden jobs that run with `--real`.
+"""A scripted service for the golden jobs that run with `--real`.
 
-It imports nothing of batchsim, so that no change there changes it. All that it knows lies in
-`service.json`, in the folder of the job: its script, and what it was sent so far. A process that is
-killed leaves it as it was after the last request.
+It imports nothing of batchsim, so no change there changes it. Its script and its state are in
+`service.json`, in the folder of the job, which is written after each request. So the state
+survives when the process is killed.
 
 The script:
 
-    courses   what becomes of the batches of a model, in the order of their creation: "completed"
-              (also of those that it does not name), "expired" (the second half of the lines has not
-              run), "failed" (the second line is said to be wrong), or "held", which runs until it is
-              cancelled
-    refusals  for a custom_id the status codes of its first answers; 200 follows
+    courses   the endings of the batches of a model, in the order of their creation: "completed"
+              (the default), "expired" (the second half of the lines does not run), "failed" (the
+              second line is refused), or "held" (runs until it is cancelled)
+    refusals  the status codes of the first answers to a custom_id, before 200
     silent    custom_ids of lines that never have a result
-    doubled   custom_ids of lines that have two, which differ
-    queues    for a model the lines that it may have queued, and the tokens that it tells for them
+    doubled   custom_ids of lines that have two different results
+    queues    the limit of a model's queue: in lines, and in tokens as the error message tells it
 
-A batch goes on by one step with every second look at it, so nothing depends on the clock but the
-times that it tells.
+A batch moves on one step with every second look at it. The clock decides nothing; it only stamps
+the objects.
 """
 
 from __future__ import annotations
@@ -35,9 +34,9 @@ _ENDED = ("completed", "expired", "cancelled", "failed")
 
 
 class Service:
-    """The service in `folder`, where `service.json` is. `now` tells the time.
+    """The service whose `service.json` is in `folder`, on the clock `now`.
 
-    `heard` is called with the name of each request, such as "POST /batches", when it has taken
+    `heard` is called with the name of each request, such as "POST /batches", after it has taken
     effect and before it is answered.
     """
 
@@ -59,11 +58,11 @@ class Service:
 
     @property
     def last_asked(self) -> float:
-        """When it was asked last, on its own clock."""
+        """The time of the last request."""
         return self._state["now"]
 
     def answer(self, method: str, path: str, query: str, kind: str, body: bytes):
-        """The status and the content that a request gets. `kind` is its Content-Type."""
+        """Answer one request: return status and content. `kind` is its Content-Type."""
         path = path.removeprefix("/v1")
         found = next(
             (
@@ -86,7 +85,7 @@ class Service:
         return 200, told if isinstance(told, bytes) else json.dumps(told).encode()
 
     def save(self) -> None:
-        """Have another process find everything as it is now."""
+        """Write the state to the disk."""
         self._state["now"] = self._now()
         self._path.write_text(json.dumps(self._state, indent=1), "utf-8")
 
@@ -108,7 +107,7 @@ class Service:
         return self._state["files"][name]
 
     def add_file(self, filename, purpose, text):
-        """Take in a file, and tell of it."""
+        """Store a file and return its object."""
         number = self._state["uploads"] = self._state.get("uploads", 0) + 1
         told = {
             "id": f"file-golden-{number}",
@@ -133,7 +132,7 @@ class Service:
         return {"id": name, "object": "file", "deleted": True}
 
     def create(self, sent):
-        """Make a batch, and tell of it."""
+        """Make a batch and return its object."""
         lines = self._lines(sent["input_file_id"])
         model = lines[0]["body"]["model"]
         courses = self._state.get("courses", {}).get(model, [])
@@ -172,7 +171,7 @@ class Service:
         return _page([self._look(name) for name in [*self._state["batches"]]])
 
     def _look(self, name):
-        """The batch; with every second look at it a step has been made."""
+        """Return the batch, moved on one step at every second look."""
         batch = self._state["batches"][name]
         told = batch["object"]
         if told["status"] in _ENDED:
@@ -206,7 +205,7 @@ class Service:
         told["errors"] = {"object": "list", "data": [error]}
 
     def _end(self, told, status, *, half):
-        """Write the results: the last line first, and of `half` only those of the first half."""
+        """End the batch: write its results, last line first; with `half`, run the first half only."""
         lines = self._lines(told["input_file_id"])
         run = lines[: len(lines) // 2] if half else lines
         good, bad = [], []
@@ -247,7 +246,7 @@ class Service:
         return body
 
     def _completion(self, name, body):
-        """The status code and the body for the next try of a line."""
+        """Return the status code and the body for the next try of a line."""
         tried = self._state["tries"][name] = self._state["tries"].get(name, 0) + 1
         codes = self._state.get("refusals", {}).get(name, [])
         if tried <= len(codes):
@@ -273,7 +272,7 @@ def _result(batch, line, response, error):
 
 
 def _page(entries):
-    """All of them on one page, the newest first."""
+    """Return all entries on one page, newest first."""
     return {"object": "list", "data": entries[::-1], "has_more": False}
 
 
@@ -287,7 +286,7 @@ def _single(query):
 
 
 def _fields(kind, body):
-    """The fields of a body: of a JSON object, or of a form, where a file has its name beside it."""
+    """Return the fields of a JSON body or of a form; a file's name is in `NAME.name`."""
     if kind.startswith("application/json") and body:
         return json.loads(body)
     fields = {}

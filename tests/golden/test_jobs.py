@@ -1,7 +1,7 @@
-"""What an earlier version left on the disk is read, continued and finished, byte for byte.
+"""Jobs of an earlier version are read, continued and finished, byte for byte the same.
 
-The jobs are in fixtures/jobs, where README.md tells of each how it was made and killed. Their
-transcripts are commands that are given again here, in a copy of what was left.
+fixtures/jobs/README.md tells how each was made and where it was killed. The tests unpack a job,
+run the commands of its transcript, and compare the outputs, the results and the ledger.
 """
 
 import signal
@@ -59,7 +59,7 @@ NAMES = (*LEFT, "lost")
 
 @pytest.fixture
 def command(tmp_path, monkeypatch, capfdbinary):
-    """Give a command of a transcript; what a transcript says of it. `talk` is what it told people."""
+    """Return a function that runs a command of a transcript; its `talk` is the last stderr."""
     from batchsim.cli import main
 
     monkeypatch.chdir(tmp_path)
@@ -96,7 +96,7 @@ def command(tmp_path, monkeypatch, capfdbinary):
 
 
 def apart(told, expected):
-    """What stands around the first place where two texts differ."""
+    """Quote both texts around the first place where they differ."""
     pairs = enumerate(zip(f"{told}\0", f"{expected}\0", strict=False))
     at = next((place for place, (one, other) in pairs if one != other), 0)
     return f"{told[max(0, at - 60) : at + 60]!r} instead of {expected[max(0, at - 60) : at + 60]!r}"
@@ -159,7 +159,7 @@ def test_an_entry_of_every_kind_is_written_as_it_was_read(row):
 
 
 def test_every_kind_of_entry_is_among_them():
-    """A kind that is new needs a row in journal.txt; one that is there stays for good."""
+    """Give a new kind a row in journal.txt, and never remove one."""
     assert {kind for _, kind, _, _ in entries(EVERY_KIND / "journal.txt")} == set(KINDS)
 
 
