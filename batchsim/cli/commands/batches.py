@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -10,11 +11,10 @@ import click
 from batchsim.amounts import distance, instant, money
 from batchsim.cli.options.listing import (
     ids_argument,
-    json_option,
     list_options,
     print_each,
     print_list,
-    with_service,
+    prints_objects,
 )
 from batchsim.cli.terminal.table import columns, details
 from batchsim.domain.lifecycle import STAMPS
@@ -47,45 +47,35 @@ def batches() -> None:
 
 @batches.command("list")
 @list_options
-@json_option
-@with_service
+@prints_objects
 def list_command(*, backend: Backend, limit: int | None, as_json: bool) -> int:
     """List the batches, the newest first."""
-    now = backend.clock.now()
-    return print_list(
-        backend.list_batches,
-        _COLUMNS,
-        lambda batch: _row(batch, now),
-        limit=limit,
-        page_size=OPENAI.batches_per_page,
-        as_json=as_json,
-    )
+    row = partial(_row, now=backend.clock.now())
+    most = OPENAI.batches_per_page
+    ask = backend.list_batches
+    return print_list(ask, _COLUMNS, row, limit=limit, page_size=most, as_json=as_json)
 
 
 @batches.command("show")
 @ids_argument("BATCH_ID")
-@json_option
-@with_service
+@prints_objects
 def show_command(*, backend: Backend, ids: tuple[str, ...], as_json: bool) -> int:
     """Show a batch: its times, files, usage, cost and errors."""
-
-    def lines(batch: Batch) -> Iterator[str]:
-        return _description(batch, backend.clock.now())
-
+    lines = partial(_description, now=backend.clock.now())
     return print_each(ids, backend.retrieve_batch, lines, as_json=as_json)
 
 
 @batches.command("cancel")
 @ids_argument("BATCH_ID")
-@json_option
-@with_service
+@prints_objects
 def cancel_command(*, backend: Backend, ids: tuple[str, ...], as_json: bool) -> int:
     """Cancel batches. Lines that have finished keep their results, and are paid."""
-
-    def lines(batch: Batch) -> Iterator[str]:
-        yield f"{shown(batch.id)} is {shown(_status(batch))}"
-
-    return print_each(ids, backend.cancel_batch, lines, as_json=as_json)
+    return print_each(
+        ids,
+        backend.cancel_batch,
+        lambda batch: [f"{shown(batch.id)} is {shown(_status(batch))}"],
+        as_json=as_json,
+    )
 
 
 def _status(batch: Batch) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING
 
@@ -15,10 +15,10 @@ from batchsim.amounts import counted, distance, instant, size
 from batchsim.cli.options.listing import (
     for_each,
     ids_argument,
-    json_option,
     list_options,
     print_each,
     print_list,
+    prints_objects,
     with_service,
 )
 from batchsim.cli.terminal.exit_codes import ALL_GOOD, SOME_FAILED
@@ -30,7 +30,7 @@ from batchsim.errors import NotFound, UsageError
 from batchsim.jsonl import replace_file
 
 if TYPE_CHECKING:
-    from batchsim.backends import Backend, Page
+    from batchsim.backends import Backend
     from batchsim.domain.files import File
 
 _COLUMNS = columns("ID", "PURPOSE", ">SIZE", ">CREATED", ">EXPIRES", "NAME")
@@ -56,36 +56,26 @@ def files() -> None:
 @files.command("list")
 @list_options
 @click.option("--purpose", help="Only files with this purpose: batch, batch_output, ...")
-@json_option
-@with_service
+@prints_objects
 def list_command(*, backend: Backend, limit: int | None, purpose: str | None, as_json: bool) -> int:
     """List the files, the newest first."""
-
-    def read_page(*, limit: int, after: str | None) -> Page[File]:
-        return backend.list_files(purpose=purpose, limit=limit, after=after)
-
-    now = backend.clock.now()
-    return print_list(
-        read_page,
-        _COLUMNS,
-        lambda file: _row(file, now),
-        limit=limit,
-        page_size=OPENAI.files_per_page,
-        as_json=as_json,
-    )
+    row = partial(_row, now=backend.clock.now())
+    ask, most = partial(backend.list_files, purpose=purpose), OPENAI.files_per_page
+    return print_list(ask, _COLUMNS, row, limit=limit, page_size=most, as_json=as_json)
 
 
 @files.command("show")
 @ids_argument("FILE_ID")
-@json_option
-@with_service
+@prints_objects
 def show_command(*, backend: Backend, ids: tuple[str, ...], as_json: bool) -> int:
     """Show everything about a file except its content."""
-
-    def lines(file: File) -> Iterator[str]:
-        return details(_description(file, backend.clock.now()))
-
-    return print_each(ids, backend.retrieve_file, lines, as_json=as_json)
+    now = backend.clock.now()
+    return print_each(
+        ids,
+        backend.retrieve_file,
+        lambda file: details(_description(file, now)),
+        as_json=as_json,
+    )
 
 
 @files.command("download")
@@ -122,8 +112,7 @@ def download_command(*, backend: Backend, identifier: str, output: str | None, f
 @files.command("delete")
 @ids_argument("FILE_ID")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@json_option
-@with_service
+@prints_objects
 def delete_command(*, backend: Backend, ids: tuple[str, ...], yes: bool, as_json: bool) -> int:
     """Delete files and their contents for good; it asks first."""
     if not (yes or _is_confirmed(len(set(ids)))):

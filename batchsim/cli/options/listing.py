@@ -49,6 +49,11 @@ json_option = click.option(
 )
 
 
+def prints_objects(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of `with_service`, and `--json` as the argument `as_json`."""
+    return json_option(with_service(command))
+
+
 def ids_argument(metavar: str) -> Option:
     """Add one or more ids as the argument `ids`."""
     return click.argument("ids", metavar=f"{metavar}...", nargs=-1, required=True)
