@@ -1,11 +1,8 @@
-"""The REST surface behind a port: `running` serves any Backend, `batchsim serve` is its command.
+"""A port for any handler: `running(handler)` yields the address of an HTTP server.
 
-extra      the packages that all of this needs
-serve      sockets, start and stop
-protocol   HTTP/1.x: uvicorn's, with limits on what a connection may hold and for how long
-guard      who may ask at all: hosts, origins, sizes
-door       a request that came in -> `wire` -> the answer that goes out, bodies streaming
-control    the clock, the faults and the contents, for tests in other languages
-fakes      a simulated service for each API key
-webhooks   ended batches, told to those who want to know
+In come connections; out go a `Handler`'s answers to their requests, within `ServerLimits`. Parts:
+serve (start and stop), http_* and request_* (connections, bodies, threads, the guard), fakes_by_key
+and control_api (the simulator for each key, and its controls), recording_proxy (a real service,
+recorded), webhook_sender and webhook_receiver.
+Nothing is re-exported: each part is imported late, since only some commands need it.
 """

@@ -1,4 +1,4 @@
-"""The time that a server lives by."""
+"""The clock of a server, which tests can advance."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from batchsim.clock import Clock
 
 
 class AdjustableClock:
-    """A clock that runs as `base` does and can be put forward besides, never back."""
+    """A clock that runs like `base` and can be advanced, never set back."""
 
     def __init__(self, base: Clock) -> None:
         self._base = base
@@ -20,18 +20,18 @@ class AdjustableClock:
         return self._base.now() + self._ahead
 
     def sleep(self, seconds: float) -> None:
-        """Wait for `seconds` of the base's time; putting the clock forward does not cut it short."""
+        """Wait for `seconds` of the base's time. Advancing the clock does not shorten this."""
         self._base.sleep(seconds)
 
     def advance(self, seconds: float) -> None:
-        """Put the clock forward. Raises ValueError for a negative amount."""
+        """Advance the clock. Raises ValueError for a negative amount."""
         if not seconds >= 0:
             raise ValueError(f"a clock cannot go back by {-seconds} seconds")
         with self._lock:
             self._ahead += seconds
 
     def advance_to(self, moment: float) -> None:
-        """Put the clock forward to `moment` (unix seconds). Raises ValueError when it has passed."""
+        """Advance the clock to `moment` (unix seconds). Raises ValueError when it has passed."""
         with self._lock:
             behind = moment - self.now()
             if not behind >= 0:

@@ -1,4 +1,4 @@
-"""A cassette while it is being written: which recordings come of what went by."""
+"""Write a cassette from the requests and answers that pass the recording proxy."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ import orjson
 from batchsim.errors import UsageError
 from batchsim.jsonl import read_lines
 from batchsim.responders.cassette import recording
-from batchsim.wire.access.azure_paths import ApiPath
+from batchsim.wire.access import ApiPath
 
 LARGEST_ANSWER = 64 << 20
-"""Bytes: a longer answer goes by, but is not recorded. Result files are not bound by this."""
+"""Bytes. A longer answer is passed on but not recorded. Result files may be longer."""
 
 
 class CassetteWriter:
-    """Appends to the file `cassette`; may be used by several threads. `close` it in the end."""
+    """Appends to the file `cassette`. May be used from any thread. `close` it in the end."""
 
     def __init__(self, cassette: Path) -> None:
         self._inputs: dict[str, str] = {}
         self._lock = threading.Lock()
         self._file = _opened(cassette)
         self.recorded = 0
-        """How many recordings were written."""
+        """The number of recordings written so far."""
 
     def keep_answer(
         self, place: ApiPath, sent: bytes, status: int, content: IO[bytes], known: tuple[str, ...]
     ) -> None:
-        """Record what was answered at once to what was `sent`; `known` are secrets to strike out."""
+        """Record the answer to a single request `sent`; `known` are secrets to redact."""
         body = orjson.loads(sent)
         if place.deployment:
             body["model"] = place.deployment
@@ -40,14 +40,14 @@ class CassetteWriter:
             self._write(recording(None, place.path, body, status, orjson.loads(text), known))
 
     def follow(self, value: Any) -> None:
-        """Take in a Batch object or a page of them: they say which input a result file belongs to."""
+        """Note the files of a Batch object or a page of them: results belong to an input."""
         for batch in value.get("data", [value]):
             for name in ("output_file_id", "error_file_id"):
                 if batch.get(name):
                     self._inputs[batch[name]] = batch["input_file_id"]
 
     def input_of(self, file_id: str) -> str | None:
-        """The input of the batch whose result file this is, None where none has gone by."""
+        """Return the input of a result file; None when its batch was never seen."""
         return self._inputs.get(file_id)
 
     def keep_results(
@@ -56,7 +56,7 @@ class CassetteWriter:
         content: IO[bytes],
         known: tuple[str, ...],
     ) -> None:
-        """Record the lines of a result file; `asked` are the id, url and body of its requests."""
+        """Record the lines of a result file; `asked` has id, url and body of each request."""
         places: dict[str, tuple[int, int]] = {}
         for line in read_lines(content):  # type: ignore[arg-type]
             if line.content.strip():

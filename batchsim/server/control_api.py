@@ -1,15 +1,15 @@
-"""The simulator's own levers, for tests in any language; no part of the OpenAI API.
+"""The control API of the simulator, for tests in any language; no part of the OpenAI API.
 
     GET  /_batchsim/clock       {"now": 1767225600.0}
     POST /_batchsim/clock       {"advance": seconds} or {"advance_to": unix seconds}
     GET  /_batchsim/faults      the faults, by the names that `Faults` gives them
-    PUT  /_batchsim/faults      those named have these values, all others go back to none; lists of
-                                objects under `requests`, `lines` and `batches` (see fake.plans)
+    PUT  /_batchsim/faults      set the named faults, and all others to none; lists of objects
+                                under `requests`, `lines` and `batches` (see fault_files)
     POST /_batchsim/reset       forget all files, batches and faults, of every key
     GET  /_batchsim/snapshot    all files and batches, by the digest of their key
-    GET  /_batchsim/verdict     what is wrong with the client whose key the request bears
+    GET  /_batchsim/verdict     the verdict on the client with the key of the request
 
-They are there only when asked for, and only for this machine.
+It is there only when asked for, and only for clients on this machine.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from batchsim.server.fakes_by_key import FakesByKey
 from batchsim.server.request_guard import CONTROL_PATH
 from batchsim.verdict import judge
 from batchsim.wire import App, Request, Response
-from batchsim.wire.access.auth import authenticate
+from batchsim.wire.access import authenticate
 from batchsim.wire.http import parse, problem, render
 
 END_OF_TIME = 253_402_300_799
-"""9999-12-31T23:59:59Z in unix seconds: as far as the clock can be put."""
+"""9999-12-31T23:59:59Z in unix seconds: the clock goes no further."""
 
 
 class ControlApi:
-    """The levers of `fakes`, in front of `app`, which answers everything else.
+    """The control API of `fakes`, in front of `app`, which answers everything else.
 
-    Raises nothing. `api_keys` are those that may use the levers, anyone on this machine when None.
+    Only `api_keys` may use it, or anyone on this machine when None.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class ControlApi:
         self._fakes = fakes
         self._app = app
         self._api_keys = api_keys
-        self._levers: dict[tuple[str, str], Callable[[Request], dict[str, Any]]] = {
+        self._controls: dict[tuple[str, str], Callable[[Request], dict[str, Any]]] = {
             ("GET", "clock"): self._clock,
             ("POST", "clock"): self._set_clock,
             ("GET", "faults"): self._faults,
@@ -62,19 +62,19 @@ class ControlApi:
         try:
             if self._api_keys is not None:
                 authenticate(request, self._api_keys)
-            return render.pretty(self._pull(request))
+            return render.pretty(self._control(request))
         except BatchsimError as error:
             return problem.render(error)
 
-    def _pull(self, request: Request) -> dict[str, Any]:
+    def _control(self, request: Request) -> dict[str, Any]:
         name = request.path.removeprefix(CONTROL_PATH)
-        lever = self._levers.get((request.method, name))
-        if lever is not None:
-            return lever(request)
-        methods = [method for method, known in self._levers if known == name]
+        control = self._controls.get((request.method, name))
+        if control is not None:
+            return control(request)
+        methods = [method for method, known in self._controls if known == name]
         if not methods:
-            names = ", ".join(sorted({known for _, known in self._levers}))
-            raise NotFound(f"There is no such lever; there are {names}.", status=404)
+            names = ", ".join(sorted({known for _, known in self._controls}))
+            raise NotFound(f"There is no such control; there are {names}.", status=404)
         raise Refused(f"Use {' or '.join(methods)}.", status=405)
 
     def _clock(self, _: Request) -> dict[str, Any]:
@@ -122,12 +122,12 @@ class ControlApi:
     def _verdict(self, request: Request) -> dict[str, Any]:
         backend = self._fakes.tenants.backend(authenticate(request, self._api_keys))
         if not isinstance(backend, FakeBackend):
-            raise NotFound("There is nobody to judge.", status=404)
+            raise NotFound("There is no client to judge.", status=404)
         return judge(backend.history()).to_object()
 
 
 def _numbers(request: Request, known: Collection[str]) -> dict[str, float]:
-    """The body's values that are not null: numbers of at least 0, under known names."""
+    """Return the body's values that are not null: numbers of at least 0, under known names."""
     values = parse.json_object(request)
     for name, value in values.items():
         if name not in known:
@@ -139,7 +139,7 @@ def _numbers(request: Request, known: Collection[str]) -> dict[str, float]:
 
 
 def _contents(service: Simulator) -> dict[str, Any]:
-    """Everything that a service holds, newest first."""
+    """Return all files and batches of a service, newest first."""
     return {
         "files": [file.to_object() for file in reversed(service.all_files())],
         "batches": [batch.to_object() for batch in reversed(service.all_batches())],

@@ -1,6 +1,6 @@
-"""A simulated service for each API key: files, batches and chance of its own, one time for all.
+"""A simulated service for each API key, with files, batches and a seed of its own.
 
-FOLDER/keys/DIGEST/    the store of one key; the key itself is kept nowhere
+FOLDER/keys/DIGEST/    the store of one key; the key itself is never kept
 """
 
 from __future__ import annotations
@@ -32,13 +32,12 @@ _DIGEST = re.compile(r"[0-9a-f]{32}")
 
 
 class FakesByKey:
-    """Makes a FakeBackend for each key; `tenants` gives them out.
+    """Makes a FakeBackend for each key; `tenants` finds them.
 
-    `folder` is where they rest (in memory when None). What it holds is opened at once, and time
-    goes on from the latest moment that is noted in it. `clock` is the time of them all, the
-    machine's unless given. `scenario` names how they all behave, `faults` what goes wrong besides.
-    Raises UsageError for an unknown
-    scenario, and when the folder cannot be used, or is in use.
+    They are stored in `folder`, or in memory when None. An existing folder is opened at once, and
+    time goes on from the latest moment that it records. `clock` is that of the machine unless
+    given. All behave as `scenario` says, with `faults` added. Raises UsageError for an unknown
+    scenario, and for a folder that is in use or cannot be used.
     """
 
     def __init__(
@@ -69,7 +68,7 @@ class FakesByKey:
                 raise
 
     def backends(self) -> dict[str, FakeBackend]:
-        """All that there are by now, by the digest of their key."""
+        """Return those so far, by the digest of their key."""
         return {
             digest: backend
             for digest, backend in self.tenants.backends().items()
@@ -77,13 +76,13 @@ class FakesByKey:
         }
 
     def set_faults(self, faults: Faults) -> None:
-        """Let other things go wrong from now on, for every key."""
+        """Replace the faults of every key."""
         self.faults = faults
         for backend in self.backends().values():
             backend.set_faults(faults)
 
     def reset(self) -> None:
-        """Forget all files, batches and faults but those of the beginning. Time goes on.
+        """Forget all files and batches, and return to the first faults. Time goes on.
 
         Requests under way may crash.
         """
@@ -94,21 +93,21 @@ class FakesByKey:
                 shutil.rmtree(path)
 
     def catch_up(self) -> None:
-        """Return once all that is due by now has happened, large batches too."""
+        """Wait until everything that is due has happened, in large batches too."""
         for backend in self.backends().values():
             backend.undisturbed.catch_up()
 
     def note_time(self) -> None:
-        """Have the clock not go back behind this moment when the folder is opened again.
+        """Record the time, so that the clock is not behind it when the folder is opened again.
 
-        Whatever a store notes does as much; this is for a clock that was put forward.
+        Every change in a store does this too; here it is for a clock that was advanced.
         """
         if self._folder is not None:
             with replace_file(self._folder.parent / _CLOCK) as stream:
                 stream.write(f"{self.clock.now()!r}\n".encode())
 
     def close(self) -> None:
-        """Close them all and let another process use the folder."""
+        """Close them all, and release the folder."""
         self._forget()
         for store in self._found.values():
             store.close()

@@ -37,7 +37,7 @@ from batchsim.server.request_threads import Outcome
 from batchsim.wire.http import problem
 
 LAST_WORDS_SECONDS = 5.0
-"""How long a client may go on sending a body that nobody wants before it gets its answer."""
+"""The time in which a client may finish sending an unwanted body before it gets its answer."""
 
 logger = logging.getLogger("batchsim.server")
 

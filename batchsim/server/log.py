@@ -1,4 +1,4 @@
-"""What the server writes on stderr: errors, without anybody's keys and without control characters."""
+"""The server's errors on stderr, without keys and control characters."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class Redactor(logging.Formatter):
-    """Formats a record, traceback and all, and strikes out keys: `known` ones and what looks so."""
+    """Formats a record and its traceback. Redacts `known` secrets and what looks like one."""
 
     def __init__(self, known: Collection[str] = ()) -> None:
         super().__init__("%(levelname)s: %(message)s")
         self._known = sorted((secret for secret in known if secret), key=len, reverse=True)
 
     def format(self, record: logging.LogRecord) -> str:
-        """The text of a record."""
+        """Return the redacted text of a record."""
         text = super().format(record)
         for secret in self._known:
             text = text.replace(secret, REDACTED)
@@ -35,7 +35,7 @@ class Redactor(logging.Formatter):
 
 @contextlib.contextmanager
 def log_on_stderr(known: Collection[str] = ()) -> Iterator[None]:
-    """Write the server's errors on stderr while the block runs; `known` are secrets to strike out."""
+    """Write the server's errors on stderr while the block runs, without the `known` secrets."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Redactor(known))
     handler.setLevel(logging.ERROR)

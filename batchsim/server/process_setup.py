@@ -1,4 +1,4 @@
-"""What a process that serves asks of its operating system."""
+"""Settings of a process that serves."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import gc
 import os
 
 OPEN_FILES = 65_536
-"""Four for each API key whose data are on the disk, and one for each connection."""
+"""Four for each API key with data on disk, and one for each connection."""
 
 
 def limit_process() -> None:
-    """No core dumps (they would hold keys), files for this user only, room for the connections.
+    """Forbid core dumps, which would hold keys; keep files private; allow many connections.
 
-    What the system does not offer or allow is left as it is.
+    A setting that the system does not offer or allow is left as it is.
     """
     os.umask(0o077)
     try:
@@ -27,10 +27,10 @@ def limit_process() -> None:
 
 
 def freeze_imports() -> None:
-    """Have Python not look again and again whether what was made so far is still needed: it is.
+    """Exempt all objects that exist now from garbage collection.
 
-    A tenth of the cost of a small answer is such looking, most of it at modules. What importing
-    them left behind is let go of first: 0.3 MB, which what comes next then need not ask for.
+    Most of them are modules, and looking at them again and again is a tenth of the cost of a small
+    answer. Garbage that imports left is collected first: 0.3 MB.
     """
     gc.unfreeze()
     gc.collect()

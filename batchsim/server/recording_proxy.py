@@ -1,11 +1,12 @@
-"""A proxy to a real service that writes a cassette of what it answers.
+"""A proxy to a real service that writes a cassette of its answers.
 
-Theory of operation. Every request goes on to one upstream, under its own path, and its answer comes
-back, both streaming. Azure's paths name the same things: they go to the upstream's host as they are. What an endpoint answers at once is written when it has gone by whole. Batches
-are followed by the Batch objects that go by: they say which input a result file belongs to. When
-such a file has gone by whole, the proxy reads the input itself and writes a recording for each line.
+Theory of operation. Every request is sent to one upstream, under its own path, and its answer comes
+back; both stream. Azure's paths go to the upstream's host as they are. The answer to a single
+request is recorded when all of it has passed. Batch objects that pass tell which input a result
+file belongs to. When all of a result file has passed, the proxy reads that input itself and writes
+a recording for each line.
 
-No header is ever written. Keys and names of accounts are struck out of the bodies too.
+No header is ever written. Keys and names of accounts are removed from bodies too.
 """
 
 from __future__ import annotations
@@ -34,17 +35,17 @@ from batchsim.errors import NotFound, Refused, Unavailable, UsageError
 from batchsim.jsonl import BLOCK, read_lines
 from batchsim.server.cassette_writer import CassetteWriter
 from batchsim.wire import Request, Response
-from batchsim.wire.access.azure_paths import ApiPath, api_path, is_azure
+from batchsim.wire.access import ApiPath, api_path, is_azure
 from batchsim.wire.http import problem
 
 PASSING = frozenset({401, 403, 408, 409, 429})
-"""Answers that say nothing of the request; neither do those from 500 on."""
+"""Answers that do not depend on the request, like those from 500 on."""
 
 SENT_ON = frozenset(
     {"accept", "api-key", "authorization", "content-length", "content-type", "openai-beta"}
     | {"openai-organization", "openai-project", "user-agent", "x-client-request-id"}
 )
-"""The headers that go upstream. The others belong to this machine or to the connection."""
+"""Headers that go upstream. The others belong to this machine or to the connection."""
 
 HANDED_BACK = frozenset(
     {"content-type", "content-disposition", "content-length", "openai-processing-ms"}
@@ -59,12 +60,12 @@ _log = logging.getLogger("batchsim.server.recording_proxy")
 
 
 class RecordingProxy:
-    """Answers requests by handing them to `upstream`, a base URL that ends in `/v1` or the like.
+    """Passes requests to `upstream`, a base URL that ends in `/v1` or the like.
 
-    Azure's paths go to the same address without its `/v1` or `/openai/v1`. `cassette` is the file that recordings are appended to. With `api_key` requests go upstream
-    under that key instead of their own. Raises UsageError for an upstream that cannot be one: no
-    web address, or an address that only this network knows (169.254.0.0/16, fe80::/10, ...).
-    `close` it in the end.
+    Azure's paths go to the same address without its `/v1` or `/openai/v1`. Recordings are appended
+    to the file `cassette`. With `api_key`, requests go upstream with that key instead of their own.
+    Raises UsageError for an upstream that is no web address, or an address of this network segment
+    only (169.254.0.0/16, fe80::/10, ...). `close` it in the end.
     """
 
     def __init__(self, upstream: str, cassette: Path, *, api_key: str | None = None) -> None:
@@ -76,12 +77,12 @@ class RecordingProxy:
         self._client = http_client(self._base, timeout_of(THINKING_SECONDS))
         self.proxy = proxy_towards(self._base, self._client)
         """The proxy between here and the upstream, without its password; None without one."""
-        self._tape = CassetteWriter(cassette)
+        self._writer = CassetteWriter(cassette)
 
     @property
     def recorded(self) -> int:
-        """How many recordings were written."""
-        return self._tape.recorded
+        """The number of recordings written so far."""
+        return self._writer.recorded
 
     def handle(self, request: Request) -> Response:
         """Answer one request."""
@@ -100,7 +101,7 @@ class RecordingProxy:
     def close(self) -> None:
         """Close the connections and the cassette."""
         self._client.close()
-        self._tape.close()
+        self._writer.close()
 
     def _forward(self, request: Request) -> Response:
         with ExitStack() as stack:
@@ -151,21 +152,21 @@ class RecordingProxy:
         answer: Any,
         known: tuple[str, ...],
     ) -> Any:
-        """What is done with an answer that has gone by whole; `single` is what it answers at once."""
+        """Return the function to call with a whole answer; `single` is its single request."""
 
         def act(content: IO[bytes]) -> None:
             status = answer.status_code
             if single:
                 if status < 500 and status not in PASSING:
-                    self._tape.keep_answer(*single, status, content, known)
+                    self._writer.keep_answer(*single, status, content, known)
             elif path.startswith("/v1/batches") and status == 200:
-                self._tape.follow(orjson.loads(content.read()))
+                self._writer.follow(orjson.loads(content.read()))
             elif path.endswith("/content") and status == 200:
                 file_id = path.split("/")[3]
-                input_id = self._tape.input_of(file_id)
+                input_id = self._writer.input_of(file_id)
                 if input_id is not None:
                     asked = self._requests(request.path.replace(file_id, input_id), request)
-                    self._tape.keep_results(asked, content, known)
+                    self._writer.keep_results(asked, content, known)
 
         return act
 
@@ -188,10 +189,10 @@ class RecordingProxy:
 
 
 class _Tee:
-    """The pieces of an answer on their way, kept besides.
+    """Passes on the pieces of an answer, and keeps them.
 
-    `act` is called once all are here, before the last goes on: then a client that has its answer
-    finds everything done.
+    `act` is called with all of them before the last is passed on. So everything is recorded by the
+    time that the client has its answer.
     """
 
     def __init__(self, answer: Any, spool: Any, stack: ExitStack, act: Any) -> None:
@@ -225,7 +226,7 @@ def _goes_upstream(path: str) -> bool:
 
 
 def _secrets(request: Request) -> tuple[str, ...]:
-    """The values of a request's headers that must not be written, whole and without their scheme."""
+    """Return the header values that must not be written, whole and without their scheme."""
     values = [value for name, value in request.headers if name.lower() in SECRETS]
     values += [value.partition(" ")[2] for value in values]
     return tuple(sorted((value for value in values if len(value) > 3), key=len, reverse=True))
@@ -233,9 +234,10 @@ def _secrets(request: Request) -> tuple[str, ...]:
 
 def _checked(upstream: str) -> str:
     parts = urlsplit(upstream)
+    shown = "(with a password)" if parts.username else upstream
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
         raise UsageError(
-            f"the upstream is not a web address: {upstream if not parts.username else '(with a password)'}",
+            f"the upstream is not a web address: {shown}",
             hint="it looks like https://api.openai.com/v1",
         )
     with suppress(OSError):  # a name that cannot be resolved now is refused when it is asked

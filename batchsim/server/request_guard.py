@@ -1,10 +1,10 @@
-"""Who may ask at all: checked before a request is routed, and before its body is read.
+"""Check the head of a request before it is routed and before its body is read.
 
 A server on this machine can be reached by every web page that its user visits. Against pages of
-other origins stand three things. A page that had its own name resolve to this machine sends that
-name as Host, which is not on the list. A page that sends requests across origins says so in Origin
-or Sec-Fetch-Site, and no answer carries the headers that would let it look. And the API wants an
-Authorization header, which such a request cannot bear without asking first by OPTIONS.
+other origins stand three things. A page whose own name resolves to this machine sends that name as
+Host, and it is not on the list. A page that sends requests across origins says so in Origin or
+Sec-Fetch-Site, and no answer has the headers that would let it read. And the API needs an
+Authorization header, which such a request may have only after asking by OPTIONS.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from batchsim.wire.http.problem import MethodNotAllowed
 READING = frozenset({"GET", "HEAD"})
 METHODS = READING | {"POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 BODIES = frozenset({"", "application/json", "multipart/form-data"})
-"""The kinds of bodies that are let in: none that a form of another origin could send unasked, but
-for a multipart one, which lacks the Authorization header. No kind at all is what scripts send."""
+"""Accepted content types. A form of another origin can send only the multipart one unasked, and
+then without an Authorization header. Scripts often send no type at all."""
 
 CONTROL_PATH = "/_batchsim/"
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -36,7 +36,7 @@ _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?")
 
 
 class Head(NamedTuple):
-    """What stands before a request's body, and the address that it came from.
+    """All of a request before its body, and the address of the client.
 
     `target` is the path and the query as they came.
     """
@@ -48,25 +48,20 @@ class Head(NamedTuple):
     client: str = "127.0.0.1"
 
     def all(self, name: str) -> list[str]:
-        """The values of a header; its name in lower case."""
+        """Return the values of a header; its name is in lower case."""
         return [value for key, value in self.headers if key == name]
 
-    @property
-    def has_body(self) -> bool:
-        """Whether a body follows (RFC 9112, 6.3)."""
-        return any(key in ("content-length", "transfer-encoding") for key, _ in self.headers)
-
     def first(self, name: str) -> str | None:
-        """The first value of a header, None when it is absent."""
+        """Return the first value of a header, None when it is absent."""
         return next((value for key, value in self.headers if key == name), None)
 
 
 class Guard:
-    """Lets pass or refuses.
+    """Accepts or refuses requests.
 
-    `allowed_hosts` are names without a port that the Host header may carry besides the loopback
-    ones. With `any_address` it may be any IP address too: those cannot be made to point elsewhere,
-    as names can. The port is not looked at, for it may have been forwarded.
+    The Host header may have one of `allowed_hosts`, names without a port, or a loopback name. With
+    `any_address` it may also be any IP address, which nobody can make point elsewhere, unlike a
+    name. The port is ignored, since it may be a forwarded one.
     """
 
     def __init__(
@@ -81,7 +76,7 @@ class Guard:
         self._any_address = any_address
 
     def check(self, head: Head) -> None:
-        """Raises Refused with the status that says why."""
+        """Raise Refused, with the status for the reason, unless the request is accepted."""
         self._check_size(head)
         self._check_host(head)
         _check_method(head)
@@ -129,7 +124,7 @@ class Guard:
 
 
 def unknown_method() -> Refused:
-    """The refusal of a request whose method the server does not know."""
+    """Make the refusal of an unknown method."""
     message = "The server does not know the method of the request."
     return MethodNotAllowed(message, allowed=tuple(sorted(METHODS - {"OPTIONS"})))
 
@@ -155,7 +150,7 @@ def _check_control(head: Head) -> None:
     if not head.target.startswith(CONTROL_PATH):
         return
     if not ipaddress.ip_address(head.client.partition("%")[0]).is_loopback:
-        raise AuthenticationFailed("The levers are for the server's own machine.", status=403)
+        raise AuthenticationFailed("The control API is for the server's own machine.", status=403)
 
 
 def _check_body(head: Head) -> None:

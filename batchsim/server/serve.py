@@ -1,10 +1,9 @@
 """Sockets, start and stop.
 
-Theory of operation. The sockets are bound and listening before anything else happens: a port in use
-is known at once, and who connects early waits in the queue. The server then runs on an event loop
-in a thread of its own, so that it looks the same to a command, which waits for a signal, and to a
-test, which goes on with its work. Stopping closes the sockets, lets requests under way end, and
-joins the thread.
+Theory of operation. The sockets listen before anything else happens: a port in use is noticed at
+once, and an early client waits in the queue. The server then runs in a thread of its own. So a
+command can wait for a signal, and a test can go on with its work. Stopping closes the sockets, lets
+requests under way end, and joins the thread.
 """
 
 from __future__ import annotations
@@ -39,13 +38,14 @@ def running(
     allowed_hosts: Collection[str] = (),
     limits: ServerLimits | None = None,
 ) -> Iterator[str]:
-    """Serve `handler` while the block runs; the value is its address, such as `http://127.0.0.1:8000`.
+    """Serve `handler` while the block runs; the value is an address like `http://127.0.0.1:8000`.
 
-    Port 0 stands for any free one. `has_keys` says that the handler lets in only those who know a
-    key: without, no address but the machine's own is served. `allowed_hosts` are the names by
-    which clients may call the server besides `host` and the loopback ones.
+    Port 0 stands for any free one. `has_keys` means that the handler accepts known keys only;
+    without it only addresses of this machine are served. Clients may call the server by `host`, a
+    loopback name or one of `allowed_hosts`.
 
-    Raises UsageError when the address cannot be served, MissingExtra when a package of `batchsim[serve]` is not installed.
+    Raises UsageError when the address cannot be served, and MissingExtra when a package of
+    `batchsim[serve]` is not installed.
     """
     limits = limits or ServerLimits()
     check_serve_extra()
@@ -81,7 +81,7 @@ def running(
 
 
 def _listen(host: str, port: int) -> list[socket.socket]:
-    """Sockets that listen on every address of `host` that the machine has, all on one port."""
+    """Listen on every address of `host` that this machine has, all on one port."""
     sockets: list[socket.socket] = []
     try:
         places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -127,7 +127,7 @@ def _is_loopback(listening: socket.socket) -> bool:
 
 
 def _reachable(host: str) -> str:
-    """How this machine's own clients call a server on `host`, which may stand for all addresses."""
+    """Return the host for clients on this machine, since `host` may stand for all addresses."""
     return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host) or _in_url(host)  # noqa: S104 - replaced
 
 

@@ -1,4 +1,4 @@
-"""What the server stands on besides: asked for before anything of it is imported."""
+"""Check for the packages of `batchsim[serve]` before anything of the server is imported."""
 
 from __future__ import annotations
 

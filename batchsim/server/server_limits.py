@@ -1,4 +1,4 @@
-"""What one client, and all of them together, may ask of the server."""
+"""Limits on one client, and on all clients together."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerLimits:
-    """Sizes in bytes, times in real seconds.
+    """Sizes are in bytes, times in real seconds.
 
-    `url_bytes`, `head_bytes` and `headers` bound one request's head: its target, all of its
-    headers, and their number; `body_bytes` is what a body may say that it has: a file of 512 MB and
-    the form around it. `connections` may be open at a time; of their bodies `uploads` that
-    exceed 1 MiB are taken in at a time, the others wait. A head must be complete `head_seconds`
-    after its first byte; a connection or a body may be silent for `idle_seconds`. When the server
-    stops, requests under way get `drain_seconds` to end.
+    `url_bytes`, `head_bytes` and `headers` limit the head of a request: its target, all of its
+    headers, and their number. `body_bytes` limits the announced size of a body: a file of 512 MB
+    and the form around it. At most `connections` are open, and at most `uploads` bodies of more
+    than 256 KiB are read at a time; others wait. A head must be complete `head_seconds` after its
+    first byte. A connection or a body may be silent for `idle_seconds`. When the server stops,
+    requests under way may take `drain_seconds` to end.
     """
 
     url_bytes: int = 8_192

@@ -1,10 +1,9 @@
-"""A port for webhooks: events of batches come in, verified, and what they name is passed on.
+"""A port that receives webhooks, verifies them, and passes on the ids of their batches.
 
-Theory of operation. Anybody can reach a port that a tunnel leads to, so nothing is believed before
-its signature is checked (Standard Webhooks, HMAC-SHA256, at most five minutes old), nothing is read
-beyond a small bound, and every connection has a time-out and one of few places. What is passed on is
-an id only, and whoever gets it looks at the batch for itself, so a replayed event does no harm.
-The answers tell nothing but their status.
+Theory of operation. Anybody can reach a port behind a tunnel. So an event counts only when its
+signature is valid (Standard Webhooks, HMAC-SHA256, at most five minutes old), bodies and the number
+of connections are small, and every connection has a time limit. Only an id is passed on, and its
+batch is then read from the service, so a replayed event does no harm. Answers have a status only.
 """
 
 from __future__ import annotations
@@ -38,12 +37,12 @@ def receive_webhooks(
     host: str = "127.0.0.1",
     port: int = 0,
 ) -> Iterator[str]:
-    """Receive webhooks while the block runs; the value is the address, such as `http://127.0.0.1:8123`.
+    """Receive webhooks while the block runs; the value is an address like `http://127.0.0.1:8123`.
 
     `give` gets the id of the batch of every verified `batch.*` event, in another thread. Raises
-    UsageError when `secret` is none or the address cannot be listened on.
+    UsageError for an invalid secret, and for an address that cannot be used.
     """
-    verify(secret, {}, b"", now())  # a secret that is none is told now
+    verify(secret, {}, b"", now())  # so that an invalid secret is refused now
     handler = type(
         "Handler",
         (_Handler,),
@@ -92,7 +91,7 @@ class _Server(ThreadingHTTPServer):
             self._places.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: a broken connection is its client's own affair."""
+        """Log nothing for a broken connection."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -104,7 +103,7 @@ class _Handler(BaseHTTPRequestHandler):
     now: Callable[[], float]
 
     def do_POST(self) -> None:
-        """Take an event in."""
+        """Receive an event."""
         length = self.headers.get("content-length", "")
         if not length.isdecimal() or self.headers.get("transfer-encoding"):
             return self._answer(411)
@@ -120,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self._answer(200)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing: what strangers send belongs on nobody's terminal."""
+        """Log nothing of what strangers send."""
 
     def _answer(self, status: int) -> None:
         self.close_connection = True
@@ -130,7 +129,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _batch_of(body: bytes) -> str | None:
-    """The id in an event of a batch; None for any other event."""
+    """Return the id in an event of a batch; None for any other event."""
     try:
         event = orjson.loads(body)
         is_batch = isinstance(event["type"], str) and event["type"].startswith(_EVENTS)

@@ -1,12 +1,11 @@
-"""Ended batches, told to those who want to know.
+"""Send webhooks about batches that have ended.
 
-Theory of operation. A thread looks a few times a second for batches that have ended, whoever asks
-for them or not. Each makes one event, and the event one delivery for every URL. A delivery that
-gets no 2xx answer is tried again after 1, 2, 4, ... seconds, at most an hour apart, for 72 hours;
-its webhook-id stays the same, so that a receiver can tell that it has seen it. Deliveries under way
-end with the process: after a restart a batch that had ended before is not told again.
+Theory of operation. A thread looks for ended batches a few times a second. Each makes one event,
+and the event one delivery for every URL. A delivery without a 2xx answer is repeated after 1, 2,
+4, ... seconds, at most an hour apart, for 72 hours. Its webhook-id stays the same, so a receiver
+can recognize it. Deliveries under way are lost when the process ends.
 
-Time here is the machine's, whatever the simulator's is: receivers compare the timestamp of a
+Time here is that of the machine, not of the simulator: receivers compare the timestamp of a
 delivery with their own clock.
 """
 
@@ -54,8 +53,8 @@ class Delivery:
 class WebhookSender:
     """Delivers the events of the batches that `ended` yields, while its block runs.
 
-    `secret` is `whsec_` and base64. `post` sends one request and says the status of its answer.
-    Raises UsageError for a URL that is not http or https, or a secret that is none.
+    `secret` is `whsec_` and base64. `post` sends one request and returns the status of its answer.
+    Raises UsageError for an invalid secret, and for a URL that is not http or https.
     """
 
     def __init__(
@@ -69,9 +68,7 @@ class WebhookSender:
     ) -> None:
         for url in urls:
             _check_url(url)
-        webhook_events.sign(
-            secret, "", 0, b""
-        )  # says now, not at the first event, that it is no secret
+        webhook_events.sign(secret, "", 0, b"")  # so that an invalid secret is refused now
         self._ended = ended
         self._urls = urls
         self._secret = secret
@@ -92,7 +89,7 @@ class WebhookSender:
         self._senders.shutdown()
 
     def deliver_due(self) -> None:
-        """Take in what has ended, and try once everything whose time has come."""
+        """Make the deliveries of batches that have ended, and try once each that is due."""
         now = self._clock.now()
         for batch in self._ended():
             body = webhook_events.event(batch)
@@ -111,7 +108,7 @@ class WebhookSender:
                 logger.exception("looking for ended batches failed")
 
     def _try(self, delivery: Delivery) -> Delivery | None:
-        """Try once; what is to be tried again, None when there is nothing more to do."""
+        """Try once; return the delivery to repeat, if any."""
         now = self._clock.now()
         headers = webhook_events.headers(self._secret, int(now), delivery.body)
         try:
@@ -129,7 +126,7 @@ class WebhookSender:
 
 
 def post_once(url: str, headers: Mapping[str, str], body: bytes) -> int:
-    """Send one request and say the status of its answer. No redirect is followed."""
+    """Send one request and return the status of its answer. No redirect is followed."""
     parts = urlsplit(url)
     secure = parts.scheme == "https"
     kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection

@@ -1,11 +1,11 @@
-"""The REST surface of the Batch API: a Request in, a Response out, with no socket and no framework.
+"""The REST surface of the Batch API, without a socket and without a framework.
 
-`App(backend).handle(request)` is all of it; `App(Tenants(make))` gives each key its own backend. Servers, transports and mocks are doors to it.
+In comes a Request, out goes a Response: `App(backend).handle(request)` is all of it.
+`App(Tenants(make))` gives each API key a backend of its own. Servers and transports use this.
 """
 
-from batchsim.wire.access.tenants import Tenants
+from batchsim.wire.access import Tenants
 from batchsim.wire.app import App
-from batchsim.wire.http.message import Request, Response
-from batchsim.wire.http.render import Profile
+from batchsim.wire.http import Profile, Request, Response
 
 __all__ = ["App", "Profile", "Request", "Response", "Tenants"]

@@ -1,8 +1,8 @@
 """The Batch API as one function from Request to Response.
 
-A request finds its route, names its key, and is answered; an error on the way becomes an answer in
-`problem`. Whatever the answer, it gets the headers that the API puts on all of them. Nothing
-here depends on the time or on chance: request ids are drawn from a counter.
+A request finds its route, is authenticated and gets its answer; an error on the way becomes an
+answer in `problem`. Every answer gets the headers that the API always sends. Nothing here depends
+on time or chance: request ids are drawn from a counter.
 """
 
 from __future__ import annotations
@@ -17,15 +17,11 @@ from batchsim.backends import Backend
 from batchsim.domain import refusals
 from batchsim.domain.transport_failures import Unanswered
 from batchsim.errors import BatchsimError
-from batchsim.wire.access.auth import authenticate
-from batchsim.wire.access.azure_paths import ApiPath, api_path
-from batchsim.wire.access.tenants import SharedBackend, Tenants
+from batchsim.wire.access import ApiPath, SharedBackend, Tenants, api_path, authenticate
 from batchsim.wire.endpoints import batches, files, models, synchronous, uploads
 from batchsim.wire.endpoints.route import Call, Route, Table
 from batchsim.wire.endpoints.upload_state import PendingUploads
-from batchsim.wire.http import problem
-from batchsim.wire.http.message import Headers, Request, Response
-from batchsim.wire.http.render import Profile
+from batchsim.wire.http import Headers, Profile, Request, Response, problem
 
 ROUTES: tuple[Route, ...] = (
     *files.ROUTES,
@@ -37,7 +33,7 @@ ROUTES: tuple[Route, ...] = (
 """The route table. A new part of the API adds its own ROUTES here."""
 
 DESCRIPTION_PATH = "/openapi.json"
-"""Where the description of the surface is. Everybody may read it."""
+"""The path of the OpenAPI description, which needs no key."""
 
 _TABLE = Table(ROUTES)
 
@@ -45,11 +41,10 @@ _TABLE = Table(ROUTES)
 class App:
     """The API in front of a Backend, or of one for each key. May be called from any thread.
 
-    `backend` is a Backend that every key sees, or the Tenants that tell keys apart. `api_keys`
-    are those that are let in, any when None. `organization` and `project` only appear
-    in headers. A Range of a file's content is ignored unless `heeds_ranges`: there is no sign that
-    the API heeds it, and services like it do. An error that batchsim does not raise on purpose passes through `handle`: it is a
-    bug, and a door decides what becomes of it.
+    `backend` is a Backend for all keys, or Tenants with one for each. Only `api_keys` are accepted,
+    or every key when None. `organization` and `project` only appear in headers. A Range of a file's
+    content is ignored unless `heeds_ranges`: the API shows no sign of following it, similar
+    services do. An error that batchsim does not raise on purpose passes through `handle`.
     """
 
     def __init__(
@@ -74,7 +69,7 @@ class App:
         self._numbers = itertools.count(1)
 
     def handle(self, request: Request) -> Response:
-        """Answer one request. Raises Unanswered when there shall be no answer at all."""
+        """Answer one request. Raises Unanswered when the client must get no answer."""
         place = api_path(request.path)
         closing = self._headers(request.method, place.path)
         try:
@@ -125,7 +120,7 @@ class App:
             return pending
 
     def _headers(self, method: str, path: str) -> Headers:
-        """Those that every answer has, the next request's."""
+        """Draw the headers that every answer has."""
         draw = hashlib.blake2b(str(next(self._numbers)).encode(), digest_size=16).digest()
         shortest, longest = (14, 40) if method == "GET" else (250, 700)
         elapsed = shortest + int.from_bytes(draw[:4], "big") % (longest - shortest + 1)

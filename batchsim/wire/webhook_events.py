@@ -1,7 +1,7 @@
-"""What is told of a batch that has ended, and its signature by Standard Webhooks.
+"""Events of batches that have ended, signed by Standard Webhooks.
 
-All is a function of the batch, the secret and the time given, so a repeated delivery of an event
-has the same id and the same body, and its receiver can tell that it has seen it.
+All depends only on the batch, the secret and the given time. So a repeated delivery of an event has
+the same id and body, and its receiver can recognize it.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ SECRET_PREFIX = "whsec_"  # noqa: S105 - it marks a secret and is none
 
 
 def event(batch: Batch) -> bytes:
-    """The body of the event that tells how `batch` ended: `batch.completed` and so on, in JSON.
+    """Return the event of the end of `batch`, such as `batch.completed`, as JSON.
 
-    It names the batch and the time at which it reached its status; whoever wants more asks for the
-    batch (API reference, "Webhook events"). Raises ValueError for a batch that has not ended.
+    It has the batch's id and the time at which it reached its status, and no more (API reference,
+    "Webhook events"). Raises ValueError for a batch that has not ended.
     """
     if not batch.status.is_terminal:
         raise ValueError(f"{batch.id} is {batch.status} and has not ended")
@@ -44,7 +44,7 @@ def event(batch: Batch) -> bytes:
 
 
 def sign(secret: str, webhook_id: str, timestamp: int, body: bytes) -> str:
-    """The `webhook-signature` of a delivery.
+    """Return the `webhook-signature` of a delivery.
 
     `webhook_id` and `timestamp` (unix seconds) are those of the headers `webhook-id` and
     `webhook-timestamp`. Raises UsageError when `secret` is not `whsec_` and base64.
@@ -55,9 +55,9 @@ def sign(secret: str, webhook_id: str, timestamp: int, body: bytes) -> str:
 
 
 def headers(secret: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """The headers of a delivery of an event, whose `body` is as `event` made it.
+    """Return the headers of a delivery of an event, whose `body` was made by `event`.
 
-    `timestamp` is that of the delivery, in unix seconds. Raises UsageError when `secret` is not
+    `timestamp` is the time of the delivery in unix seconds. Raises UsageError when `secret` is not
     `whsec_` and base64.
     """
     webhook_id = orjson.loads(body)["id"]
@@ -75,7 +75,7 @@ TOLERANCE = 300.0
 
 
 def verify(secret: str, headers: Mapping[str, str], body: bytes, now: float) -> bool:
-    """Whether a delivery was signed with `secret`, and lately; `now` is in unix seconds.
+    """Check that a delivery was signed with `secret` in the last minutes; `now` is in unix seconds.
 
     `headers` have their names in lower case. The signature header may hold several signatures,
     separated by spaces. Raises UsageError when `secret` is not `whsec_` and base64.
@@ -100,5 +100,5 @@ def _key(secret: str) -> bytes:
     except (binascii.Error, ValueError):
         pass
     raise UsageError(
-        "the webhook secret is none", hint="a secret is whsec_ and base64, as in whsec_c2VjcmV0"
+        "the webhook secret is invalid", hint="a secret is whsec_ and base64, as in whsec_c2VjcmV0"
     )

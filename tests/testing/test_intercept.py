@@ -19,7 +19,7 @@ import batchsim
 from batchsim import FakeBackend, intercept
 from batchsim.errors import NetworkForbidden, UsageError
 from batchsim.wire import App
-from batchsim.wire.access.tenants import Tenants
+from batchsim.wire.access import Tenants
 
 pytestmark = pytest.mark.sdk
 

@@ -166,7 +166,7 @@ def serve(
         stopped = stack.enter_context(until_stopped())
         address = stack.enter_context(
             running(
-                _levers(fakes, app, keys) if control else app,
+                _with_control(fakes, app, keys) if control else app,
                 host=host,
                 port=port,
                 has_keys=bool(tokens),
@@ -182,7 +182,7 @@ def serve(
     return ALL_GOOD
 
 
-def _levers(fakes: FakesByKey, app: App, keys: tuple[str, ...] | None) -> Handler:
+def _with_control(fakes: FakesByKey, app: App, keys: tuple[str, ...] | None) -> Handler:
     from batchsim.server.control_api import ControlApi
 
     return ControlApi(fakes, app, keys)

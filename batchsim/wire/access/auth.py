@@ -1,4 +1,4 @@
-"""Who is asking: the Authorization header, or Azure's `api-key`."""
+"""Authentication by the Authorization header, or by Azure's `api-key`."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Collection
 
 from batchsim.errors import AuthenticationFailed
 from batchsim.wire.access.azure_paths import is_azure
-from batchsim.wire.http.message import Request
+from batchsim.wire.http import Request
 
 
 def authenticate(request: Request, keys: Collection[str] | None) -> str:
-    """The key that a request names.
+    """Return the key of a request.
 
-    Raises AuthenticationFailed when it names none or several, or none of `keys`; any will do when
-    these are None.
+    Raises AuthenticationFailed for no key, for several, and for one that is not among `keys`. When
+    these are None, every key is accepted.
     """
     token = _token(request)
     if not token:

@@ -14,19 +14,19 @@ _DEPLOYMENTS = f"{PREFIX}deployments/"
 
 
 class ApiPath(NamedTuple):
-    """A path as the API has it, and the deployment that Azure's path named ("" without one)."""
+    """A path of the API, and the deployment in Azure's path ("" without one)."""
 
     path: str
     deployment: str = ""
 
 
 def is_azure(path: str) -> bool:
-    """Whether a request's path is one of Azure's."""
+    """Recognize a path of Azure."""
     return path.startswith(PREFIX)
 
 
 def api_path(path: str) -> ApiPath:
-    """The place that a request's path means; any path that is not Azure's means itself."""
+    """Translate a path of Azure. Any other path stays as it is."""
     if path.startswith(_DEPLOYMENTS):
         deployment, _, rest = path.removeprefix(_DEPLOYMENTS).partition("/")
         return ApiPath(f"/v1/{rest}", unquote(deployment))

@@ -1,6 +1,6 @@
-"""Whose files and batches a request sees: every API key has a backend of its own.
+"""One backend for each API key, so that a key sees only its own files and batches.
 
-A key itself is kept nowhere; a tenant is known by its key's digest.
+Keys themselves are never kept; a tenant is known by the digest of its key.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from batchsim.backends import Backend
 
 
 def key_digest(key: str) -> str:
-    """What stands for a key wherever it would be kept or shown: 32 hex digits of its SHA-256."""
+    """Return the name of a key wherever it is kept or shown: 32 hex digits of its SHA-256."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 class Tenants:
     """The backends by key. May be called from any thread.
 
-    `make` makes the backend of a key on its first use, from the key's digest (see `key_digest`):
-    a name for its folder, and a part of its seed, so that keys do not share ids. It is called once
-    for each digest; what it raises comes out of the call that asked, and the next one tries again.
+    `make` makes the backend of a key on its first use, from the key's digest (see `key_digest`),
+    which serves as a folder's name and as a part of the seed. It is called once for each digest. An
+    error passes to the caller, and the next call tries again.
     """
 
     def __init__(self, make: Callable[[str], Backend]) -> None:
@@ -35,7 +35,7 @@ class Tenants:
         return self.open(key_digest(key))
 
     def open(self, digest: str) -> Backend:
-        """The backend of the key with that digest: for instance, one that an earlier process had."""
+        """Return the backend of a digest, for example one that an earlier process used."""
         if (known := self._backends.get(digest)) is not None:  # whoever makes another may take long
             return known
         with self._lock:
@@ -45,19 +45,19 @@ class Tenants:
             return backend
 
     def backends(self) -> dict[str, Backend]:
-        """The backends that there are by now, by digest, in the order of their first use."""
+        """Return the backends so far by digest, in the order of their first use."""
         with self._lock:
             return dict(self._backends)
 
     def reset(self) -> dict[str, Backend]:
-        """Forget all backends, so that every key begins anew; those forgotten, to be closed."""
+        """Forget all backends and return them, to be closed. Every key starts again."""
         with self._lock:
             forgotten, self._backends = self._backends, {}
             return forgotten
 
 
 class SharedBackend:
-    """The same for a backend that all keys share."""
+    """Stands for Tenants when all keys share one backend."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend

@@ -1,7 +1,7 @@
 """The routes of the Batch API.
 
-Values of a body are handed on as they came: whether they are absent, of a wrong type or not
-allowed is the Backend's to say, so that its answer is the same by whatever way it is asked.
+Values of a body are passed on unchecked. The Backend refuses what is missing, of a wrong type or
+not allowed, so its answer does not depend on the way that it is asked.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from batchsim.wire.endpoints.route import Call, Operation, Route
-from batchsim.wire.http import parse, render
-from batchsim.wire.http.message import Response
+from batchsim.wire.http import Response, parse, render
 
 REQUIRED = ("input_file_id", "endpoint", "completion_window")
 OPTIONAL = ("metadata", "output_expires_after")

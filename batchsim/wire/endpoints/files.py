@@ -11,9 +11,8 @@ from batchsim.backends import Backend, Receives, Reception
 from batchsim.domain.files import File
 from batchsim.errors import Refused
 from batchsim.wire.endpoints.route import Call, Operation, Route
-from batchsim.wire.http import parse, ranges, render
+from batchsim.wire.http import Response, parse, ranges, render
 from batchsim.wire.http.form import KEPT_IN_MEMORY, read_form
-from batchsim.wire.http.message import Response
 
 
 def upload(call: Call) -> Response:
@@ -33,7 +32,7 @@ def upload(call: Call) -> Response:
 
 
 def _reception(backend: Backend) -> AbstractContextManager[Reception]:
-    """What takes a content in: the backend itself, where it can, else a temporary file."""
+    """Receive a content into the backend directly, if it can, else into a temporary file."""
     direct = backend.receiving() if isinstance(backend, Receives) else None
     return _put_aside(backend) if direct is None else direct
 
@@ -45,7 +44,7 @@ def _put_aside(backend: Backend) -> Iterator[Reception]:
 
 
 class _PutAside:
-    """A content that the backend gets when it is whole: only then is it known what it is for."""
+    """Keeps a content until it is whole and its purpose is known."""
 
     def __init__(self, backend: Backend, content: BinaryIO) -> None:
         self._backend = backend
@@ -84,8 +83,8 @@ def delete(call: Call) -> Response:
 
 
 def content(call: Call) -> Response:
-    """`GET /v1/files/{id}/content`. There is no sign that the API heeds a Range, but others do."""
-    pieces = render.Begun(call.backend.read_file(call.identifier))
+    """`GET /v1/files/{id}/content`."""
+    pieces = render.StartedContent(call.backend.read_file(call.identifier))
     file = call.aside.retrieve_file(call.identifier)
     try:
         part = ranges.wanted(call.request, file.bytes) if call.heeds_ranges else None

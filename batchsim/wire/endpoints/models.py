@@ -9,8 +9,7 @@ from batchsim.backends import Answers
 from batchsim.domain.models import KNOWN, release_date
 from batchsim.errors import NotFound
 from batchsim.wire.endpoints.route import Call, Operation, Route
-from batchsim.wire.http import render
-from batchsim.wire.http.message import Response
+from batchsim.wire.http import Response, render
 
 UNDATED = 1_672_531_200
 """The creation time of a model whose name does not tell it: 2023-01-01T00:00:00Z (ours)."""

@@ -1,4 +1,4 @@
-"""`GET /openapi.json`: the surface described in OpenAPI 3.1, from the routes themselves."""
+"""`GET /openapi.json`: an OpenAPI 3.1 description, made from the routes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from typing import Any
 
 from batchsim.wire.endpoints.openapi_schemas import SCHEMAS, TEXT, identifier, reference
 from batchsim.wire.endpoints.route import Operation, Route
-from batchsim.wire.http import render
-from batchsim.wire.http.message import Response
+from batchsim.wire.http import Response, render
 
 
 def answer(routes: tuple[Route, ...]) -> Response:
-    """The description of `routes` as an answer."""
+    """Respond with the description of `routes`."""
     return render.pretty(describe(routes))
 
 

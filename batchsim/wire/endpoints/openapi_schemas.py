@@ -1,4 +1,4 @@
-"""What the bodies of requests and answers hold, as JSON Schemas, for the OpenAPI description."""
+"""JSON Schemas of the bodies of requests and answers, for the OpenAPI description."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def or_null(schema: Schema) -> Schema:
 
 
 def always(value: str) -> Schema:
-    """One and the same text."""
+    """Exactly this text."""
     return {"type": "string", "const": value}
 
 
@@ -34,7 +34,7 @@ def one_of(values: Any) -> Schema:
 
 
 def identifier(prefix: str) -> Schema:
-    """An id, by how it begins."""
+    """An id with that prefix."""
     return {"type": "string", "pattern": f"^{prefix}"}
 
 
@@ -150,7 +150,7 @@ _MESSAGE: Schema = {
 
 
 def _request(**properties: Schema) -> Schema:
-    """The least of a single request; what else it may hold is the API reference's to say."""
+    """The parameters that a single request must have. It may have more."""
     return {
         "type": "object",
         "properties": {"model": one_of(KNOWN), **properties},

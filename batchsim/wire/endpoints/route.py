@@ -1,4 +1,4 @@
-"""A route: what is asked for, the function that answers, and what a description says of it."""
+"""Routes: method and path, the function that answers, and its OpenAPI description."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from batchsim.backends import Backend, Disturbed
 from batchsim.domain.transport_failures import CutShort
 from batchsim.errors import BatchsimError
 from batchsim.wire.endpoints.upload_state import PendingUploads
-from batchsim.wire.http.message import CutBody, Request, Response
-from batchsim.wire.http.render import Profile
+from batchsim.wire.http import CutBody, Profile, Request, Response
 
 Value = TypeVar("Value")
 
@@ -24,10 +23,9 @@ Schema = Mapping[str, Any]
 class Call:
     """A request that has found its route.
 
-    `path` is the request's, as the API has it; `identifier` is what stands for `{id}` in it,
-    unescaped; `deployment` is what Azure's path named instead of a model. `uploads_of` tells the
-    uploads that a backend's key has begun. `heeds_ranges` says that a part of a content may be asked for,
-    `cut` that the answer shall end early.
+    `path` is the API's path, `identifier` its `{id}`, unescaped, and `deployment` the one that
+    Azure's path has instead of a model. `uploads_of` finds the pending uploads of a backend's key.
+    With `heeds_ranges` a client may ask for a part of a content. With `cut` the answer ends early.
     """
 
     backend: Backend
@@ -41,7 +39,7 @@ class Call:
     cut: CutShort | None = None
 
     def ask(self, method: Callable[..., Value], *arguments: Any, **options: Any) -> Value:
-        """What a method of the backend returns, also when only a part of the answer shall go out."""
+        """Call a method of the backend. A reply that is cut short counts as a value."""
         try:
             return method(*arguments, **options)
         except BatchsimError as error:
@@ -51,7 +49,7 @@ class Call:
             return cast(Value, self.cut.reply)
 
     def ask_as(self, name: str, subject: str, work: Callable[[], Value]) -> Value:
-        """As `ask`, of a request that is no method of a backend but may go wrong like one."""
+        """Do `work` as a request that is no method of the backend but may fail like one."""
         backend = self.backend
         if isinstance(backend, Disturbed):
             value: Value = self.ask(backend.as_request, name, subject, work)
@@ -60,21 +58,21 @@ class Call:
 
     @property
     def uploads(self) -> PendingUploads:
-        """The uploads that the key has begun."""
+        """The pending uploads of the key."""
         return self.uploads_of(self.backend)
 
     @property
     def aside(self) -> Backend:
-        """The backend for a look that is no part of the request."""
+        """The backend without faults, for lookups that are no part of the request."""
         backend = self.backend
         return backend.undisturbed if isinstance(backend, Disturbed) else backend
 
 
 class Operation(NamedTuple):
-    """What the OpenAPI description says of a route, besides its method and path.
+    """The OpenAPI description of a route, besides its method and path.
 
-    `answer`, `body` and `form` (a multipart body) are names of schemas, those in `wire.schemas`.
-    An operation without an `answer` answers with bytes.
+    `answer`, `body` and `form` (a multipart body) are names of `openapi_schemas.SCHEMAS`. An
+    operation without an `answer` answers with bytes.
     """
 
     name: str
@@ -94,7 +92,7 @@ class Route(NamedTuple):
     operation: Operation
 
     def answer(self, call: Call) -> Response:
-        """What the handler answers, or as much of it as shall go out."""
+        """Return the handler's response, cut short if need be."""
         response = self.handler(call)
         if call.cut is None:
             return response
@@ -104,7 +102,7 @@ class Route(NamedTuple):
 
 
 class Table:
-    """Finds the routes of a path without trying them all."""
+    """Finds the routes of a path by lookup."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self._routes: dict[tuple[str, str] | str, tuple[Route, ...]] = {}
@@ -117,7 +115,7 @@ class Table:
                 self._heads.append(head)
 
     def find(self, path: str) -> tuple[tuple[Route, ...], str]:
-        """The routes of a path, none when it has none, and what stands for `{id}` in it."""
+        """Return the routes of a path, if any, and its `{id}`."""
         if routes := self._routes.get(path):
             return routes, ""
         for head in self._heads:

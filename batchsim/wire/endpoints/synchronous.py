@@ -1,12 +1,11 @@
-"""The endpoints that answer a single request at once, where the backend can."""
+"""The endpoints that answer a single request without a batch, if the backend can."""
 
 from __future__ import annotations
 
 from batchsim.backends import Answers
 from batchsim.domain import refusals
 from batchsim.wire.endpoints.route import Call, Operation, Route
-from batchsim.wire.http import parse, render
-from batchsim.wire.http.message import Response
+from batchsim.wire.http import Response, parse, render
 
 LONGEST_REQUEST = 32 << 20
 """Bytes: long conversations and images come in one JSON body."""
@@ -18,7 +17,7 @@ ENDPOINTS = (
     ("/v1/moderations", "createModeration", "ModerationRequest"),
     ("/v1/completions", "createCompletion", "CompletionRequest"),
 )
-"""Each with the name of its operation and of the schema of what is asked."""
+"""Path, name of the operation, and schema of the request."""
 
 
 def answer(call: Call) -> Response:

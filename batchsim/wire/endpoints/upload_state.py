@@ -1,10 +1,9 @@
-"""Uploads in parts that have begun and not ended: what the Uploads API knows of one key.
+"""The pending uploads of one key.
 
-Theory of operation. All that the parts of an upload hold lies in one spool, in the order in which it
-came; a part is a list of places in it. Completing reads the places of the parts in the order that
-the client names, and hands them to the backend as one file. An upload is gone an hour after its
-creation by the backend's clock, whatever became of it. It lives in the process: unlike the file that
-it becomes, nothing of it outlasts a restart.
+Theory of operation. The bytes of all parts of an upload go into one spool, in the order in which
+they arrive; a part is a list of ranges in it. Completing reads the ranges of the parts in the
+client's order and gives them to the backend as one file. An upload is gone an hour after its
+creation by the backend's clock. It lives in the process, so it does not survive a restart.
 """
 
 from __future__ import annotations
@@ -33,8 +32,8 @@ MOST_PARTS = 10_000
 class Upload:
     """An upload in parts (API reference, "The upload object").
 
-    `bytes` is how many the client means to send. `file_lifetime` is that of the file, in seconds,
-    the default when None.
+    `bytes` is the size that the client announced. `file_lifetime` is in seconds; None stands for
+    the default.
     """
 
     id: str
@@ -48,7 +47,7 @@ class Upload:
 
     @property
     def expires_at(self) -> int:
-        """When it is gone, in unix seconds."""
+        """The end of its hour, in unix seconds."""
         return self.created_at + LIFETIME
 
     def to_object(self) -> dict[str, Any]:
@@ -72,7 +71,7 @@ class _Piece(NamedTuple):
 
 
 class PendingUpload:
-    """An upload and what has come of it so far. May be used from any thread."""
+    """An upload and its parts so far. May be used from any thread."""
 
     def __init__(self, upload: Upload) -> None:
         self._upload = upload
@@ -86,9 +85,9 @@ class PendingUpload:
         return self._upload
 
     def receive(self, content: IO[bytes]) -> Callable[[], str]:
-        """Put everything from `content`'s present position on aside; a call makes a part of it.
+        """Store the rest of `content`; return a function that makes a part of it.
 
-        The call returns the part's id. Both raise Refused when there can be no more parts.
+        The function returns the part's id. Both raise Refused when no more parts are allowed.
         """
         with self._lock:
             self._check_room()
@@ -114,8 +113,8 @@ class PendingUpload:
     ) -> Upload:
         """Make a file of the parts, in that order, by `store`.
 
-        Raises Refused when a part is unknown or named twice, or when their bytes are not as many
-        as was announced or have another MD5 digest; the upload then stays as it is.
+        Raises Refused when a part is unknown or named twice, or when the size or the MD5 digest is
+        wrong. The upload then stays as it is.
         """
         with self._lock:
             self._check_pending("complete")
@@ -138,7 +137,7 @@ class PendingUpload:
             return self._end(replace(pending, status="completed", file=file))
 
     def cancel(self) -> Upload:
-        """Take no more parts and forget those that came. A second call changes nothing."""
+        """Cancel the upload and forget its parts. A second call changes nothing."""
         with self._lock:
             if self._upload.status == "cancelled":
                 return self._upload
@@ -146,7 +145,7 @@ class PendingUpload:
             return self._end(replace(self._upload, status="cancelled"))
 
     def close(self) -> None:
-        """Forget the parts, unless they are becoming a file."""
+        """Forget the parts, unless they become a file just now."""
         with self._lock:
             if self._upload.status == "completed":
                 return
@@ -209,7 +208,7 @@ class PendingUploads:
             return upload
 
     def get(self, upload_id: str, now: float) -> PendingUpload:
-        """The upload of that id. Raises NotFound when there is none, or its hour is over."""
+        """Return the upload of that id. Raises NotFound for none, and when its hour is over."""
         with self._lock:
             self._sweep(now)
             if upload_id not in self._uploads:

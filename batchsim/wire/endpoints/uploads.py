@@ -1,7 +1,7 @@
 """The routes of the Uploads API: one file in several parts.
 
-Statuses and limits are those of the API reference; no traffic of these routes was ever recorded, so
-the words of their refusals are inferred.
+Statuses and limits are those of the API reference. The words of refusals are inferred: no traffic
+of these routes was recorded.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from batchsim.domain.parameter_checks import check_integer, check_lifetime, chec
 from batchsim.errors import Refused
 from batchsim.wire.endpoints.route import Call, Operation, Route
 from batchsim.wire.endpoints.upload_state import PendingUpload
-from batchsim.wire.http import parse, render
+from batchsim.wire.http import Response, parse, render
 from batchsim.wire.http.form import LARGEST_PART, read_upload
-from batchsim.wire.http.message import Response
 
 LARGEST_UPLOAD = 8 << 30
 """Bytes: 8 GB, of 1,024 where it matters, as the official client's parts are 64 MiB."""

@@ -1,4 +1,4 @@
-"""The multipart form of an upload, streamed: its parts in any order, its file on the disk."""
+"""Read the multipart form of an upload as a stream, its parts in any order."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ Write = Callable[[bytes], object]
 
 
 class Form(NamedTuple):
-    """What a form holds besides the content of its file, its fields as text."""
+    """The filename of a form's file, and its other fields as text."""
 
     filename: str
     fields: Mapping[str, str]
 
 
 class Upload(NamedTuple):
-    """What the form holds, its fields as text. `content` stands at its beginning."""
+    """A form with the content of its file, which stands at its beginning."""
 
     content: IO[bytes]
     filename: str
@@ -64,9 +64,9 @@ class Upload(NamedTuple):
 def read_upload(
     request: Request, *, name: str = "file", largest: int = LARGEST_FILE
 ) -> Iterator[Upload]:
-    """As read_form; the file's content is put aside for the block.
+    """Read a form like `read_form`, and keep the content of its file for the block.
 
-    Beyond 256 KiB it goes to a temporary file, which is gone when the block is left.
+    Beyond 256 KiB the content goes to a temporary file, which is removed at the end.
     """
     with tempfile.SpooledTemporaryFile(max_size=KEPT_IN_MEMORY) as content:
         form = read_form(request, content.write, name=name, largest=largest)
@@ -77,10 +77,10 @@ def read_upload(
 def read_form(
     request: Request, write: Write, *, name: str = "file", largest: int = LARGEST_FILE
 ) -> Form:
-    """Read the form of an upload, whose part `name` is the file, of at most `largest` bytes.
+    """Read the form of an upload, whose part `name` is a file of at most `largest` bytes.
 
-    `write` is given the file's content, piece by piece. Raises Refused when the form is none, or too
-    large.
+    `write` gets the content of the file, piece by piece. Raises Refused for a body that is no form
+    or too large.
     """
     check_uncompressed(request)
     parser = _parser(request)
@@ -100,7 +100,7 @@ def read_form(
 
 
 class _Parts:
-    """Takes the parser's events: the head of a part, pieces of its content, None at its end."""
+    """Handles the parser's events: the head of a part, pieces of its content, None at its end."""
 
     def __init__(self, write: Write, file_name: str, largest: int) -> None:
         self.fields: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""A request and a response, as far as the API looks at them. Bodies stream both ways."""
+"""A request and a response as the API sees them. Bodies stream both ways."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Headers = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a client asks.
+    """A request of a client.
 
     `path` and `query` are as on the request line: escapes intact, the query without its `?`.
     `body` is read at most once, and only as far as needed.
@@ -31,14 +31,14 @@ class Request:
 
 
 class CutBody:
-    """A body that ends early: its first `at` bytes, half of it when that is None."""
+    """The first `at` bytes of a body, or half of it, and then a broken connection."""
 
     def __init__(self, body: Iterable[bytes], at: int | None) -> None:
         self._whole = b"".join(body)
         self._at = len(self._whole) // 2 if at is None else at
 
     def __len__(self) -> int:
-        """How many bytes it should have had."""
+        """The bytes of the whole body."""
         return len(self._whole)
 
     def __iter__(self) -> Iterator[bytes]:
@@ -49,10 +49,10 @@ class CutBody:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What the service answers.
+    """A response of the service.
 
-    `body` is read once; reading it may raise TransferBroken, and the connection must then break
-    so that the client notices. Who does not read it to its end calls `close`.
+    `body` is read once. Reading may raise TransferBroken; the connection must then break, so that
+    the client notices. A reader that stops before the end calls `close`.
     """
 
     status: int
@@ -64,7 +64,7 @@ class Response:
         return _first(self.headers, name)
 
     def close(self) -> None:
-        """Let go of what the body holds. Harmless after the end and when repeated."""
+        """Release what the body holds. Harmless after the end and when repeated."""
         close = getattr(self.body, "close", None)
         if close is not None:
             close()

@@ -1,4 +1,4 @@
-"""A request's JSON body and query -> arguments. What these may hold is the Backend's matter."""
+"""The JSON body and the query of a request -> arguments. The Backend checks their values."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _CHARSET = re.compile(r"charset\s*=\s*\"?([^\";\s]*)")
 
 
 def json_object(request: Request, *, longest: int = LONGEST_JSON) -> dict[str, Any]:
-    """The body as a JSON object. Raises Refused when it is none, or longer than `longest` bytes."""
+    """Read the body as a JSON object of at most `longest` bytes, or raise Refused."""
     _check_kind(request)
     body = bytearray()
     for piece in request.body:
@@ -54,7 +54,7 @@ def json_object(request: Request, *, longest: int = LONGEST_JSON) -> dict[str, A
 
 
 def _check_kind(request: Request) -> None:
-    """Refuse what cannot be JSON as we read it. A body that says nothing of itself may be."""
+    """Refuse another content type. A body without one may be JSON."""
     check_uncompressed(request)
     declared = request.header("content-type")
     if not declared:
@@ -72,7 +72,7 @@ def _check_kind(request: Request) -> None:
 
 
 def check_uncompressed(request: Request) -> None:
-    """Raises Refused when the body is compressed: nothing is inflated unseen."""
+    """Raise Refused for a compressed body: inflated, it could be of any size."""
     if (request.header("content-encoding") or "identity").strip().lower() != "identity":
         raise Refused("Compressed request bodies are not supported.", status=415)
 

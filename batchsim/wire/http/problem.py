@@ -1,4 +1,4 @@
-"""An error -> status, headers and envelope: the only place where that is decided."""
+"""Errors -> status, headers and envelope. No other module decides this."""
 
 from __future__ import annotations
 
@@ -28,12 +28,11 @@ class MethodNotAllowed(Refused):
 
 
 def render(error: BatchsimError, *, twice: bool = False) -> Response:
-    """The answer that a client gets for `error`.
+    """Return the response for `error`.
 
-    Refused uploads say what is wrong `twice` when no parameter is to blame (observed).
-
-    A client must be able to tell what may have happened: a refusal keeps the service's own status,
-    503 says that nothing was changed, 500 leaves it open.
+    A refused upload contains its message `twice` when no parameter is to blame (observed).
+    The status tells the client what may have happened: a refusal keeps the service's own status,
+    503 means that nothing changed, 500 leaves it open.
     """
     if isinstance(error.__cause__, Answered):
         return _instead(error.__cause__)

@@ -1,7 +1,7 @@
-"""Parts of a content: what a Range header asks for (RFC 9110, section 14), and the bytes of it.
+"""Range headers (RFC 9110, section 14), and the part of a content that they ask for.
 
-One range of bytes is heeded. Several, other units and what is no range are ignored, as is a range
-under a condition (If-Range): contents have no version here that could meet it.
+Only one range of bytes is followed. Several ranges, other units and invalid ranges are ignored, and
+so is a range with a condition (If-Range), since contents have no versions here.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ _RANGE = re.compile(r"bytes=[ \t]*([0-9]*)-([0-9]*)[ \t]*", re.IGNORECASE)
 
 _MOST_DIGITS = 18
 _BEYOND: int = 10**_MOST_DIGITS
-"""No content has so many bytes, and numbers without end cost time to read."""
+"""More bytes than any content has: longer numbers would only cost time to read."""
 
 
 class OutOfRange(Refused):
-    """No byte of the range is one of the content's (416)."""
+    """The content has no byte in the range (416)."""
 
     def __init__(self, size: int) -> None:
         super().__init__("The requested range is not in the file.", status=416, param="range")
@@ -28,7 +28,7 @@ class OutOfRange(Refused):
 
 
 def wanted(request: Request, size: int) -> range | None:
-    """The bytes that are asked for of a content of that size; None for all of it.
+    """Return the range that a request wants of a content of `size` bytes; None for all of it.
 
     Raises OutOfRange.
     """
@@ -56,7 +56,7 @@ def _number(digits: str) -> int | None:
 
 
 class RangeBody:
-    """The pieces of a body that hold the bytes of a part; what follows it is not read."""
+    """The bytes of one part of a body. What follows the part is not read."""
 
     def __init__(self, body: Iterable[bytes], part: range) -> None:
         self._body = body
@@ -73,7 +73,7 @@ class RangeBody:
                 return
 
     def close(self) -> None:
-        """Let go of the body."""
+        """Close the body."""
         close = getattr(self._body, "close", None)
         if close is not None:
             close()

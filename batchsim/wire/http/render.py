@@ -1,4 +1,4 @@
-"""A value -> the API's JSON, key for key, and the answer that carries it."""
+"""Values -> the API's JSON, key for key, and the responses that carry it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ JSON: Headers = (("content-type", "application/json"),)
 
 
 class Profile(StrEnum):
-    """Whose habits the JSON has: the API's as of that year (both observed).
+    """The year whose API the JSON follows (both observed).
 
-    In 2024 batches had neither `model` nor `usage`, and an upload was answered before the time
-    of its expiry was known.
+    In 2024 batches had neither `model` nor `usage`, and the answer to an upload did not yet tell
+    when the file expires.
     """
 
     Y2024 = "2024"
@@ -60,7 +60,7 @@ def file_list(page: Page[File], profile: Profile) -> dict[str, Any]:
 
 
 def batch_list(page: Page[Batch], profile: Profile) -> dict[str, Any]:
-    """The JSON object of a page of batches: its keys stand in another order (observed)."""
+    """The JSON object of a page of batches. Its keys have another order (observed)."""
     data = [batch_object(batch, profile) for batch in page.data]
     first, last = _ends(page)
     return {
@@ -73,33 +73,33 @@ def batch_list(page: Page[Batch], profile: Profile) -> dict[str, Any]:
 
 
 def pretty(value: dict[str, Any], *, status: int = 200, headers: Headers = ()) -> Response:
-    """An answer in JSON indented by two spaces, without a newline at its end."""
+    """Respond with JSON indented by two spaces, without a newline at its end."""
     return Response(status, JSON + headers, (orjson.dumps(value, option=orjson.OPT_INDENT_2),))
 
 
 def pretty_line(value: dict[str, Any]) -> Response:
-    """As `pretty`, with the newline that the Files API puts at the end (observed)."""
+    """Respond like `pretty`, with the newline that the Files API adds at the end (observed)."""
     option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
     return Response(200, JSON, (orjson.dumps(value, option=option),))
 
 
 def compact(value: dict[str, Any]) -> Response:
-    """An answer in JSON without spaces: only cancelling a batch is answered so (observed)."""
+    """Respond with JSON without spaces, as the API does only to a cancel (observed)."""
     return Response(200, JSON, (orjson.dumps(value),))
 
 
 def json_text(text: str, *, status: int = 200) -> Response:
-    """An answer in JSON that is text already, in ASCII."""
+    """Respond with JSON that is text already, in ASCII."""
     return Response(status, JSON, (text.encode("ascii"),))
 
 
 def page(text: str, *, status: int) -> Response:
-    """An answer that is a web page, as from what stands before the API."""
+    """Respond with a web page, as a gateway in front of the API does."""
     return Response(status, (("content-type", "text/html; charset=UTF-8"),), (text.encode(),))
 
 
-class Begun:
-    """A content of which the first piece has been asked for, so that it is known to come."""
+class StartedContent:
+    """A content whose first piece has been read, so that a refusal comes before the head."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._broken: TransferBroken | None = None
@@ -118,14 +118,14 @@ class Begun:
         yield from self._rest
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close the content."""
         close = getattr(self._rest, "close", None)
         if close is not None:
             close()
 
 
-def content(file: File, body: Begun, part: range | None = None) -> Response:
-    """A file's content as a download, or a part of it."""
+def content(file: File, body: StartedContent, part: range | None = None) -> Response:
+    """Respond with the content of a file as a download, or with a part of it."""
     headers: Headers = (
         ("content-type", "application/octet-stream"),
         ("content-disposition", _attachment(file.filename)),
@@ -142,7 +142,7 @@ def _ends(page: Page[Any]) -> tuple[str | None, str | None]:
 
 
 def _attachment(filename: str) -> str:
-    """The header for a filename that came from outside: nothing in it may end the header."""
+    """Return a header for a filename from outside. Nothing in it may end the header."""
     plain = "".join(
         char if char.isascii() and char.isprintable() and char not in '"\\' else "_"
         for char in filename

@@ -8,7 +8,7 @@ from batchsim.backends.fake import FakeBackend
 from batchsim.backends.fake.ids import derived_seed
 from batchsim.errors import Unavailable
 from batchsim.wire import App, Tenants
-from batchsim.wire.access.tenants import key_digest
+from batchsim.wire.access import key_digest
 
 
 @pytest.fixture
