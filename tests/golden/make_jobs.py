@@ -117,7 +117,7 @@ MADE = {
             (LEARNED, ""),
             ("rm few.results.jsonl", ""),
             ("rm few.results.jsonl.job", ""),
-            (CAPPED, "request:POST /batches:4"),
+            (CAPPED, "request:POST /batches:3"),
         ),
         (
             STATUS,

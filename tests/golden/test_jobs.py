@@ -4,6 +4,7 @@ fixtures/jobs/README.md tells how each was made and where it was killed. The tes
 run the commands of its transcript, and compare the outputs, the results and the ledger.
 """
 
+import json
 import signal
 import socket
 import sys
@@ -115,6 +116,16 @@ def test_a_job_that_an_earlier_version_left_is_finished(name, tmp_path, command)
         expected = home / path.name
         expected = expected if expected.exists() else JOBS / "whole" / path.name
         assert path.read_bytes() == expected.read_bytes(), path.name
+
+
+def test_reservations_of_an_earlier_version_hold_under_the_cap(tmp_path, command):
+    unpack(JOBS / "capped" / "job.tar.gz", tmp_path)
+    _, (words, told), *_ = transcript(JOBS / "capped" / "transcript.txt")
+    assert command(words) == told
+    batches = json.loads((tmp_path / "service.json").read_bytes())["batches"].values()
+    by_model = {each["model"]: each["object"] for each in batches}
+    waiting, reserving = by_model["gpt-4.1"], by_model["gpt-4o"]
+    assert waiting["created_at"] >= reserving["completed_at"]
 
 
 def test_a_folder_that_an_earlier_version_served_is_served(tmp_path, command):
