@@ -9,6 +9,7 @@ import socket
 import sqlite3
 from pathlib import Path
 
+import certifi
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -66,14 +67,24 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect", connect_at_home)
 
 
+@pytest.fixture(scope="session")
+def one_authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with one certificate: to read all of them for each client takes fifty times as long."""
+    path = tmp_path_factory.mktemp("certificates") / "one.pem"
+    first, end, _ = certifi.contents().partition("-----END CERTIFICATE-----\n")
+    path.write_text(first + end, "utf-8")
+    return path
+
+
 @pytest.fixture(autouse=True)
 def quiet_environment(
-    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory, one_authority: Path
 ) -> None:
     """Take away what the developer's own shell may say about keys, addresses and colours.
 
     What batchsim keeps of a user's work goes to a folder of the test's own.
     """
+    monkeypatch.setenv("SSL_CERT_FILE", str(one_authority))
     state = tmp_path_factory.getbasetemp() / "state" / str(next(_states))
     monkeypatch.setenv("XDG_STATE_HOME", str(state))
     for name in [

@@ -414,10 +414,11 @@ def test_a_long_timeline_is_cut_in_the_middle(run):
         """
 @pytest.mark.batchsim(responder={"a": "4"})
 def test_it(batchsim):
+    client = OpenAI()
     for number in range(50):
-        OpenAI().batches.list(limit=number + 1)
-        OpenAI().files.list()
-    OpenAI().chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": ""}])
+        client.batches.list(limit=number + 1)
+        client.files.list()
+    client.chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": ""}])
     assert 0
 """
     )
