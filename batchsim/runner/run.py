@@ -110,7 +110,8 @@ def run(
                 outlasts_power=directory.outlasts_power,
             ) as journal,
         ):
-            state = fold(journal.entries())
+            session = Session(directory.site)
+            state = fold(journal.entries(), session)
             source = source or directory.spool(_lines(requests), has_begun=bool(state.started))
             moved = None
             if state.started is None:
@@ -119,7 +120,6 @@ def run(
                 plan = None
                 moved = check_service(backend, state, policy)
                 _check_input(source, state.started, state)
-            session = Session(directory.site)
             policy = policy_for_copy(policy, state, session.site)
             again = partial(planned, skip_invalid=True)
             files = JobFiles(directory, source, target, again, plan.custom_ids if plan else None)

@@ -18,6 +18,7 @@ from batchsim.domain.lifecycle import Status
 from batchsim.domain.models import alias
 from batchsim.errors import JournalError
 from batchsim.runner.job.counts import Counts
+from batchsim.runner.job.session import Session
 from batchsim.runner.job.shard_state import ShardState
 from batchsim.runner.job.token_queues import told_limit
 from batchsim.runner.journal import job_entries, shard_entries
@@ -171,9 +172,15 @@ class JobState:
         return sum(tallies, start=Tally())
 
 
-def fold(entries: Iterable[tuple[float, Entry]]) -> JobState:
-    """Return the state after `entries`, each with its time in unix seconds."""
+def fold(entries: Iterable[tuple[float, Entry]], session: Session | None = None) -> JobState:
+    """Return the state after `entries`, each with its time in unix seconds.
+
+    A `session` takes them in as well: so its first poll keeps its distance from the latest one of
+    the process before.
+    """
     state = JobState()
     for at, entry in entries:
         state.apply(at, entry)
+        if session is not None:
+            session.apply(at, entry)
     return state
