@@ -1,7 +1,7 @@
 """The session: what one process knows about its own work on a job, and forgets when it ends.
 
-The next process reads the lists and polls every batch anew. Only the time of the latest poll is taken
-from the journal, so that polls keep their distance over a restart.
+The next process reads the lists and polls every batch anew. Only the time of the latest poll is
+taken from the journal, so that polls keep their distance over a restart.
 """
 
 from __future__ import annotations
