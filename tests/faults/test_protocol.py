@@ -53,9 +53,6 @@ FATES = {
     "500 after effect": RequestFault("error_after_effect", call="create_batch", nth=1),
 }
 LAGS = (0, 30, 900)
-POLLING = {"stop": Polling(), "fence": Polling(), "wait": Polling(search=120.0)}
-"""Who waits searches the list for a day."""
-
 PACING = Pacing(validating=60, running=120, running_per_line=0, finalizing=5, spread=0)
 
 
@@ -73,7 +70,9 @@ class History:
         faults = Faults(requests=(FATES[fate],) if FATES[fate] else (), stale_list_for=lag)
         self.backend = FakeBackend(seed=1, pacing=PACING, faults=faults)
         self.build, self.patch = build, monkeypatch
-        self.policy = Policy(on_unknown=on_unknown, polling=POLLING[on_unknown])
+        # Who waits for what never comes searches the list for a day.
+        polling = Polling(search=600.0) if (fate, on_unknown) == ("lost", "wait") else Polling()
+        self.policy = Policy(on_unknown=on_unknown, polling=polling)
         self.asked = False
 
     def play(self, number):

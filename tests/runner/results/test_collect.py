@@ -384,7 +384,7 @@ def test_any_mixture_gives_one_record_per_line_in_order(
         backend,
         results=results,
         limits=Limits(requests_per_batch=per_batch),
-        policy=Policy(polling=Polling(slowest=1_800.0)),
+        policy=Policy(polling=Polling(slowest=7_200.0)),
     )
     records = [json.loads(line) for line in results.read_bytes().splitlines()]
     assert [record["custom_id"] for record in records] == [line["custom_id"] for line in lines]
