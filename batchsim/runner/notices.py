@@ -23,7 +23,6 @@ class Notices:
         self._woken = threading.Event()
 
     def give(self, batch_id: str) -> None:
-        """Note that the batch has changed."""
         with self._lock:
             if len(self._ids) < MOST:
                 self._ids.add(batch_id)
@@ -46,10 +45,8 @@ class _WakingClock:
         self._woken = woken
 
     def now(self) -> float:
-        """The time in unix seconds."""
         return self._clock.now()
 
     def sleep(self, seconds: float) -> None:
-        """Return once `seconds` have passed, or when woken."""
         self._woken.wait(max(0.0, seconds))
         self._woken.clear()

@@ -40,8 +40,6 @@ LONGEST_LAG = 60.0
 
 
 class Verdict(StrEnum):
-    """The outcome of a trial."""
-
     HOLDS = "holds"
     BROKEN = "broken"
     UNDECIDED = "undecided"
@@ -50,8 +48,6 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The verdict on one assumption, with what was seen."""
-
     name: str
     title: str
     verdict: Verdict
@@ -247,7 +243,6 @@ class Trials:
             self.backend.clock.sleep(POLL_SECONDS)
 
     def _clean_up(self) -> None:
-        """Cancel every batch and delete every file, as far as the service allows."""
         for identifier in self._batches:
             with suppress(BatchsimError):
                 batch = self.backend.retrieve_batch(identifier)

@@ -123,7 +123,6 @@ def _description(batch: Batch, now: float) -> Iterator[str]:
 
 
 def _spending(batch: Batch) -> dict[str, str]:
-    """Return the tokens and the cost, once the service has counted tokens."""
     from batchsim.pricing.prices import cost
 
     usage = batch.usage

@@ -63,14 +63,11 @@ _FIRST_FIELDS = (
 
 
 class Translation(NamedTuple):
-    """One line of the input: a text to translate, and the answer to expect."""
-
     custom_id: str
     japanese: str
     english: str
 
     def request_line(self) -> dict[str, Any]:
-        """Return the line of the input file."""
         messages = [
             {"role": "system", "content": INSTRUCTION},
             {"role": "user", "content": self.japanese},
@@ -84,7 +81,6 @@ class Translation(NamedTuple):
 
 
 def translations(lines: int) -> list[Translation]:
-    """Return so many translations, `request-1` onward; the sentences repeat."""
     return [
         Translation(f"request-{index + 1}", *SENTENCES[index % len(SENTENCES)])
         for index in range(lines)
@@ -310,7 +306,6 @@ def _read_results(backend: Backend, batch: Batch) -> Iterator[ResultLine]:
 
 
 def _answer(result: ResultLine) -> str:
-    """Return the text of a chat answer, or what went wrong instead."""
     if not result.is_ok or result.response is None:
         return f"failed: {result.error or (result.response and result.response.body)}"
     return str(result.response.body["choices"][0]["message"]["content"])

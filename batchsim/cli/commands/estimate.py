@@ -97,21 +97,18 @@ class _Price(NamedTuple):
 
     @classmethod
     def of(cls, costs: Sequence[Cost | None]) -> _Price:
-        """Return the sum of the costs."""
         return cls(
             _sum(None if cost is None else cost.input for cost in costs),
             _sum(None if cost is None else cost.most_output for cost in costs),
         )
 
     def cells(self) -> tuple[str, str]:
-        """Return both amounts in words."""
         if self.prompts is None:
             return UNKNOWN, UNKNOWN
         most = UNBOUNDED if self.most_output is None else money(self.most_output)
         return money(self.prompts), most
 
     def to_object(self) -> dict[str, float | None]:
-        """Return both amounts as numbers."""
         prompts, most = self
         return {
             "input": None if prompts is None else float(prompts),

@@ -70,7 +70,6 @@ def faults_in(plan: Path | None) -> Faults:
 
 
 def list_scenarios() -> None:
-    """Print every scenario with its description."""
     from batchsim.backends.fake import SCENARIOS
 
     _list((each.name, each.description) for each in SCENARIOS.values())

@@ -249,7 +249,6 @@ def _print_address(address: str, *, has_keys: bool, as_json: bool) -> None:
 
 
 def print_verdicts(fakes: FakesByKey) -> None:
-    """Print a line for each key that was used, and one for each finding on its client."""
     from batchsim.verdict import judge
 
     used = {

@@ -107,8 +107,6 @@ def _warnings(stream: BinaryIO, size: int, rules: InputRules, advice: Advice) ->
 
 
 class _Inspector:
-    """Explains bad lines; it reads the input again when it has to."""
-
     def __init__(self, stream: BinaryIO, rules: InputRules) -> None:
         self._stream = stream
         self._rules = rules
@@ -222,8 +220,6 @@ def _with_named_failures(found: Iterator[Finding], name: str) -> Iterator[Findin
 
 
 class _Printer:
-    """Prints findings on stdout as they come, and their sum on stderr."""
-
     def __init__(self, name: str, *, limit: int | None, as_json: bool) -> None:
         self._name = name
         self._limit = limit
@@ -252,7 +248,6 @@ class _Printer:
                 click.echo(f"    {shown(text)}")
 
     def conclude(self, rules: InputRules) -> None:
-        """Say on stderr how the input is as a whole."""
         lines = counted(rules.lines, "line")
         if not self.errors:
             model = f", {shown(rules.model, 64)}" if rules.model else ""

@@ -33,7 +33,6 @@ _IS_OK = b'"outcome": "ok"'
 
 
 def print_report(report: Report) -> None:
-    """Say how the job ended and where its results are."""
     click.echo(summary(report), err=True)
     for reason in reasons(report):
         click.echo(f"  {shown(reason, LONGEST)}", err=True)
@@ -42,7 +41,6 @@ def print_report(report: Report) -> None:
 
 
 def summary(report: Report) -> str:
-    """Return the outcomes of the lines, in one line."""
     names = ("ok", "failed", "expired", "cancelled", "missing", "invalid")
     counts = [(getattr(report, name), name) for name in names]
     outcomes = ", ".join(f"{number:,} {name}" for number, name in counts if number or name == "ok")
@@ -98,7 +96,6 @@ def _without_a_good_one(report: Report) -> Iterator[ResultLine]:
 
 
 def oddities(report: Report) -> Iterator[str]:
-    """Yield what was wrong with the results, one line each."""
     found = [
         f"shard {number}: {difference.words}"
         for number, differences in report.differences.items()

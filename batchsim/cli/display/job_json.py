@@ -72,10 +72,8 @@ def _shard_object(summary: ShardSummary, now: float) -> dict[str, Any]:
 
 
 def outcomes(tally: Tally) -> dict[str, int]:
-    """Return how many lines have each outcome."""
     return {each.name: getattr(tally, each.name) for each in fields(Tally) if each.name != "usage"}
 
 
 def print_job(job: Job) -> None:
-    """Print the job as a JSON object on one line of stdout."""
     print_json(job_object(job.view()))

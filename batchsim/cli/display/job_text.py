@@ -63,7 +63,6 @@ def state_text(view: JobView) -> str:
 
 
 def whole_job(summary: JobSummary) -> str:
-    """Return the job in one line."""
     progress = summary.progress
     parts = [
         f"{progress.done:,} of {counted(progress.lines, 'line')} done",
@@ -76,19 +75,16 @@ def whole_job(summary: JobSummary) -> str:
 
 
 def money_text(summary: JobSummary) -> str:
-    """Return what is known to be paid, and what may be paid on top of it."""
     spent, reserved = summary.spent, summary.reserved
     text = "spent: unknown, a price is not listed" if spent is None else f"{money(spent)} spent"
     return f"{text}, at most {money(reserved)} reserved" if reserved else text
 
 
 def left_text(summary: JobSummary) -> str:
-    """Return the time left, or nothing when it is not known."""
     return f"about {duration(summary.seconds_left)} left" if summary.seconds_left else ""
 
 
 def row(summary: ShardSummary, now: float) -> tuple[str, ...]:
-    """Return the cells of a shard, by COLUMNS."""
     shard, forecast = summary.progress, summary.forecast
     left = forecast.seconds_left(now) if shard.is_running else None
     return (

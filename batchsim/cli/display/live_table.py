@@ -59,7 +59,6 @@ class LiveDisplay:
         self._live.stop()
 
     def show(self, progress: Progress) -> None:
-        """Take in how far the job is; it is drawn soon."""
         self._latest = progress
         if self._clock.now() - self._looked >= LOOK_SECONDS:
             self._look()

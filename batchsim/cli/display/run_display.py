@@ -45,7 +45,6 @@ class Display:
             self._live.__exit__()
 
     def show(self, progress: Progress) -> None:
-        """Bring the display up to date."""
         self._warn(progress)
         if self._live:
             self._live.show(progress)

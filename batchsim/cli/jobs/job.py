@@ -53,7 +53,6 @@ class Begun(NamedTuple):
 
     @classmethod
     def here(cls, source: Path | None, results: Path, arguments: Sequence[str]) -> Begun:
-        """Return a job begun in the present folder."""
         real = os.path.realpath
         origin = real(source) if source else None
         return cls(origin, real(results), real(Path.cwd()), tuple(arguments))
@@ -69,7 +68,6 @@ class Begun(NamedTuple):
 
     @property
     def continued_by(self) -> str:
-        """The command that continues the job, in words."""
         return f"`{self.command}`" if self.command else "the command that began it"
 
 
@@ -106,12 +104,10 @@ class Job:
 
     @property
     def begun(self) -> Begun:
-        """How the job was begun, as far as its directory says."""
         return _read_begun(self.path / _COMMAND)
 
     @property
     def results(self) -> Path:
-        """Where the results are or will be."""
         if self.begun.results is not None:
             return Path(self.begun.results)
         beside = self.path.name.removesuffix(".job")
@@ -119,7 +115,6 @@ class Job:
 
     @property
     def exists(self) -> bool:
-        """True when there is a job in the directory."""
         try:
             return JobDirectory(self.path).journal.is_file()
         except (OSError, ValueError):  # a name that no file can have
@@ -127,7 +122,6 @@ class Job:
 
     @contextmanager
     def reading(self) -> Iterator[Follower]:
-        """Read the journal while the block runs."""
         with JournalReader(JobDirectory(self.path).journal) as reader:
             follower = Follower(self, reader)
             follower.refresh()
@@ -164,7 +158,6 @@ class Job:
             ) from None
 
     def write_begun(self, begun: Begun) -> None:
-        """Record how the job was begun or continued."""
         with replace_file(self.path / _COMMAND) as stream:
             stream.write(json.dumps(begun._asdict()).encode())
 
@@ -202,7 +195,6 @@ class Follower:
 
     @property
     def service(self) -> str:
-        """The service on which the job runs."""
         return self.state.started.service if self.state.started else ""
 
     @property
@@ -232,7 +224,6 @@ class Follower:
             self.latest = at
 
     def view(self) -> JobView:
-        """Return the job as it is now."""
         job = self.job
         return JobView(job.path, job.results, job.begun, job.runner(), summarize(self.progress()))
 

@@ -28,7 +28,6 @@ class Registered(NamedTuple):
 
 
 def register(job: Path, at: float) -> None:
-    """Record that the job in the directory `job` was begun or continued at this time."""
     path = Path(os.path.realpath(job))
     try:
         folder = _folder()
@@ -45,7 +44,6 @@ def registered() -> list[Registered]:
 
 
 def forget(job: Path) -> None:
-    """Take a job out of the index."""
     (_folder() / _name(job)).unlink(missing_ok=True)
 
 

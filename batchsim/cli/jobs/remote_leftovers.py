@@ -54,7 +54,6 @@ class Leftover:
     need: Need
 
     def to_object(self, *, deleted: bool) -> dict[str, Any]:
-        """Return the JSON object of a leftover."""
         return {
             "file": self.file.to_object(),
             "kind": self.kind,
@@ -68,7 +67,6 @@ LEFTOVER_COLUMNS = columns("ID", "KIND", ">SIZE", ">CREATED", "NEEDED", "RUN")
 
 
 def leftover_row(leftover: Leftover, now: float) -> tuple[str, ...]:
-    """Return the cells of a leftover, by LEFTOVER_COLUMNS."""
     file = leftover.file
     created = distance(file.created_at, now) if file.created_at else ""
     run = (leftover.run or "")[:_RUN]

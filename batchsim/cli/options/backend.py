@@ -84,7 +84,6 @@ def real_backend(base_url: str | None = None) -> OpenAIBackend:
 
 
 def refuse_to_guess(command: str) -> UsageError:
-    """Return the error of a command that was given neither flag."""
     return UsageError(
         "neither --fake nor --real was given, and nobody spends money by default",
         hint=f"rehearse with `batchsim {command} --fake ...`, then pay with --real",

@@ -39,7 +39,6 @@ class GroupedCommand(click.Command):
         self.groups = groups
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """See click.Command."""
         options = [each for each in self.get_params(ctx) if isinstance(each, click.Option)]
         records = {each.name: each.get_help_record(ctx) for each in options}
         named = {name for names in self.groups.values() for name in names}

@@ -18,8 +18,6 @@ _GAP = "  "
 
 
 class Column(NamedTuple):
-    """A column by its heading; numbers are aligned to the right."""
-
     name: str
     is_number: bool = False
 
@@ -43,7 +41,6 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> Iterator[
 
 
 def details(pairs: Sequence[tuple[str, str]]) -> Iterator[str]:
-    """Yield names and values, one pair a line."""
     width = max(len(name) for name, _ in pairs)
     for name, value in pairs:
         yield f"{name:<{width}}{_GAP}{shown(value, LONGEST_CELL)}"

@@ -55,7 +55,6 @@ class Members:
         self._execute("BEGIN")
 
     def close(self) -> None:
-        """Delete the database."""
         self._database.close()
 
     def of(self, custom_id: str) -> list[Member]:
@@ -63,11 +62,9 @@ class Members:
         return [Member(*each) for each in self._execute(_OF, custom_id)]
 
     def add(self, custom_id: str, batch: int, digest: bytes) -> None:
-        """Add a line that the batch did not hold yet."""
         self._execute(_ADD, custom_id, batch, digest)
 
     def mark(self, custom_id: str) -> None:
-        """Mark the lines with this custom_id as found in the input."""
         self._execute(_MARK, custom_id)
 
     def unmarked(self) -> tuple[int, str | None]:

@@ -54,7 +54,6 @@ def remote_runs(backend: Backend) -> list[RemoteRun]:
 
 
 def is_of_input(backend: Backend, trace: RemoteRun, plan: Plan) -> bool:
-    """Return True when the run sent the input that was planned."""
     if trace.job == job_of(trace.run, backend.service, backend.account, plan.shards):
         return True
     known = [_sent_as_planned(backend, batch, plan) for batch in trace.batches]

@@ -220,13 +220,11 @@ class _Pieces:
         self._rest = b""
 
     def read(self, size: int) -> bytes:
-        """Return at most `size` bytes, none at the end."""
         piece = self._rest or next(self._pieces, b"")
         self._rest = piece[size:]
         return piece[:size]
 
     def close(self) -> None:
-        """Close the connection."""
         close = getattr(self._pieces, "close", None)
         if close is not None:
             close()

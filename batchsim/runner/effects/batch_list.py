@@ -47,7 +47,6 @@ def listed_since(
 
 
 def every_batch(backend: Backend) -> Iterator[Batch]:
-    """Yield every batch that the service lists, from the newest on."""
     return listed_since(lambda after: backend.list_batches(limit=100, after=after))
 
 
@@ -88,7 +87,6 @@ def survey(context: JobContext, after: str | None) -> Iterator[Entries]:
 
 
 def poll(context: JobContext, number: int, shard: ShardState) -> Entry:
-    """Poll the shard's batch."""
     return _seen(number, batch_of(shard), context.backend.retrieve_batch(batch_of(shard).id))
 
 
@@ -107,7 +105,6 @@ def audit(context: JobContext) -> Iterator[Entries]:
 
 
 def _changes(state: JobState, batch: Batch) -> Iterator[Entry]:
-    """Yield what is new about a listed batch that the journal knows."""
     number = owner(state, batch) if batch.id in state.batch_shards else None
     if number is None:
         return

@@ -74,27 +74,22 @@ class JobContext:
 
     @property
     def state(self) -> JobState:
-        """The state of the job."""
         return self.agenda.state
 
     @property
     def session(self) -> Session:
-        """The session of this process."""
         return self.agenda.session
 
     @property
     def policy(self) -> Policy:
-        """The policy of this run."""
         return self.agenda.policy
 
     @property
     def limits(self) -> Limits:
-        """The limits on batches and queues."""
         return self.agenda.limits
 
     @property
     def directory(self) -> JobDirectory:
-        """The job directory."""
         return self.files.directory
 
     @property
@@ -105,11 +100,9 @@ class JobContext:
         return self.state.started
 
     def list_files(self, after: str | None) -> Page[File]:
-        """Return a page of the input files at the service."""
         return self.backend.list_files(purpose="batch", after=after)
 
     def list_batches(self, after: str | None) -> Page[Batch]:
-        """Return a page of the batches at the service."""
         return self.backend.list_batches(limit=100, after=after)
 
     def failed(self, number: int, error: BatchsimError) -> Iterator[Entry]:
@@ -141,6 +134,5 @@ def batch_of(shard: ShardState) -> Batch:
 
 
 def reason_of(error: BatchsimError) -> str:
-    """Return the message of an error, with its code."""
     code = error.code if isinstance(error, Refused) else None
     return f"{error.message} ({code})" if code else error.message

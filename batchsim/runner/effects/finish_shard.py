@@ -68,7 +68,6 @@ def _retries_cancelled(context: JobContext, moment: float) -> bool:
 
 
 def next_round(context: JobContext) -> tuple[Entry, ...]:
-    """Plan the round in which lines are sent again, with its shards."""
     round, limits, source = context.state.round + 1, context.limits, context.files.source
     is_sync = context.state.sync_began_at is not None
     if is_sync:
@@ -80,7 +79,6 @@ def next_round(context: JobContext) -> tuple[Entry, ...]:
 
 
 def write_results(context: JobContext) -> Finished:
-    """Write the results and the ledger."""
     shards = context.state.shards
     size, tally, late = assemble(
         _plans(context),

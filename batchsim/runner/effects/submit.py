@@ -154,7 +154,6 @@ def _read_list_first(context: JobContext, shard: ShardState) -> Iterator[Entries
 
 
 def _read_list(context: JobContext, shard: ShardState) -> Iterator[Entries]:
-    """Record the job's batches that the list shows and the journal lacks."""
     yield from new_batches(
         context.state, listed_since(context.list_batches, earliest_create(shard))
     )

@@ -54,8 +54,6 @@ _NOT_NEWS = (
 
 
 class Loop:
-    """Decide, perform, record."""
-
     def __init__(
         self,
         journal: Journal,
@@ -88,7 +86,6 @@ class Loop:
         self._record(started, *plan.entries(self._context.directory))
 
     def move(self, moved: job_entries.AccountChanged) -> None:
-        """Record that the job goes on with another key."""
         self._record(moved)
 
     def run(self) -> None:
@@ -110,7 +107,6 @@ class Loop:
                     self._do(action, workers)
 
     def _do(self, action: Action, workers: WorkerPool) -> None:
-        """Carry out one action, or give it to a worker."""
         match action:
             case Stop():
                 raise _incomplete(action, self._state, self._context.session)

@@ -56,7 +56,6 @@ class WorkerPool:
 
     @property
     def is_busy(self) -> bool:
-        """True if any worker has an action."""
         return bool(self._busy)
 
     def has(self, action: Action) -> bool:
@@ -64,7 +63,6 @@ class WorkerPool:
         return isinstance(action, ShardAction) and action.shard in self._busy
 
     def wants(self, action: Action) -> bool:
-        """Return whether the action is for workers."""
         return bool(self._size) and isinstance(action, Upload | Download)
 
     def start(self, action: ShardAction) -> bool:

@@ -30,18 +30,15 @@ class Counts:
 
     @classmethod
     def of(cls, shards: Iterable[ShardState]) -> Counts:
-        """Return the sums over `shards`."""
         counts = cls()
         for shard in shards:
             counts.add(shard)
         return counts
 
     def copy(self) -> Counts:
-        """Return a copy."""
         return replace(self, batches=self.batches.copy())
 
     def add(self, shard: ShardState) -> None:
-        """Put a shard in."""
         self._count(shard, 1)
 
     def remove(self, shard: ShardState) -> None:

@@ -82,11 +82,9 @@ class JobDirectory:
         return hashlib.sha256(numbers.encode()).hexdigest()[:8]
 
     def file(self, shard: int, source: Source) -> Path:
-        """The file of the shard's results from `source`."""
         return self._shard_path(shard, f"{source}.jsonl")
 
     def index(self, shard: int) -> Path:
-        """The index of the shard's results."""
         return self._shard_path(shard, "index")
 
     def quarantine(self, shard: int) -> Path:
@@ -98,7 +96,6 @@ class JobDirectory:
         return self._shard_path(shard, "conflicts.jsonl")
 
     def owns(self, path: Path) -> bool:
-        """Return whether `path` is a file of the job itself."""
         kept = self.journal, self.requests, self.ledger, self.late, self.cancel_request
         own = {_LOCK, _HOLDER, *(each.name for each in kept)}
         place = Path(os.path.realpath(path))

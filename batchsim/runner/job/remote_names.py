@@ -57,7 +57,6 @@ def site_of(filename: str, started: Started) -> str | None:
 
 
 def holds(filename: str, plan: Planned) -> bool:
-    """Return whether a file of that name holds what was planned."""
     found = _FILE.fullmatch(filename)
     return found is not None and plan.fingerprint.startswith(found["content"])
 

@@ -36,7 +36,6 @@ class Session:
     """Why this process leaves the job."""
 
     def apply(self, at: float, entry: Entry) -> None:
-        """Take in what happened `at` that time."""
         match entry:
             case shard_entries.Checked() | shard_entries.Observed() | shard_entries.Postponed():
                 self.polled_at = at

@@ -20,8 +20,6 @@ from batchsim.runner.journal.shard_entries import Downloaded, FileGone, Planned,
 
 
 class Stage(StrEnum):
-    """The stages of a shard."""
-
     WAITING = "waiting"
     """Nothing of the present attempt exists at the service."""
     UPLOADING = "uploading"
@@ -51,7 +49,6 @@ class Setback:
 def set_back(
     before: Setback | None, at: float, entry: shard_entries.Postponed | Delayed
 ) -> Setback:
-    """Return the setback after one more failure."""
     return Setback(
         count=before.count + 1 if before else 1,
         since=before.since if before else at,

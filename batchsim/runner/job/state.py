@@ -85,7 +85,6 @@ class JobState:
         return self.sync_began_at is not None and self.cancelled_at is None
 
     def may_create(self, site: str) -> bool:
-        """Return whether the runner at `site` may create batches."""
         return self.elected is not None and self.elected.site == site
 
     def apply(self, at: float, entry: Entry) -> None:  # noqa: C901 - one case per kind of entry

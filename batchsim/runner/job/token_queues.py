@@ -54,7 +54,6 @@ class KnownQueues:
         self._key = f"{service} {account}".strip()
 
     def read(self) -> dict[str, int]:
-        """Return the limits by model."""
         found = self._everything().get(self._key, {})
         return {
             model: limit
@@ -63,7 +62,6 @@ class KnownQueues:
         }
 
     def learn(self, limits: Mapping[str, int]) -> None:
-        """Add `limits` to those that are known."""
         known = self.read()
         if not limits or {**known, **limits} == known:
             return

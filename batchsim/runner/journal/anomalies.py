@@ -47,7 +47,6 @@ class Anomaly(
 
     @property
     def words(self) -> str:
-        """A message for people."""
         text = _WORDS[self.kind].format(found=self.found, claimed=self.reported)
         return f"{text}, such as {self.example!r}" if self.example is not None else text
 

@@ -40,12 +40,10 @@ _NAMES = {entry: kind for kind, entry in KINDS.items()}
 
 
 def kind_of(entry: Entry) -> str:
-    """The name that the journal gives this kind of entry."""
     return _NAMES[type(entry)]
 
 
 def to_payload(entry: Entry) -> str:
-    """The entry's fields as JSON text."""
     values = _fields(entry)
     if "batch" in values:
         values["batch"] = values["batch"].to_object()

@@ -52,14 +52,11 @@ class Tally:
 
     @property
     def lines(self) -> int:
-        """How many lines were counted."""
         unrun = self.expired + self.cancelled + self.missing + self.invalid
         return self.ok + self.failed + unrun
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Something that happened to the job."""
-
     durable: ClassVar[bool] = True
 
 

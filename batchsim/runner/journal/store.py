@@ -56,11 +56,9 @@ class _Open:
         self.close()
 
     def close(self) -> None:
-        """Close the database."""
         self._database.close()
 
     def _entries_after(self, seen: int) -> Iterator[tuple[int, float, Entry]]:
-        """Yield the entries after that number, with their numbers and times."""
         query = "SELECT seq, at, kind, payload FROM entries WHERE seq > ? ORDER BY seq"
         try:
             for seq, at, kind, payload in self._database.execute(query, (seen,)):

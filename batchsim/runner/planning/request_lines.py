@@ -30,7 +30,6 @@ def read_object(content: bytes) -> Mapping[str, Any]:
 
 
 def read_custom_id(content: bytes) -> str | None:
-    """Return the custom_id of any line, if it has one."""
     custom_id = read_object(content).get("custom_id")
     return custom_id if isinstance(custom_id, str) else None
 

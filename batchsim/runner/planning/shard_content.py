@@ -59,12 +59,10 @@ class ShardContent(io.RawIOBase):
             pass
 
     def close(self) -> None:
-        """Close the input."""
         self._input.close()
         super().close()
 
     def readable(self) -> bool:
-        """Return True."""
         return True
 
     def seekable(self) -> bool:
@@ -72,11 +70,9 @@ class ShardContent(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        """Return the offset in the shard's bytes."""
         return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to `offset`, counted as in any binary file. Return the new position."""
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
         self._position = max(0, base + offset)
         return self._position

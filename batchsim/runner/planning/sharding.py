@@ -37,8 +37,6 @@ def queue(limits: Limits, model: str | None) -> str | None:
 
 
 class GrowingShard:
-    """A shard to which lines are added."""
-
     def __init__(self, number: int, round: int, endpoint: str, model: str | None) -> None:
         self.number = number
         self.round = round
@@ -83,7 +81,6 @@ class GrowingShard:
         self._hashed_bytes = self.bytes
 
     def planned(self) -> Planned:
-        """Return the finished shard."""
         self._close_run()
         self._hash_all()
         return Planned(

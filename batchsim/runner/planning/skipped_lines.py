@@ -33,8 +33,6 @@ SHARD = 0
 
 
 class SkippedLines:
-    """Invalid lines, in input order."""
-
     def __init__(self) -> None:
         self._spool = Spool()
         self._lengths = array("Q")
@@ -44,7 +42,6 @@ class SkippedLines:
         return len(self._lengths)
 
     def add(self, line: Line, error: BatchError) -> None:
-        """Leave out a line, for this error."""
         reason = LineError(error.code, error.message)
         content = placeholder(read_custom_id(line.content), reason)
         self._spool.append(content + b"\n")
@@ -56,7 +53,6 @@ class SkippedLines:
             ranges.extend((index, 1, 0, 0))
 
     def entry(self) -> Skipped:
-        """Return their entry in the journal."""
         return Skipped(lines=len(self), ranges=self._ranges)
 
     def write(self, directory: JobDirectory) -> None:

@@ -32,7 +32,6 @@ class Bounds(NamedTuple):
 
 
 def bounds(content: bytes, request: RequestLine) -> Bounds:
-    """Return the bounds of a line; `content` are its bytes."""
     is_unseen = _is_unseen(content, request.body)
     prompt = None if is_unseen else most_prompt_tokens(request, len(content))
     return Bounds(prompt, most_output_tokens(request))

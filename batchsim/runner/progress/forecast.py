@@ -118,11 +118,9 @@ class Pace:
         self._seen: dict[str, deque[tuple[float, int]]] = defaultdict(deque)
 
     def observe(self, now: float, done: int) -> None:
-        """Take in how many lines of the job are done."""
         self._note("", now, done)
 
     def observe_shard(self, at: float, shard: ShardProgress) -> None:
-        """Take in how far a shard was when it was looked at."""
         if shard.batch_id is not None and shard.is_running:
             self._note(shard.batch_id, at, shard.done)
         elif shard.batch_id is not None:
@@ -179,7 +177,6 @@ class ShardForecast(NamedTuple):
     rate: float = 0.0
 
     def seconds_left(self, now: float) -> float | None:
-        """Return how long the shard will still take; None when that is not known."""
         return self.takes if self.ends_at is None else max(0.0, self.ends_at - now)
 
 
@@ -201,7 +198,6 @@ class Forecast:
         self._waiting: Counter[str | None] = Counter()
 
     def put(self, shard: ShardProgress, at: float) -> None:
-        """Take in how far a shard was when it was looked at."""
         self.drop(shard.shard)
         self._pace.observe_shard(at, shard)
         self._shards[shard.shard] = shard
@@ -211,7 +207,6 @@ class Forecast:
             self._file(shard)
 
     def drop(self, number: int) -> None:
-        """Forget a shard."""
         shard = self._shards.pop(number, None)
         if shard is not None and shard.is_waiting:
             self._waiting[shard.model] -= 1
@@ -229,7 +224,6 @@ class Forecast:
         return True
 
     def of(self, shard: ShardProgress) -> ShardForecast:
-        """Return the forecast of one shard."""
         if shard.is_waiting:
             return ShardForecast(takes=self._history.seconds(shard.model))
         if not shard.is_running:
@@ -237,7 +231,6 @@ class Forecast:
         return ShardForecast(self._end(shard), rate=self._pace.of(shard))
 
     def seconds_left(self, now: float) -> float | None:
-        """Return how long the job will still take, in seconds; None when that is not known."""
         self.learn()
         waits = [self._history.seconds(model) for model in +self._waiting]
         if self._unknown or None in waits:

@@ -50,7 +50,6 @@ class JobSummary:
 
     @property
     def usage(self) -> Usage:
-        """The tokens of the results collected so far."""
         tallies = (shard.tally for shard in self.progress.states)
         return sum((tally.usage for tally in tallies if tally is not None), start=Usage())
 
@@ -75,7 +74,6 @@ class JobTracker:
         self._unpriced = 0
 
     def look(self, progress: Progress) -> JobSummary:
-        """Return the job as it is now."""
         self._pace.observe(progress.now, progress.done)
         if self._forecast.learn():
             for number, (state, summary) in self._known.items():
@@ -126,7 +124,6 @@ def summarize(progress: Progress) -> JobSummary:
 
 
 def own_history(progress: Progress) -> History:
-    """Return the experience with the job's own batches."""
     return History(shard.batch for shard in progress.states if shard.batch)
 
 

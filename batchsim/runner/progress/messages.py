@@ -50,7 +50,6 @@ def describe(entry: job_entries.Entry, state: JobState, session: Session) -> Mes
 
 
 def describe_search(shard: ShardState, policy: Policy, now: float) -> Message:
-    """Return the message about a search for the batch of an unanswered create."""
     waits = policy.on_unknown == OnUnknown.WAIT and not shard.is_fenced
     longest = policy.service_times.window if waits else policy.list_lag
     text = (

@@ -56,7 +56,6 @@ class Report:
 
     @property
     def all_ok(self) -> bool:
-        """True when every line has a good result."""
         return self.ok == self.lines
 
 

@@ -82,14 +82,12 @@ class Progress:
 
     @property
     def message(self) -> str:
-        """One line of text about the latest thing that happened."""
         if self.latest.shard is None or self.shards < 2:
             return self.latest.text
         return f"shard {self.latest.shard} of {self.shards}: {self.latest.text}"
 
     @property
     def shards(self) -> int:
-        """How many shards the job has."""
         return len(self.states)
 
     @property
@@ -104,7 +102,6 @@ class Progress:
 
     @property
     def batches(self) -> Mapping[str, int]:
-        """How many batches have each status."""
         return self.counts.batches
 
     @cached_property
@@ -114,7 +111,6 @@ class Progress:
 
     @cached_property
     def by_shard(self) -> tuple[ShardProgress, ...]:
-        """Every shard, in order."""
         return tuple(map(shard_progress, self.states))
 
     @property
@@ -128,7 +124,6 @@ class Progress:
 
 
 def progress(state: JobState, now: float, latest: Message | None = None) -> Progress:
-    """Return how far the job is `now` (unix seconds)."""
     return Progress(
         lines=state.started.lines if state.started else 0,
         started=state.started_at,
@@ -145,7 +140,6 @@ def progress(state: JobState, now: float, latest: Message | None = None) -> Prog
 
 
 def shard_progress(shard: ShardState) -> ShardProgress:
-    """Return how far the shard is."""
     batch, plan = shard.batch, shard.plan
     done, failed = lines_done(shard)
     return ShardProgress(
@@ -167,7 +161,6 @@ def shard_progress(shard: ShardState) -> ShardProgress:
 
 
 def unfound(shards: Iterable[ShardState]) -> dict[int, str]:
-    """Return the input files, by shard, of batches that may exist and were given up."""
     return {
         shard.plan.shard: shard.uploads[-1]
         for shard in shards

@@ -107,7 +107,6 @@ class _LedgerRecords:
         self._counts: Counter[int] = Counter()
 
     def of(self, stretch: Stretch, contents: Sequence[bytes]) -> bytes:
-        """Return the records of a stretch whose results are `contents`."""
         shard, locations, known_ids = stretch.lines
         codes = locations.ending_codes()
         self._counts.update(codes)
@@ -118,7 +117,6 @@ class _LedgerRecords:
         return _RECORD * len(contents) % tuple(chain.from_iterable(parts))
 
     def tally(self) -> Tally:
-        """Return the outcomes of the lines."""
         return Tally(**outcomes(self._counts), usage=Usage())
 
     def _rest(self, code: int, shard: int) -> bytes:

@@ -37,7 +37,6 @@ class CustomIdSpool:
         self._waiting: dict[int, list[str]] = defaultdict(list)
 
     def add(self, shard: int, custom_ids: list[str]) -> None:
-        """Spool the ids of the shard's next lines."""
         waiting = self._waiting[shard]
         waiting += custom_ids
         if len(waiting) >= PIECE or max(map(len, custom_ids)) > LONG:
@@ -51,7 +50,6 @@ class CustomIdSpool:
             self._pieces[shard].append(_Piece(self._spool.append(piece), len(piece)))
 
     def holds(self, shard: int) -> bool:
-        """True when ids of the shard were spooled."""
         return shard in self._pieces
 
     def of_shard(self, shard: int) -> Iterator[str]:

@@ -144,7 +144,6 @@ class Matcher:
         self._offer(position, content, offset, source, result)
 
     def fill_gaps(self, shard: ShardState, write: Write) -> None:
-        """Write a placeholder for every line without a result."""
         if 0 not in self.index.packed:
             return
         has_failed = shard.batch is not None and shard.batch.status is Status.FAILED

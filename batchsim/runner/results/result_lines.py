@@ -21,8 +21,6 @@ Count = Annotated[int, Meta(ge=0)]
 
 
 class Details(Struct, gc=False):
-    """Kinds of tokens."""
-
     cached_tokens: Count = 0
     reasoning_tokens: Count = 0
 
@@ -50,8 +48,6 @@ class _Response(Struct, gc=False):
 
 
 class UsualResult(Struct, gc=False):
-    """A line with a usual result."""
-
     custom_id: str
     response: _Response
     error: None = None
@@ -83,7 +79,6 @@ def _parsed(content: bytes) -> Any:
 
 
 def is_utf8(content: bytes) -> bool:
-    """True when the bytes are UTF-8."""
     try:
         content.decode()
     except UnicodeDecodeError:

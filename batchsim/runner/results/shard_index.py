@@ -67,7 +67,6 @@ class ShardIndex:
 
     @classmethod
     def empty(cls, lines: int) -> ShardIndex:
-        """Return an index of so many lines without results."""
         return cls(array("Q", bytes(8 * lines)), array("Q", bytes(8 * lines)))
 
     @classmethod
@@ -78,7 +77,6 @@ class ShardIndex:
         return cls(numbers[0::2], numbers[1::2])
 
     def to_bytes(self) -> bytes:
-        """Return the bytes that are kept in a file."""
         numbers = array("Q", bytes(16 * len(self)))
         numbers[0::2], numbers[1::2] = self.offsets, self.packed
         return numbers.tobytes()
@@ -87,15 +85,12 @@ class ShardIndex:
         return len(self.offsets)
 
     def part(self, begin: int, end: int) -> ShardIndex:
-        """Return the lines from position `begin` to before `end`, as far as there are any."""
         return ShardIndex(self.offsets[begin:end], self.packed[begin:end])
 
     def holds(self, position: int) -> bool:
-        """True when the line has a result."""
         return self.packed[position] != 0
 
     def put(self, position: int, location: ResultLocation) -> None:
-        """Store where the line's result lies."""
         code = location.status_code
         status = code + 1 if code is not None and 0 <= code <= _HIGHEST_STATUS else 0
         outcome, is_retriable = location.ending
@@ -120,11 +115,9 @@ class ShardIndex:
         )
 
     def lengths(self) -> list[int]:
-        """Return the length of each result."""
         return [packed >> LENGTH for packed in self.packed]
 
     def sources(self) -> set[Source]:
-        """Return the files in which the results lie."""
         return {SOURCES[number] for number in {packed & _SOURCE for packed in self.packed}}
 
     def ending_codes(self) -> list[int]:
@@ -139,7 +132,6 @@ class ShardIndex:
 
 
 def ending(packed: int) -> Ending:
-    """Return how the line ended."""
     return _ENDINGS[packed & _ENDING]
 
 
@@ -152,7 +144,6 @@ def outcomes(counts: Mapping[int, int]) -> dict[str, int]:
 
 
 def status_code(packed: int) -> int | None:
-    """Return the status code of the line's answer, if there was one."""
     status = packed >> 8 & _STATUS
     return status - 1 if status else None
 
@@ -168,18 +159,15 @@ class PlaceholderWriter:
         self._hash = hashlib.sha256()
 
     def write(self, content: bytes) -> None:
-        """Append `content`."""
         self._write(content)
         self._hash.update(content)
 
     @property
     def digest(self) -> bytes:
-        """The SHA-256 of what was written so far."""
         return self._hash.digest()
 
 
 def write_index(stream: BinaryIO, index: ShardIndex, placeholders: PlaceholderWriter) -> None:
-    """Write the file of `index`, to which `placeholders` belong."""
     content = index.to_bytes() + placeholders.digest
     stream.write(content + hashlib.sha256(content).digest())
 

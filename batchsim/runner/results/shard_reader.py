@@ -110,7 +110,6 @@ class ShardReader:
             self.close()
 
     def close(self) -> None:
-        """Close the files and forget the index."""
         for stream in self._streams.values():
             stream.close()
         self._streams.clear()

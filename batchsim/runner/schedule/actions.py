@@ -12,8 +12,6 @@ class Action(Struct, frozen=True):
 
 
 class ShardAction(Action, frozen=True):
-    """One thing to do for one shard, by its number."""
-
     shard: int
 
 
@@ -92,8 +90,6 @@ class GiveUpBatch(ShardAction, frozen=True):
 
 
 class Download(ShardAction, frozen=True):
-    """Download a result file."""
-
     source: Source
     file_id: str
 

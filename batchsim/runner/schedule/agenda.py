@@ -37,12 +37,10 @@ class _Queue:
         self.sizes = KeyedHeap[int]()
 
     def put(self, number: int, shard: ShardState) -> None:
-        """Add a shard."""
         insort(self.uploaded if shard.stage is Stage.UPLOADED else self.waiting, number)
         self.sizes.put(number, tokens_of(shard))
 
     def drop(self, number: int) -> None:
-        """Remove a shard."""
         for numbers in (self.uploaded, self.waiting):
             index = bisect_left(numbers, number)
             if numbers[index : index + 1] == [number]:
@@ -75,7 +73,6 @@ class Agenda:
         self._blockers = 0
 
     def apply(self, at: float, entry: Entry) -> None:
-        """Take in what happened `at` that time (unix seconds)."""
         self.state.apply(at, entry)
         self.session.apply(at, entry)
         if isinstance(entry, ShardEntry):
@@ -114,7 +111,6 @@ class Agenda:
 
     @property
     def is_collected(self) -> bool:
-        """True if every shard is collected."""
         return self.stages[Stage.COLLECTED] == len(self._filed)
 
     def due(self, now: float) -> list[ShardAction]:
@@ -138,7 +134,6 @@ class Agenda:
             yield self._next()
 
     def capacity(self, now: float) -> Capacity:
-        """Return what the limits leave free `now` (unix seconds)."""
         return Capacity(self.state, self.session, self.policy, self.limits, self.load, now)
 
     def submissions(self, capacity: Capacity) -> Iterator[Timed]:

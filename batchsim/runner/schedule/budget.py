@@ -54,17 +54,14 @@ class Balance:
         return Balance(self.spent - other.spent, self.reserved - other.reserved)
 
     def left(self, cap: Decimal) -> Decimal:
-        """Return what may still be reserved under `cap`."""
         return cap - self.spent - self.reserved
 
 
 def balance(state: JobState) -> Balance:
-    """Return what the job has spent and reserved so far."""
     return sum((balance_of(shard) for shard in state.shards.values()), start=Balance())
 
 
 def balance_of(shard: ShardState) -> Balance:
-    """Return what one shard has spent and reserved so far."""
     late = _paid_without_cap(shard)
     spent = shard.spent + (late or Decimal(0))
     reserved = shard.at_risk + (_reserved(shard) if late is None else Decimal(0))
@@ -153,19 +150,16 @@ def refusals(state: JobState, policy: Policy) -> Iterator[str]:
 
 
 def shortage(shard: ShardState, left: Decimal, cap: Decimal) -> str:
-    """Return why a shard is not sent under the cap."""
     return (
         f"it may cost up to {dollars(cost_bound(shard) or Decimal(0))}, and {cap_left(cap, left)}"
     )
 
 
 def cap_left(cap: Decimal, left: Decimal) -> str:
-    """Return how much of the cap is left, in words."""
     return f"{dollars(max(left, Decimal(0)))} of the {dollars(cap)} cap is left"
 
 
 def dollars(amount: Decimal) -> str:
-    """Format an amount for people."""
     return f"${amount.quantize(CENT)}" if amount >= CENT or not amount else f"${amount:.6f}"
 
 

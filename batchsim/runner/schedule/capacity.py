@@ -29,7 +29,6 @@ def queue_limits(state: JobState, limits: Limits) -> Mapping[str, int]:
 
 
 def queue_of(shard: ShardState) -> str:
-    """Return the name of the model whose queue the shard waits in."""
     return alias(shard.plan.model or "")
 
 
@@ -49,7 +48,6 @@ class Load:
         self._counts_money = counts_money
 
     def add(self, shard: ShardState) -> None:
-        """Put a shard in."""
         self._count(shard, 1)
         if self._counts_money:
             self.money += balance_of(shard)
@@ -100,7 +98,6 @@ class Capacity:
 
     @property
     def has_slot(self) -> bool:
-        """True if one more shard may be live."""
         return self._free > 0
 
     def can_pay(self, cost: Decimal | None) -> bool:
@@ -108,7 +105,6 @@ class Capacity:
         return self._money is None or (cost is not None and cost <= self._money)
 
     def has_queue(self, name: str, tokens: int) -> bool:
-        """Return whether a shard of so many tokens fits into that queue now."""
         return self._creates > 0 and self._has_queue(name, tokens)
 
     def admits(self, shard: ShardState) -> bool:

@@ -209,7 +209,6 @@ def _first_due(steps: Iterable[tuple[float, Action]], now: float) -> Iterator[tu
 
 
 def _stop(agenda: Agenda, now: float) -> Stop:
-    """Return why nothing more can be done in this process."""
     state, session, policy = agenda.state, agenda.session, agenda.policy
     reasons: list[str] = []
     if session.setback is not None and is_out_of_patience(session.setback, policy):

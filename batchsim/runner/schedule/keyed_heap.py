@@ -46,6 +46,5 @@ class KeyedHeap(Generic[Value]):
 
     @property
     def value(self) -> Value | None:
-        """The smallest value, or None."""
         number = self.number
         return None if number is None else self._values[number]

@@ -46,7 +46,6 @@ class PollQueue:
         self._listed.put(number, None if is_missed else at)
 
     def put_twins(self, number: int, running: int) -> None:
-        """Take in how many other batches of the shard have not ended."""
         self._twins[number] = running
         if not running:
             del self._twins[number]

@@ -90,7 +90,6 @@ class Sender:
                 self.short.append(line)
 
     def _wait(self) -> Iterator[Entry]:
-        """Wait for answers, or for lines to fall due."""
         if not self._under_way:
             if self._waiting:
                 due = min(line.due for line in self._waiting)
