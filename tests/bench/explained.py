@@ -1,6 +1,6 @@
-"""Why a line costs what it costs: the tables that stand below the one of targets.
+"""Explain the cost of a line: the tables below the one of targets.
 
-All that is said here was measured in the same run, but for TARGETS_SET_AT.
+All figures are from the same run, except TARGETS_SET_AT.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ SUM_ROW = "least of "
 """With the name of an activity: the sum of its parts."""
 
 TARGETS_SET_AT = {"400 B": 2.4, "4 KB": 7.0}
-"""Microseconds a line of one orjson pass where the targets were set (November 2026, Python 3.11 on a
-busy machine of two cores): a multiple of it grows as that pass gets cheaper, and little else does."""
+"""Microseconds a line of one orjson pass where the targets were set: November 2026, Python 3.11, a
+busy machine of two cores. When that pass gets cheaper, multiples of it grow."""
 
 _TITLES = {"validate": "validate", "fake": "the fake", "run": "run --fake"}
 
@@ -71,7 +71,8 @@ def _missed(now: Entry, passes: Mapping[str, float]) -> Iterator[str]:
         name, there = row["input"], _there(row["input"])
         if row["met"] is False and row["floor"] == FLOOR_ROW and name in passes and there:
             yield (
-                f"- {row['what']}, {name}: {row['figure'] * passes[name]:.1f} us a line; the target of "
+                f"- {row['what']}, {name}: {row['figure'] * passes[name]:.1f} us a line; "
+                "the target of "
                 f"{row['target']}x was {row['target'] * there:.1f} us where it was set"
             )
 

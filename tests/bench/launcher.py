@@ -1,8 +1,7 @@
-"""Starts one program and tells what it cost: run as a script, by a path, with nothing imported.
+"""Start one program and print its cost. Run as a script, with little imported.
 
-A new process is charged with the memory of the one that started it, so whoever measures memory
-must be small himself. Arguments: a file for what the program prints, one for what it says on stderr,
-and the command. Prints exit code, wall seconds, CPU seconds, the system's share of them, and the
+A new process is charged with the memory of the one that started it, so this one must be small.
+Arguments: a file for stdout, a file for stderr, and the command. Prints exit code, wall seconds, CPU seconds, the system's share of them, and the
 largest resident size.
 """
 

@@ -1,9 +1,8 @@
-"""What a line costs at least: each thing that has to be done with one, alone and in its plainest form.
+"""The least cost of a line: each step, alone and in its plainest form.
 
-A figure that misses its target is far from it either because the code does more than it must or
-because the target is below what its parts cost on this machine. So the parts are measured too, in
-the same run: loops of one statement, nothing checked, nothing noted. Their sum, each as often as
-the design needs it, is the least that this design can cost.
+A figure can miss its target because the code does too much, or because the target is below the cost
+of the parts on this machine. So the parts are measured in the same run: loops of one statement,
+without checks. Their sum, each as often as needed, is the least that this design can cost.
 """
 
 from __future__ import annotations
@@ -147,8 +146,8 @@ _CONTENT = (
     b'"choices": [{"index": 0, "message": {"role": "assistant", "content": '
 )
 _TAIL = (
-    b', "refusal": null}, "logprobs": null, "finish_reason": "stop"}], "usage": {"prompt_tokens": 80, '
-    b'"completion_tokens": 20, "total_tokens": 100}}}, "error": null}\n'
+    b', "refusal": null}, "logprobs": null, "finish_reason": "stop"}], "usage": '
+    b'{"prompt_tokens": 80, "completion_tokens": 20, "total_tokens": 100}}}, "error": null}\n'
 )
 
 

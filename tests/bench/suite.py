@@ -165,7 +165,7 @@ _SERVE = tuple(
         ("serve-batch", "the same, as a multiple", _BATCH, wall, "x", None, _FIXED),
         ("serve-batch", "its CPU", _BATCH, fact("busy"), "s", None, ""),
         ("serve-batch", "its memory", _BATCH, fact("server"), "MB", 80.0, ""),
-        ("serve-polls", "polls over 16 connections", _POLLS, fact("rate"), "/s", 8_000.0, ""),
+        ("serve-polls", "polls over 16 connections", _POLLS, fact("rate"), "/s", 5_000.0, ""),
         ("serve-polls", "the same, as a share", _POLLS, fact("rate", of="rate"), "x", None, _FIXED),
         ("serve-polls", "its CPU for one of them", _POLLS, fact("poll"), "us", None, ""),
         (

@@ -25,7 +25,7 @@ def test_a_line_costs_what_was_agreed_to(found, activity, kind):
     word = "more" if now > agreed else "less"
     assert agreed / ROOM - 0.1 <= now <= agreed * ROOM + 0.1, (
         f"{activity} does {word} for each line than {AGREED.name} says: {now} {kind}, not {agreed}. "
-        "If that is intended, and `make bench` agrees, run `make counts` and commit the file."
+        "If that is intended, and `make bench` agrees, run `make counts`."
     )
 
 
