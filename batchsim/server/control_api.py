@@ -23,7 +23,7 @@ from batchsim.backends.fake.behaviour import PlanError, plan_object, plan_of
 from batchsim.backends.fake.service import Simulator
 from batchsim.errors import BatchsimError, NotFound, Refused
 from batchsim.server.fakes_by_key import FakesByKey
-from batchsim.server.request_guard import CONTROL_PATH
+from batchsim.server.http import CONTROL_PATH
 from batchsim.verdict import judge
 from batchsim.wire import App, Request, Response
 from batchsim.wire.access import authenticate

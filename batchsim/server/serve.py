@@ -17,11 +17,11 @@ from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 from batchsim.errors import UsageError
+from batchsim.server.http import ServerLimits
 from batchsim.server.serve_extra import check_serve_extra
-from batchsim.server.server_limits import ServerLimits
 
 if TYPE_CHECKING:
-    from batchsim.server.request_threads import Handler
+    from batchsim.server.http import Handler
 
 BACKLOG = 1_024
 
@@ -49,8 +49,8 @@ def running(
     """
     limits = limits or ServerLimits()
     check_serve_extra()
-    from batchsim.server.http_server import HttpServer
-    from batchsim.server.request_guard import Guard
+    from batchsim.server.http import Guard
+    from batchsim.server.http.http_server import HttpServer
 
     sockets = _listen(host, port)
     try:

@@ -25,7 +25,7 @@ from batchsim.errors import UsageError
 if TYPE_CHECKING:
     from batchsim.domain.batches import Batch
     from batchsim.server.fakes_by_key import FakesByKey
-    from batchsim.server.request_threads import Handler
+    from batchsim.server.http import Handler
     from batchsim.wire import App
 
 MOST_VERDICTS = 10

@@ -12,8 +12,8 @@ import pytest
 
 from batchsim.backends.fake import FakeBackend
 from batchsim.errors import TransferBroken
+from batchsim.server.http.server_limits import ServerLimits
 from batchsim.server.serve import running
-from batchsim.server.server_limits import ServerLimits
 from batchsim.wire import App, Response
 
 HEAD = b"POST /v1/files HTTP/1.1\r\nHost: localhost\r\n"

@@ -15,8 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 from batchsim.domain.transport_failures import Unanswered
-from batchsim.server.http_response import Encoded, encode
-from batchsim.server.request_body import Disconnected
+from batchsim.server.http.encoding import Encoded, encode
+from batchsim.server.http.request_body import Disconnected
 from batchsim.wire import Request, Response
 from batchsim.wire.http import render
 

@@ -11,13 +11,13 @@ from unittest.mock import Mock
 import pytest
 
 from batchsim.clock import VirtualClock
-from batchsim.server.connections import Connections
 from batchsim.server.control_api import ControlApi
 from batchsim.server.fakes_by_key import FakesByKey
-from batchsim.server.http_connection import HttpConnection
-from batchsim.server.request_guard import Guard
+from batchsim.server.http.connection import HttpConnection
+from batchsim.server.http.open_connections import OpenConnections
+from batchsim.server.http.request_guard import Guard
+from batchsim.server.http.server_limits import ServerLimits
 from batchsim.server.serve import running
-from batchsim.server.server_limits import ServerLimits
 from batchsim.wire import App, Response
 
 POLL = b"GET /poll HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -185,7 +185,7 @@ def test_a_client_that_does_not_read_gets_no_answers_to_keep():
 
     async def poll():
         limits = ServerLimits()
-        connection = HttpConnection(Connections(threads, Guard(limits), limits))
+        connection = HttpConnection(OpenConnections(threads, Guard(limits), limits))
         connection.connection_made(transport)
         connection.pause_writing()
         connection.data_received(POLL)

@@ -3,8 +3,8 @@
 import pytest
 
 from batchsim.errors import Refused
-from batchsim.server.request_guard import Guard, Head
-from batchsim.server.server_limits import ServerLimits
+from batchsim.server.http.request_guard import Guard, Head
+from batchsim.server.http.server_limits import ServerLimits
 
 LOCAL = ("host", "127.0.0.1:8000")
 

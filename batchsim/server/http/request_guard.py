@@ -15,7 +15,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from batchsim.errors import AuthenticationFailed, Refused
-from batchsim.server.server_limits import ServerLimits
+from batchsim.server.http.server_limits import ServerLimits
 from batchsim.wire.http.problem import MethodNotAllowed
 
 READING = frozenset({"GET", "HEAD"})

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-from batchsim.server.request_guard import Guard
-from batchsim.server.request_threads import RequestThreads
-from batchsim.server.server_limits import ServerLimits
+from batchsim.server.http.request_guard import Guard
+from batchsim.server.http.request_threads import RequestThreads
+from batchsim.server.http.server_limits import ServerLimits
 
 
 class Connection(Protocol):
@@ -22,7 +22,7 @@ class Connection(Protocol):
         ...
 
 
-class Connections:
+class OpenConnections:
     """All connections of a server, and what they share."""
 
     def __init__(self, threads: RequestThreads, guard: Guard, limits: ServerLimits) -> None:

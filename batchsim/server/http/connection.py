@@ -28,12 +28,12 @@ import httptools
 
 from batchsim.domain.transport_failures import Unanswered
 from batchsim.errors import BatchsimError, Refused, TransferBroken, Unavailable
-from batchsim.server.connections import Connections
-from batchsim.server.exchange import Exchange
-from batchsim.server.http_response import CONTINUE, Encoded, encode
-from batchsim.server.request_body import Disconnected, RequestBody
-from batchsim.server.request_guard import METHODS, Head, unknown_method
-from batchsim.server.request_threads import Outcome
+from batchsim.server.http.encoding import CONTINUE, Encoded, encode
+from batchsim.server.http.exchange import Exchange
+from batchsim.server.http.open_connections import OpenConnections
+from batchsim.server.http.request_body import Disconnected, RequestBody
+from batchsim.server.http.request_guard import METHODS, Head, unknown_method
+from batchsim.server.http.request_threads import Outcome
 from batchsim.wire.http import problem
 
 LAST_WORDS_SECONDS = 5.0
@@ -47,7 +47,7 @@ _METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64} ")
 class HttpConnection(asyncio.Protocol):
     """One connection, among `others`."""
 
-    def __init__(self, others: Connections) -> None:
+    def __init__(self, others: OpenConnections) -> None:
         self._others = others
         self._loop = asyncio.get_running_loop()
         self._limits = others.limits

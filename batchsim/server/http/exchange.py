@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from batchsim.errors import Refused
-from batchsim.server.http_response import Encoded
-from batchsim.server.request_body import RequestBody
-from batchsim.server.request_guard import Head
+from batchsim.server.http.encoding import Encoded
+from batchsim.server.http.request_body import RequestBody
+from batchsim.server.http.request_guard import Head
 from batchsim.wire import Request
 
 

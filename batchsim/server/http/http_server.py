@@ -14,11 +14,11 @@ import socket
 import threading
 from collections.abc import Callable, Sequence
 
-from batchsim.server.connections import Connections
-from batchsim.server.http_connection import HttpConnection
-from batchsim.server.request_guard import Guard
-from batchsim.server.request_threads import Handler, RequestThreads
-from batchsim.server.server_limits import ServerLimits
+from batchsim.server.http.connection import HttpConnection
+from batchsim.server.http.open_connections import OpenConnections
+from batchsim.server.http.request_guard import Guard
+from batchsim.server.http.request_threads import Handler, RequestThreads
+from batchsim.server.http.server_limits import ServerLimits
 
 logger = logging.getLogger("batchsim.server")
 
@@ -50,7 +50,7 @@ class HttpServer:
     async def _serve(self, sockets: Sequence[socket.socket]) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         threads = RequestThreads(self._handler, self._limits.uploads)
-        connections = Connections(threads, self._guard, self._limits)
+        connections = OpenConnections(threads, self._guard, self._limits)
         connect = functools.partial(HttpConnection, connections)
         servers = [await self._loop.create_server(connect, sock=each) for each in sockets]
         self.has_begun.set()
