@@ -52,7 +52,6 @@ class Block(NamedTuple):
     contents: list[bytes]
 
     def lines(self) -> Iterator[Line]:
-        """The lines one by one."""
         number, offset, contents = self
         for content in contents:
             yield _new_tuple(Line, (number, offset, content))
@@ -91,7 +90,6 @@ def read_blocks(stream: BinaryIO, *, longest: int = LONGEST) -> Iterator[Block]:
 
 
 def read_lines(stream: BinaryIO, *, longest: int = LONGEST) -> Iterator[Line]:
-    """Read the same lines one by one."""
     for block in read_blocks(stream, longest=longest):
         yield from block.lines()
 
@@ -179,7 +177,6 @@ def read_at(file: io.FileIO, start: int, length: int) -> bytes:
 
 
 def read_all_at(file: io.FileIO, starts: Iterable[int], lengths: Iterable[int]) -> list[bytes]:
-    """Read up to so many bytes from each of many places."""
     places = zip(starts, lengths, strict=True)
     if _HAS_PREAD:
         read, descriptor = os.pread, file.fileno()

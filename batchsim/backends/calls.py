@@ -30,8 +30,6 @@ LONGEST_RETRY_AFTER = 3_600.0
 
 
 class Effect(Enum):
-    """The effect that a request has, as far as it matters when it goes wrong."""
-
     READ = "read"
     WRITE = "write"
     STATE_CHANGE = "state change"
@@ -54,7 +52,6 @@ class Call(NamedTuple):
         )
 
     def unsent(self, why: str) -> Unavailable:
-        """The error for a request that never reached the service."""
         return Unavailable(
             f"could not {self.words}: {why}; nothing was sent",
             hint="check the network and the base URL, then try again",

@@ -33,7 +33,6 @@ def check_service(
     supports: object,
     order: object,
 ) -> None:
-    """Raise UsageError unless a service can be simulated with these."""
     check_is("seed", seed, int, "give a whole number: seed=1")
     if order not in ("shuffled", "input"):
         raise UsageError(

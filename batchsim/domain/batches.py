@@ -35,14 +35,12 @@ class Usage(NamedTuple):
 
     @property
     def total_tokens(self) -> int:
-        """Input and output tokens together."""
         return self.input_tokens + self.output_tokens
 
     def __add__(self, other: Usage) -> Usage:  # type: ignore[override] # no chain of tuples
         return Usage(*map(add, self, other))
 
     def to_object(self) -> dict[str, Any]:
-        """The `usage` of a batch object."""
         return {
             "input_tokens": self.input_tokens,
             "output_tokens": self.output_tokens,

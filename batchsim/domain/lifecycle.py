@@ -36,13 +36,10 @@ class Status(StrEnum):
 
     @property
     def is_terminal(self) -> bool:
-        """True when nothing can happen to the batch any more."""
         return not TRANSITIONS[self]
 
 
 class Event(StrEnum):
-    """An event in the life of a batch."""
-
     ACCEPTED = "accepted"
     """The input file is valid and its tokens fit the queue."""
     REJECTED = "rejected"

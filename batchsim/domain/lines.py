@@ -57,7 +57,6 @@ class RequestLines(NamedTuple):
         return map(add, lengths, range(len(self.contents) + 1))
 
     def requests(self) -> list[RequestLine]:
-        """The lines one by one."""
         numbers = range(self.number, self.number + len(self.contents))
         columns = zip(
             numbers,

@@ -50,7 +50,6 @@ class Estimate:
         return self._counter.vocabulary
 
     def add(self, request: RequestLine) -> None:
-        """Take in one more line."""
         self.lines += 1
         self.prompt_tokens += self._counter.count(request)
         self.unseen_lines += _names_what_is_unseen(request)
@@ -86,7 +85,6 @@ class Estimates:
         self._by_group: dict[tuple[str, str | None], Estimate] = {}
 
     def add(self, request: RequestLine) -> None:
-        """Take in one more line."""
         group = (request.url, request.model)
         demand = self._by_group.get(group)
         if demand is None:
@@ -94,7 +92,6 @@ class Estimates:
         demand.add(request)
 
     def all(self) -> tuple[Estimate, ...]:
-        """The estimates so far."""
         return tuple(self._by_group.values())
 
 

@@ -41,7 +41,6 @@ class Price:
     is_listed: bool = True
 
     def cost(self, usage: Usage) -> Decimal:
-        """The cost of `usage` at this price, in US dollars."""
         cached = min(usage.cached_tokens, usage.input_tokens)
         fresh = usage.input_tokens - cached
         total = fresh * self.input + cached * self.cached_input + usage.output_tokens * self.output

@@ -49,7 +49,6 @@ class AnswerColumns(NamedTuple):
 
     @classmethod
     def of(cls, answers: Sequence[Answer]) -> AnswerColumns:
-        """Put answers into columns."""
         good = [answer.usage for answer in answers if is_good(answer.status_code)]
         return cls(
             [answer.status_code for answer in answers],
@@ -68,5 +67,4 @@ of each answer in unix seconds, and the joined entropy."""
 
 
 def is_good(status_code: int) -> bool:
-    """True if a line with this status code is good."""
     return 200 <= status_code < 300

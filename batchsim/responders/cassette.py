@@ -60,7 +60,6 @@ def recording(
     answer: Any,
     known: tuple[str, ...] = (),
 ) -> bytes:
-    """Return a line of a cassette."""
     value: dict[str, Any] = {} if custom_id is None else {"custom_id": custom_id}
     if url is not None:
         value |= {"url": url, "body": body}

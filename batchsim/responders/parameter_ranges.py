@@ -19,7 +19,6 @@ Check = Callable[[str, Any], Answer | None]
 
 
 def decimal(low: float, high: float) -> Check:
-    """Any number from `low` to `high`."""
     return _in_range("a decimal", int | float, low, high)
 
 
@@ -42,18 +41,14 @@ def _in_range(kind: str, types: Any, low: float, high: float | None) -> Check:
 
 
 def boolean(name: str, value: Any) -> Answer | None:
-    """True or false."""
     return None if isinstance(value, bool) else error_answers.invalid_type(name, "a boolean", value)
 
 
 def string(name: str, value: Any) -> Answer | None:
-    """Any string."""
     return None if isinstance(value, str) else error_answers.invalid_type(name, "a string", value)
 
 
 def one_of(*supported: str) -> Check:
-    """One of the `supported` strings."""
-
     def check(name: str, value: Any) -> Answer | None:
         if not isinstance(value, str):
             return error_answers.invalid_type(name, "a string", value)

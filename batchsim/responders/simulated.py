@@ -38,7 +38,6 @@ RESPONDERS: Mapping[str, EndpointResponder] = MappingProxyType(
         "/v1/videos": EndpointResponder(videos.respond, videos.with_text),
     }
 )
-"""The endpoints by path."""
 
 
 def simulated(request: RequestLine, occasion: Occasion) -> Answer:
@@ -59,5 +58,4 @@ def simulated_many(lines: RequestLines, moments: Sequence[int], entropy: bytes) 
 
 
 def with_text(request: RequestLine, occasion: Occasion, text: str) -> Answer:
-    """Make a well-formed answer of the request's endpoint that says `text`."""
     return RESPONDERS[request.url].with_text(request, occasion, text)

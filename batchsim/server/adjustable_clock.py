@@ -16,7 +16,6 @@ class AdjustableClock:
         self._lock = threading.Lock()
 
     def now(self) -> float:
-        """The time in unix seconds."""
         return self._base.now() + self._ahead
 
     def sleep(self, seconds: float) -> None:
@@ -24,7 +23,6 @@ class AdjustableClock:
         self._base.sleep(seconds)
 
     def advance(self, seconds: float) -> None:
-        """Advance the clock. Raises ValueError for a negative amount."""
         if not seconds >= 0:
             raise ValueError(f"a clock cannot go back by {-seconds} seconds")
         with self._lock:

@@ -40,7 +40,6 @@ class CassetteWriter:
             self._write(recording(None, place.path, body, status, orjson.loads(text), known))
 
     def follow(self, value: Any) -> None:
-        """Note the files of a Batch object or a page of them: results belong to an input."""
         for batch in value.get("data", [value]):
             for name in ("output_file_id", "error_file_id"):
                 if batch.get(name):
@@ -68,7 +67,6 @@ class CassetteWriter:
             self._keep_result(custom_id, None, None, content, place, known)
 
     def close(self) -> None:
-        """Close the cassette."""
         self._file.close()
 
     def _keep_result(

@@ -56,7 +56,6 @@ class ControlApi:
         }
 
     def handle(self, request: Request) -> Response:
-        """Answer one request."""
         if not request.path.startswith(CONTROL_PATH):
             return self._app.handle(request)
         try:

@@ -68,7 +68,6 @@ class FakesByKey:
                 raise
 
     def backends(self) -> dict[str, FakeBackend]:
-        """Return those so far, by the digest of their key."""
         return {
             digest: backend
             for digest, backend in self.tenants.backends().items()
@@ -76,7 +75,6 @@ class FakesByKey:
         }
 
     def set_faults(self, faults: Faults) -> None:
-        """Replace the faults of every key."""
         self.faults = faults
         for backend in self.backends().values():
             backend.set_faults(faults)
@@ -107,7 +105,6 @@ class FakesByKey:
                 stream.write(f"{self.clock.now()!r}\n".encode())
 
     def close(self) -> None:
-        """Close them all, and release the folder."""
         self._forget()
         for store in self._found.values():
             store.close()

@@ -25,7 +25,6 @@ class Redactor(logging.Formatter):
         self._known = sorted((secret for secret in known if secret), key=len, reverse=True)
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the redacted text of a record."""
         text = super().format(record)
         for secret in self._known:
             text = text.replace(secret, REDACTED)

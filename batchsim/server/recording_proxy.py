@@ -81,11 +81,9 @@ class RecordingProxy:
 
     @property
     def recorded(self) -> int:
-        """The number of recordings written so far."""
         return self._writer.recorded
 
     def handle(self, request: Request) -> Response:
-        """Answer one request."""
         if not _goes_upstream(request.path):
             message = "Only paths under /v1/ go upstream, and Azure's under /openai/."
             return problem.render(NotFound(message, status=404))
@@ -99,7 +97,6 @@ class RecordingProxy:
             )
 
     def close(self) -> None:
-        """Close the connections and the cassette."""
         self._client.close()
         self._writer.close()
 

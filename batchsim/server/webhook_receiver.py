@@ -103,7 +103,6 @@ class _Handler(BaseHTTPRequestHandler):
     now: Callable[[], float]
 
     def do_POST(self) -> None:
-        """Receive an event."""
         length = self.headers.get("content-length", "")
         if not length.isdecimal() or self.headers.get("transfer-encoding"):
             return self._answer(411)

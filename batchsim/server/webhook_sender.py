@@ -108,7 +108,6 @@ class WebhookSender:
                 logger.exception("looking for ended batches failed")
 
     def _try(self, delivery: Delivery) -> Delivery | None:
-        """Try once; return the delivery to repeat, if any."""
         now = self._clock.now()
         headers = webhook_events.headers(self._secret, int(now), delivery.body)
         try:

@@ -120,13 +120,11 @@ class DiskStore(Store):
 
     @property
     def latest(self) -> float | None:
-        """See Store."""
         with self._lock:
             row = self._database.execute("SELECT latest FROM time").fetchone()
         return None if row is None else float(row[0])
 
     def records(self) -> Iterator[tuple[str, Value]]:
-        """See Store."""
         with self._lock:
             rows = self._database.execute(
                 "SELECT key, value FROM records ORDER BY place"
@@ -165,7 +163,6 @@ class DiskStore(Store):
 
     @contextmanager
     def draft(self) -> Iterator[Draft]:
-        """See Store."""
         with self._lock:
             self._drafts += 1
             path = self._contents / f"{self._drafts}{_TEMPORARY}"
@@ -176,18 +173,15 @@ class DiskStore(Store):
                 path.unlink(missing_ok=True)
 
     def open_content(self, key: str) -> BinaryIO:
-        """See Store."""
         try:
             return (self._contents / key).open("rb", buffering=0)
         except FileNotFoundError:
             raise KeyError(key) from None
 
     def drop_content(self, key: str) -> None:
-        """See Store."""
         (self._contents / key).unlink(missing_ok=True)
 
     def contents(self) -> list[str]:
-        """See Store."""
         return [path.name for path in self._contents.iterdir() if path.suffix != _TEMPORARY]
 
     def close(self) -> None:

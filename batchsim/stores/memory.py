@@ -39,15 +39,12 @@ class MemoryStore(Store):
 
     @property
     def latest(self) -> float | None:
-        """See Store."""
         return self._latest
 
     def records(self) -> Iterator[tuple[str, Value]]:
-        """See Store."""
         return iter(list(self._records.items()))
 
     def save(self, at: float, put: Mapping[str, Value], remove: Sequence[str] = ()) -> None:
-        """See Store."""
         self._records.update(put)
         for key in remove:
             self._records.pop(key, None)
@@ -55,7 +52,6 @@ class MemoryStore(Store):
 
     @contextmanager
     def draft(self) -> Iterator[Draft]:
-        """See Store."""
         draft = _MemoryDraft(self)
         try:
             yield draft
@@ -63,12 +59,10 @@ class MemoryStore(Store):
             draft.drop()
 
     def open_content(self, key: str) -> BinaryIO:
-        """See Store."""
         content = self._contents[key]
         return BytesIO(content) if isinstance(content, bytes) else content.open("rb")
 
     def drop_content(self, key: str) -> None:
-        """See Store."""
         with self._lock:
             content = self._contents.pop(key, None)
             if isinstance(content, bytes):
@@ -77,7 +71,6 @@ class MemoryStore(Store):
             content.unlink()
 
     def contents(self) -> list[str]:
-        """See Store."""
         return list(self._contents)
 
     def close(self) -> None:
@@ -86,7 +79,6 @@ class MemoryStore(Store):
             self._cleanup()
 
     def keep(self, key: str, content: bytes | Path) -> None:
-        """Store a finished draft."""
         self.drop_content(key)
         with self._lock:
             self._contents[key] = content

@@ -24,7 +24,6 @@ class Spool:
         self._finalizer: weakref.finalize[..., Spool] | None = None
 
     def append(self, data: bytes) -> int:
-        """Append `data` and return the position of its first byte."""
         start = self._in_file + len(self._waiting)
         self._waiting += data
         if len(self._waiting) >= BLOCK:
@@ -54,14 +53,12 @@ class Spool:
         return bytes(self._waiting[start : start + length])
 
     def read_all(self, starts: Sequence[int], lengths: Sequence[int]) -> list[bytes]:
-        """Read many pieces."""
         if self._file is None:
             return list(map(self.read, starts, lengths))
         self._empty(self._file)
         return read_all_at(self._file, starts, lengths)
 
     def close(self) -> None:
-        """Drop all bytes."""
         self._waiting.clear()
         if self._finalizer:
             self._finalizer()

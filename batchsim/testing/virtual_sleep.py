@@ -214,7 +214,6 @@ class _LoopClocks:
         self._patches = ExitStack()
 
     def follow(self, found: tuple[Any, str] | None) -> None:
-        """Make a loop's clock follow, given as an object and the name of its method, if any."""
         if found is None or id(found[0]) in self._since:
             return
         loop, method = found

@@ -60,7 +60,6 @@ CODES = tuple(rule.__name__ for rule in RULES)
 
 
 def judge(history: History) -> Verdict:
-    """Judge the client with this history."""
     analysis = Analysis(history)
     findings = [found for rule in RULES if (found := rule(analysis)) is not None]
     return Verdict(tuple(findings), history.requests, tuple(_unjudged(analysis)))

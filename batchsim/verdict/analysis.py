@@ -71,7 +71,6 @@ class Analysis:
         )
 
     def entries(self, *calls: str) -> Iterator[Entry]:
-        """Return the entries of some calls."""
         return (entry for entry in self.history.entries if entry.call in calls)
 
     @functools.cached_property
@@ -112,7 +111,6 @@ class Analysis:
         }
 
     def was_read(self, file_id: str | None) -> bool:
-        """True if any part of a file was read."""
         return file_id in self._read_files
 
     @functools.cached_property
@@ -120,7 +118,6 @@ class Analysis:
         return frozenset(entry.subject for entry in self.entries("read_file") if entry.read)
 
     def saw_end(self, each: BatchHistory) -> bool:
-        """True if the client has seen the end of a batch."""
         return any(
             entry.last >= each.ended and (entry.subject == each.batch.id or not entry.subject)
             for entry in self.entries("retrieve_batch", "cancel_batch", "list_batches")
@@ -228,5 +225,4 @@ def _status_at(each: BatchHistory, moment: float) -> Status:
 
 
 def is_over(each: BatchHistory) -> bool:
-    """True if a batch has ended."""
     return each.ended < math.inf

@@ -54,12 +54,10 @@ class Verdict:
 
     @property
     def is_clean(self) -> bool:
-        """True if there is no finding."""
         return not self.findings
 
     @property
     def codes(self) -> tuple[str, ...]:
-        """The codes of the findings."""
         return tuple(each.code for each in self.findings)
 
     def assert_clean(self, *, allow: Collection[str] = ()) -> None:

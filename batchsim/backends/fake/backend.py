@@ -187,7 +187,6 @@ class FakeBackend(Clients):
         expires_after: int | None = None,
         request_id: str | None = None,
     ) -> File:
-        """See Simulator.upload_file."""
         fault = self._faults.fault_for("upload_file", filename)
         again = fault is not None and fault.fault in READ_AGAIN
         reading = reread(content) if again else lambda: content
@@ -211,7 +210,6 @@ class FakeBackend(Clients):
 
     @logged_reading
     def read_file(self, file_id: str) -> Iterator[bytes]:
-        """See Simulator.read_file."""
         fault = self._faults.fault_for("read_file", file_id)
         pieces = self.undisturbed.read_file(file_id)
         if fault is not None:
@@ -224,11 +222,9 @@ class FakeBackend(Clients):
         yield from pieces
 
     def as_request(self, name: str, subject: str, work: Callable[[], Value]) -> Value:
-        """See Disturbed."""
         return log_request(self, name, partial(self._faults.call, name, subject, work), subject)
 
     def has_model(self, name: str) -> bool:
-        """See Answers."""
         return self._has_model(name)
 
     def set_faults(self, faults: Faults) -> None:

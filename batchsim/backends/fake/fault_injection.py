@@ -48,7 +48,6 @@ class FaultInjector:
 
     @property
     def has_faults(self) -> bool:
-        """True if there are any, apart from the own scenarios of batches."""
         return self._everywhere.has_faults
 
     def replace(self, faults: Faults) -> None:
@@ -59,7 +58,6 @@ class FaultInjector:
     def call(
         self, name: str, subject: object, ask: Callable[[], Value], scenario: str | None = None
     ) -> Value:
-        """Carry out the call of that name about `subject`, which `ask` does, with its fault."""
         return self.apply(self.fault_for(name, subject, scenario), name, ask)
 
     def fault_for(
@@ -81,7 +79,6 @@ class FaultInjector:
         return own.match(name, subject, now, kind_of_file) or fault
 
     def apply(self, fault: RequestFault | None, name: str, ask: Callable[[], Value]) -> Value:
-        """Carry out the call of that name, which `ask` does, with that fault."""
         return ask() if fault is None else _apply(fault, name, ask, self._service)
 
     def _in_force(self, faults: Faults) -> FaultsInForce:
@@ -101,7 +98,6 @@ class FaultsInForce:
 
     @property
     def has_faults(self) -> bool:
-        """True if there are any."""
         return bool(self._faults)
 
     def match(

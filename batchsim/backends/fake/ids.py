@@ -26,7 +26,6 @@ class Draws:
         self._key = hashlib.blake2b(str(seed).encode(), digest_size=32).digest()
 
     def draw(self, purpose: str, *numbers: int, size: int = 16) -> bytes:
-        """Return `size` bytes (1 to 64) for a purpose and the numbers of its subject."""
         return hashlib.blake2b(_message(purpose, numbers), key=self._key, digest_size=size).digest()
 
     def share(self, purpose: str, *numbers: int) -> float:
@@ -88,7 +87,6 @@ class PerLine:
         self._drawn = b""
 
     def written(self, write: Callable[[bytes], bytes]) -> PerLine:
-        """Return the same draws, written by a function of any number of them."""
         return PerLine(self._start, self._size, write)
 
     def __call__(self, first: int, lines: int = 1) -> bytes:

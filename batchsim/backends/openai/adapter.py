@@ -131,7 +131,6 @@ class OpenAIBackend(Backend):
         return answer_parser.read_object(File, answer, call)
 
     def retrieve_file(self, file_id: str) -> File:
-        """`GET /files/{id}`."""
         return self._object(File, "retrieve_file", "get", url_paths.file(file_id))
 
     def list_files(
@@ -142,14 +141,12 @@ class OpenAIBackend(Backend):
         after: str | None = None,
         order: Literal["asc", "desc"] = "desc",
     ) -> Page[File]:
-        """`GET /files`."""
         check_page(after, purpose)
         purpose = self._purpose(purpose)
         query = {"purpose": purpose, "limit": limit, "after": after, "order": order}
         return self._page(File, "list_files", "/files", query)
 
     def delete_file(self, file_id: str) -> None:
-        """`DELETE /files/{id}`."""
         call = CALLS["delete_file"]
         answer = self._sender.ask(call, "delete", url_paths.file(file_id))
         if answer.get("deleted") is False:
@@ -203,16 +200,13 @@ class OpenAIBackend(Backend):
         return self._object(Batch, "create_batch", "post", "/batches", body=body, headers=headers)
 
     def retrieve_batch(self, batch_id: str) -> Batch:
-        """`GET /batches/{id}`."""
         return self._object(Batch, "retrieve_batch", "get", url_paths.batch(batch_id))
 
     def cancel_batch(self, batch_id: str) -> Batch:
-        """`POST /batches/{id}/cancel`."""
         path = f"{url_paths.batch(batch_id)}/cancel"
         return self._object(Batch, "cancel_batch", "post", path)
 
     def list_batches(self, *, limit: int = 20, after: str | None = None) -> Page[Batch]:
-        """`GET /batches`."""
         check_page(after)
         return self._page(Batch, "list_batches", "/batches", {"limit": limit, "after": after})
 
@@ -226,7 +220,6 @@ class OpenAIBackend(Backend):
         return self._sender.answer(CALLS["answer"], url, body)
 
     def has_model(self, name: str) -> bool:
-        """See Answers."""
         return self.supports(name)
 
     def _purpose(self, purpose: str | None) -> str | None:

@@ -52,7 +52,6 @@ def read_object(kind: type[Listed], answer: Mapping[str, Any], call: Call) -> Li
 
 
 def read_page(kind: type[Listed], answer: Mapping[str, Any], call: Call) -> Page[Listed]:
-    """The page in `answer`. There is more only where the service says so."""
     entries = answer.get("data", "absent") or []
     if not isinstance(entries, list) or not all(isinstance(each, Mapping) for each in entries):
         raise call.unanswered("the answer is not a list object")

@@ -29,7 +29,6 @@ INSECURE_VARIABLE = "BATCHSIM_INSECURE"
 
 
 def timeout_of(answer_seconds: float) -> openai.Timeout:
-    """The time-outs of a request whose answer may take so long."""
     import openai
 
     return openai.Timeout(answer_seconds, connect=CONNECT_SECONDS, pool=CONNECT_SECONDS)
@@ -181,7 +180,6 @@ def _is_web_address(address: str) -> bool:
 
 
 def http_library() -> Any:
-    """The module of the HTTP library that the SDK stands on: httpx, or httpx2 from 3.0 on."""
     import openai
 
     return sys.modules[openai.DefaultHttpxClient.__mro__[-2].__module__.partition(".")[0]]

@@ -49,7 +49,6 @@ class RequestSender:
         self._response_class = http_library().Response
 
     def ask(self, call: Call, method: str, path: str, **parts: Any) -> dict[str, Any]:
-        """The JSON object that the service answers; `parts` as for `send`."""
         with closing(self.send(call, method, path, **parts)) as response:
             try:
                 bare = self._provider.lists_bare and method == "get"
@@ -102,7 +101,6 @@ class RequestSender:
         content: UploadBody,
         headers: dict[str, str],
     ) -> str:
-        """Send a file to another place, as the service wants it, and return its id."""
         options = {"follow_redirects": False, "headers": headers}
         how = {"cast_to": self._response_class, "options": options}
         try:

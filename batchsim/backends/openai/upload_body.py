@@ -45,7 +45,6 @@ class UploadBody(io.RawIOBase):
         self.failure: Exception | None = None
 
     def __len__(self) -> int:
-        """Its length in bytes."""
         return self._size
 
     def seekable(self) -> bool:
@@ -57,7 +56,6 @@ class UploadBody(io.RawIOBase):
         return self._content.tell() - self._start
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move to a position of the rest; returns it."""
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self.tell(), os.SEEK_END: self._size}[whence]
         return self._content.seek(self._start + base + offset) - self._start
 

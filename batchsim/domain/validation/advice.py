@@ -26,7 +26,6 @@ class Advice:
         self._found: dict[str, tuple[int, int]] = {}
 
     def look(self, lines: RequestLines) -> None:
-        """Look at valid lines."""
         custom_ids, contents = lines.custom_ids, lines.contents
         together = "".join(custom_ids)
         is_plain = self._folded is None and together.isascii() and together.lower() == together
@@ -50,7 +49,6 @@ class Advice:
         return not is_new or (folded in self._custom_ids and folded not in later)
 
     def note(self, text: str, number: int) -> None:
-        """Remember that `text` is true of the line `number`."""
         first, times = self._found.get(text, (number, 0))
         self._found[text] = first, times + 1
 

@@ -124,7 +124,6 @@ class _Digests:
 
 
 def _place(table: array[int], digest: int) -> int:
-    """The place where the digest is, or would be."""
     mask = len(table) - 1
     place = digest & mask
     while (there := table[place]) and there != digest:

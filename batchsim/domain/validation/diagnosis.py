@@ -157,11 +157,6 @@ def _unterminated_string(text: str) -> int | None:
 
 
 def hint_for(error: BatchError, *, first_line: int | None = None, url: object = None) -> str:
-    """Advise what to do about `error`.
-
-    `first_line` is the line with the same custom_id or the first model, `url` is what the line
-    says, where they are known.
-    """
     if error.code == "missing_required_parameter":
         return _hint_for_missing(error.param or "")
     if error.code == "duplicate_custom_id":

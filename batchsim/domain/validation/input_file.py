@@ -176,7 +176,6 @@ class InputRules:
             yield InvalidLine(line, found) if isinstance(found, BatchError) else (line, found)
 
     def finish(self) -> Iterator[BatchError]:
-        """Yield the errors of the input as a whole."""
         if not self.lines:
             yield empty_file()
         if self._one_batch and self.lines > self._limits.requests_per_batch:

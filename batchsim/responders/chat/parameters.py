@@ -68,8 +68,6 @@ class ForcedCall(NamedTuple):
 
 
 class Parameters(NamedTuple):
-    """The consequences of a request's parameters."""
-
     fields: ModelFields
     copies: int
     """The number of choices in the answer."""
@@ -93,7 +91,6 @@ class Parameters(NamedTuple):
 
 
 def parameters_of(request: RequestLine) -> Parameters:
-    """Return the parameters of a request."""
     model = request.model or ""
     body = {**request.body, "messages": None}
     try:

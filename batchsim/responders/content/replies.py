@@ -28,7 +28,6 @@ class Reply(NamedTuple):
 
 
 def echo(prompt: str) -> str:
-    """Return the answer to `prompt`: it says that it is simulated, and repeats the prompt."""
     excerpt = prompt[:EXCERPT_CHARACTERS]
     if not excerpt.isprintable():
         excerpt = " ".join(excerpt.split())

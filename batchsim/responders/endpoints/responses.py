@@ -79,7 +79,6 @@ def respond(request: RequestLine, occasion: Occasion) -> Answer:
 
 
 def with_text(request: RequestLine, occasion: Occasion, text: str) -> Answer:
-    """Make a well-formed answer with one message that says `text`."""
     return _response(request, occasion, reply(text))
 
 

@@ -82,7 +82,6 @@ class HttpConnection(asyncio.Protocol):
             self._expect_more_within(self._limits.idle_seconds)
 
     def connection_lost(self, _: Exception | None) -> None:
-        """End what is under way."""
         self._stop_timer()
         self._others.forget(self)
         self._may_write.set()
@@ -94,7 +93,6 @@ class HttpConnection(asyncio.Protocol):
         self._may_write.clear()
 
     def resume_writing(self) -> None:
-        """Go on writing."""
         self._may_write.set()
         self._go_on()
 
@@ -122,18 +120,15 @@ class HttpConnection(asyncio.Protocol):
         self._go_on()
 
     def end_when_idle(self) -> None:
-        """Close the connection now, or after the answer that is under way."""
         if not self._exchanges:
             self._transport.close()
 
     def abort(self) -> None:
-        """Cut the connection."""
         self._transport.abort()
 
     # The parser's events. To raise makes the parser fail: the request is refused.
 
     def on_message_begin(self) -> None:
-        """Begin a request."""
         self._url, self._headers = b"", []
         self._in_head = True
         self._begun += 1
@@ -141,11 +136,9 @@ class HttpConnection(asyncio.Protocol):
         self._stop_timer()
 
     def on_url(self, url: bytes) -> None:
-        """Take a part of the target."""
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header."""
         if not self._in_head:
             raise ValueError("trailers are not taken")
         self._headers.append((name.decode("latin-1").lower(), value.decode("latin-1")))
@@ -173,13 +166,11 @@ class HttpConnection(asyncio.Protocol):
         self._exchanges.append(exchange)
 
     def on_body(self, body: bytes) -> None:
-        """Take a part of a body."""
         self._bytes_without_content = 0
         if self._coming is not None:
             self._coming.body.add(body)
 
     def on_message_complete(self) -> None:
-        """End a request."""
         self._stop_timer()
         if self._coming is not None:
             self._coming.body.complete()

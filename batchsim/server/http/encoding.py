@@ -29,7 +29,6 @@ class Encoded(NamedTuple):
     body: bytes | Iterable[bytes]
 
     def head(self, *, closes: bool, chunked: bool) -> bytes:
-        """Return everything before the body."""
         if chunked:
             self.lines.append(b"transfer-encoding: chunked\r\n")
         if closes:

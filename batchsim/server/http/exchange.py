@@ -28,7 +28,6 @@ class Exchange:
 
     @property
     def request(self) -> Request:
-        """The request as the handler gets it."""
         path, _, query = self.head.target.partition("?")
         method = "GET" if self.head.method == "HEAD" else self.head.method
         return Request(method, path, query, self.head.headers, self.body)

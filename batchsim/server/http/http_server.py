@@ -36,7 +36,6 @@ class HttpServer:
         """It takes connections, or could not begin."""
 
     def run(self, sockets: Sequence[socket.socket]) -> None:
-        """Serve until `stop` is called."""
         try:
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
                 runner.run(self._serve(sockets))

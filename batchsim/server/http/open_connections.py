@@ -11,8 +11,6 @@ from batchsim.server.http.server_limits import ServerLimits
 
 
 class Connection(Protocol):
-    """An open connection."""
-
     def end_when_idle(self) -> None:
         """Close it now, or after the answers that are under way."""
         ...
@@ -35,7 +33,6 @@ class OpenConnections:
         self._are_closed = asyncio.Event()
 
     def forget(self, connection: Connection) -> None:
-        """Note that a connection is closed."""
         self.open.discard(connection)
         if not self.open:
             self._are_closed.set()

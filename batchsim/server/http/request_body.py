@@ -41,7 +41,6 @@ class RequestBody:
         return self._size >= PIECE
 
     def add(self, data: bytes) -> None:
-        """Add what came in."""
         if self._is_unwanted:
             return
         with self._changed:

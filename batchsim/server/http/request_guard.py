@@ -124,7 +124,6 @@ class Guard:
 
 
 def unknown_method() -> Refused:
-    """Make the refusal of an unknown method."""
     message = "The server does not know the method of the request."
     return MethodNotAllowed(message, allowed=tuple(sorted(METHODS - {"OPTIONS"})))
 

@@ -47,12 +47,10 @@ class RequestThreads:
         self._crashes = itertools.count(1)
 
     def start(self, request: Request, answer: Callable[[Outcome], None], *, is_large: bool) -> None:
-        """Work on a request. `answer` gets the outcome, on the loop that runs now."""
         pool = self._large if is_large else self._small
         pool.submit(self._work, request, answer, asyncio.get_running_loop())
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> Awaitable[Any]:
-        """Call a function in one of the threads."""
         return asyncio.get_running_loop().run_in_executor(self._small, function, *arguments)
 
     async def close(self) -> None:

@@ -31,7 +31,6 @@ class Tenants:
         self._lock = threading.Lock()
 
     def backend(self, key: str) -> Backend:
-        """The backend of a key."""
         return self.open(key_digest(key))
 
     def open(self, digest: str) -> Backend:
@@ -63,5 +62,4 @@ class SharedBackend:
         self._backend = backend
 
     def backend(self, _: str) -> Backend:
-        """The backend of any key."""
         return self._backend

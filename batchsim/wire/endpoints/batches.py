@@ -16,7 +16,6 @@ OPTIONAL = ("metadata", "output_expires_after")
 
 
 def create(call: Call) -> Response:
-    """`POST /v1/batches`."""
     body = parse.json_object(call.request)
     parse.only(body, REQUIRED + OPTIONAL)
     batch = call.ask(
@@ -29,7 +28,6 @@ def create(call: Call) -> Response:
 
 
 def list_(call: Call) -> Response:
-    """`GET /v1/batches`."""
     query = parse.query(call.request)
     arguments: dict[str, Any] = {"after": query.get("after")}
     if "limit" in query:
@@ -39,13 +37,11 @@ def list_(call: Call) -> Response:
 
 
 def retrieve(call: Call) -> Response:
-    """`GET /v1/batches/{id}`."""
     batch = call.ask(call.backend.retrieve_batch, call.identifier)
     return render.pretty(render.batch_object(batch, call.profile))
 
 
 def cancel(call: Call) -> Response:
-    """`POST /v1/batches/{id}/cancel`."""
     batch = call.ask(call.backend.cancel_batch, call.identifier)
     return render.compact(render.batch_object(batch, call.profile))
 

@@ -16,7 +16,6 @@ from batchsim.wire.http.form import KEPT_IN_MEMORY, read_form
 
 
 def upload(call: Call) -> Response:
-    """`POST /v1/files`."""
     with _reception(call.backend) as reception:
         form = read_form(call.request, reception.write)
         purpose = form.fields.get("purpose")
@@ -59,7 +58,6 @@ class _PutAside:
 
 
 def list_(call: Call) -> Response:
-    """`GET /v1/files`."""
     query = parse.query(call.request)
     arguments: dict[str, Any] = {
         name: query[name] for name in ("purpose", "after", "order") if name in query
@@ -71,19 +69,16 @@ def list_(call: Call) -> Response:
 
 
 def retrieve(call: Call) -> Response:
-    """`GET /v1/files/{id}`."""
     file = call.ask(call.backend.retrieve_file, call.identifier)
     return render.pretty_line(render.file_object(file, call.profile))
 
 
 def delete(call: Call) -> Response:
-    """`DELETE /v1/files/{id}`."""
     call.ask(call.backend.delete_file, call.identifier)
     return render.pretty_line({"object": "file", "id": call.identifier, "deleted": True})
 
 
 def content(call: Call) -> Response:
-    """`GET /v1/files/{id}/content`."""
     pieces = render.StartedContent(call.backend.read_file(call.identifier))
     file = call.aside.retrieve_file(call.identifier)
     try:

@@ -22,7 +22,6 @@ def list_(call: Call) -> Response:
 
 
 def retrieve(call: Call) -> Response:
-    """`GET /v1/models/{id}`."""
     name = call.identifier
     if not _exists(call, name):
         raise NotFound(

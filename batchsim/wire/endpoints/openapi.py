@@ -11,12 +11,10 @@ from batchsim.wire.http import Response, render
 
 
 def answer(routes: tuple[Route, ...]) -> Response:
-    """Respond with the description of `routes`."""
     return render.pretty(describe(routes))
 
 
 def describe(routes: tuple[Route, ...]) -> dict[str, Any]:
-    """The description of `routes`."""
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)

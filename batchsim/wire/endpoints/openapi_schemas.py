@@ -19,27 +19,22 @@ TIME: Schema = {"type": "integer", "description": "Unix seconds"}
 
 
 def or_null(schema: Schema) -> Schema:
-    """`schema`, or null."""
     return {"anyOf": [schema, {"type": "null"}]}
 
 
 def always(value: str) -> Schema:
-    """Exactly this text."""
     return {"type": "string", "const": value}
 
 
 def one_of(values: Any) -> Schema:
-    """One of some texts."""
     return {"type": "string", "enum": [str(value) for value in values]}
 
 
 def identifier(prefix: str) -> Schema:
-    """An id with that prefix."""
     return {"type": "string", "pattern": f"^{prefix}"}
 
 
 def reference(name: str) -> Schema:
-    """The schema of that name in SCHEMAS."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
@@ -54,7 +49,6 @@ def record(*, optional: tuple[str, ...] = (), **properties: Schema) -> Schema:
 
 
 def page(entry: str) -> Schema:
-    """A page of a list."""
     return record(
         object=always("list"),
         data={"type": "array", "items": reference(entry)},
@@ -215,4 +209,3 @@ SCHEMAS: dict[str, Schema] = {
         "required": ["error"],
     },
 }
-"""The schemas by name."""

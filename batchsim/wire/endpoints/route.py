@@ -58,7 +58,6 @@ class Call:
 
     @property
     def uploads(self) -> PendingUploads:
-        """The pending uploads of the key."""
         return self.uploads_of(self.backend)
 
     @property
@@ -102,8 +101,6 @@ class Route(NamedTuple):
 
 
 class Table:
-    """Finds the routes of a path by lookup."""
-
     def __init__(self, routes: Iterable[Route]) -> None:
         self._routes: dict[tuple[str, str] | str, tuple[Route, ...]] = {}
         self._heads: list[str] = []

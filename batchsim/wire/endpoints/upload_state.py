@@ -81,7 +81,6 @@ class PendingUpload:
 
     @property
     def upload(self) -> Upload:
-        """The upload as it is now."""
         return self._upload
 
     def receive(self, content: IO[bytes]) -> Callable[[], str]:

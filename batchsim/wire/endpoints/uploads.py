@@ -27,7 +27,6 @@ PARAMETERS = ("bytes", *TEXTS, "expires_after")
 
 
 def create(call: Call) -> Response:
-    """`POST /v1/uploads`."""
     body = parse.json_object(call.request)
     parse.only(body, PARAMETERS)
     size = body.get("bytes")
@@ -51,7 +50,6 @@ def create(call: Call) -> Response:
 
 
 def add_part(call: Call) -> Response:
-    """`POST /v1/uploads/{id}/parts`."""
     pending = _pending(call)
     with read_upload(call.request, name="data", largest=LARGEST_PART) as form:
         add = pending.receive(form.content)
@@ -68,7 +66,6 @@ def add_part(call: Call) -> Response:
 
 
 def complete(call: Call) -> Response:
-    """`POST /v1/uploads/{id}/complete`."""
     pending = _pending(call)
     upload = pending.upload
     body = parse.json_object(call.request)
@@ -92,7 +89,6 @@ def complete(call: Call) -> Response:
 
 
 def cancel(call: Call) -> Response:
-    """`POST /v1/uploads/{id}/cancel`."""
     pending = _pending(call)
     cancelled = call.ask_as("cancel_upload", pending.upload.id, pending.cancel)
     return render.pretty(cancelled.to_object())

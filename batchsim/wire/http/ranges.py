@@ -73,7 +73,6 @@ class RangeBody:
                 return
 
     def close(self) -> None:
-        """Close the body."""
         close = getattr(self._body, "close", None)
         if close is not None:
             close()

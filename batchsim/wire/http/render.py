@@ -31,7 +31,6 @@ class Profile(StrEnum):
 
 
 def file_object(file: File, profile: Profile, *, uploaded: bool = False) -> dict[str, Any]:
-    """The JSON object of a file; `uploaded` when it answers the upload."""
     value = file.to_object()
     if profile is Profile.Y2024 and uploaded:
         value["expires_at"] = None
@@ -39,7 +38,6 @@ def file_object(file: File, profile: Profile, *, uploaded: bool = False) -> dict
 
 
 def batch_object(batch: Batch, profile: Profile) -> dict[str, Any]:
-    """The JSON object of a batch."""
     value = batch.to_object()
     if profile is Profile.Y2024:
         del value["model"], value["usage"]
@@ -47,7 +45,6 @@ def batch_object(batch: Batch, profile: Profile) -> dict[str, Any]:
 
 
 def file_list(page: Page[File], profile: Profile) -> dict[str, Any]:
-    """The JSON object of a page of files."""
     data = [file_object(file, profile) for file in page.data]
     first, last = _ends(page)
     return {
@@ -118,7 +115,6 @@ class StartedContent:
         yield from self._rest
 
     def close(self) -> None:
-        """Close the content."""
         close = getattr(self._rest, "close", None)
         if close is not None:
             close()

@@ -35,7 +35,6 @@ _IN_WORDS = {bool: "true or false", str: "a text", float: "a number"}
 
 
 def unknown(what: str, name: object, known: Iterable[str]) -> UsageError:
-    """The error for a name that does not exist."""
     return UsageError(
         f"there is no {what} called {name!r}", hint=f"choose one of {', '.join(known)}"
     )
@@ -63,7 +62,6 @@ def convert_field(kind: Any, name: str, value: Any) -> Any:
 
 
 def in_words(kind: Any, name: str) -> str:
-    """Describe the values that a field takes."""
     return _described(_types(kind)[name])
 
 

@@ -99,7 +99,6 @@ def plan_object(faults: Faults) -> dict[str, Any]:
 
 
 def _table(kind: type[Any], value: object, key: str) -> Any:
-    """The `kind` whose fields a table holds. A null counts as absent."""
     if not isinstance(value, Mapping):
         raise PlanError(f"'{key}' must be a table, not {value!r:.80}", key=key)
     defaults = {each.name: each.default for each in fields(kind)}

@@ -145,7 +145,6 @@ class Faults:
 
     @property
     def running_lines(self) -> tuple[LineFault, ...]:
-        """The faults that hit lines while they run."""
         return tuple(each for each in self.lines if not each.hits_result)
 
     @property

@@ -57,7 +57,6 @@ LINE_FAULTS: Mapping[str, LineKind] = MappingProxyType(
         "cut": LineKind("the line of a good result ends in its middle", hits_result=True),
     }
 )
-"""The faults of lines by name."""
 
 REFUSAL = "I'm sorry, but I can't help with that request."
 
@@ -108,7 +107,6 @@ class LineFault:
 
 
 def failed_answer(fault: LineFault) -> Answer:
-    """The answer of a line that an "error" hits."""
     status = 500 if fault.status is None else fault.status
     known = _KNOWN_ERRORS.get(status)
     if known is not None and fault.message is None and fault.code is None:

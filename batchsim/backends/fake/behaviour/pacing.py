@@ -33,7 +33,6 @@ class Pacing:
     expiry_delay: Seconds = 0.0
     """How long after `expires_at` the window really closes (half an hour was observed)."""
     upload: Seconds = 0.0
-    """How long an upload takes."""
     download: Seconds = 0.0
     """How long a download takes before the first byte."""
     download_per_line: Seconds = 0.0

@@ -59,7 +59,6 @@ REQUEST_FAULTS: Mapping[str, Kind] = MappingProxyType(
         "garbled": Kind("it happens, and a web page comes with status 200"),
     }
 )
-"""The faults of requests by name."""
 
 PARAMETERS = ("status", "message", "code", "html", "retry_after", "seconds", "at_byte")
 
@@ -133,7 +132,6 @@ class RequestFault:
         return LATE_SECONDS if self.seconds is None else self.seconds
 
     def concerns(self, call: str) -> bool:
-        """True if it can hit requests of that method."""
         if self.call in (READ, WRITE):
             return (CALLS[call].effect is Effect.READ) is (self.call == READ)
         return self.call in (ANY, call)

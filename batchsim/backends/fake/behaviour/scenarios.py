@@ -47,7 +47,6 @@ class Scenario:
         )
 
     def paced(self, pacing: Pacing) -> Pacing:
-        """Return `pacing` with this scenario's durations."""
         return replace(pacing, **dict(self.durations))
 
 
@@ -304,4 +303,3 @@ _REQUESTS = (
 SCENARIOS: Mapping[str, Scenario] = MappingProxyType(
     {each.name: each for each in (*_TIMING, *_BATCHES, *_LINES, *_REQUESTS)}
 )
-"""The scenarios by name."""

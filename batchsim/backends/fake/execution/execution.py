@@ -94,7 +94,6 @@ class Workload:
         return self.started + self.seconds * (place + 1) / len(self.order)
 
     def requests(self, indices: list[int]) -> Iterator[RequestLines]:
-        """Read the lines of ascending indices from the input, neighbours together."""
         offsets = self.offsets
         with self.open_input() as source:
             for begin, end in _neighbours(indices, offsets):
@@ -102,7 +101,6 @@ class Workload:
                 yield _requests(begin, source.read(offsets[end] - offsets[begin]))
 
     def custom_ids(self, indices: Iterable[int]) -> Iterator[str]:
-        """Read the custom_ids of some lines from the input, one by one."""
         offsets = self.offsets
         with self.open_input() as source:
             for index in indices:
@@ -171,12 +169,10 @@ class Execution:
 
     @property
     def completed(self) -> int:
-        """Good lines among those that have run."""
         return self._done - self.failed
 
     @property
     def failed(self) -> int:
-        """Failed lines among those that have run."""
         return self._bad_places.count(1, 0, self._done)
 
     @property
@@ -195,7 +191,6 @@ class Execution:
 
     @property
     def is_whole(self) -> bool:
-        """True if `take` was given every line, and no more."""
         return self._taken == len(self.workload.order)
 
     def run(self, count: int) -> bool:
@@ -296,7 +291,6 @@ class Execution:
         )
 
     def close(self) -> None:
-        """Drop the outcomes."""
         self._spool.close()
 
 

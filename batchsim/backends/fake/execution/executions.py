@@ -42,7 +42,6 @@ class Executions:
         offsets: array[int],
         lines: int,
     ) -> Execution:
-        """Make an execution whose lines start at a time and are at those offsets of the input."""
         number = record.number
         identifier = record.batch.input_file_id
         seconds = running_time(number, lines, settings)
@@ -55,7 +54,6 @@ class Executions:
         return Execution(workload, settings)
 
     def begin(self, record: BatchRecord, execution: Execution) -> None:
-        """Register the execution of a batch."""
         self._executions[record.batch.id] = execution
 
     def execution(self, record: BatchRecord) -> Execution:
@@ -71,14 +69,12 @@ class Executions:
         return self._executions.get(record.batch.id)
 
     def resume(self, record: BatchRecord, settings: Settings, contents: Contents) -> Execution:
-        """Make an execution of a batch that another process began."""
         total = record.batch.request_counts.total
         with contents.open_content(record.batch.input_file_id) as stream:
             offsets = index_lines(stream, total)
         return self.prepare(record, settings, record.started or 0.0, offsets, total)
 
     def finished(self, record: BatchRecord, now: float) -> int:
-        """Return how many lines of a batch in progress have finished by now."""
         workload = self.execution(record).workload
         return bisect_right(range(len(workload.order)), now, key=workload.finished_at)
 
@@ -113,7 +109,6 @@ class Executions:
         return ResultFiles(output, errors, execution.usage)
 
     def forget(self, identifier: str) -> None:
-        """Drop the execution of a batch, if there is one."""
         execution = self._executions.pop(identifier, None)
         if execution:
             execution.close()

@@ -34,7 +34,6 @@ def next_event(record: BatchRecord, settings: Settings) -> tuple[Event, float]:
 
 
 def closing_time(record: BatchRecord, settings: Settings) -> float:
-    """Return when the window of a batch closes."""
     return (record.batch.expires_at or 0) + settings.pacing.expiry_delay
 
 

@@ -35,7 +35,6 @@ class InputSummary:
 
     @property
     def lines(self) -> int:
-        """The number of lines."""
         return len(self.offsets) - 1
 
 

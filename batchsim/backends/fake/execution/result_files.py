@@ -36,7 +36,6 @@ NEVER_RUN = {
 
 _BLOCK = 1 << 18
 _STEP = 64
-"""Lines that are written in one step."""
 
 _RESULT = b'{"id": "batch_req_%b%b", %b'
 
@@ -78,8 +77,6 @@ def write_results(
 
 
 class FileSize(NamedTuple):
-    """The size of a result file."""
-
     bytes: int
     lines: int
 

@@ -35,7 +35,6 @@ class Settings:
     project: str
 
     def in_scenario(self, scenario: Scenario) -> Settings:
-        """Return these settings with the scenario's changes."""
         return replace(
             self,
             pacing=scenario.paced(self.pacing),
@@ -53,7 +52,6 @@ class Settings:
             yield own
 
     def of(self, record: BatchRecord) -> Settings:
-        """Return the settings of a batch, with its own scenarios."""
         settings = self
         for name in self.scenarios_of(record):
             settings = settings.in_scenario(scenario_of(name))
@@ -69,7 +67,6 @@ class CurrentSettings:
 
     @property
     def faults(self) -> Faults:
-        """The faults of the whole service."""
         return self.everywhere.faults
 
     @faults.setter
@@ -77,7 +74,6 @@ class CurrentSettings:
         self.everywhere = replace(self.everywhere, faults=faults)
 
     def of(self, record: BatchRecord) -> Settings:
-        """Return the settings of a batch."""
         return self.everywhere if self._is_plain(record) else self.everywhere.of(record)
 
     def scenario_of(self, record: BatchRecord) -> str | None:
@@ -92,13 +88,11 @@ class CurrentSettings:
 
 
 def own_scenario(metadata: Mapping[str, str] | None) -> str | None:
-    """Return the scenario that a batch's metadata name."""
     named = metadata.get(SCENARIO_KEY) if isinstance(metadata, Mapping) else None
     return named if isinstance(named, str) else None
 
 
 def check_own_scenario(metadata: Mapping[str, str] | None) -> None:
-    """Raise Refused for metadata that name an unknown scenario."""
     own = own_scenario(metadata)
     try:
         scenario_of("completed" if own is None else own)

@@ -77,7 +77,6 @@ class Validation:
     def outcome(
         self, record: BatchRecord, due: float, settings: Settings, inspection: Inspection
     ) -> Accepted | Rejected:
-        """Accept or reject a batch whose validation ends at the time `due`."""
         summary, execution = inspection
         queue = alias(summary.model) if summary.model else None
         record = replace(record, queue=queue, tokens=0 if summary.errors else summary.tokens)
@@ -90,7 +89,6 @@ class Validation:
         return Accepted(record, summary.model, summary.lines, execution)
 
     def early_error(self, record: BatchRecord, settings: Settings) -> BatchError | None:
-        """Return the error that fails a batch before its input is read, if any."""
         faults, draws, number = settings.faults, settings.draws, record.number
         if draws.share("failed validation", number) < faults.failed_validation:
             return invalid_json_line(1)

@@ -35,8 +35,6 @@ Value = TypeVar("Value")
 
 
 class HasRequestLog(Protocol):
-    """An object with a request log."""
-
     requests: RequestLog
 
 
@@ -46,7 +44,6 @@ Owner = TypeVar("Owner", bound=HasRequestLog)
 def logged(
     method: Callable[Concatenate[Owner, Parameters], Value],
 ) -> Callable[Concatenate[Owner, Parameters], Value]:
-    """Log the calls of a method."""
     name = method.__name__
 
     @functools.wraps(method)
@@ -60,7 +57,6 @@ def logged(
 def log_request(
     owner: HasRequestLog, name: str, work: Callable[[], Value], *arguments: Any, **options: Any
 ) -> Value:
-    """Return what `work` returns, and log it as a call of that name."""
     pending = _Pending(owner, name, arguments, options)
     try:
         value = work()
@@ -126,8 +122,6 @@ def logged_reading(
 
 
 class _Pending:
-    """A request without its outcome yet."""
-
     def __init__(
         self, owner: HasRequestLog, name: str, arguments: tuple[Any, ...], options: dict[str, Any]
     ) -> None:

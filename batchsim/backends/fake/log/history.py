@@ -25,7 +25,6 @@ class BatchHistory:
     ended: float
 
     def is_live(self, at: float) -> bool:
-        """True if it had not yet ended at that time."""
         return self.ended > at
 
 
@@ -65,7 +64,6 @@ class History:
 
 
 def history_of(records: Records, requests: RequestLog, limits: Limits, now: float) -> History:
-    """Return the history of those requests at the time `now`."""
     entries = requests.entries()
     told = {entry.made: entry.last for entry in entries if entry.made}
     return History(

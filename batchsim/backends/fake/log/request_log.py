@@ -74,16 +74,13 @@ class RequestLog:
 
     @property
     def count(self) -> int:
-        """Requests so far."""
         return self._numbers
 
     def entries(self) -> tuple[Entry, ...]:
-        """Return the entries that are still known, in the order of their first request."""
         with self._lock:
             return tuple(slot.entry for slot in self._entries)
 
     def next_number(self) -> int:
-        """Count a request and return its number."""
         with self._lock:
             self._numbers += 1
             return self._numbers
@@ -102,7 +99,6 @@ class RequestLog:
             return True
 
     def append(self, entry: Entry) -> None:
-        """Add a request that begins a row."""
         with self._lock:
             slot = _Slot(entry)
             self._entries.append(slot)

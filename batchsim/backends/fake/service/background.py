@@ -95,7 +95,6 @@ class InlineWorker(Worker):
         """Do nothing yet."""
 
     def result(self, task: Task[Result]) -> Result:
-        """Do the task now."""
         return task.do(self._contents)
 
     def cancel(self, batch_id: str) -> None:
@@ -125,7 +124,6 @@ class BackgroundWorker(Worker):
             self.cancel(task.batch_id)
 
     def result(self, task: Task[Result]) -> Result:
-        """Return the thread's result of a large task, and do a small task now."""
         if self._is_closed or not task.is_large:
             return task.do(self._contents)
         future = self._future(task)
@@ -135,13 +133,11 @@ class BackgroundWorker(Worker):
         return cast("Result", future.result())
 
     def cancel(self, batch_id: str) -> None:
-        """Cancel the task of a batch, if there is one."""
         future = self._futures.pop(batch_id, None)
         if future is not None:
             future.cancel()
 
     def close(self) -> None:
-        """Cancel every task, and wait for the thread to end."""
         self._is_closed = True
         for batch_id in list(self._futures):
             self.cancel(batch_id)
@@ -192,7 +188,6 @@ class Future:
         return self._done.is_set()
 
     def wait(self) -> None:
-        """Return once the task is done."""
         self._done.wait()
 
     def result(self) -> Any:
@@ -207,7 +202,6 @@ class Future:
         self._done.set()
 
     def run(self, contents: Contents) -> None:
-        """Do the task, until it ends or is cancelled."""
         try:
             self._check()
             self._result = self.task.do(_CheckedContents(contents, self._check))

@@ -21,7 +21,6 @@ class RateLimit:
         self._times: deque[float] = deque()
 
     def admit(self, now: float) -> None:
-        """Count a request, or raise the refusal."""
         while self._times and self._times[0] <= now - self._period:
             self._times.popleft()
         if len(self._times) >= self._limit:

@@ -98,7 +98,6 @@ class Simulator(Backend):
         return self._uploads.receiving()
 
     def retrieve_file(self, file_id: str) -> File:
-        """See Backend."""
         check_text("file_id", file_id)
         with self._timeline as now:
             return self._view.file(self._view.find_file(file_id, now), now)
@@ -123,7 +122,6 @@ class Simulator(Backend):
             )
 
     def delete_file(self, file_id: str) -> None:
-        """See Backend."""
         check_text("file_id", file_id)
         with self._timeline.caught_up() as now:
             self._records.file(file_id)
@@ -201,7 +199,6 @@ class Simulator(Backend):
             return self._view.batches(limit=limit, after=after, now=now)
 
     def set_faults(self, faults: Faults) -> None:
-        """Replace the faults. A batch that is running its lines keeps its own."""
         with self._timeline.caught_up():
             self._settings.faults = faults
 
@@ -228,7 +225,6 @@ class Simulator(Backend):
             return None if record is None else self._settings.scenario_of(record)
 
     def take_ended(self) -> tuple[Batch, ...]:
-        """See FakeBackend."""
         with self._timeline as now:
             ended = self._transitions.take_ended()
             return tuple(
@@ -246,7 +242,6 @@ class Simulator(Backend):
             return [each.file for each in self._records.files.values()]
 
     def history(self, requests: RequestLog, *, as_seen: bool = False) -> History:
-        """See FakeBackend."""
         with self._timeline if as_seen else self._timeline.caught_up() as now:
             return history_of(self._records, requests, self._limits, now)
 

@@ -20,7 +20,6 @@ class SingleRequests:
         self._numbers = itertools.count(1)
 
     def answer(self, url: str, body: dict[str, Any], now: float) -> Answer:
-        """Answer `body` sent to `url`, one of ENDPOINTS, at the time `now`."""
         refused = self._refusal(ENDPOINTS[url], body)
         if refused is not None:
             return refused

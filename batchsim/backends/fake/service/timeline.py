@@ -62,7 +62,6 @@ class Timeline:
         self.lock.release()
 
     def now(self) -> float:
-        """Enter and leave; return the time."""
         with self as now:
             return now
 
@@ -88,7 +87,6 @@ class Timeline:
             self._clock.sleep(seconds)
 
     def time(self) -> float:
-        """Return the time of the service's own clock, in unix seconds."""
         return self._clock.now() + self._settings.faults.clock_ahead_by
 
     def _advance(self) -> float:
@@ -112,7 +110,6 @@ class DelayedEffects:
         """The due time of the effect that is taking place now."""
 
     def schedule(self, due: float, effect: Callable[[], object]) -> None:
-        """Have `effect` take place at `due`."""
         heapq.heappush(self._waiting, (due, next(self._numbers), effect))
 
     def apply(self, now: float, advance: Callable[[float], Future | None]) -> Future | None:

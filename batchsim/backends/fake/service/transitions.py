@@ -75,7 +75,6 @@ class Transitions:
             self.schedule_batch(batch)
 
     def schedule_file(self, record: FileRecord) -> None:
-        """Schedule the expiry of a file."""
         if record.file.expires_at is not None:
             self._due_times.set(record.file.id, float(record.file.expires_at), FILES)
 
@@ -254,7 +253,6 @@ class DueTimes:
             heapq.heappush(self._heap, (due, kind, number, identifier))
 
     def drop(self, identifier: str) -> None:
-        """Remove the due time of `identifier`."""
         self._due.pop(identifier, None)
 
     def first(self, now: float) -> tuple[float, str] | None:

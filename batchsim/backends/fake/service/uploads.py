@@ -75,14 +75,12 @@ class Uploads:
 
     @contextmanager
     def receiving(self) -> Iterator[Reception]:
-        """See Receives."""
         with self._store.draft() as draft:
             yield _Reception(self, _Incoming(draft, self._limits))
 
     def keep(
         self, incoming: _Incoming, filename: str, purpose: str, expires_after: int | None
     ) -> File:
-        """Make a file of a complete content."""
         self._admit(filename, purpose, expires_after)
         return self._keep(incoming, filename, purpose, expires_after)
 

@@ -58,14 +58,12 @@ class View:
         return record
 
     def file(self, record: FileRecord, now: float) -> File:
-        """Return the file as a client sees it now."""
         pending_for = self._settings.faults.file_pending_for
         if pending_for and now < record.created + pending_for:
             return replace(record.file, status="uploaded")
         return record.file
 
     def batch(self, record: BatchRecord, now: float) -> Batch:
-        """Return the batch as a client sees it now."""
         batch, counts = record.batch, self._transitions.counts(record, now)
         if counts != batch.request_counts:
             batch = replace(batch, request_counts=counts)

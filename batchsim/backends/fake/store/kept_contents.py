@@ -27,7 +27,6 @@ class KeptContents:
         self._removed_at: OrderedDict[str, float] = OrderedDict()
 
     def record_removal(self, file_id: str, at: float) -> None:
-        """Keep the time at which a file was deleted or expired."""
         self._removed_at[file_id] = at
         if len(self._removed_at) > MOST_REMOVALS:
             self._removed_at.popitem(last=False)

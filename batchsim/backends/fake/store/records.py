@@ -36,7 +36,6 @@ class FileRecord:
 
     @classmethod
     def from_value(cls, value: Value) -> FileRecord:
-        """Return the record that `to_value` wrote."""
         return cls(**{**value, "file": File.from_object(value["file"])})
 
 
@@ -62,7 +61,6 @@ class BatchRecord:
     output_expires_after: int | None = None
 
     def to_value(self) -> Value:
-        """Return plain JSON types, for a store."""
         facts: dict[str, Any] = {
             name: getattr(self, name) for name in self.__slots__ if name != "batch"
         }
@@ -70,7 +68,6 @@ class BatchRecord:
 
     @classmethod
     def from_value(cls, value: Value) -> BatchRecord:
-        """Return the record that `to_value` wrote."""
         return cls(**{**value, "batch": Batch.from_object(value["batch"])})
 
 
