@@ -35,7 +35,17 @@ _BATCH_EXISTS = frozenset({Stage.CREATING, Stage.UNKNOWN, Stage.LIVE, Stage.ENDE
 _FREE = "/v1/moderations"
 """The endpoint that costs nothing (API reference)."""
 
-_TOO_LONG = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.GATEWAY_TIMEOUT)
+_WRITING = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/responses"})
+"""The endpoints whose good answers tell tokens of both kinds."""
+
+_MAY_HAVE_RUN = (
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.BAD_GATEWAY,
+    HTTPStatus.GATEWAY_TIMEOUT,
+    520,
+    524,
+)
+"""Statuses of what stands before a service (the last two Cloudflare's): it sent the request on."""
 
 CENT = Decimal("0.01")
 
@@ -98,13 +108,19 @@ def answer_cost_bound(plan: Planned, bounds: Bounds) -> Decimal | None:
 def answer_cost(plan: Planned, answer: ResultLine) -> Decimal | None:
     """Return the cost of an answer without a batch, by its usage; None when that is not known.
 
-    A refusal costs nothing, but a request that took too long may have been billed.
+    A refusal costs nothing, but a request may have been billed whose answer got lost on its way.
     """
     if answer.response is None:
         return None
     usage = usage_of(answer.response.body)
     is_told = bool(usage.total_tokens) or plan.endpoint == _FREE
-    if not is_told and (answer.is_ok or answer.response.status_code in _TOO_LONG):
+    if (
+        answer.is_ok
+        and plan.endpoint in _WRITING
+        and not (usage.input_tokens and usage.output_tokens)
+    ):
+        return None
+    if not is_told and (answer.is_ok or answer.response.status_code in _MAY_HAVE_RUN):
         return None
     return _usage_cost(plan, usage) if is_told else Decimal(0)
 

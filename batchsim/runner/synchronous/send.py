@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import cast
+from typing import Any, cast
 
 from batchsim.backends import Answers
-from batchsim.domain.answers import Answer
+from batchsim.domain.answers import Answer, has_shape
 from batchsim.errors import BatchsimError, OutcomeUnknown, RateLimited, Refused, Unavailable
 from batchsim.runner.effects.context import JobContext
 from batchsim.runner.journal.job_entries import Entry
@@ -127,7 +127,7 @@ class Sender:
         return is_passing and line.attempt <= self._context.policy.retries
 
     def _send(self, line: SingleRequest) -> Answer | None:
-        """Send once, in a worker; return None when the request left and no answer came."""
+        """Send once, in a worker; return None when the request left and no usable answer came."""
         request = json.loads(line.content)  # orjson would not keep integers of any length
         backend = cast(Answers, self._context.backend)
         try:
@@ -136,12 +136,21 @@ class Sender:
             return None
         except (Unavailable, RateLimited, Refused) as error:
             answer = _refused(error)
+        if 200 <= answer.status_code < 300 and not has_shape(request["url"], _value(answer.body)):
+            return None
         if not self._is_repeated(line, answer):
             self._store(line, answer)
         return answer
 
     def _store(self, line: SingleRequest, answer: Answer) -> None:
         self._answers.append(line.custom_id, result_line(line.custom_id, answer))
+
+
+def _value(body: str) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _refused(error: BatchsimError) -> Answer:
