@@ -5,8 +5,6 @@ input, nothing was sent; 75 stopped, the same command continues; 130 interrupted
 the output to its end.
 """
 
-from __future__ import annotations
-
 import sys
 from importlib import import_module
 from typing import Any

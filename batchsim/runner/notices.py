@@ -4,8 +4,6 @@ A notice only brings the next poll forward. One that is lost, late, doubled or a
 changes nothing else.
 """
 
-from __future__ import annotations
-
 import threading
 
 from batchsim.clock import Clock

@@ -4,8 +4,6 @@
 batchsim.runner.engine.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace

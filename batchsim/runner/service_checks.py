@@ -15,8 +15,6 @@ A5 headers that the service does not know are ignored.
 A6 a batch needs its input file no longer once it is past validating.
 """
 
-from __future__ import annotations
-
 import io
 import json
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """`batchsim guide`: the chapters of the guide, in the terminal."""
 
-from __future__ import annotations
-
 import re
 import sys
 from importlib.resources import files

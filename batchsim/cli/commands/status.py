@@ -1,7 +1,5 @@
 """`batchsim status`: where a job stands, by its journal."""
 
-from __future__ import annotations
-
 import click
 
 from batchsim.cli.terminal.exit_codes import ALL_GOOD

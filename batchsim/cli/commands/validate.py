@@ -1,7 +1,5 @@
 """`batchsim validate`: the API's errors for an input file, with explanations and warnings."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Callable, Iterator

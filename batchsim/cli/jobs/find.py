@@ -4,8 +4,6 @@ A job is named by its results file or by its job directory; a job whose results 
 output is named by its input.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from pathlib import Path

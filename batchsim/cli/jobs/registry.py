@@ -6,8 +6,6 @@ no job needs it, and an index that cannot be written stops nothing. XDG_STATE_HO
 kept (XDG base directory specification).
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

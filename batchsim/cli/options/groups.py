@@ -1,7 +1,5 @@
 """The help of commands with many options: the options stand in named groups."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Options of several commands: the paths of a job and its results, the models, the seed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

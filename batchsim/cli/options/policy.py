@@ -1,7 +1,5 @@
 """The options of `run` and `adopt` that become a Policy."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from decimal import Decimal

@@ -8,8 +8,6 @@ signal is only remembered, and the run ends when the record is made, or after PA
 second signal ends the process at once, wherever it is.
 """
 
-from __future__ import annotations
-
 import _thread
 import os
 import signal

@@ -1,7 +1,5 @@
 """Exit codes, and the message on stderr for each error."""
 
-from __future__ import annotations
-
 import click
 
 from batchsim.errors import (

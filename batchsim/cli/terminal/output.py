@@ -1,7 +1,5 @@
 """The output of a command: a file of the user's, or standard output."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Mapping

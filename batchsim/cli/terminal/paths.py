@@ -1,7 +1,5 @@
 """Folders of this user that batchsim writes to."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

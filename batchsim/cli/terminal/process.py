@@ -1,7 +1,5 @@
 """The process: closed streams, signals, and output that cannot be written."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

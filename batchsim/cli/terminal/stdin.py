@@ -1,7 +1,5 @@
 """Standard input, copied to a file, because an input is read more than once."""
 
-from __future__ import annotations
-
 import hashlib
 import shutil
 import sys

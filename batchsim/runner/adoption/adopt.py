@@ -7,8 +7,6 @@ and sends retriable lines again. Nothing is sent before the journal is whole, so
 costs nothing; after it the same command, or any that continues a job, continues this one.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -5,8 +5,6 @@ line. It is a temporary database: SQLite keeps a few MiB of it in memory, and it
 the process. Each batch has a number, from 1.
 """
 
-from __future__ import annotations
-
 import sqlite3
 from typing import Any, NamedTuple
 

@@ -9,8 +9,6 @@ one did, with the batches found. The job itself finds what else is missing when 
 it looks for a batch before it creates one.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from typing import NamedTuple
 

@@ -15,8 +15,6 @@ The custom_ids of each batch are kept on disk (batchsim.runner.adoption.membersh
 only where runs of neighbouring lines begin and end.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing

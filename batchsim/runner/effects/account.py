@@ -1,7 +1,5 @@
 """Check that a job goes on where it began: at the same service, with the same account."""
 
-from __future__ import annotations
-
 from batchsim.backends import Backend
 from batchsim.errors import JournalError, NotFound
 from batchsim.runner.job import JobState

@@ -6,8 +6,6 @@ of a shard might appear; and once more at the end, when every batch under the jo
 the journal, or the job reports which are not.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from typing import Any
 

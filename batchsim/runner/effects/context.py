@@ -1,7 +1,5 @@
 """The context of an action: the job, the service, the policy, and this process's memory."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field

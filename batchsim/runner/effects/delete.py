@@ -5,8 +5,6 @@ over these; an adopted batch keeps its files. Nothing of a shard is deleted befo
 have been read again and have the recorded hash. Deleting twice is harmless.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import suppress
 

@@ -3,8 +3,6 @@
 Nothing here speaks to a service.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 

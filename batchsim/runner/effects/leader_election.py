@@ -15,8 +15,6 @@ seen. The user of a directory that was moved, restored or lost has to confirm th
 is at work (`Policy.alone`). The figures are in tests/faults/protocol_model.py.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 

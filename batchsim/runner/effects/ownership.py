@@ -10,8 +10,6 @@ line costs nothing and yields to any other.
 Nothing is requested here: a list goes in, entries come out.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 

@@ -7,8 +7,6 @@ list shows the batch, or has not shown it for as long as it may lag. The policy 
 then (see OnUnknown).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from batchsim.clock import steady

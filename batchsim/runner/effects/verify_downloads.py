@@ -8,8 +8,6 @@ recorded hash, so that the index made from it stays true. A changed index is mad
 downloads, that of the invalid lines from the input.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path

@@ -10,8 +10,6 @@ Only this loop writes the journal and changes the state; only `perform` speaks t
 time is only that of the backend's clock.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from functools import partial
 

@@ -11,8 +11,6 @@ one that was refused for good blocks its shard (Blocked), and one whose outcome 
 the stage as the intent made it, so that the next step is to search.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 
 from batchsim.domain.batches import Batch

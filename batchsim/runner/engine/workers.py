@@ -6,8 +6,6 @@ writes. Workers do not create batches, so at most one create is under way. A vir
 only when the one thread that uses it sleeps; then there are no workers, and every run is the same.
 """
 
-from __future__ import annotations
-
 import queue
 import threading
 from typing import NamedTuple, Protocol, Self

@@ -12,8 +12,6 @@ late.jsonl                 good results of lines that had a good one before
 cancel                     exists while a cancellation was asked for and no runner has recorded it
 """
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """Check that a directory is safe for a job: the user's own, and on a disk of this machine."""
 
-from __future__ import annotations
-
 import os
 import stat
 from pathlib import Path

@@ -4,8 +4,6 @@ By these names alone everything that a job makes can be told from everything els
 and led back to its shard. A job that lost its journal is found again by them.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 import secrets

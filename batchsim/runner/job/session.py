@@ -4,8 +4,6 @@ The next process reads the lists and polls every batch anew. Only the time of th
 taken from the journal, so that polls keep their distance over a restart.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 from batchsim.runner.job.shard_state import Setback, set_back

@@ -5,8 +5,6 @@ State changes in three places only: `JobState.apply`, `ShardState.after` for one
 are those of the entries. What to do next is decided in batchsim.runner.schedule.decide.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable

@@ -7,8 +7,6 @@ in a queue are those of our own batches, by their estimates, and those of foreig
 lines that the list shows, counted at the mean of ours.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping

@@ -1,7 +1,5 @@
 """The named ways in which a batch's results differ from what they should be."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from enum import StrEnum
 

@@ -14,8 +14,6 @@ and only the latest opening can append.
 A file that is damaged, foreign or of a newer version is reported and left unchanged.
 """
 
-from __future__ import annotations
-
 import os
 import sqlite3
 from collections.abc import Callable, Iterator

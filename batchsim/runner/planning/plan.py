@@ -7,8 +7,6 @@ same input and limits always give the same plan.
 A line's index counts the lines with requests from 0; it is its position in the results.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Readers of a request line, from its bytes to a request or to its custom_id."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path

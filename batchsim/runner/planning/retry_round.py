@@ -5,8 +5,6 @@ The lines are read from the input in one pass, and are grouped and cut as all li
 (batchsim.runner.planning.plan).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

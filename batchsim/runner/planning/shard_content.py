@@ -1,7 +1,5 @@
 """ShardContent: a shard's lines as a stream of bytes, read from the input without a copy."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import os

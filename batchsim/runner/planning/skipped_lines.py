@@ -6,8 +6,6 @@ number 0, which holds no bytes and has no batch. So they take part in ordering a
 like all lines, and in nothing else.
 """
 
-from __future__ import annotations
-
 import hashlib
 from array import array
 

@@ -1,7 +1,5 @@
 """The tokens that a shard asks for, and its division when that is too much at once."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path

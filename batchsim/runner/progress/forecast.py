@@ -15,8 +15,6 @@ Batches of one model run side by side as far as their prompts may be queued at o
 wait.
 """
 
-from __future__ import annotations
-
 import math
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable

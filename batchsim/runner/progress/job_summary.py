@@ -7,8 +7,6 @@ for now. Prices are looked up only when they are wanted: a log shows no money, a
 takes longer to load than a small rehearsal runs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal

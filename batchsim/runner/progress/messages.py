@@ -1,7 +1,5 @@
 """Messages: one line of text for each entry of a job's journal."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from batchsim.amounts import counted, duration

@@ -1,7 +1,5 @@
 """The Report of a finished job."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Progress: a snapshot of a running job, cheap enough to be taken after every step."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal

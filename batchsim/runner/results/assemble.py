@@ -6,8 +6,6 @@ when there was no answer), `round`, and `batch`, the id of the batch that the re
 for lines that were in none).
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections import Counter

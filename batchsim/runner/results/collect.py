@@ -8,8 +8,6 @@ and how the line ended. The result files are read once, first the output file, t
 and listed, and so are mismatches between the service's own counts and its files.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path

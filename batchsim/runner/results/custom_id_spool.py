@@ -6,8 +6,6 @@ them, in a temporary file. They are no part of the job: a process that continues
 reads the ids from the input, which is checked against the plan on the way.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple

@@ -10,8 +10,6 @@ of `_match_line`, to which it leaves all others. There
    into quarantine, and both go into the conflicts file if they say different things.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path

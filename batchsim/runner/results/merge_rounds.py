@@ -10,8 +10,6 @@ Of the results of a line the latest round's counts, except that a good one is ne
 one that comes later is `late`, and is kept apart.
 """
 
-from __future__ import annotations
-
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack

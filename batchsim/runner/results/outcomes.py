@@ -6,8 +6,6 @@ of money, 5xx). Never retriable is a good result, a refusal for a reason that st
 content policy, validation), and what somebody cancelled on purpose.
 """
 
-from __future__ import annotations
-
 from enum import IntEnum
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Placeholders: result lines in the API's own format for lines without a result of the service."""
 
-from __future__ import annotations
-
 import json
 from typing import NamedTuple
 

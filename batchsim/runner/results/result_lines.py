@@ -6,8 +6,6 @@ the JSON nevertheless, but for UTF-8 in what it skips. A line that it does not r
 is for `read_result`. A test holds both against each other (tests/runner/results/test_match.py).
 """
 
-from __future__ import annotations
-
 import json
 from typing import Annotated, Any, Literal
 

@@ -6,8 +6,6 @@ nearly in the order of the input: then the results of neighbouring lines lie clo
 are read at once.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from io import FileIO

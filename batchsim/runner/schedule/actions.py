@@ -1,7 +1,5 @@
 """Actions: what a job can do next, one frozen value per kind."""
 
-from __future__ import annotations
-
 from msgspec import Struct
 
 from batchsim.runner.journal.shard_entries import Source

@@ -8,8 +8,6 @@ as it was and adding it as it is. So a step of the loop costs what has changed s
 not the size of the job. An agenda that was kept up equals one made anew from the same state.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Iterator

@@ -7,8 +7,6 @@ later ones that are smaller, or wait for another queue, go on. Where not even th
 none is tried.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping
 from decimal import Decimal

@@ -42,8 +42,6 @@ Before all that, a process reads the lists once: batches of the job that the jou
 recorded. At the end it lets twins end and audits the list, and only then writes the results.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 
 from batchsim.runner.job import JobState, Stage

@@ -1,7 +1,5 @@
 """A heap of values by number, in which a number's value can be replaced."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from decimal import Decimal
 from heapq import heapify, heappop, heappush

@@ -7,8 +7,6 @@ not show is polled. The list is also read after each create, and now and then wh
 live, because only the list shows that a request has arrived twice or late.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """The files that a job has left at the service, and when they expire."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 
 from batchsim.domain.limits import Limits

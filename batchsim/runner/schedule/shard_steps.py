@@ -3,8 +3,6 @@
 The cases by which a shard's step is chosen are numbered in batchsim.runner.schedule.decide.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 

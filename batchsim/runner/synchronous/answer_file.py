@@ -1,7 +1,5 @@
 """The answers to lines that were sent without a batch, kept on disk as result lines."""
 
-from __future__ import annotations
-
 import json
 import os
 import threading

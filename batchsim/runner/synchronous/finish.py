@@ -17,8 +17,6 @@ Under a cap a line whose reservation does not fit waits until the costs of other
 it still does not fit, it is not sent, and its shard stops with the reason.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator
 from decimal import Decimal

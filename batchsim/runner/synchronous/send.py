@@ -3,8 +3,6 @@
 See batchsim.runner.synchronous.finish for when, and for the journal entries before and after.
 """
 
-from __future__ import annotations
-
 import json
 from collections import deque
 from collections.abc import Iterator
