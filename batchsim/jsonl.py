@@ -19,16 +19,13 @@ from typing import BinaryIO, NamedTuple
 
 from batchsim.errors import InputError
 
-BLOCK = 1 << 20
-"""Bytes that are read at once."""
+BLOCK = 1 << 20  # bytes that are read at once
 
 _LINES_TOGETHER = 128
 """About so many lines are a block: what is made of them stays in the processor's cache."""
 
 SMALLEST_BLOCK, _LARGEST_BLOCK = 1 << 16, 1 << 18
-
-LONGEST = 1 << 30
-"""The most bytes of a line, where nothing else bounds it."""
+LONGEST = 1 << 30  # the most bytes of a line, where nothing else bounds it
 
 _AHEAD = 128 << 10
 """Bytes that one request to read ahead brings at least; Linux takes less than it is asked for."""

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-COMPLETION_WINDOW = "24h"
-"""The only completion window (API reference)."""
+COMPLETION_WINDOW = "24h"  # the only completion window (API reference)
 
 
 @dataclass(frozen=True, slots=True)

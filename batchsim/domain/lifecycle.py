@@ -40,16 +40,11 @@ class Status(StrEnum):
 
 
 class Event(StrEnum):
-    ACCEPTED = "accepted"
-    """The input file is valid and its tokens fit the queue."""
-    REJECTED = "rejected"
-    """Validation found an error; no line is run."""
-    EXECUTED = "executed"
-    """Every line has been run."""
-    WINDOW_CLOSED = "window closed"
-    """The completion window is over before every line was run."""
-    WRITTEN = "results written"
-    """The output and error files of a fully executed batch are ready."""
+    ACCEPTED = "accepted"  # the input file is valid and its tokens fit the queue
+    REJECTED = "rejected"  # validation found an error; no line is run
+    EXECUTED = "executed"  # every line has been run
+    WINDOW_CLOSED = "window closed"  # the completion window is over before every line was run
+    WRITTEN = "results written"  # the output and error files of a fully executed batch are ready
     PARTLY_WRITTEN = "partial results written"
     """The output and error files of a batch whose window closed are ready."""
     CANCEL_REQUESTED = "cancel requested"

@@ -83,8 +83,7 @@ def _rate_limited(what: str, limit: int, period: str, retry_after: float) -> Rat
     )
 
 
-LONGEST_ECHO = 200
-"""Characters of a URL that a refusal repeats."""
+LONGEST_ECHO = 200  # characters of a URL that a refusal repeats
 
 
 def unknown_url(method: str, path: str) -> NotFound:

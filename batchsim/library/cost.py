@@ -10,8 +10,7 @@ from batchsim.domain.batches import Usage
 from batchsim.domain.lines import ResultLine
 from batchsim.pricing.prices import cost
 
-_FREE = "/v1/moderations"
-"""The endpoint that costs nothing and reports no usage (API reference)."""
+_FREE = "/v1/moderations"  # the endpoint that costs nothing and reports no usage (API reference)
 
 
 class Bill:

@@ -35,8 +35,7 @@ _VOCABULARIES = {
 """The vocabulary of each family of models, as tiktoken 0.14 has it; the first that fits counts.
 Newer families are left to the estimate, since nobody has said what they use."""
 
-ROLE_TOKENS = 1
-"""The tokens of a message's role, and of a name besides its text (OpenAI cookbook)."""
+ROLE_TOKENS = 1  # the tokens of a message's role, and of a name besides its text (OpenAI cookbook)
 
 
 class Counter(NamedTuple):

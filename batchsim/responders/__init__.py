@@ -26,8 +26,7 @@ class Occasion(NamedTuple):
     entropy: bytes
 
 
-ENTROPY = 64
-"""Bytes of entropy of one line."""
+ENTROPY = 64  # bytes of entropy of one line
 
 
 def occasions(moments: Iterable[int], entropy: bytes) -> Iterator[Occasion]:

@@ -24,9 +24,7 @@ from batchsim.domain.lines import RequestLine
 from batchsim.errors import InputError
 
 REDACTED = "[redacted]"
-
-MOST_COMPARED = 1_000
-"""Recordings that are compared to find the nearest one to a request."""
+MOST_COMPARED = 1_000  # recordings that are compared to find the nearest one to a request
 
 MOST_DIFFERENCES = 3
 

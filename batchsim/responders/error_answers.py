@@ -22,8 +22,7 @@ def error_answer(
     return Answer(status_code, json.dumps({"error": error}))
 
 
-LONGEST_REASON = 500
-"""Characters of the message of a user's error that are shown."""
+LONGEST_REASON = 500  # characters of the message of a user's error that are shown
 
 
 def server_error() -> Answer:

@@ -35,8 +35,7 @@ Source: TypeAlias = "Callable[..., Script] | Mapping[str, Script] | str | os.Pat
 """The source of scripts: a function of the request (or of the request and the Occasion), a
 mapping by custom_id, or the path of a JSONL file."""
 
-LONGEST_BODY = 64 << 20
-"""The longest body, in characters, that a script may give."""
+LONGEST_BODY = 64 << 20  # the longest body, in characters, that a script may give
 
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())

@@ -29,8 +29,7 @@ from batchsim.wire import App, Request, Response
 from batchsim.wire.access import authenticate
 from batchsim.wire.http import parse, problem, render
 
-END_OF_TIME = 253_402_300_799
-"""9999-12-31T23:59:59Z in unix seconds: the clock goes no further."""
+END_OF_TIME = 253_402_300_799  # 9999-12-31T23:59:59Z in unix seconds: the clock goes no further
 
 
 class ControlApi:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import gc
 import os
 
-OPEN_FILES = 65_536
-"""Four for each API key with data on disk, and one for each connection."""
+OPEN_FILES = 65_536  # four for each API key with data on disk, and one for each connection
 
 
 def limit_process() -> None:

@@ -19,8 +19,7 @@ import orjson
 from batchsim.errors import UsageError
 from batchsim.wire.webhook_events import verify
 
-LONGEST_BODY = 65_536
-"""Bytes; an event of a batch has a few hundred."""
+LONGEST_BODY = 65_536  # bytes; an event of a batch has a few hundred
 
 CONNECTION_SECONDS = 10.0
 MOST_CONNECTIONS = 32

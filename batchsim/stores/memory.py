@@ -14,11 +14,8 @@ from typing import BinaryIO
 
 from batchsim.stores import Draft, Store, Value
 
-SMALL_CONTENT = 1 << 16
-"""Bytes. Contents up to this size stay in memory, as long as there is room."""
-
-ROOM = 1 << 24
-"""Bytes of all contents in memory."""
+SMALL_CONTENT = 1 << 16  # Bytes. Contents up to this size stay in memory, as long as there is room.
+ROOM = 1 << 24  # bytes of all contents in memory
 
 
 class MemoryStore(Store):

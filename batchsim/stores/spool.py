@@ -10,8 +10,7 @@ from typing import Any, BinaryIO, cast
 
 from batchsim.jsonl import read_all_at, read_at
 
-BLOCK = 1 << 16
-"""Bytes that stay in memory before they go to the file."""
+BLOCK = 1 << 16  # bytes that stay in memory before they go to the file
 
 
 class Spool:

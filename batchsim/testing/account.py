@@ -14,8 +14,7 @@ from batchsim.domain.lines import RequestLine
 from batchsim.testing.marker_options import MarkerOptions
 from batchsim.verdict import Analysis, Verdict, judge
 
-MOST_NAMED = 10
-"""The most custom_ids that a failure names; the rest is counted."""
+MOST_NAMED = 10  # the most custom_ids that a failure names; the rest is counted
 
 
 class Webhook(NamedTuple):

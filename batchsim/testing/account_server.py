@@ -11,8 +11,7 @@ from batchsim.testing.account import Account
 from batchsim.testing.transport import API_KEY
 from batchsim.wire import App, Request, Response
 
-SECONDS_PER_LOOK = 60.0
-"""Virtual seconds that pass after each look at a batch through the port."""
+SECONDS_PER_LOOK = 60.0  # virtual seconds that pass after each look at a batch through the port
 
 
 @dataclass(frozen=True, slots=True)

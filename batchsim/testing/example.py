@@ -58,11 +58,8 @@ LEGAL = (
 )
 """Scenarios that a pipeline must survive, the most telling first. None of them lasts for ever."""
 
-STATUSES = (400, 429, 500)
-"""The statuses that a line may be answered with instead of 200."""
-
-BULK = 5 << 20
-"""Bytes that the first line's answer has when the results are bulky."""
+STATUSES = (400, 429, 500)  # the statuses that a line may be answered with instead of 200
+BULK = 5 << 20  # bytes that the first line's answer has when the results are bulky
 
 IDS: dict[str, Callable[[int], str]] = {
     "plain": lambda index: f"request-{index}",

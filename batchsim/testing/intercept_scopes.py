@@ -19,8 +19,7 @@ from batchsim.testing.network_guard import Allowed
 from batchsim.testing.transport import in_process_transport
 from batchsim.wire import App
 
-LOCK = RLock()
-"""Held while a block is opened or closed, with all that belongs to it."""
+LOCK = RLock()  # held while a block is opened or closed, with all that belongs to it
 
 
 class Scope:

@@ -16,12 +16,10 @@ from batchsim.testing.run_example import KINDS, ExampleResult, Pipeline, quick_c
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
-SECONDS = 10.0
-"""Seconds that a search takes by default."""
+SECONDS = 10.0  # seconds that a search takes by default
 
 
-MOST_EXAMPLES = 1_000_000
-"""Examples that are tried at most when only the seconds are bounded."""
+MOST_EXAMPLES = 1_000_000  # examples that are tried at most when only the seconds are bounded
 
 
 class PipelineFailed(AssertionError):

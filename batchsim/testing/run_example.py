@@ -36,8 +36,7 @@ Pipeline = Callable[[list[dict[str, Any]]], Any]
 MOST_REQUESTS = 3_000
 """A pipeline that makes more requests in one example never ends, as far as we can tell."""
 
-LATENCY = 0.05
-"""Seconds that a request takes."""
+LATENCY = 0.05  # seconds that a request takes
 
 FEW_LOOKS, SLOWING, LONGEST_WAIT = 3, 3.0, 14_400.0
 """After FEW_LOOKS in a row each look takes SLOWING times as long as the last, up to four hours."""

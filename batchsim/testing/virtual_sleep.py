@@ -44,14 +44,12 @@ WAITING_FOR_PROCESSES = frozenset(
 )
 """Packages whose own sleeps are real: other processes do not share the virtual clock."""
 
-SETTLING = 10
-"""Turns that an async sleeper gives to the other tasks before the clock may move."""
+SETTLING = 10  # turns that an async sleeper gives to the other tasks before the clock may move
 
 PATIENCE = 100
 """Turns without a movement of the clock after which a sleeper no longer waits for earlier ones."""
 
-NAP = 0.001
-"""Real seconds that a thread gives to other threads of the test, as a turn."""
+NAP = 0.001  # real seconds that a thread gives to other threads of the test, as a turn
 
 Function = Callable[..., Any]
 

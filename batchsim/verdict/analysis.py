@@ -18,8 +18,7 @@ from batchsim.domain.batches import Batch
 from batchsim.domain.lifecycle import STAMPS, Status
 from batchsim.domain.lines import RequestLine, ResultLine
 
-MOST_LINES = 200_000
-"""Lines that are analysed, those of the newest batches first."""
+MOST_LINES = 200_000  # lines that are analysed, those of the newest batches first
 
 HOPELESS = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 """Codes of answers with status 429 for which no retry helps (observed)."""
@@ -31,8 +30,7 @@ class LineOutcome(Enum):
     GOOD = "good"
     TRANSIENT = "transient"
     """It has no answer, and a retry may help: it expired, was lost, or got 429 or 5xx."""
-    FINAL = "final"
-    """The service refuses it, or the client has cancelled it."""
+    FINAL = "final"  # the service refuses it, or the client has cancelled it
 
 
 class Resend(NamedTuple):

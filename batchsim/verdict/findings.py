@@ -8,8 +8,7 @@ from typing import Any
 
 from batchsim.amounts import counted
 
-MOST_EVIDENCE = 5
-"""Pieces of evidence that a finding keeps. The rest is counted."""
+MOST_EVIDENCE = 5  # Pieces of evidence that a finding keeps. The rest is counted.
 
 
 @dataclass(frozen=True, slots=True)

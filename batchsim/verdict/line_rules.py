@@ -15,8 +15,7 @@ from batchsim.domain.validation.batch_errors import INPUT_ERRORS
 from batchsim.verdict.analysis import Analysis, LineOutcome, Resend, is_over
 from batchsim.verdict.findings import Finding, finding
 
-MOST_NAMED = 3
-"""The custom_ids that one piece of evidence names."""
+MOST_NAMED = 3  # the custom_ids that one piece of evidence names
 
 PARTIAL = (Status.EXPIRED, Status.CANCELLED)
 

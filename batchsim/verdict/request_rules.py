@@ -14,11 +14,8 @@ from batchsim.domain.validation.batch_errors import INPUT_ERRORS
 from batchsim.verdict.analysis import Analysis, is_over
 from batchsim.verdict.findings import Finding, finding
 
-SHORTEST_POLL = 5.0
-"""Seconds between two polls of a batch, on average, that are long enough."""
-
-FEW_POLLS = 10
-"""Polls of a batch that are never too many."""
+SHORTEST_POLL = 5.0  # seconds between two polls of a batch, on average, that are long enough
+FEW_POLLS = 10  # polls of a batch that are never too many
 
 LARGE_CONTENT = 4 << 20
 """Bytes of a result file that is too large to be taken into memory in one piece."""

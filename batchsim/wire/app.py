@@ -32,8 +32,7 @@ ROUTES: tuple[Route, ...] = (
 )
 """The route table. A new part of the API adds its own ROUTES here."""
 
-DESCRIPTION_PATH = "/openapi.json"
-"""The path of the OpenAPI description, which needs no key."""
+DESCRIPTION_PATH = "/openapi.json"  # the path of the OpenAPI description, which needs no key
 
 _TABLE = Table(ROUTES)
 

@@ -16,8 +16,7 @@ from batchsim.backends.openai.decompression import decoded
 from batchsim.errors import TransferBroken, Unavailable
 from batchsim.jsonl import BLOCK
 
-LONGEST_ANSWER = 64 << 20
-"""Bytes of a JSON answer; a page of 10,000 files has about 4 MB."""
+LONGEST_ANSWER = 64 << 20  # bytes of a JSON answer; a page of 10,000 files has about 4 MB
 
 
 def read_json(response: Any, call: Call, *, lists_bare: bool = False) -> dict[str, Any]:

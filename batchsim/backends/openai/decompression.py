@@ -11,8 +11,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
-_PIECE = 1 << 20
-"""Bytes: of a content that grows a thousandfold no more than this is in memory."""
+_PIECE = 1 << 20  # bytes: of a content that grows a thousandfold no more than this is in memory
 
 _GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
 

@@ -7,12 +7,8 @@ from batchsim.errors import Refused, Unavailable
 
 READY = "processed"
 BROKEN = frozenset({"error", "failed", "deleted"})
-
-LOOK_EVERY = 5.0
-"""Seconds between two looks at the file."""
-
-PATIENCE = 300.0
-"""Seconds until the wait is given up for now."""
+LOOK_EVERY = 5.0  # seconds between two looks at the file
+PATIENCE = 300.0  # seconds until the wait is given up for now
 
 
 def wait_until_ready(backend: Backend, file_id: str) -> None:

@@ -19,8 +19,7 @@ from batchsim.errors import AuthenticationFailed, BatchsimError, Refused, UsageE
 LONGEST_PAGE = 20_000
 """Characters. An error page is looked at this far, so that a hostile one costs nothing."""
 
-LONGEST_MESSAGE = 500
-"""Characters. Of an error page no more than this is shown."""
+LONGEST_MESSAGE = 500  # Characters. Of an error page no more than this is shown.
 
 NEVER_SENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError"})
 _DISTRUSTED = "SSLCertVerificationError"

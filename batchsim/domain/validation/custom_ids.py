@@ -13,21 +13,13 @@ from __future__ import annotations
 from array import array
 from collections.abc import Collection
 
-FEW = 50_000
-"""The most ids that are kept as they are."""
-
-LONGEST_OF_FEW = 64
-"""Characters; longer ids are digests from the start."""
+FEW = 50_000  # the most ids that are kept as they are
+LONGEST_OF_FEW = 64  # characters; longer ids are digests from the start
 
 _TABLES = 64
-_TABLE = 58
-"""A digest shifted by this many bits is the number of its table."""
-
-SMALLEST_TABLE = 1 << 12
-"""Places of a table at first."""
-
-_FULL = 0.6
-"""The share of places that may be taken."""
+_TABLE = 58  # a digest shifted by this many bits is the number of its table
+SMALLEST_TABLE = 1 << 12  # places of a table at first
+_FULL = 0.6  # the share of places that may be taken
 
 _DIGEST = (1 << 64) - 1
 

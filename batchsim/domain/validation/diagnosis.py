@@ -19,8 +19,7 @@ from batchsim.domain.limits import OPENAI
 from batchsim.domain.strict_json import is_deeper, repeated_names, type_name
 from batchsim.domain.validation.request_lines import KEYS
 
-HEAD = 1 << 16
-"""Bytes of a file's start that `wrong_format` looks at."""
+HEAD = 1 << 16  # bytes of a file's start that `wrong_format` looks at
 
 _ABOUT_ONE_BATCH = frozenset(
     {"too_many_tasks", "too_many_inputs", "file_too_large", "mismatched_model"}

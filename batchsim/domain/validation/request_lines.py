@@ -36,14 +36,12 @@ _match_start = re.compile(
 ).match
 
 _WHITE_SPACE = b" \t\r\n"
-_QUOTES = 3
-"""Quotation marks before a custom_id."""
+_QUOTES = 3  # quotation marks before a custom_id
 
 _LARGE = 1 << 20
 """Bytes. Only the first line of a block can be longer; splitting it would copy it often."""
 
-_GROUP = 32
-"""Lines that are searched for brackets together."""
+_GROUP = 32  # lines that are searched for brackets together
 
 
 def parts_of(number: int, value: dict[str, Any]) -> tuple[str, str, dict[str, Any]] | BatchError:

@@ -68,8 +68,7 @@ MESSAGE = '{"role": "assistant", "content": %s, "refusal": null, "annotations": 
 CHOICE = '{"index": %s, "message": %s, %s"finish_reason": "%s"}'
 """A choice: its index, its message, the model's logprobs, and why it ends."""
 
-_ID_LETTERS = 29
-"""The length of the part of an id that varies."""
+_ID_LETTERS = 29  # the length of the part of an id that varies
 
 
 def respond(request: RequestLine, occasion: Occasion) -> Answer:

@@ -45,8 +45,7 @@ CHECKS = {
 }
 """The ranges of the parameters (API reference)."""
 
-LONGEST_CACHED = 1 << 14
-"""Bytes of parameters. The consequences of longer ones are not cached."""
+LONGEST_CACHED = 1 << 14  # Bytes of parameters. The consequences of longer ones are not cached.
 
 
 class ModelFields(NamedTuple):
@@ -69,8 +68,7 @@ class ForcedCall(NamedTuple):
 
 class Parameters(NamedTuple):
     fields: ModelFields
-    copies: int
-    """The number of choices in the answer."""
+    copies: int  # the number of choices in the answer
     refused: Answer | None = None
     """The refusal of a parameter out of its range; the rest is not known then."""
     refused_by_model: Answer | None = None

@@ -5,11 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-DEEPEST = 24
-"""The deepest nesting. A schema that refers to itself ends there with null."""
-
-LONGEST = 1_000
-"""The longest string and array that an instance holds, whatever its schema asks for."""
+DEEPEST = 24  # The deepest nesting. A schema that refers to itself ends there with null.
+LONGEST = 1_000  # the longest string and array that an instance holds, whatever its schema asks for
 
 _FORMATS = {
     "date-time": "2026-01-01T00:00:00Z",

@@ -6,14 +6,9 @@ from typing import Any, NamedTuple
 
 from batchsim.pricing.token_estimate import estimate_tokens
 
-MARK = "[simulated]"
-"""The beginning of every simulated text."""
-
-SMALLEST_CACHED = 1024
-"""Tokens of the shortest prompt that can come from the cache (API reference)."""
-
-EXCERPT_CHARACTERS = 80
-"""Characters of a prompt that an answer repeats."""
+MARK = "[simulated]"  # the beginning of every simulated text
+SMALLEST_CACHED = 1024  # tokens of the shortest prompt that can come from the cache (API reference)
+EXCERPT_CHARACTERS = 80  # characters of a prompt that an answer repeats
 
 _new_tuple = tuple.__new__  # half the time of calling the class, which counts once a line
 

@@ -45,8 +45,7 @@ CHECKS = {
 }
 """The ranges of the parameters (API reference)."""
 
-DEFAULT_LIMIT = 16
-"""The most tokens of an answer when the request sets no limit (API reference)."""
+DEFAULT_LIMIT = 16  # the most tokens of an answer when the request sets no limit (API reference)
 
 
 def respond(request: RequestLine, occasion: Occasion) -> Answer:

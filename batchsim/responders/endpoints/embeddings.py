@@ -28,11 +28,8 @@ from batchsim.responders.parameter_ranges import integer, one_of, refusal, strin
 DIMENSIONS = {"text-embedding-3-large": 3072}
 """The length of a model's vectors (API reference); 1536 for all other models."""
 
-LONGEST_INPUT = 8_192
-"""The most tokens of one input (API reference)."""
-
-INPUTS_PER_REQUEST = 2_048
-"""The most inputs of one request (API reference)."""
+LONGEST_INPUT = 8_192  # the most tokens of one input (API reference)
+INPUTS_PER_REQUEST = 2_048  # the most inputs of one request (API reference)
 
 CHECKS = {
     "dimensions": integer(1),

@@ -29,8 +29,7 @@ CATEGORIES = (
 )
 """The categories (API reference)."""
 
-CHECKS = {"model": string}
-"""The types of the parameters besides the input (API reference)."""
+CHECKS = {"model": string}  # the types of the parameters besides the input (API reference)
 
 DEFAULT_MODEL = "omni-moderation-latest"
 """The model that answers when the request names none (API reference)."""

@@ -22,10 +22,8 @@ class Encoded(NamedTuple):
     """An answer that is ready to be written; `response` is to be closed in the end."""
 
     response: Response
-    lines: list[bytes]
-    """The status line and the headers, each with its end."""
-    length: int | None
-    """Bytes of the body; None where only its end will tell."""
+    lines: list[bytes]  # the status line and the headers, each with its end
+    length: int | None  # bytes of the body; None where only its end will tell
     body: bytes | Iterable[bytes]
 
     def head(self, *, closes: bool, chunked: bool) -> bytes:

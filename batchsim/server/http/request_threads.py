@@ -20,8 +20,7 @@ from batchsim.server.http.request_body import Disconnected
 from batchsim.wire import Request, Response
 from batchsim.wire.http import render
 
-SMALL_REQUESTS = 32
-"""Requests that are worked on at a time, besides the large uploads."""
+SMALL_REQUESTS = 32  # requests that are worked on at a time, besides the large uploads
 
 Outcome = Encoded | Unanswered
 """An answer, or the way in which the connection shall end without one."""

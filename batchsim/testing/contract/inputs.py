@@ -13,8 +13,7 @@ from batchsim.domain.files import File
 ENDPOINT = "/v1/chat/completions"
 POLL_SECONDS = 5.0
 LONGEST_WAIT = 26 * 3_600.0
-MOST_TOKENS = 16
-"""Tokens of an answer: on a real service they are paid for."""
+MOST_TOKENS = 16  # tokens of an answer: on a real service they are paid for
 
 
 class OneWay(io.RawIOBase):

@@ -14,9 +14,7 @@ from batchsim.wire.endpoints.upload_state import PendingUploads
 from batchsim.wire.http import CutBody, Profile, Request, Response
 
 Value = TypeVar("Value")
-
-Schema = Mapping[str, Any]
-"""A JSON Schema (2020-12), as OpenAPI 3.1 uses it."""
+Schema = Mapping[str, Any]  # a JSON Schema (2020-12), as OpenAPI 3.1 uses it
 
 
 @dataclass(slots=True, kw_only=True)

@@ -7,8 +7,7 @@ from batchsim.domain import refusals
 from batchsim.wire.endpoints.route import Call, Operation, Route
 from batchsim.wire.http import Response, parse, render
 
-LONGEST_REQUEST = 32 << 20
-"""Bytes: long conversations and images come in one JSON body."""
+LONGEST_REQUEST = 32 << 20  # bytes: long conversations and images come in one JSON body
 
 ENDPOINTS = (
     ("/v1/chat/completions", "createChatCompletion", "ChatRequest"),

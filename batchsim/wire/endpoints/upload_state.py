@@ -21,11 +21,8 @@ from batchsim.errors import NotFound, Refused
 from batchsim.jsonl import BLOCK
 from batchsim.stores.spool import Spool, joined
 
-LIFETIME = HOUR
-"""Seconds from an upload's creation until it is gone (API reference)."""
-
-MOST_PARTS = 10_000
-"""Parts of one upload (ours)."""
+LIFETIME = HOUR  # seconds from an upload's creation until it is gone (API reference)
+MOST_PARTS = 10_000  # parts of one upload (ours)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,8 +15,7 @@ from batchsim.domain.strict_json import is_deeper, repeated_names
 from batchsim.errors import Refused
 from batchsim.wire.http.message import Request
 
-LONGEST_JSON = 1 << 20
-"""Bytes. A batch is created with less than 40 KB, metadata and all."""
+LONGEST_JSON = 1 << 20  # Bytes. A batch is created with less than 40 KB, metadata and all.
 
 MOST_QUERY_PARAMETERS = 100
 

@@ -28,14 +28,9 @@ from batchsim.backends.fake.behaviour.faults import RULES, Faults
 from batchsim.backends.fake.behaviour.scenarios import scenario_of
 from batchsim.errors import UsageError
 
-LARGEST_PLAN = 1 << 20
-"""Bytes of a file."""
-
-MOST_RULES = 1_000
-"""Faults of one list."""
-
-MOST_POSITIONS = 10_000
-"""Positions of one fault, as in `nth = [1, 2]`."""
+LARGEST_PLAN = 1 << 20  # bytes of a file
+MOST_RULES = 1_000  # faults of one list
+MOST_POSITIONS = 10_000  # positions of one fault, as in `nth = [1, 2]`
 
 _HINT = "`batchsim scenarios --faults` shows what a plan can hold"
 

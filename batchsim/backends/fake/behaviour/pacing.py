@@ -33,8 +33,7 @@ class Pacing:
     expiry_delay: Seconds = 0.0
     """How long after `expires_at` the window really closes (half an hour was observed)."""
     upload: Seconds = 0.0
-    download: Seconds = 0.0
-    """How long a download takes before the first byte."""
+    download: Seconds = 0.0  # how long a download takes before the first byte
     download_per_line: Seconds = 0.0
     """The same per line of a result file. The sum is cut to whole seconds."""
 

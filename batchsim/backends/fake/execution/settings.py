@@ -13,8 +13,7 @@ from batchsim.domain.limits import Limits
 from batchsim.errors import Refused, UsageError
 from batchsim.responders import ManyResponder, Responder
 
-SCENARIO_KEY = "batchsim.scenario"
-"""The metadata key of a batch that names a scenario for it."""
+SCENARIO_KEY = "batchsim.scenario"  # the metadata key of a batch that names a scenario for it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

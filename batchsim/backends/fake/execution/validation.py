@@ -23,8 +23,7 @@ from batchsim.domain.validation.batch_errors import (
 from batchsim.domain.validation.input_file import InputRules
 from batchsim.stores import Contents
 
-FULL_QUEUE_TOKENS = 90_000
-"""The limit that a full queue names when the account has none."""
+FULL_QUEUE_TOKENS = 90_000  # the limit that a full queue names when the account has none
 
 
 class Inspection(NamedTuple):

@@ -24,8 +24,7 @@ from batchsim.errors import BatchsimError
 NAMING = ("filename", "input_file_id", "file_id", "batch_id", "url", "endpoint")
 """The arguments that the text of an entry shows."""
 
-LONGEST_TEXT = 500
-"""Characters of the text of an entry."""
+LONGEST_TEXT = 500  # characters of the text of an entry
 
 taken_whole: ContextVar[bool] = ContextVar("batchsim_taken_whole", default=False)
 """Set by a door while its client takes a content into memory in one piece."""

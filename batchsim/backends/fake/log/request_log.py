@@ -16,9 +16,7 @@ from dataclasses import dataclass, replace
 from batchsim.errors import OutcomeUnknown
 
 MOST_ENTRIES = 10_000
-
-LONGEST_TIMELINE = 60
-"""Lines. A longer timeline leaves out lines from its middle."""
+LONGEST_TIMELINE = 60  # Lines. A longer timeline leaves out lines from its middle.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,8 +50,7 @@ from batchsim.stores import Store
 SMALL_INPUT = 1 << 18
 """Bytes. Smaller inputs are always validated at once, within hundredths of a second."""
 
-FEW_LINES = 1_000
-"""The results of up to this many lines are always written at once."""
+FEW_LINES = 1_000  # the results of up to this many lines are always written at once
 
 _WRITTEN = (Event.WRITTEN, Event.PARTLY_WRITTEN, Event.CANCEL_FINISHED)
 

@@ -33,8 +33,7 @@ from batchsim.stores import Draft, Store
 LONGEST_FIRST_LINE = 4 << 20
 """Bytes. A longer first line is checked only when the batch is validated."""
 
-PIECE = 1 << 18
-"""Bytes that are read at once."""
+PIECE = 1 << 18  # bytes that are read at once
 
 
 class Uploads:

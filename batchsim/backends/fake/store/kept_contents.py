@@ -10,11 +10,8 @@ from typing import BinaryIO
 from batchsim.jsonl import read_lines
 from batchsim.stores import Store
 
-ROOM = 32 << 20
-"""Bytes of the contents of removed files that are kept, the latest first."""
-
-MOST_REMOVALS = 10_000
-"""Removed files whose time of removal is kept, the latest first."""
+ROOM = 32 << 20  # bytes of the contents of removed files that are kept, the latest first
+MOST_REMOVALS = 10_000  # removed files whose time of removal is kept, the latest first
 
 
 class KeptContents:
