@@ -25,13 +25,7 @@ def check_clock(clock: object) -> None:
 
 
 def check_service(
-    *,
-    seed: object,
-    clock: object,
-    limits: object,
-    store: object,
-    supports: object,
-    order: object,
+    *, seed: object, clock: object, limits: object, store: object, supports: object, order: object
 ) -> None:
     check_is("seed", seed, int, "give a whole number: seed=1")
     if order not in ("shuffled", "input"):

@@ -71,10 +71,7 @@ class JobLocation:
 
 
 def locate_job(
-    lines: Path | Iterator[bytes],
-    backend: Backend,
-    results: PathLike | None,
-    job: PathLike | None,
+    lines: Path | Iterator[bytes], backend: Backend, results: PathLike | None, job: PathLike | None
 ) -> tuple[JobLocation, Path | Iterator[bytes]]:
     """Find the files of a job. Its lines are returned too: they are read when only they name it."""
     source = lines if isinstance(lines, Path) else None

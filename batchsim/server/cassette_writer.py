@@ -50,10 +50,7 @@ class CassetteWriter:
         return self._inputs.get(file_id)
 
     def keep_results(
-        self,
-        asked: Iterable[tuple[str, str, Any]],
-        content: IO[bytes],
-        known: tuple[str, ...],
+        self, asked: Iterable[tuple[str, str, Any]], content: IO[bytes], known: tuple[str, ...]
     ) -> None:
         """Record the lines of a result file; `asked` has id, url and body of each request."""
         places: dict[str, tuple[int, int]] = {}

@@ -40,9 +40,7 @@ def custom_ids() -> st.SearchStrategy[str]:
 
 
 def _chat_bodies(model: str) -> st.SearchStrategy[dict[str, Any]]:
-    message = st.fixed_dictionaries(
-        {"role": st.sampled_from(("user", "system")), "content": TEXTS},
-    )
+    message = st.fixed_dictionaries({"role": st.sampled_from(("user", "system")), "content": TEXTS})
     return st.fixed_dictionaries(
         {"model": st.just(model), "messages": st.lists(message, min_size=1, max_size=3)},
         optional={"temperature": st.sampled_from((0, 0.5, 1)), "max_tokens": st.integers(1, 100)},

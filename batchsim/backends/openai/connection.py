@@ -125,8 +125,7 @@ def address_of(base_url: str | None, provider: Provider) -> str:
     address = address or provider.base_url or ""
     if not address:
         raise UsageError(
-            f"{provider.title} has no address of its own",
-            hint=f"export {variable}=https://...",
+            f"{provider.title} has no address of its own", hint=f"export {variable}=https://..."
         )
     if not _is_web_address(address):
         hint = "it looks like https://api.openai.com/v1"

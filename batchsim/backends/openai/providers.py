@@ -130,10 +130,7 @@ _SERVICES = (
         base_url_variable="OPENAI_BASE_URL",
     ),
     Provider(
-        "compatible",
-        "a compatible service",
-        "OPENAI_API_KEY",
-        base_url_variable="OPENAI_BASE_URL",
+        "compatible", "a compatible service", "OPENAI_API_KEY", base_url_variable="OPENAI_BASE_URL"
     ),
 )
 

@@ -31,11 +31,7 @@ DIMENSIONS = {"text-embedding-3-large": 3072}
 LONGEST_INPUT = 8_192  # the most tokens of one input (API reference)
 INPUTS_PER_REQUEST = 2_048  # the most inputs of one request (API reference)
 
-CHECKS = {
-    "dimensions": integer(1),
-    "encoding_format": one_of("float", "base64"),
-    "user": string,
-}
+CHECKS = {"dimensions": integer(1), "encoding_format": one_of("float", "base64"), "user": string}
 """The ranges of the parameters (API reference)."""
 
 

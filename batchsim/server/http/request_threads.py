@@ -61,10 +61,7 @@ class RequestThreads:
             await asyncio.to_thread(pool.shutdown)
 
     def _work(
-        self,
-        request: Request,
-        answer: Callable[[Outcome], None],
-        loop: asyncio.AbstractEventLoop,
+        self, request: Request, answer: Callable[[Outcome], None], loop: asyncio.AbstractEventLoop
     ) -> None:
         outcome: Outcome
         try:

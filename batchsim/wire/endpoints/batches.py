@@ -66,12 +66,7 @@ ROUTES = (
             query={"after": {"type": "string"}, "limit": _LIMIT},
         ),
     ),
-    Route(
-        "GET",
-        "/v1/batches/{id}",
-        retrieve,
-        Operation("retrieveBatch", "Get a batch", "Batch"),
-    ),
+    Route("GET", "/v1/batches/{id}", retrieve, Operation("retrieveBatch", "Get a batch", "Batch")),
     Route(
         "POST",
         "/v1/batches/{id}/cancel",

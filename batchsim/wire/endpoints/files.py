@@ -124,10 +124,7 @@ ROUTES = (
         Operation("retrieveFile", "Get a file, without its content", "File"),
     ),
     Route(
-        "DELETE",
-        "/v1/files/{id}",
-        delete,
-        Operation("deleteFile", "Delete a file", "FileDeletion"),
+        "DELETE", "/v1/files/{id}", delete, Operation("deleteFile", "Delete a file", "FileDeletion")
     ),
     Route(
         "GET",

@@ -31,11 +31,6 @@ def answer(call: Call) -> Response:
 
 
 ROUTES = tuple(
-    Route(
-        "POST",
-        path,
-        answer,
-        Operation(name, "Answer one request at once", "Answer", body=body),
-    )
+    Route("POST", path, answer, Operation(name, "Answer one request at once", "Answer", body=body))
     for path, name, body in ENDPOINTS
 )

@@ -6,14 +6,7 @@ import math
 from typing import Any
 
 from batchsim.domain.transport_failures import Answered
-from batchsim.errors import (
-    BatchsimError,
-    InputError,
-    RateLimited,
-    Refused,
-    Unavailable,
-    UsageError,
-)
+from batchsim.errors import BatchsimError, InputError, RateLimited, Refused, Unavailable, UsageError
 from batchsim.wire.http.message import Headers, Response
 from batchsim.wire.http.ranges import OutOfRange
 from batchsim.wire.http.render import page, pretty

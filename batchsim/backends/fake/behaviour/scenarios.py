@@ -157,9 +157,7 @@ _BATCHES = (
         tokens_held_for=600.0,
     ),
     _faulty(
-        "forgotten",
-        "a batch is no longer found an hour after its end",
-        forgotten_after=float(HOUR),
+        "forgotten", "a batch is no longer found an hour after its end", forgotten_after=float(HOUR)
     ),
     _faulty("webhooks_twice", "every webhook event is delivered twice", webhooks_twice=True),
     _faulty(

@@ -89,12 +89,7 @@ class Executions:
         return replace(record, ran=ran, batch=replace(record.batch, request_counts=counts))
 
     def write(
-        self,
-        record: BatchRecord,
-        event: Event,
-        due: float,
-        settings: Settings,
-        contents: Contents,
+        self, record: BatchRecord, event: Event, due: float, settings: Settings, contents: Contents
     ) -> ResultFiles:
         """Write the result files of a batch that ends with `event` at the time `due`.
 

@@ -52,12 +52,7 @@ class Simulator(Backend):
     service = "the simulator"
 
     def __init__(
-        self,
-        settings: Settings,
-        store: Store,
-        clock: Clock | None,
-        *,
-        in_background: bool = False,
+        self, settings: Settings, store: Store, clock: Clock | None, *, in_background: bool = False
     ) -> None:
         self._settings = CurrentSettings(settings)
         self._draws = settings.draws

@@ -35,11 +35,7 @@ class Timeline:
     """A context manager whose value is the time of the call, in unix seconds."""
 
     def __init__(
-        self,
-        clock: Clock,
-        settings: CurrentSettings,
-        records: Records,
-        transitions: Transitions,
+        self, clock: Clock, settings: CurrentSettings, records: Records, transitions: Transitions
     ) -> None:
         self._clock = clock
         self._settings = settings
