@@ -11,6 +11,7 @@ from typing import Any
 
 from batchsim.backends import Backend, Listed, Page
 from batchsim.domain.batches import Batch
+from batchsim.errors import Unavailable
 from batchsim.runner.effects.context import Entries, JobContext, batch_of
 from batchsim.runner.effects.ownership import MARGIN, earliest_time, new_batches, owner
 from batchsim.runner.job import JobState, ShardState, Stage
@@ -20,28 +21,48 @@ from batchsim.runner.journal.job_entries import Audited, Entry, Reconciled, Surv
 from batchsim.runner.journal.shard_entries import Checked, Observed, TwinSeen
 
 MOST_PAGES = 1_000
-"""How many pages are read at most in one search."""
+"""How many pages a command reads of a whole list at most."""
+
+SEARCH_PAGES = 100
+"""How many pages the runner reads at most in one search: live batches are polled after it."""
+
+SURVEY_PAGES = 20
+"""How many pages one survey has at most. A batch that it did not reach is polled."""
 
 
 def listed_since(
-    page_after: Callable[[str | None], Page[Listed]], moment: float = 0.0
+    page_after: Callable[[str | None], Page[Listed]],
+    moment: float = 0.0,
+    *,
+    most: int = MOST_PAGES,
+    must_end: bool = True,
 ) -> Iterator[Listed]:
     """Yield what a list shows since `moment` (unix seconds; 0: all of it), newest first.
 
     `page_after` returns the page after an id, and the first page for None. The search ends after a
-    page on which everything is older. An entry without a time of creation (0) is never too old,
-    and a page that is not sorted from the newest on does not end the search.
+    page on which everything is older, and after a page that shows nothing new. An entry without a
+    time of creation (0) is never too old, and a page that is not sorted from the newest on does
+    not end the search.
+
+    Raises Unavailable when the list goes on after `most` pages, unless it need not end.
     """
-    after = None
-    for _ in range(MOST_PAGES):
+    after, seen = None, set[str]()
+    for _ in range(most):
         page = page_after(after)
-        yield from (each for each in page.data if not 0 < each.created_at < moment)
-        if not page.data or not page.has_more:
+        new = [each for each in page.data if each.id not in seen]
+        yield from (each for each in new if not 0 < each.created_at < moment)
+        if not new or not page.has_more:
             return
         times = [each.created_at for each in page.data]
         if 0 < times[0] < moment and times == sorted(times, reverse=True):
             return
+        seen.update(each.id for each in new)
         after = page.data[-1].id
+    if must_end:
+        raise Unavailable(
+            f"the service's list does not end: {most:,} pages were read, and it promises more",
+            hint="try again later; `batchsim batches list` shows the first entries",
+        )
 
 
 def every_batch(backend: Backend) -> Iterator[Batch]:
@@ -57,28 +78,36 @@ def reconcile(context: JobContext) -> Iterator[Entries]:
     if context.files.custom_ids is not None:
         context.backend.list_batches(limit=1)
     else:
-        yield from new_batches(
-            context.state, listed_since(context.list_batches, earliest_time(context.state))
-        )
+        since = earliest_time(context.state)
+        listed = listed_since(context.list_batches, since, most=SEARCH_PAGES, must_end=False)
+        yield from new_batches(context.state, listed)
     yield Reconciled()
 
 
 def survey(context: JobContext, after: str | None) -> Iterator[Entries]:
     """Record one page of the list: changes of live batches, and twins.
 
-    The survey goes on until a page is older than every batch that ran as it began.
+    The survey goes on until a page is older than every batch that ran as it began, or shows
+    nothing new, and for SURVEY_PAGES at most: polls wait until it has ended.
     """
     page = context.list_batches(after)
-    state = context.state
+    state, memory = context.state, context.memory
     if after is None:
-        context.memory.survey_oldest = min(
-            (batch.created_at for batch in _unfinished(state)), default=0
-        )
+        memory.survey_oldest = min((batch.created_at for batch in _unfinished(state)), default=0)
+        memory.survey_pages = 0
+        memory.survey_seen.clear()
+    ids = {batch.id for batch in page.data}
+    has_news = not ids <= memory.survey_seen
+    memory.survey_pages += 1
+    memory.survey_seen |= ids
     yield from new_batches(state, page.data)
     seen = [entry for batch in page.data for entry in _changes(state, batch)]
     times = [batch.created_at for batch in page.data]
     is_last = (
-        not page.has_more or not times or 0 < times[-1] < context.memory.survey_oldest - MARGIN
+        not page.has_more
+        or not has_news
+        or memory.survey_pages >= SURVEY_PAGES
+        or 0 < times[-1] < memory.survey_oldest - MARGIN
     )
     others = lines_queued(page.data, state.batch_shards)
     yield *seen, Surveyed(cursor=None if is_last else page.data[-1].id, foreign_lines=others)
@@ -89,11 +118,14 @@ def poll(context: JobContext, number: int, shard: ShardState) -> Entry:
 
 
 def audit(context: JobContext) -> Iterator[Entries]:
-    """Compare the batches under the job's name with those in the journal."""
-    state = context.state
+    """Compare the batches under the job's name with those in the journal.
+
+    A list without end does not hold the results back: as much of it is read as in any search.
+    """
+    state, since = context.state, earliest_time(context.state)
     listed = [
         batch
-        for batch in listed_since(context.list_batches, earliest_time(state))
+        for batch in listed_since(context.list_batches, since, most=SEARCH_PAGES, must_end=False)
         if is_of_run(batch, context.started) or owner(state, batch) is not None
     ]
     strays = tuple(batch for batch in listed if batch.id not in state.batch_shards)

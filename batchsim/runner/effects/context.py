@@ -48,6 +48,10 @@ class Memory:
     """and back to which time."""
     survey_oldest: float = 0.0
     """When the oldest batch was made that ran as the present survey began."""
+    survey_pages: int = 0
+    """How many pages of the present survey were read,"""
+    survey_seen: set[str] = field(default_factory=set)
+    """and the batches on them."""
     search_began: dict[tuple[int, int, bool], float] = field(default_factory=dict)
     """When the search for a batch began, on a clock that nobody sets."""
     partials: dict[Path, str] = field(default_factory=dict)

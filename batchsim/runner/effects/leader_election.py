@@ -20,7 +20,7 @@ from dataclasses import replace
 
 from batchsim.amounts import instant
 from batchsim.domain.files import File
-from batchsim.runner.effects.batch_list import listed_since
+from batchsim.runner.effects.batch_list import SEARCH_PAGES, listed_since
 from batchsim.runner.effects.context import Entries, JobContext
 from batchsim.runner.effects.ownership import earliest_time
 from batchsim.runner.job import JobState, ShardState, Stage
@@ -65,7 +65,7 @@ def elect(context: JobContext) -> Iterator[Entries]:
     claims = {shard.file_id for shard in shards if shard.stage is Stage.UPLOADED}
     own: list[File] = []
     others: list[File] = []
-    for file in listed_since(context.list_files, earliest_time(state)):
+    for file in listed_since(context.list_files, earliest_time(state), most=SEARCH_PAGES):
         named = site_of(file.filename, context.started)
         if named == site or file.id in claims:  # some services change names
             own.append(file)

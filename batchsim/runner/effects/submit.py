@@ -10,8 +10,9 @@ then (see OnUnknown).
 from collections.abc import Iterator
 
 from batchsim.clock import steady
+from batchsim.domain.batches import Batch
 from batchsim.errors import JournalError, NotFound, OutcomeUnknown, Refused, Unavailable
-from batchsim.runner.effects.batch_list import listed_since
+from batchsim.runner.effects.batch_list import SEARCH_PAGES, listed_since
 from batchsim.runner.effects.context import Entries, JobContext, reason_of
 from batchsim.runner.effects.ownership import earliest_create, new_batches
 from batchsim.runner.job import ShardState
@@ -53,7 +54,7 @@ def upload(context: JobContext, number: int, shard: ShardState) -> Iterator[Entr
 def find_upload(context: JobContext, number: int, shard: ShardState) -> Iterator[Entries]:
     """Search for an upload of unknown outcome: a file of its unique name and of its size."""
     name, size = shard.filename, shard.plan.bytes
-    for file in listed_since(context.list_files, shard.since - SKEW):
+    for file in listed_since(context.list_files, shard.since - SKEW, most=SEARCH_PAGES):
         if file.filename == name and file.bytes == size:
             yield shard_entries.Uploaded(
                 shard=number, file_id=file.id, created_at=file.created_at, adopted=True
@@ -152,6 +153,17 @@ def _read_list_first(context: JobContext, shard: ShardState) -> Iterator[Entries
 
 
 def _read_list(context: JobContext, shard: ShardState) -> Iterator[Entries]:
-    yield from new_batches(
-        context.state, listed_since(context.list_batches, earliest_create(shard))
-    )
+    """Record the job's batches that the list shows and the journal lacks.
+
+    Raises Unavailable when the list could not be read to its end and shows none of the shard.
+    """
+    found: list[Batch] = []
+    fault = None
+    try:
+        since = earliest_create(shard)
+        found.extend(listed_since(context.list_batches, since, most=SEARCH_PAGES))
+    except Unavailable as error:
+        fault = error
+    yield from new_batches(context.state, found)
+    if fault is not None and context.state.shards[shard.plan.shard].batch is None:
+        raise fault

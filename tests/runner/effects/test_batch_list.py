@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import pytest
 
 from batchsim.backends import Page
 from batchsim.domain.files import File
+from batchsim.errors import Unavailable
 from batchsim.runner.effects.batch_list import MOST_PAGES, listed_since
 
 
@@ -46,14 +49,36 @@ def test_a_search_ends_at_the_first_entry_that_is_too_old(created, found, pages)
     assert len(listing.asked) == pages
 
 
-def test_a_list_that_never_ends_is_left():
+def endless(asked):
+    def page(after):
+        asked.append(after)
+        return Page((file(len(asked), 9),), has_more=True)
+
+    return page
+
+
+def test_a_list_that_never_ends_is_left_and_the_reader_told():
+    asked = []
+    entries = listed_since(endless(asked), 5)
+    assert len(list(islice(entries, MOST_PAGES))) == MOST_PAGES == len(asked)
+    with pytest.raises(Unavailable, match="does not end: 1,000 pages"):
+        next(entries)
+
+
+def test_a_list_that_need_not_end_is_left_in_silence():
+    asked = []
+    assert len(list(listed_since(endless(asked), 5, most=3, must_end=False))) == 3 == len(asked)
+
+
+def test_a_page_that_comes_again_ends_the_search():
     asked = []
 
     def same_page_again(after):
         asked.append(after)
-        return Page((file(1, 9),), has_more=True)
+        return Page((file(1, 9), file(2, 9)), has_more=True)
 
-    assert len(list(listed_since(same_page_again, 5))) == MOST_PAGES == len(asked)
+    assert [each.id for each in listed_since(same_page_again, 5)] == ["file-1", "file-2"]
+    assert asked == [None, "file-2"]
 
 
 def test_an_empty_page_ends_the_search_whatever_it_promises():
