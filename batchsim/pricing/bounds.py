@@ -12,6 +12,7 @@ _LIMITS = {
     "/v1/completions": ("max_tokens",),
     "/v1/responses": ("max_output_tokens",),
 }
+_CHOICES = ("n", "best_of")
 _WITHOUT_OUTPUT = frozenset({"/v1/embeddings", "/v1/moderations"})
 
 DEFAULT_COMPLETION_TOKENS = 16
@@ -102,27 +103,25 @@ def most_output_tokens(request: RequestLine) -> int | None:
     """The most output tokens that the request can be billed for; None when nothing bounds them.
 
     Every choice, and for a legacy completion every prompt, may use up its limit (API reference).
-    Embeddings and moderations have no output. A limit that is no number bounds nothing.
+    Embeddings and moderations have no output. A limit or a number of choices that is no integer
+    bounds nothing: what a service makes of it is not known. Of two limits the larger counts.
     """
     url, body = request.url, request.body
     if url in _WITHOUT_OUTPUT:
         return 0
-    given = (body.get(name) for name in _LIMITS.get(url, ()))
-    limit = next((each for each in given if each is not None), None)
-    if url == "/v1/completions":
-        answers = _prompts(body.get("prompt")) * max(
-            _choices(body.get("n")), _choices(body.get("best_of"))
-        )
-        limit = DEFAULT_COMPLETION_TOKENS if limit is None else limit
-    else:
-        answers = _choices(body.get("n")) if url == "/v1/chat/completions" else 1
-    return limit * answers if type(limit) is int and limit >= 0 else None
-
-
-def _choices(value: Any) -> int:
-    return value if type(value) is int and value > 0 else 1
+    given = [body[name] for name in _LIMITS.get(url, ()) if body.get(name) is not None]
+    if url == "/v1/completions" and not given:
+        given = [DEFAULT_COMPLETION_TOKENS]
+    choices = [body[name] for name in _CHOICES if body.get(name) is not None]
+    if not given or not all(type(each) is int and each >= 0 for each in given + choices):
+        return None
+    prompts = _prompts(body.get("prompt")) if url == "/v1/completions" else 1
+    most: int = max(given) * max([*choices, 1]) * prompts
+    return most
 
 
 def _prompts(value: Any) -> int:
     """One text or token list is one prompt; otherwise each element is one."""
-    return len(value) if type(value) is list and value and type(value[0]) is not int else 1
+    if type(value) is not list or (value and all(type(each) is int for each in value)):
+        return 1
+    return max(1, len(value))

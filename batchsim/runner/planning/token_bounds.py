@@ -1,5 +1,7 @@
 """The tokens that a shard asks for, and its division when that is too much at once."""
 
+import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +21,13 @@ _UNSEEN = frozenset({"previous_response_id", "conversation"})
 _SEARCHING = ("-search", "deep-research")
 """In the names of models that read pages which the request does not hold."""
 _OWN_TOOLS = frozenset({"function", "custom"})
-_ATTACHMENTS = (b'"image_url"', b'"file_id"', b'"file_data"', b'"input_audio"', b'"input_image"')
+_ATTACHED = re.compile(
+    rb'"(?:image_url|video_url|audio_url|file_url|file_id|file_data|input_audio|input_image|'
+    rb'input_file|input_video|item_reference)"|"audio"\s*:\s*\{\s*"id"'
+)
+"""What names a part of the prompt that the line does not hold, or holds in another form."""
+_ESCAPED_ASCII = re.compile(rb"\\u00[2-7]")
+"""A letter that is written so is still that letter: `"file\\u005fid"`."""
 
 
 class Bounds(NamedTuple):
@@ -76,22 +84,26 @@ def _requests(source: Path, plan: Planned) -> Iterator[tuple[Line, RequestLine]]
                 yield found, request_on(found, source)
 
 
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
 def _is_own(tool: Any) -> bool:
     """True when the user runs the tool; what a service's own tools find is billed as prompt."""
-    return isinstance(tool, dict) and tool.get("type", "function") in _OWN_TOOLS
+    return isinstance(tool, dict) and str(tool.get("type", "function")) in _OWN_TOOLS
 
 
 def _is_unseen(content: bytes, body: Mapping[str, Any]) -> bool:
     """True when the prompt has, or may have, parts that are not in the line."""
+    prompt, tools = body.get("prompt"), body.get("tools")
     return (
         any(body.get(name) is not None for name in _UNSEEN)
-        or isinstance(body.get("prompt"), dict)
+        or not (prompt is None or isinstance(prompt, str | list))
         or body.get("web_search_options") is not None
         or any(name in str(body.get("model")) for name in _SEARCHING)
-        or any(not _is_own(tool) for tool in _listed(body.get("tools")))
-        or any(name in content for name in _ATTACHMENTS)
+        or not (tools is None or isinstance(tools, list))
+        or any(not _is_own(tool) for tool in tools or ())
+        or _names_attachment(content, body)
     )
+
+
+def _names_attachment(content: bytes, body: Mapping[str, Any]) -> bool:
+    if _ESCAPED_ASCII.search(content):
+        content = json.dumps(body).encode()
+    return _ATTACHED.search(content) is not None

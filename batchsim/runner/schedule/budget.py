@@ -209,7 +209,10 @@ def _unbounded(plan: Planned, weight: Weighed) -> str:
     model = plan.model or "no model"
     if weight.most_output is None:
         what = f"lines for {model} set no limit to their output"
-        return f"{what}: give every body max_completion_tokens (or max_tokens, max_output_tokens)"
+        return (
+            f"{what}: give every body max_completion_tokens (or max_tokens, max_output_tokens), "
+            "and n, if at all, as a whole number"
+        )
     if weight.most_prompt is None:
         what = f"lines for {model} name images, files, stored prompts or the service's own tools"
         return f"{what}, whose tokens nothing bounds"

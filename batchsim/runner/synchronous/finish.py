@@ -45,8 +45,8 @@ _UNKNOWN = LineError(
     "This request was sent outside a batch and no answer is known. It may have been paid for.",
 )
 
-_DEARER = frozenset({"priority"})
-"""The `service_tier` above the ordinary price (API reference); batches have none."""
+_ORDINARY = (None, "auto", "default", "flex")
+"""The `service_tier` at the ordinary price or below it (API reference); batches have none."""
 
 
 def check_policy(backend: Backend, policy: Policy) -> None:
@@ -98,7 +98,7 @@ def answer_lines(context: JobContext, number: int, shard: ShardState) -> Iterato
 def _single_request(context: JobContext, shard: ShardState, line: Line) -> SingleRequest:
     request = request_on(line, context.files.source)
     most = None
-    if request.body.get("service_tier") not in _DEARER:
+    if request.body.get("service_tier") in _ORDINARY:
         most = answer_cost_bound(shard.plan, bounds(line.content, request))
     return SingleRequest(line.number - 1, request.custom_id, line.content, most)
 

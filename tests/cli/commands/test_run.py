@@ -294,6 +294,21 @@ def test_row_106_a_cap_that_is_no_amount_is_refused(batchsim, desk, amount):
 
 
 @pytest.mark.parametrize(
+    "odd", [{"n": 5.0}, {"n": "5"}, {"n": True}, {"best_of": 5.0}, {"max_tokens": 9.0}], ids=str
+)
+def test_an_odd_number_of_answers_is_not_sent_under_a_cap(batchsim, desk, real, odd):
+    write_lines(
+        desk / "input.jsonl",
+        chat_line("a", max_tokens=9),
+        chat_line("b", **{"max_tokens": 9, **odd}),
+    )
+    ended = batchsim("run", "--real", "input.jsonl", "-o", "r.jsonl", "--max-cost", "5")
+    assert ended.code == 75, ended.stderr
+    assert "set no limit to their output" in ended.stderr
+    assert not real.list_batches().data
+
+
+@pytest.mark.parametrize(
     "limit", ["gpt-4o", "gpt-4o=", "=5", "gpt-4o=-1", "gpt-4o=0", "gpt-4o=1e5"]
 )
 def test_a_queue_limit_that_is_none_is_refused(batchsim, desk, limit):

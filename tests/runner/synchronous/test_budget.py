@@ -161,8 +161,9 @@ def test_a_shard_that_the_cap_kept_from_a_batch_does_not_wait_for_the_deadline(b
     assert not backend.asked
 
 
-def test_a_line_of_a_dearer_tier_has_no_bound(build):
-    source = build.input(lines_of(build, 1, service_tier="priority"))
+@pytest.mark.parametrize("tier", ["priority", "Priority", ["priority"], 1, {}], ids=str)
+def test_a_line_of_a_dearer_tier_has_no_bound(build, tier):
+    source = build.input(lines_of(build, 1, service_tier=tier))
     backend = NeverRunning()
     with pytest.raises(JobIncomplete, match=r"1 line is not sent.*'id-0'.*nothing bounds"):
         run(source, backend, results=build.results, policy=finishing_policy(Decimal(1)))
