@@ -33,6 +33,7 @@ from batchsim.errors import (
     JournalError,
     UsageError,
 )
+from batchsim.runner.job import Stage
 from batchsim.runner.progress.forecast import History
 
 if TYPE_CHECKING:
@@ -91,6 +92,8 @@ class Observer:
 _NAMED = 5
 """So many batches are named; the others are counted."""
 
+_UNANSWERED = frozenset({Stage.CREATING, Stage.UNKNOWN})
+
 
 def explain_interrupted(backend: str, job: Path, progress: Progress | None) -> None:
     """Say on stderr which batches of an interrupted run go on, and how to return."""
@@ -105,6 +108,15 @@ def explain_interrupted(backend: str, job: Path, progress: Progress | None) -> N
             click.echo(f"  {shown(text)}", err=True)
         if len(running) > _NAMED:
             click.echo(f"  and {len(running) - _NAMED:,} more", err=True)
+    in_doubt = (
+        [shard for shard in progress.by_shard if shard.status in _UNANSWERED] if progress else []
+    )
+    if backend == "real" and in_doubt:
+        click.echo(
+            f"{counted(len(in_doubt), 'batch')} more may exist and be paid: no answer came to the "
+            "create",
+            err=True,
+        )
     click.echo("hint: the same command goes on where this one stopped", err=True)
     if progress is not None:
         name = shlex.quote(str(job))

@@ -122,6 +122,73 @@ def test_a_runner_at_work_takes_up_the_wish(
     assert len(real.list_batches().data) == 2
 
 
+@pytest.fixture
+def lose_answer(batchsim, input_of_two_batches, real, monkeypatch) -> Callable[..., None]:
+    """Begin the job; the answer to its second create is lost and then the runner stops."""
+
+    def run_until(*, arrives: bool) -> None:
+        create, asked = FakeBackend.create_batch, []
+
+        def lost(self, **options):
+            asked.append(options)
+            if len(asked) == 1:
+                return create(self, **options)
+            if arrives:
+                create(self, **options)
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(FakeBackend, "create_batch", lost)
+            outcome = batchsim(*RUN)
+            assert outcome.code == 130
+            assert "1 batch more may exist and be paid" in outcome.stderr
+
+    return run_until
+
+
+def test_a_batch_whose_create_got_no_answer_is_found_and_cancelled(
+    batchsim, desk, real, lose_answer
+) -> None:
+    lose_answer(arrives=True)
+    assert len(batch_statuses(real)) == 2
+    outcome = batchsim("cancel", "results.jsonl")
+    assert outcome.code == 0
+    assert outcome.stderr.count("is cancelling") == 2
+    assert batch_statuses(real) == ["cancelling", "cancelling"]
+    assert batchsim(*RUN).code == 1
+    assert result_codes(desk) == ["batch_cancelled"] * 3
+    assert len(batch_statuses(real)) == 2
+
+
+def test_a_batch_that_may_exist_is_told_and_looked_for_again(
+    batchsim, desk, real, lose_answer
+) -> None:
+    lose_answer(arrives=False)
+    outcome = batchsim("cancel", "results.jsonl", "--json")
+    assert outcome.code == 75
+    assert "got no answer: a batch may exist, run and be paid" in outcome.stderr
+    assert "the same command looks again" in outcome.stderr
+    assert json.loads(outcome.stdout)["state"] == "stopped"
+    assert batch_statuses(real) == ["cancelling"]
+
+
+def test_a_list_that_cannot_be_read_leaves_the_doubt(
+    batchsim, real, lose_answer, monkeypatch
+) -> None:
+    lose_answer(arrives=True)
+
+    def broken(*_, **__):
+        raise Unavailable("the list is down")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FakeBackend, "list_batches", broken)
+        outcome = batchsim("cancel", "results.jsonl")
+    assert outcome.code == 75
+    assert "a batch may exist" in outcome.stderr
+    assert batchsim("cancel", "results.jsonl").code == 0
+    assert batch_statuses(real) == ["cancelling", "cancelling"]
+
+
 def test_without_a_key_the_wish_is_kept(batchsim, desk, real, stop_at, monkeypatch) -> None:
     stop_at("retrieve_batch")
 
@@ -294,7 +361,7 @@ def test_a_cancelled_job_whose_batch_may_exist_is_ended_by_a_fence(batchsim, des
     (desk / "input.jsonl").write_bytes(DEMO_INPUT.read_bytes())
     begun = batchsim(*RUN, "--alone")
     assert (begun.code, "and creates again" in begun.stderr) == (75, True)
-    assert batchsim("cancel", "results.jsonl").code == 0
+    assert batchsim("cancel", "results.jsonl").code == 75, "a batch may exist"
     open_still = batchsim(*RUN, "--alone")
     assert open_still.code == 75
     assert "it may not exist, or appear later and cost money" in open_still.stderr
