@@ -3,8 +3,6 @@
 The imports happen inside `main`, so that Ctrl-C shows no traceback while they run.
 """
 
-from __future__ import annotations
-
 import gc
 import sys
 

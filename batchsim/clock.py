@@ -4,8 +4,6 @@ A clock knows the time and can wait. Nothing is registered with it. A holder of 
 falls due asks `now()` and does what is due, so one jump of a day equals many small ones.
 """
 
-from __future__ import annotations
-
 import math
 import threading
 import time

@@ -4,8 +4,6 @@ A line ends at the byte `\n` and nowhere else: U+2028, U+0085 or a form feed ins
 end it. Lines are numbered from 1, as people and the API count them, and keep their byte offset.
 """
 
-from __future__ import annotations
-
 import io
 import os
 import secrets

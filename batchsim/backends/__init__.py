@@ -4,8 +4,6 @@
 (batchsim.backends.openai) speaks to the real one. Neither is imported here: name what you use.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager

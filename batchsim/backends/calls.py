@@ -6,8 +6,6 @@ that cannot be read) leaves it open: for a write that is OutcomeUnknown, for a r
 that there is no answer, so Unavailable.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from enum import Enum

@@ -1,7 +1,5 @@
 """Checks of the arguments that a backend is made with, so that a wrong one is found at once."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from batchsim.clock import Clock

@@ -1,7 +1,5 @@
 """Answer: the HTTP answer to one request line."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple

@@ -4,8 +4,6 @@ Compatible services write an absent value as null, "", or not at all, and a time
 unix milliseconds or ISO 8601 (all observed). These functions give one meaning to each.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from datetime import UTC, datetime

@@ -4,8 +4,6 @@ A field is annotated with one of these kinds. `check` refuses a value that is no
 words for the person who set it. true and false are not numbers here.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 from msgspec import Meta, ValidationError, convert

@@ -1,7 +1,5 @@
 """The endpoints that a batch can run, the least that a body must hold for each, and the models."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass

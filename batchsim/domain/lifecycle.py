@@ -13,8 +13,6 @@ The names of the statuses are the API reference's ("The batch object"); the path
 inferred are not documented and were chosen by analogy.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType

@@ -1,7 +1,5 @@
 """The limits of the Batch API, each with its unit and where it is known from."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType

@@ -1,7 +1,5 @@
 """The models of OpenAI: dated names, sizes, and which of them reason."""
 
-from __future__ import annotations
-
 import re
 from functools import lru_cache
 from typing import NamedTuple

@@ -3,8 +3,6 @@
 A value that the API would refuse is Refused. A value that no request can carry is a UsageError.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Mapping
 from typing import Any

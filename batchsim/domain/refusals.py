@@ -4,8 +4,6 @@ Messages are the API's own where they were observed; those marked "inferred" fol
 the same service's other refusals.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from batchsim.domain.endpoints import COMPLETION_WINDOW, ENDPOINTS

@@ -4,8 +4,6 @@ Stricter than most parsers on purpose: no NaN, no lone surrogates, no byte order
 nesting, and no name twice where two readers could disagree on what a line says.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections import Counter

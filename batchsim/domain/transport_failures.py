@@ -5,8 +5,6 @@ next. Such an error is raised from one of these, for servers and transports: the
 what it would have seen on a real connection.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Literal
 

@@ -1,7 +1,5 @@
 """Find the text of an answer, or the model's refusal, in its body."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """The cost of good results, from the usage that they report."""
 
-from __future__ import annotations
-
 from decimal import Decimal
 
 import orjson

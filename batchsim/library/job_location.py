@@ -1,7 +1,5 @@
 """Find the files of a job, so that a second call finds the results that were paid for."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import tempfile

@@ -1,7 +1,5 @@
 """The most tokens that a request can be billed for: those of its prompt and those of its answer."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from batchsim.domain.lines import RequestLine

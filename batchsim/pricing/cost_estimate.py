@@ -1,7 +1,5 @@
 """The cost of an input, estimated before anything is sent."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NamedTuple

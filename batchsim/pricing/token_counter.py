@@ -5,8 +5,6 @@ fetched. Texts are then counted exactly, chat messages too. What is no text stay
 attachments, and the form in which tools and schemas are shown to a model, which is not known.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import lru_cache, partial
 from importlib.util import find_spec

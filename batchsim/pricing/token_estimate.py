@@ -6,8 +6,6 @@ within a quarter for English, Japanese and code, and up to 1.8 times too high fo
 (measured). It never depends on the machine and costs next to nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

@@ -7,8 +7,6 @@ was gone when its results were read) has its custom_id as its key. If a request 
 the later answer counts. Memory holds a digest and a position for each line.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

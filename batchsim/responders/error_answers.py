@@ -1,7 +1,5 @@
 """Error answers: an HTTP status and a body with the four keys of the API's error envelope."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -4,8 +4,6 @@ Validation of a batch checks the keys, url and model of its lines. A temperature
 comes back as a 400 in the error file (observed).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from typing import Any

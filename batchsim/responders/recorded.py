@@ -3,8 +3,6 @@
 Memory holds only the positions of the lines. A line is read again when its answer is needed.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

@@ -4,8 +4,6 @@ A mistake of the user becomes an error line, never an exception in the middle of
 function raises, its line is a 500 with the error; the traceback is in the log.
 """
 
-from __future__ import annotations
-
 import inspect
 import json
 import logging

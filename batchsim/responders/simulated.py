@@ -1,7 +1,5 @@
 """The default responder: a simulated answer for every endpoint."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple

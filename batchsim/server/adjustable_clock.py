@@ -1,7 +1,5 @@
 """The clock of a server, which tests can advance."""
 
-from __future__ import annotations
-
 import threading
 
 from batchsim.clock import Clock

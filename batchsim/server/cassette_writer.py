@@ -1,7 +1,5 @@
 """Write a cassette from the requests and answers that pass the recording proxy."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Iterable
 from pathlib import Path

@@ -12,8 +12,6 @@
 It is there only when asked for, and only for clients on this machine.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Collection
 from typing import Any

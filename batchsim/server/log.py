@@ -1,7 +1,5 @@
 """The server's errors on stderr, without keys and control characters."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import re

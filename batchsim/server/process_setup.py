@@ -1,7 +1,5 @@
 """Settings of a process that serves."""
 
-from __future__ import annotations
-
 import gc
 import os
 

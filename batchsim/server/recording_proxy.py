@@ -9,8 +9,6 @@ a recording for each line.
 No header is ever written. Keys and names of accounts are removed from bodies too.
 """
 
-from __future__ import annotations
-
 import ipaddress
 import logging
 import socket

@@ -1,7 +1,5 @@
 """Check for the packages of `batchsim[serve]` before anything of the server is imported."""
 
-from __future__ import annotations
-
 from batchsim.errors import MissingExtra
 
 

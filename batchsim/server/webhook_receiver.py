@@ -6,8 +6,6 @@ of connections are small, and every connection has a time limit. Only an id is p
 batch is then read from the service, so a replayed event does no harm. Answers have a status only.
 """
 
-from __future__ import annotations
-
 import contextlib
 import threading
 from collections.abc import Callable, Iterator

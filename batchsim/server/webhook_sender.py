@@ -9,8 +9,6 @@ Time here is that of the machine, not of the simulator: receivers compare the ti
 delivery with their own clock.
 """
 
-from __future__ import annotations
-
 import http.client
 import json
 import logging

@@ -5,8 +5,6 @@ come the same records and contents, from memory (`memory.MemoryStore`) or, in a 
 from a folder (`disk.DiskStore`). A store does not know the meaning of a key or a value.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager

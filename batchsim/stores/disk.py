@@ -13,8 +13,6 @@ files, and the owner drops the other ones.
     FOLDER/contents/KEY
 """
 
-from __future__ import annotations
-
 import errno
 import json
 import os

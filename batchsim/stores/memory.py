@@ -1,7 +1,5 @@
 """MemoryStore: records and contents that live as long as the store."""
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 import threading

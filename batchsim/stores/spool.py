@@ -1,7 +1,5 @@
 """Spool: temporary bytes, in memory while they are few, then in a file."""
 
-from __future__ import annotations
-
 import io
 import tempfile
 import weakref

@@ -1,7 +1,5 @@
 """The simulated service as a test sees it: its files, batches, requests and webhooks."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """An account behind a port, for programs in other processes and other languages."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass

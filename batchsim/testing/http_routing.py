@@ -9,8 +9,6 @@ and goes to that client's own base URL. All other requests keep their transport,
 of the network. Transports that reach no network (a MockTransport) stay as they are.
 """
 
-from __future__ import annotations
-
 import functools
 import importlib
 import importlib.util

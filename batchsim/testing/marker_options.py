@@ -1,7 +1,5 @@
 """The options that a test gives by its markers: `@pytest.mark.batchsim(...)`."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any

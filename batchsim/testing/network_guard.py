@@ -14,8 +14,6 @@ pytest-socket (0.8) cannot stand in for this: it guards `socket.connect` by host
 neither ports nor datagrams, uvloop, nested blocks or connections that are open already.
 """
 
-from __future__ import annotations
-
 import asyncio
 import functools
 import importlib

@@ -6,8 +6,6 @@ polls without a pause gets on too, and a day of polling is some fifty requests. 
 end, everything that the service ever offered is compared with the items that it returned.
 """
 
-from __future__ import annotations
-
 import asyncio
 import copy
 import inspect

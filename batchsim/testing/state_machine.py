@@ -10,8 +10,6 @@ Its rules start and cancel batches and let time pass, at random. A subclass adds
 own code, and its invariants. At the end of each run everything has ended.
 """
 
-from __future__ import annotations
-
 import io
 import json
 from typing import Any

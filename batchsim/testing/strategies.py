@@ -8,8 +8,6 @@
 Everything shrinks towards the simplest case.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from typing import Any, NamedTuple

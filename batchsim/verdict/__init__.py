@@ -8,8 +8,6 @@ an Analysis. A verdict cannot see whether a client relies on the order of the re
 in its requests; `batchsim.check_pipeline` can.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from batchsim.amounts import counted

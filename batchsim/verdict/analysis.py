@@ -1,7 +1,5 @@
 """The analysis of a history: the outcome of each line, and the lines that were sent twice."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import math

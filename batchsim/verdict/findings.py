@@ -1,7 +1,5 @@
 """Finding and Verdict: the judgement of a client, for its author."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any

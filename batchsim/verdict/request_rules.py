@@ -3,8 +3,6 @@
 The docstring of a rule says when it finds something, and so what it cannot see.
 """
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 

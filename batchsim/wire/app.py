@@ -5,8 +5,6 @@ answer in `problem`. Every answer gets the headers that the API always sends. No
 on time or chance: request ids are drawn from a counter.
 """
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import threading

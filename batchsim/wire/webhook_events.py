@@ -4,8 +4,6 @@ All depends only on the batch, the secret and the given time. So a repeated deli
 the same id and body, and its receiver can recognize it.
 """
 
-from __future__ import annotations
-
 import base64
 import binascii
 import hashlib

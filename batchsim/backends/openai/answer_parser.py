@@ -3,8 +3,6 @@
 `response` is a Response of httpx or httpx2, its status good and its content not yet read.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any
 

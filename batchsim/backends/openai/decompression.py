@@ -5,8 +5,6 @@ in a way that they do not know. Broken JSON shows itself, a broken file does not
 for uncompressed. A service that compresses one all the same is understood with gzip and deflate.
 """
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Iterator
 from typing import Any

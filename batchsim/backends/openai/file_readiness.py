@@ -1,7 +1,5 @@
 """Waiting for services that prepare an uploaded file before a batch can be made of it."""
 
-from __future__ import annotations
-
 from batchsim.backends import Backend
 from batchsim.errors import Refused, Unavailable
 

@@ -8,8 +8,6 @@ statuses in capitals or in other words, "" for null, milliseconds or ISO 8601 fo
 The figures are those of the services' own documents in autumn 2026, and otherwise OpenAI's.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, replace
 from types import MappingProxyType

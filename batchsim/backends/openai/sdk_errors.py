@@ -6,8 +6,6 @@ Errors of the HTTP library are told apart by the names of their classes, because
 and 2.x) and httpx2 (3.x) raise classes of the same names from different modules.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any

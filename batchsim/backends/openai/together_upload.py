@@ -5,8 +5,6 @@ content; `PUT` sends it there, without the key; `POST /files/{id}/preprocess` sa
 there. Only then can a batch be made of the file. None of the three costs anything.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator
 from typing import Any

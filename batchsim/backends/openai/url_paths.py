@@ -1,7 +1,5 @@
 """Ids as parts of paths, escaped; those that no service can have given out are refused unsent."""
 
-from __future__ import annotations
-
 from urllib.parse import quote
 
 from batchsim.domain.parameter_checks import check_text

@@ -1,7 +1,5 @@
 """Advice on an input that the API accepts: ids that differ only in case, keys in a line."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 

@@ -3,8 +3,6 @@
 Codes and messages are the API's own where they were observed.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from batchsim.domain.batches import BatchError

@@ -5,8 +5,6 @@ sentence. These functions look at that line again, slowly, to say what is wrong 
 not change what is accepted: `input_file` alone decides that.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from typing import NamedTuple

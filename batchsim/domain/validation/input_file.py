@@ -15,8 +15,6 @@ most 50,000 lines. A job asks them of an input that it will cut into batches its
 `one_batch=False` admits any mixture.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby, islice
 from typing import Any, NamedTuple, cast

@@ -11,8 +11,6 @@ them, each step over all lines at once. A line that is made of just these parts 
 Other lines are not bad: they are read one by one.
 """
 
-from __future__ import annotations
-
 import re
 from typing import Any, NamedTuple
 

@@ -13,8 +13,6 @@ The second way takes 5 us a line instead of 24 us (128 short prompts), and a bat
 lines. tests/responders/chat/test_answers_together.py compares the two.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import accumulate, chain

@@ -3,8 +3,6 @@
 Most requests of a batch have the same parameters, so their consequences are cached.
 """
 
-from __future__ import annotations
-
 import hashlib
 import math
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """Refusals of /v1/chat/completions, except those for ranges of parameters."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

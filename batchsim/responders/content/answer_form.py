@@ -1,7 +1,5 @@
 """The form of an answer that a request asks for: a call of a function, or a JSON text."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

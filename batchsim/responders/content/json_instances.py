@@ -1,7 +1,5 @@
 """The smallest instance of a JSON schema, for answers in a given form."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The random parts of ids, from an occasion's entropy."""
 
-from __future__ import annotations
-
 import hashlib
 
 _LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"

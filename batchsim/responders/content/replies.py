@@ -1,7 +1,5 @@
 """Replies of a simulated model: their texts and their tokens."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 from batchsim.pricing.token_estimate import estimate_tokens

@@ -1,7 +1,5 @@
 """Answers of /v1/completions, the legacy endpoint (API reference, "Completions")."""
 
-from __future__ import annotations
-
 from json.encoder import encode_basestring_ascii as quote
 from typing import Any
 

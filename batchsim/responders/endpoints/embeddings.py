@@ -6,8 +6,6 @@ under any seed, and different texts have vectors that are nearly at right angles
 computed per number: four bits of the hash look up four ready-made numbers.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import math

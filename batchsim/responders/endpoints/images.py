@@ -4,8 +4,6 @@ An image is a PNG of one pixel. Its colour depends on the text, and its descript
 simulated. A picture of full size would make every line megabytes long.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import json

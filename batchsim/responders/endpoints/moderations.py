@@ -1,7 +1,5 @@
 """Answers of /v1/moderations: only a scripted text flags something."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from typing import Any

@@ -1,7 +1,5 @@
 """Answers of /v1/responses, in the shape and key order of August 2026 (observed)."""
 
-from __future__ import annotations
-
 import json
 from json.encoder import encode_basestring_ascii as quote
 from typing import Any

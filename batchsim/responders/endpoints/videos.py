@@ -1,7 +1,5 @@
 """Answers of /v1/videos: result lines hold finished video objects (API reference)."""
 
-from __future__ import annotations
-
 import json
 
 from batchsim.domain.answers import Answer

@@ -11,8 +11,6 @@ limit holds at a time: for the head, for the next part of a body, or for the nex
 Trailers are refused: they would come after the headers were checked.
 """
 
-from __future__ import annotations
-
 import asyncio
 import functools
 import logging

@@ -1,7 +1,5 @@
 """A Response -> the bytes of HTTP/1.x that say it."""
 
-from __future__ import annotations
-
 import functools
 import re
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """A request on a connection, from its head to the end of its answer."""
 
-from __future__ import annotations
-
 from batchsim.errors import Refused
 from batchsim.server.http.encoding import Encoded
 from batchsim.server.http.request_body import RequestBody

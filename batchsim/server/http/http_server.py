@@ -5,8 +5,6 @@ the work (RequestThreads). When the server stops, idle connections are closed, r
 may end within `drain_seconds`, and what is left is cut.
 """
 
-from __future__ import annotations
-
 import asyncio
 import functools
 import logging

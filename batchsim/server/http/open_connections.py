@@ -1,7 +1,5 @@
 """The open connections of a server, and how they end together."""
 
-from __future__ import annotations
-
 import asyncio
 from typing import Protocol
 

@@ -6,8 +6,6 @@ memory stays flat however fast a client sends. The thread is woken only by a ful
 end, which costs few switches between the two.
 """
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Iterator
 

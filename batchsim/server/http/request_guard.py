@@ -7,8 +7,6 @@ Sec-Fetch-Site, and no answer has the headers that would let it read. And the AP
 Authorization header, which such a request may have only after asking by OPTIONS.
 """
 
-from __future__ import annotations
-
 import ipaddress
 import re
 from collections.abc import Collection

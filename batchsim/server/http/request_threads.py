@@ -4,8 +4,6 @@ Small requests and large uploads have pools of their own, so that uploads, howev
 never keep a poll waiting.
 """
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import itertools

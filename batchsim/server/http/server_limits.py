@@ -1,7 +1,5 @@
 """Limits on one client, and on all clients together."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

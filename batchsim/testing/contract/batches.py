@@ -1,8 +1,6 @@
 """The promises of a Backend about batches."""
 # ruff: noqa: S101 - a contract is made of assertions
 
-from __future__ import annotations
-
 from itertools import pairwise
 from typing import Any
 

@@ -1,8 +1,6 @@
 """The promises of a Backend about files."""
 # ruff: noqa: S101 - a contract is made of assertions
 
-from __future__ import annotations
-
 import io
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any

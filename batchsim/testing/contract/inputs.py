@@ -1,7 +1,5 @@
 """Inputs that the contract tests upload, and the wait for their batches."""
 
-from __future__ import annotations
-
 import io
 import json
 from typing import Any

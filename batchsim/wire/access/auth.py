@@ -1,7 +1,5 @@
 """Authentication by the Authorization header, or by Azure's `api-key`."""
 
-from __future__ import annotations
-
 import hmac
 from collections.abc import Collection
 

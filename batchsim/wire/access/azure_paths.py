@@ -4,8 +4,6 @@ Azure serves the same API in two ways: under `/openai/v1/`, and, with an `api-ve
 under `/openai/`, where single requests name a deployment instead of a model in their path.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 from urllib.parse import unquote
 

@@ -3,8 +3,6 @@
 Keys themselves are never kept; a tenant is known by the digest of its key.
 """
 
-from __future__ import annotations
-
 import hashlib
 import threading
 from collections.abc import Callable

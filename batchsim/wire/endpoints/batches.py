@@ -4,8 +4,6 @@ Values of a body are passed on unchecked. The Backend refuses what is missing, o
 not allowed, so its answer does not depend on the way that it is asked.
 """
 
-from __future__ import annotations
-
 from typing import Any, cast
 
 from batchsim.wire.endpoints.route import Call, Operation, Route

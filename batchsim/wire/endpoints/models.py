@@ -1,7 +1,5 @@
 """The routes of the Models API."""
 
-from __future__ import annotations
-
 from calendar import timegm
 from typing import Any
 

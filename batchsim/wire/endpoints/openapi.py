@@ -1,7 +1,5 @@
 """`GET /openapi.json`: an OpenAPI 3.1 description, made from the routes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

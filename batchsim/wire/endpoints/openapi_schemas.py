@@ -1,7 +1,5 @@
 """JSON Schemas of the bodies of requests and answers, for the OpenAPI description."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from batchsim.domain.endpoints import COMPLETION_WINDOW, ENDPOINTS

@@ -1,7 +1,5 @@
 """Routes: method and path, the function that answers, and its OpenAPI description."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar, cast

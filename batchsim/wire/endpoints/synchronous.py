@@ -1,7 +1,5 @@
 """The endpoints that answer a single request without a batch, if the backend can."""
 
-from __future__ import annotations
-
 from batchsim.backends import Answers
 from batchsim.domain import refusals
 from batchsim.wire.endpoints.route import Call, Operation, Route

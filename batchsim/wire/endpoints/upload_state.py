@@ -6,8 +6,6 @@ client's order and gives them to the backend as one file. An upload is gone an h
 creation by the backend's clock. It lives in the process, so it does not survive a restart.
 """
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import threading

@@ -4,8 +4,6 @@ Statuses and limits are those of the API reference. The words of refusals are in
 of these routes was recorded.
 """
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any, BinaryIO
 

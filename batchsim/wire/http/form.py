@@ -1,7 +1,5 @@
 """Read the multipart form of an upload as a stream, its parts in any order."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """A request and a response as the API sees them. Bodies stream both ways."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The JSON body and the query of a request -> arguments. The Backend checks their values."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Errors -> status, headers and envelope. No other module decides this."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

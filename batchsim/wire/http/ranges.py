@@ -4,8 +4,6 @@ Only one range of bytes is followed. Several ranges, other units and invalid ran
 so is a range with a condition (If-Range), since contents have no versions here.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator
 

@@ -1,7 +1,5 @@
 """Values -> the API's JSON, key for key, and the responses that carry it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any

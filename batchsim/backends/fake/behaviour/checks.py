@@ -3,8 +3,6 @@
 More of these types are in batchsim.domain.constraints.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Collection, Hashable, Iterable
 from dataclasses import fields

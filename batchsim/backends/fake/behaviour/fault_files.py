@@ -13,8 +13,6 @@ are the fields of RequestFault, LineFault and BatchFault:
 Nothing in a plan is evaluated. Every error names the file and the key.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, fields

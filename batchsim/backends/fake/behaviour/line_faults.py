@@ -6,8 +6,6 @@
 Some hit a line while it runs, the others its result while it is written.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass

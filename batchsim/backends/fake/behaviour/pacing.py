@@ -1,7 +1,5 @@
 """Pacing: how long validating, running, finalizing, cancelling and moving bytes take."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType

@@ -8,8 +8,6 @@ adapter would raise; to a client it is what a connection would bring (see fault_
 batchsim.domain.transport_failures).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The event that ends a batch's present status, and its time. Both depend on the record alone."""
 
-from __future__ import annotations
-
 import math
 
 from batchsim.backends.fake.execution.settings import Settings

@@ -1,7 +1,5 @@
 """Validation of a batch: it is accepted and can run, or rejected with its errors."""
 
-from __future__ import annotations
-
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, replace

@@ -4,8 +4,6 @@ They are on every public method of a FakeBackend. So a request is logged whateve
 through: a call in the process, a transport, a port.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager

@@ -1,7 +1,5 @@
 """The history of a client as a value: its requests, batches, files and contents."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """A limit on the requests of one kind within a period."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable
 

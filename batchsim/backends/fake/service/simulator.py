@@ -5,8 +5,6 @@ everything that has become due by now has happened, and does its own work there:
 records through the view, or changes them and schedules what follows (see transitions).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, BinaryIO, Literal

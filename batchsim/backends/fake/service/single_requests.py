@@ -1,7 +1,5 @@
 """Single requests, answered at once and without a batch by the responder of the lines."""
 
-from __future__ import annotations
-
 import itertools
 from typing import Any
 

@@ -15,8 +15,6 @@ the clock has caught up. There are two ways in:
 the changes that are due before and after it.
 """
 
-from __future__ import annotations
-
 import heapq
 import itertools
 import threading

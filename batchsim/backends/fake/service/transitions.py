@@ -20,8 +20,6 @@ is not ready, `advance` stops there, and all that is due later waits too. So the
 complete up to some moment, and that moment comes nearer.
 """
 
-from __future__ import annotations
-
 import heapq
 import math
 from collections.abc import Sequence

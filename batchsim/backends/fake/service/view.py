@@ -4,8 +4,6 @@ The records hold the truth. Faults can hide some of it from clients for a time: 
 found, a new batch is not listed, the ids of result files are missing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import dropwhile, islice

@@ -1,7 +1,5 @@
 """The contents of files for a verdict, removed files included as far as memory allows."""
 
-from __future__ import annotations
-
 import math
 from collections import OrderedDict
 from collections.abc import Iterator
