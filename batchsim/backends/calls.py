@@ -12,16 +12,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from batchsim.errors import (
-    AuthenticationFailed,
-    BatchsimError,
-    Conflict,
-    NotFound,
-    OutcomeUnknown,
-    RateLimited,
-    Refused,
-    Unavailable,
-)
+from batchsim import errors
 
 LONGEST_RETRY_AFTER = 3_600.0
 """Seconds. A service that asks for a longer wait is asked again after this one."""
@@ -40,24 +31,24 @@ class Call(NamedTuple):
     words: str
     effect: Effect
 
-    def unanswered(self, what: str) -> BatchsimError:
+    def unanswered(self, what: str) -> errors.BatchsimError:
         """The error for a request after which nothing is known but `what` came instead."""
         if self.effect is Effect.READ:
-            return Unavailable(f"could not {self.words}: {what}", hint="try again later")
-        return OutcomeUnknown(
+            return errors.Unavailable(f"could not {self.words}: {what}", hint="try again later")
+        return errors.OutcomeUnknown(
             f"asked to {self.words}, but {what}",
             hint="it may have taken effect: look at the files and batches before trying again",
         )
 
-    def unsent(self, why: str) -> Unavailable:
-        return Unavailable(
+    def unsent(self, why: str) -> errors.Unavailable:
+        return errors.Unavailable(
             f"could not {self.words}: {why}; nothing was sent",
             hint="check the network and the base URL, then try again",
         )
 
     def answered(
         self, status: int, message: str, *, wait: float | None = None, **envelope: str | None
-    ) -> BatchsimError:
+    ) -> errors.BatchsimError:
         """The error for an answer that is neither good nor a redirect.
 
         `wait` is what its Retry-After asks for, in seconds; `envelope` its type, param and code,
@@ -65,17 +56,17 @@ class Call(NamedTuple):
         """
         fields: dict[str, Any] = envelope
         if status == 429:
-            return RateLimited(message, retry_after=wait, **fields)
+            return errors.RateLimited(message, retry_after=wait, **fields)
         if status in {401, 403}:
             hint = "check the key: export OPENAI_API_KEY=..."
-            return AuthenticationFailed(message, status=status, hint=hint, **fields)
+            return errors.AuthenticationFailed(message, status=status, hint=hint, **fields)
         if status == 404:
-            return NotFound(message, status=status, **fields)
+            return errors.NotFound(message, status=status, **fields)
         if status == 409 and self.effect is Effect.STATE_CHANGE:
-            return Conflict(message, status=status, **fields)
+            return errors.Conflict(message, status=status, **fields)
         if status in {303, 408, 409} or status >= 500:
             return self.unanswered(f"the service answered {status}: {message}")
-        return Refused(message, status=status, **fields)
+        return errors.Refused(message, status=status, **fields)
 
 
 CALLS: Mapping[str, Call] = MappingProxyType(

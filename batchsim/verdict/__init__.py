@@ -12,44 +12,28 @@ from collections.abc import Callable
 
 from batchsim.amounts import counted
 from batchsim.backends.fake.log import History
+from batchsim.verdict import line_rules, request_rules
 from batchsim.verdict.analysis import Analysis as Analysis
 from batchsim.verdict.analysis import LineOutcome as LineOutcome
 from batchsim.verdict.findings import Finding as Finding
 from batchsim.verdict.findings import Verdict as Verdict
-from batchsim.verdict.line_rules import (
-    creates_twice,
-    drops_partial_results,
-    drops_results,
-    never_reads_error_file,
-    sends_good_lines_again,
-    sends_nothing_again,
-    sends_running_lines_again,
-)
-from batchsim.verdict.request_rules import (
-    ignores_retry_after,
-    leaves_batches,
-    leaves_files,
-    loads_all_in_memory,
-    meets_known_limits,
-    polls_too_often,
-)
 
 Rule = Callable[[Analysis], Finding | None]
 
 RULES: tuple[Rule, ...] = (
-    creates_twice,
-    sends_running_lines_again,
-    sends_good_lines_again,
-    drops_results,
-    drops_partial_results,
-    never_reads_error_file,
-    sends_nothing_again,
-    polls_too_often,
-    ignores_retry_after,
-    meets_known_limits,
-    loads_all_in_memory,
-    leaves_batches,
-    leaves_files,
+    line_rules.creates_twice,
+    line_rules.sends_running_lines_again,
+    line_rules.sends_good_lines_again,
+    line_rules.drops_results,
+    line_rules.drops_partial_results,
+    line_rules.never_reads_error_file,
+    line_rules.sends_nothing_again,
+    request_rules.polls_too_often,
+    request_rules.ignores_retry_after,
+    request_rules.meets_known_limits,
+    request_rules.loads_all_in_memory,
+    request_rules.leaves_batches,
+    request_rules.leaves_files,
 )
 """In the order of findings: those that cost money first."""
 

@@ -12,15 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 from batchsim.backends import Backend, Listed, Page
 from batchsim.backends.calls import CALLS
 from batchsim.backends.constructor_checks import check_clock
-from batchsim.backends.openai import answer_parser, url_paths
-from batchsim.backends.openai.connection import (
-    UPLOAD_ANSWER_SECONDS,
-    account_of,
-    connect,
-    key_hint,
-    proxy_of,
-    timeout_of,
-)
+from batchsim.backends.openai import answer_parser, connection, url_paths
 from batchsim.backends.openai.file_readiness import wait_until_ready
 from batchsim.backends.openai.providers import Provider, provider_of
 from batchsim.backends.openai.request_sender import RequestSender
@@ -67,7 +59,7 @@ class OpenAIBackend(Backend):
         self.provider = provider_of(provider)
         own = client is None
         if client is None:
-            client = connect(base_url, api_key, self.provider)
+            client = connection.connect(base_url, api_key, self.provider)
         elif base_url is not None or api_key is not None:
             raise UsageError("a client brings its own base URL and key: give either, not both")
         if not isinstance(client, openai.OpenAI):
@@ -77,14 +69,16 @@ class OpenAIBackend(Backend):
             )
         self.clock = clock or SystemClock()
         self.service = str(client.base_url)
-        self.account = account_of(client)
-        self.key_hint = key_hint(client)
-        self.proxy = proxy_of(client)
+        self.account = connection.account_of(client)
+        self.key_hint = connection.key_hint(client)
+        self.proxy = connection.proxy_of(client)
         self.limits = self.provider.limits
         self._sender = RequestSender(client, self.provider, self.clock)
         self._client = self._sender.client
         self._owns_client = own
-        self._upload_timeout = timeout_of(UPLOAD_ANSWER_SECONDS) if own else None
+        self._upload_timeout = (
+            connection.timeout_of(connection.UPLOAD_ANSWER_SECONDS) if own else None
+        )
 
     def close(self) -> None:
         """Close the connections; a client that the caller made stays open."""

@@ -24,19 +24,7 @@ from batchsim.domain.endpoints import ENDPOINTS, Endpoint, is_openai_model
 from batchsim.domain.limits import OPENAI, Limits
 from batchsim.domain.lines import RequestLine, RequestLines
 from batchsim.domain.strict_json import read_object
-from batchsim.domain.validation.batch_errors import (
-    duplicate_custom_id,
-    empty_file,
-    invalid_json_line,
-    invalid_type,
-    invalid_url,
-    mismatched_model,
-    missing_body_parameter,
-    model_not_found,
-    streaming_unsupported,
-    too_many_inputs,
-    too_many_requests,
-)
+from batchsim.domain.validation import batch_errors
 from batchsim.domain.validation.custom_ids import CustomIds
 from batchsim.domain.validation.request_lines import KEYS, parts_of, read_uniform_lines
 from batchsim.jsonl import Block, Line
@@ -111,10 +99,10 @@ class InputRules:
             return parts
         custom_id, url, body = parts
         if not self.custom_ids.add(custom_id):
-            return duplicate_custom_id(number, custom_id)
+            return batch_errors.duplicate_custom_id(number, custom_id)
         known = _endpoint_at(url)
         if known is None or (url != self.endpoint and self.endpoint is not None):
-            return invalid_url(number)
+            return batch_errors.invalid_url(number)
         endpoint, parameters = known
         model = body.get("model")
         wrong = self._wrong_model(number, endpoint, model)
@@ -122,10 +110,10 @@ class InputRules:
             return wrong
         self._take_model(number, model)
         if body.get("stream") is True and endpoint.streams:
-            return streaming_unsupported(number, endpoint.streams)
+            return batch_errors.streaming_unsupported(number, endpoint.streams)
         for name in parameters:
             if body.get(name) is None and not _is_excused(endpoint, body):
-                return missing_body_parameter(number, name)
+                return batch_errors.missing_body_parameter(number, name)
         if url == "/v1/embeddings":
             self.embedding_inputs += embedding_inputs(body["input"])
         self._take_endpoint(url)
@@ -168,23 +156,27 @@ class InputRules:
                 first, offset, _ = self._first_blank
                 for blank in range(first, number):
                     self.lines += 1
-                    yield InvalidLine(Line(blank, offset, b""), invalid_json_line(blank))
+                    yield InvalidLine(
+                        Line(blank, offset, b""), batch_errors.invalid_json_line(blank)
+                    )
                 self._first_blank = None
             found = self.check(number, content)
             yield InvalidLine(line, found) if isinstance(found, BatchError) else (line, found)
 
     def finish(self) -> Iterator[BatchError]:
         if not self.lines:
-            yield empty_file()
+            yield batch_errors.empty_file()
         if self._one_batch and self.lines > self._limits.requests_per_batch:
-            yield too_many_requests(self.lines, self._limits.requests_per_batch)
+            yield batch_errors.too_many_requests(self.lines, self._limits.requests_per_batch)
         if self._one_batch and self.embedding_inputs > self._limits.embedding_inputs_per_batch:
-            yield too_many_inputs(self.embedding_inputs, self._limits.embedding_inputs_per_batch)
+            yield batch_errors.too_many_inputs(
+                self.embedding_inputs, self._limits.embedding_inputs_per_batch
+            )
 
     def _parts(self, number: int, content: bytes) -> tuple[str, str, dict[str, Any]] | BatchError:
         value = read_object(content, nesting=self._limits.nesting, unique=_QUOTED_KEYS)
         if value is None:
-            return invalid_json_line(number)
+            return batch_errors.invalid_json_line(number)
         if len(value) > len(KEYS) and len(self.unknown_keys) < _MOST_UNKNOWN_KEYS:
             for key in islice((key for key in value if key not in KEYS), _MOST_UNKNOWN_KEYS):
                 self.unknown_keys.setdefault(key[:64], number)
@@ -192,15 +184,19 @@ class InputRules:
 
     def _wrong_model(self, number: int, endpoint: Endpoint, model: Any) -> BatchError | None:
         if model is None:
-            return missing_body_parameter(number, "model") if "model" in endpoint.required else None
+            return (
+                batch_errors.missing_body_parameter(number, "model")
+                if "model" in endpoint.required
+                else None
+            )
         if type(model) is not str:
-            return invalid_type(number, "body.model", "a string", model)
+            return batch_errors.invalid_type(number, "body.model", "a string", model)
         if model not in self._known_models:
             if not self._supports(model):
-                return model_not_found(number, model)
+                return batch_errors.model_not_found(number, model)
             self._known_models.add(model)
         if self._one_batch and self.model is not None and model != self.model:
-            return mismatched_model(number, model)
+            return batch_errors.mismatched_model(number, model)
         return None
 
     def _take_model(self, number: int, model: str | None) -> None:

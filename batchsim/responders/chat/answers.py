@@ -24,7 +24,7 @@ from batchsim.domain.answers import Answer
 from batchsim.domain.batches import Usage
 from batchsim.domain.lines import RequestLine, RequestLines
 from batchsim.pricing.token_estimate import MESSAGE_TOKENS, estimate_each, estimate_prompt_tokens
-from batchsim.responders import ENTROPY, AnswerColumns, Occasion, in_pieces
+from batchsim.responders import ENTROPY, AnswerColumns, Occasion, content, in_pieces
 from batchsim.responders.chat.parameters import (
     ForcedCall,
     ModelFields,
@@ -33,18 +33,6 @@ from batchsim.responders.chat.parameters import (
     parameters_of,
 )
 from batchsim.responders.chat.refusals import ROLES, format_refusal, message_refusal
-from batchsim.responders.content import (
-    SMALLEST_CACHED,
-    Reply,
-    base62,
-    cached_tokens,
-    echo,
-    formatted_text,
-    last_text,
-    reasoning_tokens,
-    reply,
-    stretch,
-)
 from batchsim.responders.parameter_ranges import size_refusal
 
 _new_tuple = tuple.__new__  # half the time of calling the class, which counts once a line
@@ -85,37 +73,39 @@ def respond(request: RequestLine, occasion: Occasion) -> Answer:
         return refused
     if parameters.call is not None:
         return _call(occasion, parameters, prompt_tokens, parameters.call)
-    text = echo(last_text(messages))
+    text = content.echo(content.last_text(messages))
     if form is not None:
-        text = formatted_text(text, form)
+        text = content.formatted_text(text, form)
     reasoned = 0
     if parameters.fields.is_reasoning:
-        reasoned = reasoning_tokens(parameters.effort, occasion.entropy)
-    said = reply(text, reasoning_tokens=reasoned, limit=parameters.limit)
+        reasoned = content.reasoning_tokens(parameters.effort, occasion.entropy)
+    said = content.reply(text, reasoning_tokens=reasoned, limit=parameters.limit)
     return _text(occasion, parameters, prompt_tokens, said)
 
 
 def with_text(request: RequestLine, occasion: Occasion, text: str) -> Answer:
     """Make a well-formed answer that says `text`, whatever the request asks for."""
     prompt_tokens = estimate_prompt_tokens(request)
-    return _text(occasion, parameters_of(request), prompt_tokens, reply(text))
+    return _text(occasion, parameters_of(request), prompt_tokens, content.reply(text))
 
 
 def _call(
     occasion: Occasion, parameters: Parameters, prompt_tokens: int, call: ForcedCall
 ) -> Answer:
-    identifier = base62(stretch(occasion.entropy, "tool call", 24))
+    identifier = content.base62(content.stretch(occasion.entropy, "tool call", 24))
     message = (
         '{"role": "assistant", "content": null, "tool_calls": '
         f'[{{"id": "call_{identifier}", "type": "function", "function": '
         f'{{"name": {call.name}, "arguments": {quote(call.arguments)}}}}}], '
         '"refusal": null, "annotations": []}'
     )
-    said = reply(call.arguments)
+    said = content.reply(call.arguments)
     return _completion(occasion, parameters, prompt_tokens, said, message, call.finish_reason)
 
 
-def _text(occasion: Occasion, parameters: Parameters, prompt_tokens: int, said: Reply) -> Answer:
+def _text(
+    occasion: Occasion, parameters: Parameters, prompt_tokens: int, said: content.Reply
+) -> Answer:
     finish_reason = "length" if said.is_cut else "stop"
     message = MESSAGE % quote(said.text)
     return _completion(occasion, parameters, prompt_tokens, said, message, finish_reason)
@@ -125,7 +115,7 @@ def _completion(
     occasion: Occasion,
     parameters: Parameters,
     prompt_tokens: int,
-    said: Reply,
+    said: content.Reply,
     message: str,
     finish_reason: str,
 ) -> Answer:
@@ -135,9 +125,9 @@ def _completion(
         [CHOICE % (index, message, fields.logprobs, finish_reason) for index in range(copies)]
     )
     tokens, reasoned = copies * said.tokens, copies * said.reasoning_tokens
-    cached = cached_tokens(prompt_tokens, entropy)
+    cached = content.cached_tokens(prompt_tokens, entropy)
     body = COMPLETION % (
-        *(base62(entropy[:_ID_LETTERS]), at, fields.model, choices),
+        *(content.base62(entropy[:_ID_LETTERS]), at, fields.model, choices),
         *(prompt_tokens, tokens, prompt_tokens + tokens, cached, reasoned, fields.fingerprint),
     )
     usage = _new_tuple(Usage, (prompt_tokens, tokens, cached, reasoned))
@@ -155,16 +145,16 @@ def respond_many(
     if prompts is None or max(prompts.tokens) > parameters.longest_prompt:
         return None
     parts = in_pieces(entropy, ENTROPY)
-    texts = list(map(echo, prompts.last))
+    texts = list(map(content.echo, prompts.last))
     reasoned = cached = [0] * len(texts)
     if parameters.fields.is_reasoning:
-        reasoned = [reasoning_tokens(parameters.effort, part) for part in parts]
-    if max(prompts.tokens) >= SMALLEST_CACHED:
-        cached = list(map(cached_tokens, prompts.tokens, parts))
+        reasoned = [content.reasoning_tokens(parameters.effort, part) for part in parts]
+    if max(prompts.tokens) >= content.SMALLEST_CACHED:
+        cached = list(map(content.cached_tokens, prompts.tokens, parts))
     tokens = list(map(add, estimate_each(texts), reasoned))
     if parameters.limit is not None and max(tokens) > parameters.limit:
         return None
-    letters = base62(entropy).encode()
+    letters = content.base62(entropy).encode()
     varying = zip(
         [letters[at : at + _ID_LETTERS] for at in range(0, len(letters), ENTROPY)],
         moments,

@@ -14,32 +14,24 @@ import orjson
 from batchsim.domain import models
 from batchsim.domain.answers import Answer
 from batchsim.domain.lines import RequestLine, RequestLines
+from batchsim.responders import parameter_ranges as ranges
 from batchsim.responders.chat.refusals import model_refusal
 from batchsim.responders.content import call_arguments, forced_function
-from batchsim.responders.parameter_ranges import (
-    boolean,
-    decimal,
-    integer,
-    longest_prompt,
-    one_of,
-    refusal,
-    string,
-)
 
 CHECKS = {
-    "temperature": decimal(0, 2),
-    "top_p": decimal(0, 1),
-    "presence_penalty": decimal(-2, 2),
-    "frequency_penalty": decimal(-2, 2),
-    "n": integer(1, 128),
-    "max_tokens": integer(1),
-    "max_completion_tokens": integer(1),
-    "top_logprobs": integer(0, 20),
-    "logprobs": boolean,
-    "parallel_tool_calls": boolean,
-    "store": boolean,
-    "user": string,
-    "reasoning_effort": one_of("none", "minimal", "low", "medium", "high", "xhigh", "max"),
+    "temperature": ranges.decimal(0, 2),
+    "top_p": ranges.decimal(0, 1),
+    "presence_penalty": ranges.decimal(-2, 2),
+    "frequency_penalty": ranges.decimal(-2, 2),
+    "n": ranges.integer(1, 128),
+    "max_tokens": ranges.integer(1),
+    "max_completion_tokens": ranges.integer(1),
+    "top_logprobs": ranges.integer(0, 20),
+    "logprobs": ranges.boolean,
+    "parallel_tool_calls": ranges.boolean,
+    "store": ranges.boolean,
+    "user": ranges.string,
+    "reasoning_effort": ranges.one_of("none", "minimal", "low", "medium", "high", "xhigh", "max"),
 }
 """The ranges of the parameters (API reference)."""
 
@@ -119,7 +111,7 @@ def _parameters(model: str, body: dict[str, Any]) -> Parameters:
     fields = _fields(model)
     copies = body.get("n")
     copies = copies if type(copies) is int and 1 < copies <= 128 else 1
-    refused = refusal(body, CHECKS)
+    refused = ranges.refusal(body, CHECKS)
     if refused is not None:
         return Parameters(fields, copies, refused)
     limit_name = "max_completion_tokens" if body.get("max_completion_tokens") else "max_tokens"
@@ -133,7 +125,7 @@ def _parameters(model: str, body: dict[str, Any]) -> Parameters:
         effort=body.get("reasoning_effort"),
         limit=limit,
         limit_name=limit_name,
-        longest_prompt=longest_prompt(fields.sizes, limit),
+        longest_prompt=ranges.longest_prompt(fields.sizes, limit),
     )
 
 

@@ -9,15 +9,8 @@ from batchsim.domain.batches import Usage
 from batchsim.domain.lines import RequestLine
 from batchsim.pricing.token_estimate import estimate_prompt_tokens
 from batchsim.responders import Occasion, error_answers
+from batchsim.responders import parameter_ranges as ranges
 from batchsim.responders.content import Reply, base62, echo, reply
-from batchsim.responders.parameter_ranges import (
-    boolean,
-    decimal,
-    integer,
-    refusal,
-    size_refusal,
-    string,
-)
 
 
 def prompt_type(name: str, value: Any) -> Answer | None:
@@ -29,17 +22,17 @@ def prompt_type(name: str, value: Any) -> Answer | None:
 
 CHECKS = {
     "prompt": prompt_type,
-    "temperature": decimal(0, 2),
-    "top_p": decimal(0, 1),
-    "presence_penalty": decimal(-2, 2),
-    "frequency_penalty": decimal(-2, 2),
-    "n": integer(1, 128),
-    "best_of": integer(1, 20),
-    "max_tokens": integer(0),
-    "logprobs": integer(0, 5),
-    "echo": boolean,
-    "suffix": string,
-    "user": string,
+    "temperature": ranges.decimal(0, 2),
+    "top_p": ranges.decimal(0, 1),
+    "presence_penalty": ranges.decimal(-2, 2),
+    "frequency_penalty": ranges.decimal(-2, 2),
+    "n": ranges.integer(1, 128),
+    "best_of": ranges.integer(1, 20),
+    "max_tokens": ranges.integer(0),
+    "logprobs": ranges.integer(0, 5),
+    "echo": ranges.boolean,
+    "suffix": ranges.string,
+    "user": ranges.string,
 }
 """The ranges of the parameters (API reference)."""
 
@@ -49,13 +42,13 @@ DEFAULT_LIMIT = 16  # the most tokens of an answer when the request sets no limi
 def respond(request: RequestLine, occasion: Occasion) -> Answer:
     """Answer each prompt with one choice, or `n`, that echo it."""
     body = request.body
-    refused = refusal(body, CHECKS)
+    refused = ranges.refusal(body, CHECKS)
     if refused is not None:
         return refused
     limit = body.get("max_tokens")
     sizes = models.sizes(request.model or "")
     prompt_tokens = estimate_prompt_tokens(request)
-    refused = size_refusal("prompt", sizes, prompt_tokens, limit, "max_tokens")
+    refused = ranges.size_refusal("prompt", sizes, prompt_tokens, limit, "max_tokens")
     if refused is not None:
         return refused
     prompts = _prompts(body.get("prompt"))

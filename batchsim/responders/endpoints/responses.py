@@ -9,42 +9,21 @@ from batchsim.domain.answers import Answer
 from batchsim.domain.batches import Usage
 from batchsim.domain.lines import RequestLine
 from batchsim.pricing.token_estimate import estimate_prompt_tokens
-from batchsim.responders import Occasion, error_answers
-from batchsim.responders.content import (
-    Reply,
-    base62,
-    cached_tokens,
-    call_arguments,
-    echo,
-    forced_function,
-    formatted_text,
-    last_text,
-    reasoning_tokens,
-    reply,
-    stretch,
-)
-from batchsim.responders.parameter_ranges import (
-    boolean,
-    decimal,
-    integer,
-    one_of,
-    refusal,
-    size_refusal,
-    string,
-)
+from batchsim.responders import Occasion, content, error_answers
+from batchsim.responders import parameter_ranges as ranges
 
 CHECKS = {
-    "instructions": string,
-    "temperature": decimal(0, 2),
-    "top_p": decimal(0, 1),
-    "max_output_tokens": integer(16),
-    "max_tool_calls": integer(1),
-    "top_logprobs": integer(0, 20),
-    "parallel_tool_calls": boolean,
-    "store": boolean,
-    "background": boolean,
-    "truncation": one_of("auto", "disabled"),
-    "user": string,
+    "instructions": ranges.string,
+    "temperature": ranges.decimal(0, 2),
+    "top_p": ranges.decimal(0, 1),
+    "max_output_tokens": ranges.integer(16),
+    "max_tool_calls": ranges.integer(1),
+    "top_logprobs": ranges.integer(0, 20),
+    "parallel_tool_calls": ranges.boolean,
+    "store": ranges.boolean,
+    "background": ranges.boolean,
+    "truncation": ranges.one_of("auto", "disabled"),
+    "user": ranges.string,
 }
 """The ranges of the parameters (API reference; that of `max_output_tokens` observed)."""
 
@@ -66,23 +45,27 @@ def respond(request: RequestLine, occasion: Occasion) -> Answer:
         return refused
     thought = 0
     if models.is_reasoning(model):
-        thought = reasoning_tokens(_entry(body.get("reasoning"), "effort"), occasion.entropy)
-    function = forced_function(body.get("tools"), body.get("tool_choice"))
+        thought = content.reasoning_tokens(
+            _entry(body.get("reasoning"), "effort"), occasion.entropy
+        )
+    function = content.forced_function(body.get("tools"), body.get("tool_choice"))
     if function is not None:
-        said = reply(call_arguments(function), reasoning_tokens=thought)
+        said = content.reply(content.call_arguments(function), reasoning_tokens=thought)
         return _response(request, occasion, said, function)
-    text = formatted_text(echo(last_text(body.get("input"))), _entry(body.get("text"), "format"))
-    said = reply(text, reasoning_tokens=thought, limit=body.get("max_output_tokens"))
+    text = content.formatted_text(
+        content.echo(content.last_text(body.get("input"))), _entry(body.get("text"), "format")
+    )
+    said = content.reply(text, reasoning_tokens=thought, limit=body.get("max_output_tokens"))
     return _response(request, occasion, said)
 
 
 def with_text(request: RequestLine, occasion: Occasion, text: str) -> Answer:
-    return _response(request, occasion, reply(text))
+    return _response(request, occasion, content.reply(text))
 
 
 def _refusal(request: RequestLine) -> Answer | None:
     body, model = request.body, request.model or ""
-    refused = refusal(body, CHECKS) or _input_refusal(body.get("input"))
+    refused = ranges.refusal(body, CHECKS) or _input_refusal(body.get("input"))
     if refused is not None:
         return refused
     if not models.takes_temperature(model):
@@ -91,7 +74,9 @@ def _refusal(request: RequestLine) -> Answer | None:
                 return error_answers.unsupported_parameter(name)
     limit = body.get("max_output_tokens")
     prompt_tokens = estimate_prompt_tokens(request)
-    return size_refusal("input", models.sizes(model), prompt_tokens, limit, "max_output_tokens")
+    return ranges.size_refusal(
+        "input", models.sizes(model), prompt_tokens, limit, "max_output_tokens"
+    )
 
 
 def _input_refusal(value: Any) -> Answer | None:
@@ -108,10 +93,10 @@ def _input_refusal(value: Any) -> Answer | None:
     return None
 
 
-def _content_refusal(param: str, content: Any) -> Answer | None:
-    if type(content) is not list:
+def _content_refusal(param: str, parts: Any) -> Answer | None:
+    if type(parts) is not list:
         return None
-    for index, part in enumerate(content):
+    for index, part in enumerate(parts):
         url = _entry(part, "image_url")
         if url is not None and type(url) is not str:
             return error_answers.invalid_type(f"{param}[{index}].image_url", "an image URL", url)
@@ -123,11 +108,14 @@ def _entry(holder: Any, name: str) -> Any:
 
 
 def _response(
-    request: RequestLine, occasion: Occasion, said: Reply, function: dict[str, Any] | None = None
+    request: RequestLine,
+    occasion: Occasion,
+    said: content.Reply,
+    function: dict[str, Any] | None = None,
 ) -> Answer:
     body, at = request.body, occasion.at
     prompt_tokens = estimate_prompt_tokens(request)
-    cached = cached_tokens(prompt_tokens, occasion.entropy)
+    cached = content.cached_tokens(prompt_tokens, occasion.entropy)
     status = "incomplete" if said.is_cut else "completed"
     details = '{"reason": "max_output_tokens"}' if said.is_cut else "null"
 
@@ -168,14 +156,14 @@ def _response(
     return Answer(200, answer, usage)
 
 
-def _output(occasion: Occasion, said: Reply, function: dict[str, Any] | None) -> str:
+def _output(occasion: Occasion, said: content.Reply, function: dict[str, Any] | None) -> str:
     items = []
     if said.reasoning_tokens:
         items.append(
             f'{{"id": "rs_{_identifier(occasion, 1)}", "type": "reasoning", "summary": []}}'
         )
     if function is not None:
-        call = base62(stretch(occasion.entropy, "tool call", 24))
+        call = content.base62(content.stretch(occasion.entropy, "tool call", 24))
         items.append(
             f'{{"id": "fc_{_identifier(occasion, 2)}", "type": "function_call", '
             f'"status": "completed", "arguments": {quote(said.text)}, "call_id": "call_{call}", '

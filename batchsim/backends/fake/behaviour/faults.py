@@ -9,14 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from batchsim.backends.fake.behaviour.checks import (
-    FiniteSeconds,
-    Positions,
-    TimeDifference,
-    check_fields,
-    is_at,
-    label_of,
-)
+from batchsim.backends.fake.behaviour import checks
 from batchsim.backends.fake.behaviour.line_faults import LineFault
 from batchsim.backends.fake.behaviour.request_faults import RequestFault
 from batchsim.backends.fake.ids import Draws
@@ -37,17 +30,17 @@ class BatchFault:
     """
 
     scenario: str
-    nth: Positions | None = None
+    nth: checks.Positions | None = None
     share: Share = 1.0
 
     def __post_init__(self) -> None:
-        check_fields(self)
+        checks.check_fields(self)
 
     def hits(self, number: int, draws: Draws) -> bool:
         """True if it hits the batch of that number, counted from 0."""
-        if not is_at(self.nth, number + 1):
+        if not checks.is_at(self.nth, number + 1):
             return False
-        purpose = f"batch fault {label_of(self)}"
+        purpose = f"batch fault {checks.label_of(self)}"
         return self.share >= 1 or draws.share(purpose, number) < self.share
 
 
@@ -109,14 +102,14 @@ class Faults:
     requests: tuple[RequestFault, ...] = ()
     lines: tuple[LineFault, ...] = ()
     batches: tuple[BatchFault, ...] = ()
-    clock_ahead_by: TimeDifference = 0.0
+    clock_ahead_by: checks.TimeDifference = 0.0
     file_unknown_for: Seconds = 0.0
     file_unseen_for: Seconds = 0.0
     file_pending_for: Seconds = 0.0
-    results_live_for: FiniteSeconds | None = None
+    results_live_for: checks.FiniteSeconds | None = None
     stale_list_for: Seconds = 0.0
     unsorted_list: bool = False
-    forgotten_after: FiniteSeconds | None = None
+    forgotten_after: checks.FiniteSeconds | None = None
     incident: Share = 0.0
     failed_validation: Share = 0.0
     full_queue_batches: Count = 0
@@ -130,7 +123,7 @@ class Faults:
     webhooks_twice: bool = False
 
     def __post_init__(self) -> None:
-        check_fields(self, leave_out=RULES)
+        checks.check_fields(self, leave_out=RULES)
         for name, kind in RULES.items():
             _check_rules(name, getattr(self, name), kind)
 

@@ -12,14 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from batchsim.backends.fake.behaviour.checks import (
-    Positions,
-    check_fields,
-    check_parameters,
-    is_at,
-    label_of,
-    unknown,
-)
+from batchsim.backends.fake.behaviour import checks
 from batchsim.backends.fake.ids import Draws
 from batchsim.domain.answers import Answer
 from batchsim.domain.constraints import ErrorStatus, Positive, Share
@@ -76,18 +69,18 @@ class LineFault:
     fault: str
     custom_id: str | None = None
     line: Positive | None = None
-    batch: Positions | None = None
+    batch: checks.Positions | None = None
     share: Share = 1.0
     status: ErrorStatus | None = None
     message: str | None = None
     code: str | None = None
 
     def __post_init__(self) -> None:
-        check_fields(self)
+        checks.check_fields(self)
         kind = LINE_FAULTS.get(self.fault)
         if kind is None:
-            raise unknown("line fault", self.fault, LINE_FAULTS)
-        check_parameters(self, PARAMETERS, kind.parameters)
+            raise checks.unknown("line fault", self.fault, LINE_FAULTS)
+        checks.check_parameters(self, PARAMETERS, kind.parameters)
 
     @property
     def hits_result(self) -> bool:
@@ -98,9 +91,9 @@ class LineFault:
         """True if it hits a line, counted from 1, of the batch of that number, counted from 0."""
         if self.line not in (None, line) or self.custom_id not in (None, custom_id):
             return False
-        if not is_at(self.batch, batch + 1):
+        if not checks.is_at(self.batch, batch + 1):
             return False
-        purpose = f"line fault {label_of(self)}"
+        purpose = f"line fault {checks.label_of(self)}"
         return self.share >= 1 or draws.share(purpose, batch, line) < self.share
 
 

@@ -15,14 +15,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from batchsim.backends.calls import CALLS, Effect
-from batchsim.backends.fake.behaviour.checks import (
-    FiniteSeconds,
-    HeaderText,
-    Positions,
-    check_fields,
-    check_parameters,
-    unknown,
-)
+from batchsim.backends.fake.behaviour import checks
 from batchsim.domain.constraints import Count, ErrorStatus, Seconds, Share
 from batchsim.errors import UsageError
 
@@ -91,7 +84,7 @@ class RequestFault:
     fault: str
     call: str = ANY
     file: str | None = None
-    nth: Positions | None = None
+    nth: checks.Positions | None = None
     share: Share = 1.0
     since: Seconds = 0.0
     until: Seconds = math.inf
@@ -99,25 +92,25 @@ class RequestFault:
     message: str | None = None
     code: str | None = None
     html: bool = False
-    retry_after: float | HeaderText | None = None
-    seconds: FiniteSeconds | None = None
+    retry_after: float | checks.HeaderText | None = None
+    seconds: checks.FiniteSeconds | None = None
     at_byte: Count | None = None
 
     def __post_init__(self) -> None:
-        check_fields(self)
+        checks.check_fields(self)
         kind = REQUEST_FAULTS.get(self.fault)
         if kind is None:
-            raise unknown("request fault", self.fault, REQUEST_FAULTS)
+            raise checks.unknown("request fault", self.fault, REQUEST_FAULTS)
         if self.call not in EVERY_CALL:
-            raise unknown("call", self.call, EVERY_CALL)
+            raise checks.unknown("call", self.call, EVERY_CALL)
         if self.file not in (None, *FILES):
-            raise unknown("file", self.file, FILES)
+            raise checks.unknown("file", self.file, FILES)
         if kind.calls and self.call not in kind.calls:
             raise UsageError(
                 f"{self.fault!r} cannot hit the call {self.call!r}",
                 hint=f"name one of {', '.join(kind.calls)}",
             )
-        check_parameters(self, PARAMETERS, kind.parameters)
+        checks.check_parameters(self, PARAMETERS, kind.parameters)
         if not self.since < self.until:
             raise UsageError(
                 f"no request comes from {self.since!r} until {self.until!r}",

@@ -23,21 +23,13 @@ from batchsim.backends.fake.service.uploads import PIECE, Uploads
 from batchsim.backends.fake.service.view import View
 from batchsim.backends.fake.store import BatchRecord, Records
 from batchsim.clock import VIRTUAL_START, Clock, VirtualClock
-from batchsim.domain import refusals
+from batchsim.domain import parameter_checks, refusals
 from batchsim.domain.answers import Answer
 from batchsim.domain.batches import Batch
 from batchsim.domain.endpoints import ENDPOINTS
 from batchsim.domain.files import File
 from batchsim.domain.lifecycle import Status
 from batchsim.domain.limits import HOUR
-from batchsim.domain.parameter_checks import (
-    check_creation,
-    check_lifetime,
-    check_limit,
-    check_page,
-    check_request,
-    check_text,
-)
 from batchsim.stores import Store
 
 
@@ -91,7 +83,7 @@ class Simulator(Backend):
         return self._uploads.receiving()
 
     def retrieve_file(self, file_id: str) -> File:
-        check_text("file_id", file_id)
+        parameter_checks.check_text("file_id", file_id)
         with self._timeline as now:
             return self._view.file(self._view.find_file(file_id, now), now)
 
@@ -104,8 +96,8 @@ class Simulator(Backend):
         order: Literal["asc", "desc"] = "desc",
     ) -> Page[File]:
         """See Backend. Raises NotFound when there is no file `after` (inferred)."""
-        check_page(after, purpose)
-        check_limit(limit, self._limits.files_per_page)
+        parameter_checks.check_page(after, purpose)
+        parameter_checks.check_limit(limit, self._limits.files_per_page)
         if order not in ("asc", "desc"):
             raise refusals.unknown_order(order)
         newest_first = order == "desc"
@@ -115,14 +107,14 @@ class Simulator(Backend):
             )
 
     def delete_file(self, file_id: str) -> None:
-        check_text("file_id", file_id)
+        parameter_checks.check_text("file_id", file_id)
         with self._timeline.caught_up() as now:
             self._records.file(file_id)
             self._transitions.remove_file(file_id, now)
 
     def read_file(self, file_id: str) -> Iterator[bytes]:
         """See Backend. Files for assistants and of user data are refused (observed)."""
-        check_text("file_id", file_id)
+        parameter_checks.check_text("file_id", file_id)
         with self._timeline as now:
             record = self._view.find_readable(file_id, now)
             stream = self._store.open_content(file_id)
@@ -143,8 +135,10 @@ class Simulator(Backend):
         request_id: str | None = None,  # noqa: ARG002 - the service ignores it
     ) -> Batch:
         """See Backend. An input file that does not exist fails the batch later (observed)."""
-        check_creation(input_file_id, endpoint, completion_window, metadata, self._limits)
-        check_lifetime("output_expires_after", output_expires_after, self._limits)
+        parameter_checks.check_creation(
+            input_file_id, endpoint, completion_window, metadata, self._limits
+        )
+        parameter_checks.check_lifetime("output_expires_after", output_expires_after, self._limits)
         check_own_scenario(metadata)
         with self._timeline as now:
             self._view.check_input_file(input_file_id, now)
@@ -168,13 +162,13 @@ class Simulator(Backend):
 
     def retrieve_batch(self, batch_id: str) -> Batch:
         """See Backend. An id that does not begin with `batch` is refused (observed)."""
-        check_text("batch_id", batch_id)
+        parameter_checks.check_text("batch_id", batch_id)
         with self._timeline as now:
             return self._view.batch(self._view.find_batch(batch_id, now), now)
 
     def cancel_batch(self, batch_id: str) -> Batch:
         """See Backend. Cancelling while results are written is allowed (inferred)."""
-        check_text("batch_id", batch_id)
+        parameter_checks.check_text("batch_id", batch_id)
         with self._timeline.caught_up() as now:
             record = self._view.find_batch(batch_id, now)
             status = record.batch.status
@@ -186,8 +180,8 @@ class Simulator(Backend):
 
     def list_batches(self, *, limit: int = 20, after: str | None = None) -> Page[Batch]:
         """See Backend. Raises NotFound when there is no batch `after` (inferred)."""
-        check_page(after)
-        check_limit(limit, self._limits.batches_per_page)
+        parameter_checks.check_page(after)
+        parameter_checks.check_limit(limit, self._limits.batches_per_page)
         with self._timeline as now:
             return self._view.batches(limit=limit, after=after, now=now)
 
@@ -200,7 +194,7 @@ class Simulator(Backend):
 
         Several threads may ask a user's responder at once.
         """
-        check_request(url, body)
+        parameter_checks.check_request(url, body)
         if url not in ENDPOINTS:
             raise refusals.unknown_url("POST", url)
         return self._single_requests.answer(url, body, self._timeline.now())

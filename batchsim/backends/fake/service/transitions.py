@@ -27,17 +27,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from batchsim.backends.fake.execution import (
-    Accepted,
-    CurrentSettings,
-    Executions,
-    Inspection,
-    Rejected,
-    ResultFiles,
-    Settings,
-    Validation,
-    next_event,
-)
+from batchsim.backends.fake import execution
 from batchsim.backends.fake.service.background import Future, NotReady, Task, Worker
 from batchsim.backends.fake.store import BatchRecord, FileRecord, Records
 from batchsim.domain.batches import RequestCounts
@@ -57,14 +47,14 @@ class Transitions:
     """Changes the batches and files of `records` as they become due."""
 
     def __init__(
-        self, records: Records, store: Store, settings: CurrentSettings, worker: Worker
+        self, records: Records, store: Store, settings: execution.CurrentSettings, worker: Worker
     ) -> None:
         self._records = records
         self._settings = settings
         self._worker = worker
         self._due_times = DueTimes()
-        self._executions = Executions(store, settings)
-        self._validation = Validation(records, self._executions)
+        self._executions = execution.Executions(store, settings)
+        self._validation = execution.Validation(records, self._executions)
         self._ended: list[str] = []
         for file in records.files.values():
             self.schedule_file(file)
@@ -78,7 +68,7 @@ class Transitions:
     def schedule_batch(self, record: BatchRecord) -> None:
         """Schedule the next event of a batch, and start the slow work that it needs."""
         settings = self._settings.of(record)
-        event, due = next_event(record, settings)
+        event, due = execution.next_event(record, settings)
         self._due_times.set(record.batch.id, due, BATCHES, record.number)
         if due < math.inf and event is Event.ACCEPTED:
             self._worker.start(self._inspection_task(record, due, settings))
@@ -131,7 +121,7 @@ class Transitions:
         self._executions.close()
 
     def _end_status(self, record: BatchRecord, due: float) -> None:
-        event, _ = next_event(record, self._settings.of(record))
+        event, _ = execution.next_event(record, self._settings.of(record))
         if event is Event.ACCEPTED:  # 1
             self._validate(record, due)
         elif event is Event.EXECUTED:  # 2
@@ -169,13 +159,13 @@ class Transitions:
 
     def _validate(self, record: BatchRecord, due: float) -> None:
         settings = self._settings.of(record)
-        outcome: Accepted | Rejected
+        outcome: execution.Accepted | execution.Rejected
         if (error := self._validation.early_error(record, settings)) is not None:
-            outcome = Rejected(record, (error,))
+            outcome = execution.Rejected(record, (error,))
         else:
             inspection = self._worker.result(self._inspection_task(record, due, settings))
             outcome = self._validation.outcome(record, due, settings, inspection)
-        if isinstance(outcome, Rejected):
+        if isinstance(outcome, execution.Rejected):
             self._enter(outcome.record, Event.REJECTED, due, errors=outcome.errors)
             return
         self._executions.begin(record, outcome.execution)
@@ -206,8 +196,8 @@ class Transitions:
         )
 
     def _inspection_task(
-        self, record: BatchRecord, due: float, settings: Settings
-    ) -> Task[Inspection]:
+        self, record: BatchRecord, due: float, settings: execution.Settings
+    ) -> Task[execution.Inspection]:
         file = self._records.files.get(record.batch.input_file_id)
         return Task(
             record.batch.id,
@@ -218,8 +208,8 @@ class Transitions:
         )
 
     def _writing_task(
-        self, record: BatchRecord, event: Event, due: float, settings: Settings
-    ) -> Task[ResultFiles]:
+        self, record: BatchRecord, event: Event, due: float, settings: execution.Settings
+    ) -> Task[execution.ResultFiles]:
         return Task(
             record.batch.id,
             (record, event, due, settings),
