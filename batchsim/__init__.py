@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_HOMES = {
+_HOMES = {  # each name and the module that has it, or that it is
     "Backend": "batchsim.backends",
     "Batch": "batchsim.domain.batches",
     "Clock": "batchsim.clock",
@@ -58,7 +58,6 @@ _HOMES = {
     "run": "batchsim.library.run",
     "strategies": "batchsim.testing.strategies",
 }
-"""Each name and the module that has it, or that it is."""
 
 __all__ = [  # noqa: PLE0604 - the table above is the one list of names
     *_HOMES,

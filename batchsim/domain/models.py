@@ -53,7 +53,7 @@ _MODELS = {
 }
 """The aliases (API reference, "Models"). Models that answer under their own name are absent."""
 
-KNOWN = tuple(
+KNOWN = tuple(  # the models that are known by name; a family may have others
     sorted(
         {
             *_MODELS,
@@ -63,7 +63,6 @@ KNOWN = tuple(
         }
     )
 )
-"""The models that are known by name; a family may have others."""
 
 _ALIASES = {model.snapshot: alias for alias, model in _MODELS.items()}
 _DATE = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{4})$")

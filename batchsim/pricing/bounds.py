@@ -21,7 +21,7 @@ REQUEST_MARGIN, MESSAGE_MARGIN = 8, 4
 """Tokens added to a count, for a request and for each of its messages and texts. The counts meet
 what the API reported (tests/pricing); this is for models that frame messages in another way."""
 
-_SILENT = frozenset(
+_SILENT = frozenset(  # parameters that add nothing to a prompt
     {
         "model",
         "n",
@@ -49,7 +49,6 @@ _SILENT = frozenset(
         "service_tier",
     }
 )
-"""Parameters that add nothing to a prompt."""
 _COUNTED = {
     "/v1/chat/completions": "messages",
     "/v1/completions": "prompt",

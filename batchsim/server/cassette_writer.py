@@ -23,8 +23,7 @@ class CassetteWriter:
         self._inputs: dict[str, str] = {}
         self._lock = threading.Lock()
         self._file = _opened(cassette)
-        self.recorded = 0
-        """The number of recordings written so far."""
+        self.recorded = 0  # the number of recordings written so far
 
     def keep_answer(
         self, place: ApiPath, sent: bytes, status: int, content: IO[bytes], known: tuple[str, ...]

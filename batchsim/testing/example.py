@@ -61,12 +61,11 @@ LEGAL = (
 STATUSES = (400, 429, 500)  # the statuses that a line may be answered with instead of 200
 BULK = 5 << 20  # bytes that the first line's answer has when the results are bulky
 
-IDS: dict[str, Callable[[int], str]] = {
+IDS: dict[str, Callable[[int], str]] = {  # the forms of the lines' custom_ids
     "plain": lambda index: f"request-{index}",
     "numbers": lambda index: str(12 - index),
     "unicode": lambda index: f"ключ \u2028 «{index}» 鍵",
 }
-"""The forms of the lines' custom_ids."""
 
 
 class Failure(NamedTuple):

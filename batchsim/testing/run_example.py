@@ -44,7 +44,7 @@ AFTERWARDS = 3.0 * DAY
 PAID_TWICE = ("creates_twice", "sends_running_lines_again", "sends_good_lines_again")
 """The findings of a verdict that cost money."""
 
-KINDS = (
+KINDS = (  # the kinds of complaints
     "raises",
     "never_ends",
     "loses",
@@ -54,7 +54,6 @@ KINDS = (
     "double_pays",
     "loads_all_in_memory",
 )
-"""The kinds of complaints."""
 
 
 class Complaint(NamedTuple):

@@ -20,7 +20,7 @@ from batchsim.verdict.findings import Verdict as Verdict
 
 Rule = Callable[[Analysis], Finding | None]
 
-RULES: tuple[Rule, ...] = (
+RULES: tuple[Rule, ...] = (  # in the order of findings: those that cost money first
     line_rules.creates_twice,
     line_rules.sends_running_lines_again,
     line_rules.sends_good_lines_again,
@@ -35,7 +35,6 @@ RULES: tuple[Rule, ...] = (
     request_rules.leaves_batches,
     request_rules.leaves_files,
 )
-"""In the order of findings: those that cost money first."""
 
 CODES = tuple(rule.__name__ for rule in RULES)
 """The codes of all findings. Each is the name of its rule."""

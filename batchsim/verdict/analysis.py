@@ -50,8 +50,7 @@ class Analysis:
 
     def __init__(self, history: History) -> None:
         self.history = history
-        self.forgotten_lines = 0
-        """Batches whose lines are not known any more, or are too many."""
+        self.forgotten_lines = 0  # batches whose lines are not known any more, or are too many
 
     def at(self, moment: float) -> str:
         """Write a time: seconds since the log began."""

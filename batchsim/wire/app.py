@@ -21,14 +21,13 @@ from batchsim.wire.endpoints.route import Call, Route, Table
 from batchsim.wire.endpoints.upload_state import PendingUploads
 from batchsim.wire.http import Headers, Profile, Request, Response, problem
 
-ROUTES: tuple[Route, ...] = (
+ROUTES: tuple[Route, ...] = (  # The route table. A new part of the API adds its own ROUTES here.
     *files.ROUTES,
     *batches.ROUTES,
     *uploads.ROUTES,
     *models.ROUTES,
     *synchronous.ROUTES,
 )
-"""The route table. A new part of the API adds its own ROUTES here."""
 
 DESCRIPTION_PATH = "/openapi.json"  # the path of the OpenAPI description, which needs no key
 

@@ -163,8 +163,7 @@ class FakeBackend(Clients):
         self.lasts = not isinstance(store, MemoryStore)
         self.undisturbed = Simulator(settings, store, clock, in_background=in_background)
         self.clock = self.undisturbed.clock
-        self.requests = RequestLog(self.undisturbed.time)
-        """The log of the requests to this backend."""
+        self.requests = RequestLog(self.undisturbed.time)  # the log of the requests to this backend
         self._has_model = supports
         self._faults = FaultInjector(self.undisturbed, draws, settings.faults)
 

@@ -81,8 +81,7 @@ class PerLine:
         self._start = start
         self._size = size
         self._written = written
-        self.width = len(written(bytes(size)))
-        """The length of a written draw."""
+        self.width = len(written(bytes(size)))  # the length of a written draw
         self._number = -1
         self._drawn = b""
 

@@ -30,11 +30,10 @@ from batchsim.domain.validation.request_lines import KEYS, parts_of, read_unifor
 from batchsim.jsonl import Block, Line
 
 _MOST_UNKNOWN_KEYS = 10
-_endpoint_at = {
+_endpoint_at = {  # the endpoint at a path, and what it requires besides the model
     path: (endpoint, tuple(name for name in endpoint.required if name != "model"))
     for path, endpoint in ENDPOINTS.items()
 }.get
-"""The endpoint at a path, and what it requires besides the model."""
 
 _QUOTED_KEYS = tuple(f'"{key}"'.encode() for key in KEYS)
 
@@ -58,21 +57,16 @@ class InputRules:
         supports: Callable[[str], bool] = is_openai_model,
     ) -> None:
         """`endpoint` is the batch's; None takes that of the first valid line."""
-        self.endpoint = endpoint
-        """The batch's endpoint, once it is known."""
+        self.endpoint = endpoint  # the batch's endpoint, once it is known
         self._one_batch = one_batch
         self._limits = limits
         self._supports = supports
-        self.custom_ids = CustomIds()
-        """The custom_ids of the lines so far."""
+        self.custom_ids = CustomIds()  # the custom_ids of the lines so far
         self._known_models: set[str] = set()
-        self.model: str | None = None
-        """The model of the first line that names one."""
-        self.model_line: int | None = None
-        """The number of that line."""
+        self.model: str | None = None  # the model of the first line that names one
+        self.model_line: int | None = None  # the number of that line
         self._first_blank: Line | None = None
-        self.lines = 0
-        """The number of lines that were checked, good or bad."""
+        self.lines = 0  # the number of lines that were checked, good or bad
         self.embedding_inputs = 0
         self.unknown_keys: dict[str, int] = {}
         """Top-level keys that mean nothing (the first few), each with the line of its first use."""

@@ -37,7 +37,7 @@ from batchsim.responders.parameter_ranges import size_refusal
 
 _new_tuple = tuple.__new__  # half the time of calling the class, which counts once a line
 
-COMPLETION = (
+COMPLETION = (  # an answer: its id, time, model, choices, tokens and fingerprint
     '{"id": "chatcmpl-%s", "object": "chat.completion", "created": %s, "model": %s, '
     '"choices": [%s], '
     '"usage": {"prompt_tokens": %s, "completion_tokens": %s, "total_tokens": %s, '
@@ -46,7 +46,6 @@ COMPLETION = (
     '"accepted_prediction_tokens": 0, "rejected_prediction_tokens": 0}}, '
     '"service_tier": "default", "system_fingerprint": %s}'
 )
-"""An answer: its id, time, model, choices, tokens and fingerprint."""
 
 MESSAGE = '{"role": "assistant", "content": %s, "refusal": null, "annotations": []}'
 """A message with a text."""

@@ -18,7 +18,7 @@ from batchsim.responders import parameter_ranges as ranges
 from batchsim.responders.chat.refusals import model_refusal
 from batchsim.responders.content import call_arguments, forced_function
 
-CHECKS = {
+CHECKS = {  # the ranges of the parameters (API reference)
     "temperature": ranges.decimal(0, 2),
     "top_p": ranges.decimal(0, 1),
     "presence_penalty": ranges.decimal(-2, 2),
@@ -33,7 +33,6 @@ CHECKS = {
     "user": ranges.string,
     "reasoning_effort": ranges.one_of("none", "minimal", "low", "medium", "high", "xhigh", "max"),
 }
-"""The ranges of the parameters (API reference)."""
 
 LONGEST_CACHED = 1 << 14  # Bytes of parameters. The consequences of longer ones are not cached.
 

@@ -20,7 +20,7 @@ def prompt_type(name: str, value: Any) -> Answer | None:
     return error_answers.invalid_type(name, "one of a string or array", value)
 
 
-CHECKS = {
+CHECKS = {  # the ranges of the parameters (API reference)
     "prompt": prompt_type,
     "temperature": ranges.decimal(0, 2),
     "top_p": ranges.decimal(0, 1),
@@ -34,7 +34,6 @@ CHECKS = {
     "suffix": ranges.string,
     "user": ranges.string,
 }
-"""The ranges of the parameters (API reference)."""
 
 DEFAULT_LIMIT = 16  # the most tokens of an answer when the request sets no limit (API reference)
 

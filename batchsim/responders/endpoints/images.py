@@ -19,7 +19,7 @@ from batchsim.responders import Occasion, error_answers
 from batchsim.responders.content import echo
 from batchsim.responders.parameter_ranges import boolean, integer, one_of, refusal, string
 
-CHECKS = {
+CHECKS = {  # the ranges of the parameters (API reference)
     "prompt": string,
     "n": integer(1, 10),
     "size": string,
@@ -32,7 +32,6 @@ CHECKS = {
     "stream": boolean,
     "user": string,
 }
-"""The ranges of the parameters (API reference)."""
 
 IMAGE_TOKENS = {"low": (272, 408), "medium": (1056, 1584), "high": (4160, 6240)}
 """Tokens of a square and of an oblong image, by quality (API reference, gpt-image-1)."""

@@ -10,7 +10,7 @@ from batchsim.responders import Occasion, error_answers
 from batchsim.responders.content import base62
 from batchsim.responders.parameter_ranges import refusal, string
 
-CATEGORIES = (
+CATEGORIES = (  # the categories (API reference)
     "harassment",
     "harassment/threatening",
     "hate",
@@ -25,7 +25,6 @@ CATEGORIES = (
     "violence",
     "violence/graphic",
 )
-"""The categories (API reference)."""
 
 CHECKS = {"model": string}  # the types of the parameters besides the input (API reference)
 

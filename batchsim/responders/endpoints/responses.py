@@ -12,7 +12,7 @@ from batchsim.pricing.token_estimate import estimate_prompt_tokens
 from batchsim.responders import Occasion, content, error_answers
 from batchsim.responders import parameter_ranges as ranges
 
-CHECKS = {
+CHECKS = {  # the ranges of the parameters (API reference; that of `max_output_tokens` observed)
     "instructions": ranges.string,
     "temperature": ranges.decimal(0, 2),
     "top_p": ranges.decimal(0, 1),
@@ -25,7 +25,6 @@ CHECKS = {
     "truncation": ranges.one_of("auto", "disabled"),
     "user": ranges.string,
 }
-"""The ranges of the parameters (API reference; that of `max_output_tokens` observed)."""
 
 _TOOL_USAGE = (
     '{"image_gen": {"input_tokens": 0, "input_tokens_details": {"image_tokens": 0, '

@@ -8,12 +8,11 @@ from batchsim.domain.lines import RequestLine
 from batchsim.responders import Occasion, error_answers
 from batchsim.responders.parameter_ranges import one_of, refusal, string
 
-CHECKS = {
+CHECKS = {  # the ranges of the parameters (API reference)
     "prompt": string,
     "seconds": one_of("4", "8", "12", "16", "20"),
     "size": one_of("720x1280", "1280x720", "1024x1792", "1792x1024", "1080x1920", "1920x1080"),
 }
-"""The ranges of the parameters (API reference)."""
 
 
 def respond(request: RequestLine, occasion: Occasion) -> Answer:

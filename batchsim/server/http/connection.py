@@ -53,8 +53,7 @@ class HttpConnection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._client = ""
         self._exchanges: deque[Exchange] = deque()
-        self._coming: Exchange | None = None
-        """The exchange whose body is being read."""
+        self._coming: Exchange | None = None  # the exchange whose body is being read
         self._url = b""
         self._headers: list[tuple[str, str]] = []
         self._in_head = False

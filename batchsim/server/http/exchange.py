@@ -14,8 +14,7 @@ class Exchange:
         self.head = head
         self.body = body
         self.keep_alive = keep_alive
-        self.refusal: Refused | None = None
-        """Why the request is not let in."""
+        self.refusal: Refused | None = None  # why the request is not let in
         self.is_told = False
         self.is_started = False
         self.is_answering = False

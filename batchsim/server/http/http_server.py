@@ -30,8 +30,7 @@ class HttpServer:
         self._limits = limits
         self._loop: asyncio.AbstractEventLoop
         self._stop: asyncio.Event
-        self.has_begun = threading.Event()
-        """It takes connections, or could not begin."""
+        self.has_begun = threading.Event()  # it takes connections, or could not begin
 
     def run(self, sockets: Sequence[socket.socket]) -> None:
         try:

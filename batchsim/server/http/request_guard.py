@@ -25,10 +25,9 @@ then without an Authorization header. Scripts often send no type at all."""
 CONTROL_PATH = "/_batchsim/"
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
-_JUDGED = frozenset(
+_JUDGED = frozenset(  # the headers by which a request is refused for its origin or its body
     {"sec-fetch-site", "origin", "upgrade", "content-encoding", "content-type", "content-length"}
 )
-"""The headers by which a request is refused for its origin or its body."""
 
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?")
 

@@ -7,14 +7,13 @@ from batchsim.wire.http import Response, parse, render
 
 LONGEST_REQUEST = 32 << 20  # bytes: long conversations and images come in one JSON body
 
-ENDPOINTS = (
+ENDPOINTS = (  # path, name of the operation, and schema of the request
     ("/v1/chat/completions", "createChatCompletion", "ChatRequest"),
     ("/v1/responses", "createResponse", "ResponseRequest"),
     ("/v1/embeddings", "createEmbedding", "EmbeddingRequest"),
     ("/v1/moderations", "createModeration", "ModerationRequest"),
     ("/v1/completions", "createCompletion", "CompletionRequest"),
 )
-"""Path, name of the operation, and schema of the request."""
 
 
 def answer(call: Call) -> Response:

@@ -17,13 +17,12 @@ LONGEST_JSON = 1 << 20  # Bytes. A batch is created with less than 40 KB, metada
 
 MOST_QUERY_PARAMETERS = 100
 
-NOT_JSON = (
+NOT_JSON = (  # the API's own words (observed)
     "We could not parse the JSON body of your request. (HINT: This likely means you aren't using "
     "your HTTP library correctly. The OpenAI API expects a JSON payload, but what was sent was not "
     "valid JSON. If you have trouble figuring out how to fix this, please contact us through our "
     "help center at help.openai.com.)"
 )
-"""The API's own words (observed)."""
 
 _CHARSET = re.compile(r"charset\s*=\s*\"?([^\";\s]*)")
 

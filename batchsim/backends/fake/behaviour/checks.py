@@ -24,10 +24,9 @@ TimeDifference = Annotated[
     float, Meta(ge=-_LARGEST, le=_LARGEST, description="a finite number of seconds")
 ]
 HeaderText = Annotated[str, Meta(pattern=r"^[ -~]*\Z", description="a text of printable ASCII")]
-Positions = (
+Positions = (  # one position or several, counted from 1
     Positive | Annotated[tuple[Positive, ...], Meta(min_length=1, description="a list of these")]
 )
-"""One position or several, counted from 1."""
 
 _IN_WORDS = {bool: "true or false", str: "a text", float: "a number"}
 

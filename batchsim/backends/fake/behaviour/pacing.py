@@ -59,7 +59,7 @@ _NO_TIME = dict.fromkeys(
     0.0,
 )
 
-PACINGS: Mapping[str, Pacing] = MappingProxyType(
+PACINGS: Mapping[str, Pacing] = MappingProxyType(  # pacings by name; FakeBackend takes the name too
     {
         # Observed from September 2025 to August 2026.
         "today": Pacing(),
@@ -86,7 +86,6 @@ PACINGS: Mapping[str, Pacing] = MappingProxyType(
         "instant": Pacing(**_NO_TIME),
     }
 )
-"""Pacings by name; FakeBackend takes the name too."""
 
 
 def pacing_of(choice: Pacing | str | None) -> Pacing:

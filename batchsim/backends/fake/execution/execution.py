@@ -52,12 +52,11 @@ _LARGEST_STEP = 1 << 18
 """Lines that are answered together have results of about this many bytes. The first few show how
 long these are."""
 
-QUOTA_EXCEEDED = Answer(
+QUOTA_EXCEEDED = Answer(  # the answer of a line once the account's money has run out (observed)
     429,
     '{"error": {"message": "You exceeded your current quota, please check your plan and billing '
     'details.", "type": "insufficient_quota", "param": null, "code": "insufficient_quota"}}',
 )
-"""The answer of a line once the account's money has run out (observed)."""
 
 NO_STATUS = 0
 TIMED_OUT = Answer(
@@ -157,12 +156,10 @@ class Execution:
         self._spool = Spool()
         self._starts = array("Q", bytes(8 * lines))
         self._lengths = array("I", bytes(4 * lines))
-        self.good = bytearray(lines)
-        """1 for each good line, by its index."""
+        self.good = bytearray(lines)  # 1 for each good line, by its index
         self._bad_places = bytearray(lines)
         self._usage = Usage()
-        self._longest = 0
-        """The length of the longest of the latest results."""
+        self._longest = 0  # the length of the longest of the latest results
         self._places: array[int] | None = None
         self._taken = 0
         self._done = 0

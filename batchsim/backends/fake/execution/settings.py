@@ -61,8 +61,7 @@ class CurrentSettings:
     """The settings in force. Their faults may change at any time."""
 
     def __init__(self, settings: Settings) -> None:
-        self.everywhere = settings
-        """The settings of the whole service."""
+        self.everywhere = settings  # the settings of the whole service
 
     @property
     def faults(self) -> Faults:

@@ -59,16 +59,13 @@ class RequestLog:
     """The requests of one account, oldest first. May be used from any thread."""
 
     def __init__(self, now: Callable[[], float]) -> None:
-        self.now = now
-        """The time of the service, in unix seconds."""
-        self.start = now()
-        """When the log began, in unix seconds."""
+        self.now = now  # the time of the service, in unix seconds
+        self.start = now()  # when the log began, in unix seconds
         self._entries: deque[_Slot] = deque()
         self._latest: dict[str, _Slot] = {}
         self._lock = threading.Lock()
         self._numbers = 0
-        self.forgotten = 0
-        """Requests that were forgotten."""
+        self.forgotten = 0  # requests that were forgotten
 
     @property
     def count(self) -> int:

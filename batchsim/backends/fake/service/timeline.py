@@ -41,8 +41,7 @@ class Timeline:
         self._transitions = transitions
         self._delayed = DelayedEffects()
         self._unfinished: Future | None = None
-        self.lock = threading.RLock()
-        """For calls that look at the records without regard to time."""
+        self.lock = threading.RLock()  # for calls that look at the records without regard to time
 
     def __enter__(self) -> float:
         self.lock.acquire()
@@ -100,8 +99,7 @@ class DelayedEffects:
     def __init__(self) -> None:
         self._waiting: list[tuple[float, int, Callable[[], object]]] = []
         self._numbers = itertools.count()
-        self.moment: float | None = None
-        """The due time of the effect that is taking place now."""
+        self.moment: float | None = None  # the due time of the effect that is taking place now
 
     def schedule(self, due: float, effect: Callable[[], object]) -> None:
         heapq.heappush(self._waiting, (due, next(self._numbers), effect))

@@ -79,10 +79,8 @@ class Records:
         self.kept = KeptContents(store)
         self.files: dict[str, FileRecord] = {}
         self.batches: dict[str, BatchRecord] = {}
-        self.uploads = 0
-        """Files that were ever uploaded."""
-        self.latest = store.latest
-        """The latest time that was saved or seen; None in a new store."""
+        self.uploads = 0  # files that were ever uploaded
+        self.latest = store.latest  # the latest time that was saved or seen; None in a new store
         for key, value in store.records():
             if key == _COUNTERS:
                 self.uploads = value["uploads"]
