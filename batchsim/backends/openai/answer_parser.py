@@ -24,13 +24,8 @@ def read_json(response: Any, call: Call, *, lists_bare: bool = False) -> dict[st
     array that is rubbish would say that a batch does not exist. Errors of the HTTP library pass
     through.
     """
-    content = bytearray()
-    for piece in response.iter_bytes():
-        content += piece
-        if len(content) > LONGEST_ANSWER:
-            raise call.unanswered("the answer does not end")
     try:
-        value = orjson.loads(content)
+        value = orjson.loads(read_whole(response, call))
     except orjson.JSONDecodeError:
         raise call.unanswered("the answer is not JSON") from None
     if lists_bare and isinstance(value, list):
@@ -38,6 +33,24 @@ def read_json(response: Any, call: Call, *, lists_bare: bool = False) -> dict[st
     if not isinstance(value, dict):
         raise call.unanswered("the answer is not a JSON object")
     return value
+
+
+def read_whole(response: Any, call: Call) -> bytearray:
+    """The content of an answer. Raises the error of `call` for one that does not end."""
+    content = bytearray()
+    for piece in response.iter_bytes():
+        content += piece
+        if len(content) > LONGEST_ANSWER:
+            raise call.unanswered("the answer does not end")
+    return content
+
+
+def text_of(response: Any) -> str:
+    """The content of an answer as far as it was read, as text whatever charset it claims."""
+    try:
+        return bytes(response.content).decode("utf-8", "replace")
+    except Exception:  # noqa: BLE001 - it was not read, or broke off
+        return ""
 
 
 def read_object(kind: type[Listed], answer: Mapping[str, Any], call: Call) -> Listed:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from batchsim.backends.calls import Call
 from batchsim.backends.openai import answer_parser
 from batchsim.backends.openai.connection import THINKING_SECONDS, http_library, timeout_of
+from batchsim.backends.openai.departures import DEPARTURES
 from batchsim.backends.openai.providers import Provider
 from batchsim.backends.openai.sdk_errors import redacted, translate
 from batchsim.backends.openai.together_upload import upload_elsewhere
@@ -30,7 +31,7 @@ from batchsim.backends.openai.upload_body import UploadBody
 from batchsim.clock import Clock
 from batchsim.domain.answers import Answer
 from batchsim.domain.endpoints import ENDPOINTS
-from batchsim.errors import AuthenticationFailed, BatchsimError, UsageError
+from batchsim.errors import AuthenticationFailed, BatchsimError
 
 if TYPE_CHECKING:
     import openai
@@ -83,11 +84,7 @@ class RequestSender:
         if method != "delete":  # which always reads its short answer itself
             content["stream"] = True
         try:
-            return getattr(self.client, method)(
-                path, cast_to=self._response_class, options=options, **content
-            )
-        except TypeError as error:  # nothing was sent
-            raise UsageError(f"could not {call.words}: {error}; nothing was sent") from error
+            return self._request(method, path, options=options, **content)
         except Exception as error:  # noqa: BLE001 - whatever the SDK raises has a meaning here
             # The text of a status error may echo the key; what matters of it has been kept.
             cause = None if hasattr(error, "status_code") else error
@@ -102,6 +99,7 @@ class RequestSender:
         headers: dict[str, str],
     ) -> str:
         options = {"follow_redirects": False, "headers": headers}
+        DEPARTURES.expect(self.client._client)  # noqa: SLF001 - nothing public says it
         how = {"cast_to": self._response_class, "options": options}
         try:
             return upload_elsewhere(self.client, call, purpose, filename, content, **how)
@@ -117,23 +115,38 @@ class RequestSender:
             "timeout": timeout_of(THINKING_SECONDS),
         }
         try:
-            response = self.client.post(
-                url.removeprefix("/v1"), cast_to=self._response_class, body=body, options=options
+            answer = self._request(
+                "post", url.removeprefix("/v1"), body=body, options=options, stream=True
             )
-            return Answer(response.status_code, response.text)
+            with closing(answer):
+                content = answer_parser.read_whole(answer, call)
+            return Answer(answer.status_code, content.decode("utf-8", "replace"))
+        except BatchsimError:
+            raise
         except Exception as error:  # noqa: BLE001 - as in send
-            status = getattr(error, "status_code", None)
-            if status is None or 300 <= status < 400 or (status == 404 and url not in ENDPOINTS):
+            said = getattr(error, "response", None) or DEPARTURES.answer
+            status = 0 if said is None else said.status_code
+            if status < 400 or (status == 404 and url not in ENDPOINTS):
                 raise self._translated(error, call) from None
-            said = getattr(getattr(error, "response", None), "text", "")
-            return Answer(status, redacted(said, self._key))
+            return Answer(status, redacted(answer_parser.text_of(said), self._key))
+
+    def _request(self, method: str, path: str, **parts: Any) -> Any:
+        DEPARTURES.expect(self.client._client)  # noqa: SLF001 - nothing public says it
+        return getattr(self.client, method)(path, cast_to=self._response_class, **parts)
 
     @property
     def _key(self) -> Any:
         return getattr(self.client, "api_key", None)
 
     def _translated(self, error: Exception, call: Call) -> BatchsimError:
-        translated = translate(error, call, key=self._key, now=self._clock.now())
+        translated = translate(
+            error,
+            call,
+            key=self._key,
+            now=self._clock.now(),
+            has_left=DEPARTURES.has_left,
+            answer=DEPARTURES.answer,
+        )
         if isinstance(translated, AuthenticationFailed):
             translated.hint = f"check the key: export {self._provider.key_variable}=..."
         return translated

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from batchsim.backends.calls import Call, retry_after
+from batchsim.backends.openai.answer_parser import text_of
 from batchsim.domain.coercion import text
 from batchsim.errors import AuthenticationFailed, BatchsimError, Refused, UsageError
 
@@ -21,17 +22,27 @@ LONGEST_MESSAGE = 500  # Characters. Of an error page no more than this is shown
 
 NEVER_SENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError"})
 _DISTRUSTED = "SSLCertVerificationError"
+_OWN_FAULTS = frozenset({"TypeError", "ValueError", "RecursionError", "AttributeError"})
+"""Raised while a request is built: it holds what no request can carry."""
 NEVER_SENDABLE = frozenset({"UnsupportedProtocol", "InvalidURL"})
 
 _SECRET = re.compile(r"\b(sk-|Bearer\s+)[^\s\"'<>,;]{4,}")
 _TAG = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 
 
-def translate(error: Exception, call: Call, *, key: object, now: float) -> BatchsimError:
+def translate(
+    error: Exception,
+    call: Call,
+    *,
+    key: object,
+    now: float,
+    has_left: bool = True,
+    answer: Any = None,
+) -> BatchsimError:
     """The error that batchsim raises for one of the SDK's or of its HTTP library's.
 
     `key` is kept out of the message. `now`, in unix seconds, is what a Retry-After date without
-    a Date header is counted from.
+    a Date header is counted from. `has_left` and `answer` are those of Departures.
     """
     names = {cls.__name__ for link in _chain(error) for cls in type(link).__mro__}
     if "APIStatusError" in names:
@@ -40,9 +51,13 @@ def translate(error: Exception, call: Call, *, key: object, now: float) -> Batch
         return AuthenticationFailed(
             redacted(str(error), key), status=401, hint="correct the credentials of the client"
         )
+    if answer is not None and answer.status_code >= 400:  # the rest could not be read
+        said = _plain(text_of(answer)) or f"HTTP status {answer.status_code}"
+        wait = retry_after(answer.headers, now)
+        return call.answered(answer.status_code, redacted(said, key), wait=wait)
     if names & NEVER_SENDABLE:
         return UsageError("the base URL is not a web address", hint="it begins with https://")
-    if "UnicodeEncodeError" in names:
+    if not has_left and names & _OWN_FAULTS:
         return UsageError(
             f"could not {call.words}: {_cause(error, key)}; nothing was sent",
             hint="names, ids and metadata are text without halves of surrogate pairs",
@@ -95,7 +110,11 @@ def _message(envelope: Mapping[str, Any], body: Any) -> str | None:
     )
     if not told or isinstance(told, Mapping):
         return None
-    plain = " ".join(_TAG.sub(" ", str(told)[:LONGEST_PAGE]).split())
+    return _plain(str(told))
+
+
+def _plain(told: str) -> str:
+    plain = " ".join(_TAG.sub(" ", told[:LONGEST_PAGE]).split())
     return plain if len(plain) <= LONGEST_MESSAGE else plain[:LONGEST_MESSAGE] + "..."
 
 

@@ -15,6 +15,7 @@ from batchsim.errors import (
     Refused,
     TransferBroken,
     Unavailable,
+    UsageError,
 )
 
 pytestmark = pytest.mark.sdk
@@ -116,6 +117,91 @@ def test_row_015_a_5xx_answer_leaves_a_write_open(backend_answering, library, me
         METHODS[method](backend)
     assert raised.value.hint
     assert paths.total() == 1
+
+
+ODD_CHARSETS = (
+    "rot13",
+    "base64",
+    "zlib",
+    "idna",
+    "undefined",
+    "punycode",
+    "unicode_escape",
+    "utf-7",
+)
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+@pytest.mark.parametrize("charset", ODD_CHARSETS)
+@pytest.mark.parametrize("status", [400, 401, 404, 429, 500, 502])
+def test_an_odd_charset_changes_nothing_of_what_a_status_says(
+    backend_answering, library, method, status, charset
+):
+    headers = {"content-type": f"application/json; charset={charset}"}
+    body = b'{"error": {"message": "No \xff\\ud800."}}'
+    backend, paths = backend_answering(
+        lambda _: library.Response(status, content=body, headers=headers)
+    )
+    with pytest.raises(unanswered(method) if status >= 500 else REFUSED[status]):
+        METHODS[method](backend)
+    assert paths.total() == 1
+
+
+@pytest.mark.parametrize("method", sorted(METHODS.keys() - {"read_file"}))
+@pytest.mark.parametrize("charset", ODD_CHARSETS)
+def test_an_odd_charset_of_a_good_answer_is_no_matter(backend_answering, library, method, charset):
+    headers = {"content-type": f"application/json; charset={charset}"}
+    answer = {"id": "batch_1", "status": "validating", "data": []}
+    backend, _ = backend_answering(lambda _: library.Response(200, json=answer, headers=headers))
+    METHODS[method](backend)
+
+
+OWN_ERRORS = (TypeError, UnicodeDecodeError, UnicodeEncodeError, ValueError, RuntimeError, KeyError)
+OWN_ERRORS += (AttributeError, RecursionError, MemoryError, LookupError, OSError)
+
+
+def made(error):
+    if issubclass(error, UnicodeError):
+        return error("ascii", b"a" if error is UnicodeDecodeError else "a", 0, 1, "odd")
+    return error("odd")
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("error", OWN_ERRORS)
+def test_any_error_once_a_request_has_left_leaves_a_write_open(
+    backend_answering, library, method, error
+):
+    def fail(request):
+        raise made(error)
+
+    backend, _ = backend_answering(fail)
+    with pytest.raises(unanswered(method)):
+        METHODS[method](backend)
+
+
+@pytest.mark.parametrize("method", sorted(METHODS.keys() - {"read_file"}))
+@pytest.mark.parametrize("error", OWN_ERRORS)
+@pytest.mark.parametrize("status", [200, 400, 500])
+def test_any_error_of_reading_an_answer_leaves_what_its_status_says(
+    backend_answering, library, method, error, status
+):
+    def broken():
+        yield b'{"id": '
+        raise made(error)
+
+    backend, _ = backend_answering(lambda _: library.Response(status, content=broken()))
+    with pytest.raises(Refused if status == 400 else unanswered(method)):
+        METHODS[method](backend)
+
+
+def test_what_no_request_can_carry_is_not_sent(backend_answering, library):
+    backend, paths = backend_answering(lambda _: library.Response(200, json={}))
+    for metadata in ({"a": {1, 2}}, {"a": "\ud800"}, {"a": object()}):
+        with pytest.raises(UsageError, match="nothing was sent"):
+            backend.create_batch(
+                input_file_id="file-1", endpoint="/v1/responses", metadata=metadata
+            )
+    assert not paths
 
 
 @pytest.mark.usefixtures("redirects_are_refused")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from batchsim.backends.fake import FakeBackend
+from batchsim.wire import App, Response
 from tests.repository import DEMO_INPUT
 
 
@@ -355,3 +356,33 @@ def test_batches_that_the_job_did_not_make_are_told_with_exit_code_3(
     assert custom_ids((desk / "results.jsonl").read_text("utf-8")) == ["a"]
     again = batchsim("run", "--fake", "input.jsonl", "-o", "results.jsonl")
     assert again.code == 3, "the code stays as long as the job does"
+
+
+@pytest.mark.parametrize("status", [500, 400])
+def test_an_answer_in_an_odd_charset_is_read_by_its_status(
+    batchsim, desk, real, monkeypatch, status
+) -> None:
+    """The batch is made, and its answer, a 500, claims a charset in which nothing can be read."""
+    handle = App.handle
+    creates = []
+
+    def odd(app, request):
+        if (request.method, request.path) != ("POST", "/v1/batches"):
+            return handle(app, request)
+        creates.append(request.path)
+        if status == 500:
+            handle(app, request)
+        headers = (("content-type", "text/plain; charset=rot13"),)
+        return Response(status, headers, iter([b"it went wrong"]))
+
+    monkeypatch.setattr(App, "handle", odd)
+    write_lines(desk / "input.jsonl", chat_line("a"))
+    ended = batchsim("run", "--real", "input.jsonl", "-o", "r.jsonl")
+    assert "Traceback" not in ended.stderr
+    assert len(creates) == 1
+    if status == 500:
+        assert ended.code == 0, "the batch runs, and the list shows it"
+        assert len(real.list_batches().data) == 1
+    else:
+        assert ended.code == 75
+        assert "it went wrong" in ended.stderr
