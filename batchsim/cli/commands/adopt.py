@@ -11,7 +11,7 @@ import click
 
 from batchsim.amounts import counted
 from batchsim.cli.options.backend import backend_options, refuse_to_guess
-from batchsim.cli.options.groups import JOB_GROUPS, GroupedCommand
+from batchsim.cli.options.groups import JOB_GROUPS, GroupedCommand, examples
 from batchsim.cli.options.job import any_model_option, job_json_option, job_option, output_option
 from batchsim.cli.options.policy import policy_options
 from batchsim.cli.options.webhooks import Webhooks, wake, webhook_options
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from batchsim.runner.policy import Policy
 
 
-_EXAMPLES = (
-    "\b\nExamples:\n"
-    "  batchsim adopt --real batch_abc123 batch_def456 -o results.jsonl\n"
-    "  batchsim adopt --real --metadata project=summer --input input.jsonl -o results.jsonl\n"
+@click.command(
+    cls=GroupedCommand,
+    groups=JOB_GROUPS,
+    epilog=examples(
+        "adopt --real batch_abc123 batch_def456 -o results.jsonl",
+        "adopt --real --metadata project=summer --input input.jsonl -o results.jsonl",
+    ),
 )
-
-
-@click.command(cls=GroupedCommand, groups=JOB_GROUPS, epilog=_EXAMPLES)
 @backend_options
 @policy_options
 @webhook_options

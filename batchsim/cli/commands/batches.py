@@ -9,13 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from batchsim.amounts import distance, instant, money
-from batchsim.cli.options.listing import (
-    ids_argument,
-    list_options,
-    print_each,
-    print_list,
-    prints_objects,
-)
+from batchsim.cli.options import listing
+from batchsim.cli.options.groups import examples
 from batchsim.cli.terminal.table import columns, details
 from batchsim.domain.lifecycle import STAMPS
 from batchsim.domain.limits import OPENAI
@@ -28,15 +23,11 @@ if TYPE_CHECKING:
 _COLUMNS = columns("ID", "STATUS", "ENDPOINT", ">LINES", ">OK", ">FAILED", ">CREATED")
 
 
-_EXAMPLES = (
-    "\b\nExamples:\n"
-    "  batchsim batches list\n"
-    "  batchsim batches show batch_abc123\n"
-    "  batchsim batches cancel batch_abc123 batch_def456\n"
+@click.group(
+    epilog=examples(
+        "batches list", "batches show batch_abc123", "batches cancel batch_abc123 batch_def456"
+    )
 )
-
-
-@click.group(epilog=_EXAMPLES)
 def batches() -> None:
     """List, show and cancel the batches of a service.
 
@@ -46,31 +37,31 @@ def batches() -> None:
 
 
 @batches.command("list")
-@list_options
-@prints_objects
+@listing.list_options
+@listing.prints_objects
 def list_command(*, backend: Backend, limit: int | None, as_json: bool) -> int:
     """List the batches, the newest first."""
     row = partial(_row, now=backend.clock.now())
     most = OPENAI.batches_per_page
     ask = backend.list_batches
-    return print_list(ask, _COLUMNS, row, limit=limit, page_size=most, as_json=as_json)
+    return listing.print_list(ask, _COLUMNS, row, limit=limit, page_size=most, as_json=as_json)
 
 
 @batches.command("show")
-@ids_argument("BATCH_ID")
-@prints_objects
+@listing.ids_argument("BATCH_ID")
+@listing.prints_objects
 def show_command(*, backend: Backend, ids: tuple[str, ...], as_json: bool) -> int:
     """Show a batch: its times, files, usage, cost and errors."""
     lines = partial(_description, now=backend.clock.now())
-    return print_each(ids, backend.retrieve_batch, lines, as_json=as_json)
+    return listing.print_each(ids, backend.retrieve_batch, lines, as_json=as_json)
 
 
 @batches.command("cancel")
-@ids_argument("BATCH_ID")
-@prints_objects
+@listing.ids_argument("BATCH_ID")
+@listing.prints_objects
 def cancel_command(*, backend: Backend, ids: tuple[str, ...], as_json: bool) -> int:
     """Cancel batches. Lines that have finished keep their results, and are paid."""
-    return print_each(
+    return listing.print_each(
         ids,
         backend.cancel_batch,
         lambda batch: [f"{shown(batch.id)} is {shown(_status(batch))}"],

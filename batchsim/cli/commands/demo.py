@@ -14,6 +14,7 @@ from batchsim.amounts import counted
 from batchsim.backends import Backend
 from batchsim.cli.commands.scenarios import faults_in, list_scenarios, scenario_options
 from batchsim.cli.options.backend import backend_options, real_backend
+from batchsim.cli.options.groups import examples
 from batchsim.cli.options.job import seed_option
 from batchsim.cli.terminal.exit_codes import ALL_GOOD, SOME_FAILED
 from batchsim.domain.batches import Batch
@@ -87,15 +88,7 @@ def translations(lines: int) -> list[Translation]:
     ]
 
 
-_EXAMPLES = (
-    "\b\nExamples:\n"
-    "  batchsim demo\n"
-    "  batchsim demo --lines 20 --scenario some_failed\n"
-    "  batchsim demo --real\n"
-)
-
-
-@click.command(epilog=_EXAMPLES)
+@click.command(epilog=examples("demo", "demo --lines 20 --scenario some_failed", "demo --real"))
 @backend_options
 @seed_option
 @scenario_options

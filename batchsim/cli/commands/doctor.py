@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import click
 
 from batchsim.cli.options.backend import chosen_provider, provider_option, real_backend
+from batchsim.cli.options.groups import examples
 from batchsim.cli.terminal.exit_codes import ALL_GOOD, SOME_FAILED
 from batchsim.cli.terminal.table import columns, table
 from batchsim.domain.validation.diagnosis import shown
@@ -54,15 +55,7 @@ class _Amount(click.FloatRange):
         return number
 
 
-_EXAMPLES = (
-    "\b\nExamples:\n"
-    "  batchsim doctor\n"
-    "  batchsim doctor --provider groq\n"
-    "  batchsim doctor --live --max-cost 0.01\n"
-)
-
-
-@click.command(epilog=_EXAMPLES)
+@click.command(epilog=examples("doctor", "doctor --provider groq", "doctor --live --max-cost 0.01"))
 @provider_option
 @click.option(
     "--base-url",

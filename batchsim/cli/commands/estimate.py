@@ -11,6 +11,7 @@ import click
 
 from batchsim.amounts import counted, duration, money, size
 from batchsim.cli.options.backend import chosen_provider, provider_option
+from batchsim.cli.options.groups import examples
 from batchsim.cli.options.job import any_model_option
 from batchsim.cli.terminal.exit_codes import ALL_GOOD
 from batchsim.cli.terminal.output import print_json
@@ -46,14 +47,7 @@ _COLUMNS = columns(
 )
 
 
-_EXAMPLES = (
-    "\b\nExamples:\n"
-    "  batchsim estimate input.jsonl\n"
-    "  batchsim estimate --provider groq input.jsonl\n"
-)
-
-
-@click.command(epilog=_EXAMPLES)
+@click.command(epilog=examples("estimate input.jsonl", "estimate --provider groq input.jsonl"))
 @click.argument("source", metavar="INPUT")
 @any_model_option()
 @provider_option

@@ -12,15 +12,8 @@ from typing import TYPE_CHECKING
 import click
 
 from batchsim.amounts import counted, distance, instant, size
-from batchsim.cli.options.listing import (
-    for_each,
-    ids_argument,
-    list_options,
-    print_each,
-    print_list,
-    prints_objects,
-    with_service,
-)
+from batchsim.cli.options import listing
+from batchsim.cli.options.groups import examples
 from batchsim.cli.terminal.exit_codes import ALL_GOOD, SOME_FAILED
 from batchsim.cli.terminal.output import STANDARD_OUTPUT, print_json, refuse_to_overwrite
 from batchsim.cli.terminal.table import columns, details, table
@@ -36,15 +29,13 @@ if TYPE_CHECKING:
 _COLUMNS = columns("ID", "PURPOSE", ">SIZE", ">CREATED", ">EXPIRES", "NAME")
 
 
-_EXAMPLES = (
-    "\b\nExamples:\n"
-    "  batchsim files list --purpose batch_output\n"
-    "  batchsim files download file-abc123 -o output.jsonl\n"
-    "  batchsim files prune --yes\n"
+@click.group(
+    epilog=examples(
+        "files list --purpose batch_output",
+        "files download file-abc123 -o output.jsonl",
+        "files prune --yes",
+    )
 )
-
-
-@click.group(epilog=_EXAMPLES)
 def files() -> None:
     """List, show, download and delete the files of a service.
 
@@ -54,23 +45,23 @@ def files() -> None:
 
 
 @files.command("list")
-@list_options
+@listing.list_options
 @click.option("--purpose", help="Only files with this purpose: batch, batch_output, ...")
-@prints_objects
+@listing.prints_objects
 def list_command(*, backend: Backend, limit: int | None, purpose: str | None, as_json: bool) -> int:
     """List the files, the newest first."""
     row = partial(_row, now=backend.clock.now())
     ask, most = partial(backend.list_files, purpose=purpose), OPENAI.files_per_page
-    return print_list(ask, _COLUMNS, row, limit=limit, page_size=most, as_json=as_json)
+    return listing.print_list(ask, _COLUMNS, row, limit=limit, page_size=most, as_json=as_json)
 
 
 @files.command("show")
-@ids_argument("FILE_ID")
-@prints_objects
+@listing.ids_argument("FILE_ID")
+@listing.prints_objects
 def show_command(*, backend: Backend, ids: tuple[str, ...], as_json: bool) -> int:
     """Show everything about a file except its content."""
     now = backend.clock.now()
-    return print_each(
+    return listing.print_each(
         ids,
         backend.retrieve_file,
         lambda file: details(_description(file, now)),
@@ -87,7 +78,7 @@ def show_command(*, backend: Backend, ids: tuple[str, ...], as_json: bool) -> in
     help="The file to write; - is standard output [default: the file's own name, in this folder].",
 )
 @click.option("--force", is_flag=True, help="Replace the file if it exists.")
-@with_service
+@listing.with_service
 def download_command(*, backend: Backend, identifier: str, output: str | None, force: bool) -> int:
     """Download a file. It appears under its name once it is complete."""
 
@@ -106,13 +97,13 @@ def download_command(*, backend: Backend, identifier: str, output: str | None, f
             f"{shown(identifier)} is in {shown(str(path))}, {counted(count, 'byte')}", err=True
         )
 
-    return for_each([identifier], download)
+    return listing.for_each([identifier], download)
 
 
 @files.command("delete")
-@ids_argument("FILE_ID")
+@listing.ids_argument("FILE_ID")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@prints_objects
+@listing.prints_objects
 def delete_command(*, backend: Backend, ids: tuple[str, ...], yes: bool, as_json: bool) -> int:
     """Delete files and their contents for good; it asks first."""
     if not (yes or _is_confirmed(len(set(ids)))):
@@ -126,7 +117,7 @@ def delete_command(*, backend: Backend, ids: tuple[str, ...], yes: bool, as_json
             return print_json(answer)
         return click.echo(f"{shown(identifier)} is deleted")
 
-    return for_each(ids, delete)
+    return listing.for_each(ids, delete)
 
 
 @files.command("prune")
@@ -138,7 +129,7 @@ def delete_command(*, backend: Backend, ids: tuple[str, ...], yes: bool, as_json
     "be nowhere else.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per file.")
-@with_service
+@listing.with_service
 def prune_command(*, backend: Backend, yes: bool, elsewhere: bool, as_json: bool) -> int:
     """List what earlier jobs left at the service; --yes deletes it.
 
@@ -173,7 +164,7 @@ def prune_command(*, backend: Backend, yes: bool, elsewhere: bool, as_json: bool
             return print_json(by_id[identifier].to_object(deleted=True))
         return click.echo(f"{shown(identifier)} is deleted")
 
-    return for_each(by_id, delete)
+    return listing.for_each(by_id, delete)
 
 
 def own_name(file: File) -> Path:

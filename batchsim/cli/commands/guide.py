@@ -6,6 +6,7 @@ from importlib.resources import files
 
 import click
 
+from batchsim.cli.options.groups import examples
 from batchsim.cli.terminal.exit_codes import ALL_GOOD
 from batchsim.cli.terminal.table import columns, table
 from batchsim.errors import UsageError
@@ -37,10 +38,7 @@ def _complete(_: click.Context, __: click.Parameter, begun: str) -> list[str]:
     return [name for name in CHAPTERS if name.startswith(begun)]
 
 
-_EXAMPLES = "\b\nExamples:\n  batchsim guide\n  batchsim guide run\n"
-
-
-@click.command(epilog=_EXAMPLES)
+@click.command(epilog=examples("guide", "guide run"))
 @click.argument("chapter", required=False, shell_complete=_complete)
 def guide(*, chapter: str | None) -> int:
     """Read the guide: its chapters, or one of them.

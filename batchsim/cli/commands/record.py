@@ -13,6 +13,7 @@ import click
 from batchsim.amounts import counted
 from batchsim.cli.commands.serve import until_stopped
 from batchsim.cli.options.backend import chosen_provider, provider_option
+from batchsim.cli.options.groups import examples
 from batchsim.cli.terminal.exit_codes import ALL_GOOD
 from batchsim.errors import AuthenticationFailed, UsageError
 
@@ -20,14 +21,12 @@ if TYPE_CHECKING:
     from batchsim.backends.openai.providers import Provider
 
 
-_EXAMPLES = (
-    "\b\nExamples:\n"
-    "  batchsim record --upstream https://api.openai.com/v1\n"
-    "  batchsim record --provider azure --cassette azure.jsonl\n"
+@click.command(
+    epilog=examples(
+        "record --upstream https://api.openai.com/v1",
+        "record --provider azure --cassette azure.jsonl",
+    )
 )
-
-
-@click.command(epilog=_EXAMPLES)
 @click.option(
     "--upstream",
     metavar="URL",

@@ -11,6 +11,7 @@ import click
 
 from batchsim.amounts import counted, instant
 from batchsim.cli.options.backend import chosen_provider, provider_option, real_backend
+from batchsim.cli.options.groups import examples
 from batchsim.cli.options.job import any_model_option, job_json_option, job_option, output_option
 from batchsim.cli.terminal.exit_codes import ALL_GOOD
 from batchsim.cli.terminal.output import check_folder
@@ -24,14 +25,11 @@ if TYPE_CHECKING:
     from batchsim.runner.planning.plan import Plan
 
 
-_EXAMPLES = (
-    "\b\nExamples:\n"
-    "  batchsim recover input.jsonl -o results.jsonl\n"
-    "  batchsim run --real input.jsonl -o results.jsonl\n"
+@click.command(
+    epilog=examples(
+        "recover input.jsonl -o results.jsonl", "run --real input.jsonl -o results.jsonl"
+    )
 )
-
-
-@click.command(epilog=_EXAMPLES)
 @provider_option
 @click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
 @output_option("The results file of the job.")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 
 from batchsim.amounts import counted
+from batchsim.cli.options.groups import examples
 from batchsim.cli.terminal.output import STANDARD_OUTPUT, print_json, refuse_to_overwrite
 from batchsim.errors import JobIncomplete
 from batchsim.jsonl import read_lines, replace_file
@@ -20,14 +21,9 @@ if TYPE_CHECKING:
     from batchsim.cli.jobs.job import Follower, JobView
 
 
-_EXAMPLES = (
-    "\b\nExamples:\n"
-    "  batchsim results results.jsonl\n"
-    "  batchsim results --failed results.jsonl -o failed.jsonl\n"
+@click.command(
+    epilog=examples("results results.jsonl", "results --failed results.jsonl -o failed.jsonl")
 )
-
-
-@click.command(epilog=_EXAMPLES)
 @click.argument("name", metavar="JOB")
 @click.option(
     "-o",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from batchsim.cli.options.backend import backend_options, refuse_to_guess
-from batchsim.cli.options.groups import JOB_GROUPS, GroupedCommand
+from batchsim.cli.options.groups import JOB_GROUPS, GroupedCommand, examples
 from batchsim.cli.options.job import any_model_option, job_option, seed_option
 from batchsim.cli.options.policy import policy_options
 from batchsim.cli.options.webhooks import Webhooks, wake, webhook_options
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     from batchsim.runner.policy import Policy
 
 
-_EXAMPLES = (
-    "\b\nExamples:\n"
-    "  batchsim run --fake input.jsonl -o results.jsonl\n"
-    "  batchsim run --real input.jsonl -o results.jsonl --max-cost 5\n"
-    "  batchsim run --real input.jsonl -o results.jsonl --finish-sync --deadline 6h\n"
+@click.command(
+    cls=GroupedCommand,
+    groups=JOB_GROUPS,
+    epilog=examples(
+        "run --fake input.jsonl -o results.jsonl",
+        "run --real input.jsonl -o results.jsonl --max-cost 5",
+        "run --real input.jsonl -o results.jsonl --finish-sync --deadline 6h",
+    ),
 )
-
-
-@click.command(cls=GroupedCommand, groups=JOB_GROUPS, epilog=_EXAMPLES)
 @backend_options
 @policy_options
 @webhook_options

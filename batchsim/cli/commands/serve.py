@@ -16,7 +16,7 @@ import click
 from click.core import ParameterSource
 
 from batchsim.cli.commands.scenarios import faults_in, list_scenarios, scenario_options
-from batchsim.cli.options.groups import SERVER_GROUPS, GroupedCommand
+from batchsim.cli.options.groups import SERVER_GROUPS, GroupedCommand, examples
 from batchsim.cli.options.job import seed_option
 from batchsim.cli.terminal.exit_codes import ALL_GOOD
 from batchsim.clock import Clock, ScaledClock, SystemClock
@@ -34,15 +34,15 @@ MOST_VERDICTS = 10
 PACINGS = ("2024", "2025", "today", "quick", "instant")
 
 
-_EXAMPLES = (
-    "\b\nExamples:\n"
-    "  batchsim serve\n"
-    "  batchsim serve --data state --speed 3600\n"
-    "  batchsim serve --control --scenario expired_partial,rate_limited\n"
+@click.command(
+    cls=GroupedCommand,
+    groups=SERVER_GROUPS,
+    epilog=examples(
+        "serve",
+        "serve --data state --speed 3600",
+        "serve --control --scenario expired_partial,rate_limited",
+    ),
 )
-
-
-@click.command(cls=GroupedCommand, groups=SERVER_GROUPS, epilog=_EXAMPLES)
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to serve on.")
 @click.option(
     "--port",

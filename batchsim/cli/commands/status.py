@@ -2,18 +2,14 @@
 
 import click
 
+from batchsim.cli.options.groups import examples
 from batchsim.cli.terminal.exit_codes import ALL_GOOD
 
 SHARDS_SHOWN = 20
 """So many shards are shown without `--all`."""
 
 
-_EXAMPLES = (
-    "\b\nExamples:\n  batchsim status results.jsonl\n  batchsim status --all --json results.jsonl\n"
-)
-
-
-@click.command(epilog=_EXAMPLES)
+@click.command(epilog=examples("status results.jsonl", "status --all --json results.jsonl"))
 @click.argument("name", metavar="[JOB]", required=False)
 @click.option("--all", "show_all", is_flag=True, help="Show every shard.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

@@ -10,6 +10,7 @@ import click
 import orjson
 
 from batchsim.amounts import counted
+from batchsim.cli.options.groups import examples
 from batchsim.cli.options.job import any_model_option
 from batchsim.cli.terminal.exit_codes import ALL_GOOD, BAD_INPUT
 from batchsim.cli.terminal.output import print_json
@@ -17,16 +18,8 @@ from batchsim.cli.terminal.stdin import STANDARD_INPUT, opened_input
 from batchsim.domain.batches import BatchError
 from batchsim.domain.endpoints import ENDPOINTS, is_openai_model
 from batchsim.domain.limits import OPENAI, Limits
+from batchsim.domain.validation import diagnosis
 from batchsim.domain.validation.advice import Advice
-from batchsim.domain.validation.diagnosis import (
-    HEAD,
-    file_too_large,
-    hint_for,
-    is_about_one_batch,
-    shown,
-    why_unreadable,
-    wrong_format,
-)
 from batchsim.domain.validation.input_file import InputRules, InvalidLine
 from batchsim.errors import InputError
 from batchsim.jsonl import Line, read_blocks, read_lines
@@ -61,7 +54,7 @@ def findings(
 
     `progress` is a click progress bar that is moved along.
     """
-    cause = wrong_format(stream.read(HEAD))
+    cause = diagnosis.wrong_format(stream.read(diagnosis.HEAD))
     if cause is not None:
         yield Finding("error", "not_jsonl", cause.text, cause.hint)
         return
@@ -78,7 +71,7 @@ def findings(
                 bar.update(found.offset - bar.pos)
     size = stream.tell()
     if size > limits.input_file_bytes:
-        yield _whole(file_too_large(size, limits.input_file_bytes))
+        yield _whole(diagnosis.file_too_large(size, limits.input_file_bytes))
     for error in rules.finish():
         yield _whole(error)
     yield from _warnings(stream, size, rules, advice)
@@ -91,12 +84,14 @@ def _finding(error: BatchError, hint: str, **more: Any) -> Finding:
 
 
 def _whole(error: BatchError) -> Finding:
-    return _finding(error, hint_for(error), several_batches=is_about_one_batch(error))
+    return _finding(
+        error, diagnosis.hint_for(error), several_batches=diagnosis.is_about_one_batch(error)
+    )
 
 
 def _warnings(stream: BinaryIO, size: int, rules: InputRules, advice: Advice) -> Iterator[Finding]:
     for key, number in rules.unknown_keys.items():
-        advice.note(f'the key "{shown(key)}" means nothing to the API', number)
+        advice.note(f'the key "{diagnosis.shown(key)}" means nothing to the API', number)
     stream.seek(max(0, size - 2))
     if rules.lines and stream.read() == b"\n\n":
         advice.note("the file ends with a blank line", rules.lines + 1)
@@ -112,7 +107,7 @@ class _Inspector:
 
     def explain(self, line: Line, error: BatchError) -> Finding:
         if error.code == "invalid_json_line":
-            cause = why_unreadable(line.content)
+            cause = diagnosis.why_unreadable(line.content)
             return _finding(error, cause.hint, column=cause.column, detail=cause.text)
         value = orjson.loads(line.content)
         url = value.get("url")
@@ -121,8 +116,8 @@ class _Inspector:
             first_line = self._first_line_with(value["custom_id"])
         elif error.code == "mismatched_model":
             first_line = self._rules.model_line
-        hint = hint_for(error, first_line=first_line, url=url)
-        return _finding(error, hint, several_batches=is_about_one_batch(error, url=url))
+        hint = diagnosis.hint_for(error, first_line=first_line, url=url)
+        return _finding(error, hint, several_batches=diagnosis.is_about_one_batch(error, url=url))
 
     def _first_line_with(self, custom_id: str) -> int | None:
         """Return the first line with `custom_id`; None after too many searches."""
@@ -156,12 +151,7 @@ LONG = 50_000_000
 """From so many bytes on, a progress bar is shown on a terminal."""
 
 
-_EXAMPLES = (
-    "\b\nExamples:\n  batchsim validate input.jsonl\n  batchsim validate --all --json input.jsonl\n"
-)
-
-
-@click.command(epilog=_EXAMPLES)
+@click.command(epilog=examples("validate input.jsonl", "validate --all --json input.jsonl"))
 @click.argument("source", metavar="INPUT")
 @click.option("--all", "show_all", is_flag=True, help=f"Print every error, not the first {SHOWN}.")
 @click.option(
@@ -186,7 +176,7 @@ def validate(
     It is checked as one batch. Every error is counted, and the first 20 are printed, each with
     what to do about it. Nothing is sent. Exits 0 if the input is valid and 2 if it is not.
     """
-    name = "standard input" if source == STANDARD_INPUT else shown(source)
+    name = "standard input" if source == STANDARD_INPUT else diagnosis.shown(source)
     printer = _Printer(name, limit=None if show_all else SHOWN, as_json=as_json)
     rules = InputRules(endpoint=endpoint, supports=supports or is_openai_model)
     with opened_input(source) as stream:
@@ -240,21 +230,24 @@ class _Printer:
             return
         places = (self._name, finding.line, finding.column)
         where = ":".join(str(part) for part in places if part is not None)
-        click.echo(f"{where}: {finding.code}: {shown(finding.message)}")
+        click.echo(f"{where}: {finding.code}: {diagnosis.shown(finding.message)}")
         for text in (finding.detail, finding.hint and f"hint: {finding.hint}"):
             if text:
-                click.echo(f"    {shown(text)}")
+                click.echo(f"    {diagnosis.shown(text)}")
 
     def conclude(self, rules: InputRules) -> None:
         lines = counted(rules.lines, "line")
         if not self.errors:
-            model = f", {shown(rules.model, 64)}" if rules.model else ""
+            model = f", {diagnosis.shown(rules.model, 64)}" if rules.model else ""
             click.echo(f"{self._name} is valid: {lines}, {rules.endpoint}{model}", err=True)
             return
         errors = counted(self.errors, "error") + (f" in {lines}" if rules.lines else "")
         click.echo(f"{self._name} is not valid: {errors}", err=True)
         if self._limit is not None and self.errors > self._limit:
-            click.echo(f"hint: the first {self._limit} are shown, --all shows every one", err=True)
+            click.echo(
+                f"hint: the first {self._limit} are shown, --all shows every one",
+                err=True,
+            )
         if self._several_batches_would_do:
             text = "too much for one batch, but `batchsim run` takes it as it is"
             click.echo(f"hint: {text}", err=True)

@@ -27,6 +27,11 @@ SERVER_GROUPS = {
 """The groups of `serve`."""
 
 
+def examples(*commands: str) -> str:
+    """Return the end of a help text, with commands as they are typed after `batchsim`."""
+    return "\b\nExamples:\n" + "".join(f"  batchsim {command}\n" for command in commands)
+
+
 class GroupedCommand(click.Command):
     """A command whose help shows its options by `groups`; those in no group come last."""
 

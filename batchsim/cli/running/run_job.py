@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from batchsim import errors
 from batchsim.amounts import counted
 from batchsim.cli.display.final_report import print_report
 from batchsim.cli.display.job_json import print_job
@@ -25,14 +26,6 @@ from batchsim.cli.terminal.exit_codes import ALL_GOOD, INTERRUPTED, SOME_FAILED
 from batchsim.cli.terminal.output import check_folder
 from batchsim.clock import Clock, SystemClock
 from batchsim.domain.validation.diagnosis import shown
-from batchsim.errors import (
-    AuthenticationFailed,
-    BatchsimError,
-    InputError,
-    JobIncomplete,
-    JournalError,
-    UsageError,
-)
 from batchsim.runner.job import Stage
 from batchsim.runner.progress.forecast import History
 
@@ -77,7 +70,7 @@ class Observer:
         if self.account is None or not progress.batches:
             return
         account, self.account = self.account, None
-        with suppress(BatchsimError):
+        with suppress(errors.BatchsimError):
             for batch in account.list_batches(limit=100).data:
                 self.history.add(batch)
 
@@ -157,7 +150,7 @@ def carry_out(
     except KeyboardInterrupt:
         explain_interrupted(backend, job, observer.latest if observer else None)
         code = INTERRUPTED
-    except JobIncomplete:
+    except errors.JobIncomplete:
         if as_json:
             print_job(Job(job))
         raise
@@ -177,17 +170,17 @@ def _job_directory(job: Path) -> Iterator[None]:
         job.mkdir(mode=0o700, parents=True)
     except FileExistsError as error:
         if not job.is_dir():
-            raise UsageError(
+            raise errors.UsageError(
                 f"the job directory {job} is a file", hint="name another: --job DIR"
             ) from error
         is_new = False
     except OSError as error:
-        raise UsageError(
+        raise errors.UsageError(
             f"cannot make the job directory {job}: {error.strerror}", hint="name another: --job DIR"
         ) from None
     try:
         yield
-    except (InputError, UsageError, AuthenticationFailed):
+    except (errors.InputError, errors.UsageError, errors.AuthenticationFailed):
         if is_new and not Job(job).exists:
             shutil.rmtree(job, ignore_errors=True)
         raise
@@ -203,8 +196,8 @@ def open_backend(backend: str, store: Path, *, seed: int = 0) -> Backend:
 
     try:
         opened = DiskStore(store)
-    except UsageError as error:
-        raise JournalError(
+    except errors.UsageError as error:
+        raise errors.JournalError(
             f"the simulator of {store.parent} cannot be opened: {error.message}",
             hint="if another run of this job is at work, wait for it or stop it; "
             "else name another job: --job DIR",

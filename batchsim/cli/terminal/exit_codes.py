@@ -2,16 +2,7 @@
 
 import click
 
-from batchsim.errors import (
-    AuthenticationFailed,
-    BatchsimError,
-    InputError,
-    JobIncomplete,
-    OutcomeUnknown,
-    Refused,
-    UnaccountedBatches,
-    Unavailable,
-)
+from batchsim import errors
 
 ALL_GOOD = 0
 SOME_FAILED = 1
@@ -26,14 +17,14 @@ LONGEST = 2_000
 """Characters that are shown of a message, at most."""
 
 
-def explain(error: BatchsimError) -> int:
+def explain(error: errors.BatchsimError) -> int:
     """Say on stderr what happened and what to do next; return the exit code.
 
     The message may hold names of files and words of services, so control characters are escaped.
     """
     from batchsim.domain.validation.diagnosis import shown
 
-    where = f"{error.place}: " if isinstance(error, InputError) and error.place else ""
+    where = f"{error.place}: " if isinstance(error, errors.InputError) and error.place else ""
     text = shown(f"{where}{error.message}", LONGEST)
     click.echo(f"{click.style('error', fg='red', bold=True)}: {text}", err=True)
     if error.hint:
@@ -41,16 +32,18 @@ def explain(error: BatchsimError) -> int:
     return exit_code(error)
 
 
-def exit_code(error: BatchsimError) -> int:
+def exit_code(error: errors.BatchsimError) -> int:
     """Return the exit code.
 
     75 when the same command can continue, 3 when a job is done and has batches that it did not
     create, 2 when something must be corrected first.
     """
-    if isinstance(error, UnaccountedBatches):
+    if isinstance(error, errors.UnaccountedBatches):
         return UNACCOUNTED
-    if isinstance(error, AuthenticationFailed):
+    if isinstance(error, errors.AuthenticationFailed):
         return BAD_INPUT
-    if isinstance(error, JobIncomplete | OutcomeUnknown | Refused | Unavailable):
+    if isinstance(
+        error, errors.JobIncomplete | errors.OutcomeUnknown | errors.Refused | errors.Unavailable
+    ):
         return INCOMPLETE
     return BAD_INPUT

@@ -10,14 +10,8 @@ from msgspec import structs
 
 from batchsim.runner.effects.context import JobContext
 from batchsim.runner.job import ShardState
+from batchsim.runner.journal import shard_entries
 from batchsim.runner.journal.job_entries import Entry, Finished, RoundPlanned, Tally
-from batchsim.runner.journal.shard_entries import (
-    Blocked,
-    Collected,
-    DownloadDropped,
-    Origin,
-    Planned,
-)
 from batchsim.runner.planning.request_lines import custom_ids_in
 from batchsim.runner.planning.retry_round import plan_round
 from batchsim.runner.planning.shard_content import ShardContent
@@ -34,10 +28,10 @@ def gather(context: JobContext, number: int, shard: ShardState) -> Iterator[Entr
     try:
         collected = _collect(context, shard, context.backend.clock.now())
     except ForeignResults as error:
-        yield DownloadDropped(shard=number, source=error.source, reason=error.message)
-        yield Blocked(shard=number, reason=f"{error.message}; {error.hint}")
+        yield shard_entries.DownloadDropped(shard=number, source=error.source, reason=error.message)
+        yield shard_entries.Blocked(shard=number, reason=f"{error.message}; {error.hint}")
     else:
-        yield Collected(shard=number, **collected._asdict())
+        yield shard_entries.Collected(shard=number, **collected._asdict())
 
 
 def collect_again(context: JobContext, shard: ShardState) -> Tally:
@@ -72,7 +66,9 @@ def next_round(context: JobContext) -> tuple[Entry, ...]:
         limits = replace(limits, requests_per_batch=AT_ONCE)
     shards = plan_round(_plans(context), context.directory, source, limits, round=round)
     if is_sync:
-        shards = tuple(structs.replace(plan, origin=Origin.SYNCHRONOUS) for plan in shards)
+        shards = tuple(
+            structs.replace(plan, origin=shard_entries.Origin.SYNCHRONOUS) for plan in shards
+        )
     return RoundPlanned(round=round), *shards
 
 
@@ -91,6 +87,6 @@ def write_results(context: JobContext) -> Finished:
     return Finished(bytes=size, tally=tally, late=late)
 
 
-def _plans(context: JobContext) -> list[Planned]:
+def _plans(context: JobContext) -> list[shard_entries.Planned]:
     skipped = [stand_in(context.state.skipped)] if context.state.skipped else []
     return skipped + [shard.plan for shard in context.state.shards.values()]

@@ -13,15 +13,8 @@ the stage as the intent made it, so that the next step is to search.
 
 from collections.abc import Callable, Iterator, Mapping
 
+from batchsim import errors
 from batchsim.domain.batches import Batch
-from batchsim.errors import (
-    AuthenticationFailed,
-    Conflict,
-    OutcomeUnknown,
-    RateLimited,
-    Refused,
-    Unavailable,
-)
 from batchsim.runner.effects import (
     batch_list,
     delete,
@@ -65,21 +58,21 @@ def _guarded(context: JobContext, action: actions.Action) -> Iterator[Entries]:
     elif isinstance(action, _JobAction):
         try:
             yield from _for_job(context, action)
-        except (Unavailable, RateLimited) as error:
+        except (errors.Unavailable, errors.RateLimited) as error:
             until = context.next_try(context.session.setback, error)
             yield job_entries.Delayed(until=until, reason=reason_of(error))
-        except AuthenticationFailed:
+        except errors.AuthenticationFailed:
             raise
-        except Refused as error:
+        except errors.Refused as error:
             reads_results = isinstance(action, actions.PlanRound | actions.Assemble)
             what = "results" if reads_results else "lists"
             yield job_entries.Halted(reason=f"the {what} cannot be read: {reason_of(error)}")
     elif isinstance(action, actions.ShardAction):
         try:
             yield from _for_shard(context, action)
-        except (Unavailable, OutcomeUnknown, RateLimited) as error:
+        except (errors.Unavailable, errors.OutcomeUnknown, errors.RateLimited) as error:
             yield context.postponed(action.shard, error)
-        except Refused as error:
+        except errors.Refused as error:
             yield shard_entries.Blocked(shard=action.shard, reason=reason_of(error))
 
 
@@ -154,7 +147,7 @@ def _collect(context: JobContext, number: int, shard: ShardState) -> Iterator[En
 def _cancelled(context: JobContext, batch_id: str) -> Batch:
     try:
         return context.backend.cancel_batch(batch_id)
-    except Conflict:  # it has ended, or can no longer be stopped
+    except errors.Conflict:  # it has ended, or can no longer be stopped
         return context.backend.retrieve_batch(batch_id)
 
 

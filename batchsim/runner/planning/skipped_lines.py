@@ -16,14 +16,9 @@ from batchsim.runner.job import JobDirectory
 from batchsim.runner.journal.job_entries import Skipped
 from batchsim.runner.journal.shard_entries import Planned, Source
 from batchsim.runner.planning.request_lines import read_custom_id
+from batchsim.runner.results import shard_index
 from batchsim.runner.results.outcomes import Ending, Outcome
 from batchsim.runner.results.placeholders import placeholder
-from batchsim.runner.results.shard_index import (
-    PlaceholderWriter,
-    ResultLocation,
-    ShardIndex,
-    write_index,
-)
 from batchsim.stores.spool import Spool
 
 SHARD = 0
@@ -55,19 +50,19 @@ class SkippedLines:
 
     def write(self, directory: JobDirectory) -> None:
         """Write their placeholders and their index into the job directory."""
-        index = ShardIndex.empty(len(self))
+        index = shard_index.ShardIndex.empty(len(self))
         offset = 0
         synced = directory.outlasts_power
         with replace_file(directory.file(SHARD, Source.RECORDS), synced=synced) as stream:
-            writer = PlaceholderWriter(stream.write)
+            writer = shard_index.PlaceholderWriter(stream.write)
             for position, length in enumerate(self._lengths):
                 writer.write(self._spool.read(offset, length + 1))
                 ending = Ending(Outcome.INVALID)
-                location = ResultLocation(offset, length, Source.RECORDS, ending, None)
+                location = shard_index.ResultLocation(offset, length, Source.RECORDS, ending, None)
                 index.put(position, location)
                 offset += length + 1
         with replace_file(directory.index(SHARD), synced=synced) as stream:
-            write_index(stream, index, writer)
+            shard_index.write_index(stream, index, writer)
 
 
 def stand_in(skipped: Skipped) -> Planned:

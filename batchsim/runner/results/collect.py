@@ -20,15 +20,9 @@ from batchsim.runner.job import JobDirectory, ShardState
 from batchsim.runner.journal import Anomaly, AnomalyKind
 from batchsim.runner.journal.job_entries import Tally
 from batchsim.runner.journal.shard_entries import Downloaded, Origin, Source
+from batchsim.runner.results import shard_index
 from batchsim.runner.results.match import Matcher
 from batchsim.runner.results.outcomes import Outcome
-from batchsim.runner.results.shard_index import (
-    PlaceholderWriter,
-    ending,
-    outcomes,
-    status_code,
-    write_index,
-)
 
 
 class ForeignResults(BatchsimError):
@@ -90,16 +84,16 @@ def collect(
                 example = matcher.match(path, source)
                 if example is not None:
                     raise ForeignResults(source, path, example)
-        writer = PlaceholderWriter(placeholders)
+        writer = shard_index.PlaceholderWriter(placeholders)
         matcher.fill_gaps(shard, writer.write)
         index = stack.enter_context(
             replace_file(directory.index(number), private=True, synced=directory.outlasts_power)
         )
-        write_index(index, matcher.index, writer)
+        shard_index.write_index(index, matcher.index, writer)
     counts = matcher.index.counts()
     return Gathered(
-        Tally(**outcomes(counts), quarantined=matcher.quarantined, usage=matcher.usage),
-        sum(count for code, count in counts.items() if ending(code).is_retriable),
+        Tally(**shard_index.outcomes(counts), quarantined=matcher.quarantined, usage=matcher.usage),
+        sum(count for code, count in counts.items() if shard_index.ending(code).is_retriable),
         (*_false_counts(shard, counts), *matcher.anomalies()),
     )
 
@@ -112,10 +106,10 @@ def _false_counts(shard: ShardState, counts: Mapping[int, int]) -> Iterator[Anom
     totals = batch.request_counts
     good = bad = 0
     for code, count in counts.items():
-        outcome = ending(code).outcome
+        outcome = shard_index.ending(code).outcome
         if outcome is Outcome.OK:
             good += count
-        elif outcome is Outcome.FAILED and status_code(code):
+        elif outcome is Outcome.FAILED and shard_index.status_code(code):
             bad += count
     for kind, reported, found in (
         (AnomalyKind.TOTAL, totals.total, shard.plan.lines),

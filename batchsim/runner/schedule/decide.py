@@ -46,19 +46,7 @@ from collections.abc import Iterable, Iterator
 
 from batchsim.runner.job import JobState, Stage
 from batchsim.runner.policy import Policy
-from batchsim.runner.schedule.actions import (
-    Action,
-    Assemble,
-    Audit,
-    BeginFinish,
-    Done,
-    Elect,
-    PlanRound,
-    Reconcile,
-    ShardAction,
-    Stop,
-    Wait,
-)
+from batchsim.runner.schedule import actions
 from batchsim.runner.schedule.agenda import Agenda
 from batchsim.runner.schedule.budget import refusals
 from batchsim.runner.schedule.capacity import Capacity
@@ -70,18 +58,20 @@ from batchsim.runner.schedule.shard_steps import (
     stuck_reason,
 )
 
+_Timed = tuple[float, actions.Action]
 
-def decide(agenda: Agenda, now: float) -> list[Action]:
+
+def decide(agenda: Agenda, now: float) -> list[actions.Action]:
     """Return what to do `now` (unix seconds): never empty, and at most one Upload or Create."""
     agenda.refresh()
     state, policy = agenda.state, agenda.policy
     if agenda.is_collected and state.retriable and _may_resend(state, policy):
-        return [PlanRound()]
+        return [actions.PlanRound()]
     if state.finished:
         return _sweep(agenda, now)
     if agenda.session.halted is not None:
-        return [Stop((agenda.session.halted,))]
-    due: list[Action] = []
+        return [actions.Stop((agenda.session.halted,))]
+    due: list[actions.Action] = []
     later: list[float] = []
     for at, action in _all_steps(agenda, now):
         if at > now:
@@ -91,7 +81,7 @@ def decide(agenda: Agenda, now: float) -> list[Action]:
     if due:
         return due
     if later:
-        return [Wait(min(later))]
+        return [actions.Wait(min(later))]
     return [_stop(agenda, now)]
 
 
@@ -116,7 +106,7 @@ def _sync_begins_at(agenda: Agenda) -> float | None:
     return ends - policy.sync.lead if ends is not None else None
 
 
-def _sweep(agenda: Agenda, now: float) -> list[Action]:
+def _sweep(agenda: Agenda, now: float) -> list[actions.Action]:
     """Return what is left once the results are written; stuck shards do not stop the others."""
     state, policy = agenda.state, agenda.policy
     steps = list(sweep_steps(state)) if policy.delete_remote else []
@@ -125,17 +115,17 @@ def _sweep(agenda: Agenda, now: float) -> list[Action]:
     ]
     if not steps:
         stop = _stop(agenda, now)
-        return [stop if policy.delete_remote and stop.reasons else Done()]
-    return [step for at, step in steps if at <= now] or [Wait(min(at for at, _ in steps))]
+        return [stop if policy.delete_remote and stop.reasons else actions.Done()]
+    return [step for at, step in steps if at <= now] or [actions.Wait(min(at for at, _ in steps))]
 
 
-def _all_steps(agenda: Agenda, now: float) -> Iterator[tuple[float, Action]]:
+def _all_steps(agenda: Agenda, now: float) -> Iterator[_Timed]:
     policy, setback = agenda.policy, agenda.session.setback
     if setback is not None and is_out_of_patience(setback, policy):
         return
     not_before = setback.until if setback else 0.0
     if not agenda.session.is_reconciled:
-        yield not_before, Reconcile()
+        yield not_before, actions.Reconcile()
     elif agenda.is_collected:
         yield from _last_steps(agenda, not_before, now)
     else:
@@ -145,40 +135,40 @@ def _all_steps(agenda: Agenda, now: float) -> Iterator[tuple[float, Action]]:
             steps = list(_steps(agenda, now))
         is_short = policy.max_cost is not None and not steps  # no waiting brings money
         if sync_begins is not None and (sync_begins <= now or not is_short):
-            yield sync_begins, BeginFinish()
+            yield sync_begins, actions.BeginFinish()
         yield from steps
 
 
-def _last_steps(agenda: Agenda, not_before: float, now: float) -> Iterator[tuple[float, Action]]:
+def _last_steps(agenda: Agenda, not_before: float, now: float) -> Iterator[_Timed]:
     """Once all shards are collected: let the twins end, audit, and write the results."""
     state, session, policy = agenda.state, agenda.session, agenda.policy
     ended = max(shard.since for shard in state.shards.values())
     twins = [twin for shard in state.shards.values() for twin in shard.twins]
     yield from ((0.0, action) for action in agenda.due(now))
-    yield from ((at, Wait(at)) for at in agenda.later())
+    yield from ((at, actions.Wait(at)) for at in agenda.later())
     is_waiting = any(not twin.status.is_terminal for twin in twins)
     if is_waiting and (session.surveyed_at or 0.0) < ended + policy.service_times.twins_end:
         yield from _first_due(agenda.polls.steps(state, session, policy), now)
     elif not state.is_audited:
-        yield not_before, Audit()
+        yield not_before, actions.Audit()
     else:
-        yield not_before, Assemble()
+        yield not_before, actions.Assemble()
 
 
-def _steps(agenda: Agenda, now: float) -> Iterator[tuple[float, Action]]:
+def _steps(agenda: Agenda, now: float) -> Iterator[_Timed]:
     """Yield what is due of all shards; of the rest, when the first falls due."""
     capacity = agenda.capacity(now)
-    steps: list[tuple[float, Action]] = [(0.0, action) for action in agenda.due(now)]
+    steps: list[_Timed] = [(0.0, action) for action in agenda.due(now)]
     steps += _submissions(agenda, capacity, now)
     steps.sort(key=_number)
     yield from steps
-    yield from ((at, Wait(at)) for at in agenda.later())
+    yield from ((at, actions.Wait(at)) for at in agenda.later())
     polls = agenda.polls.steps(agenda.state, agenda.session, agenda.policy)
     yield from _first_due(polls, now)
-    yield from ((at, Wait(at)) for at in capacity.opens if at > now)
+    yield from ((at, actions.Wait(at)) for at in capacity.opens if at > now)
 
 
-def _submissions(agenda: Agenda, capacity: Capacity, now: float) -> Iterator[tuple[float, Action]]:
+def _submissions(agenda: Agenda, capacity: Capacity, now: float) -> Iterator[_Timed]:
     """Yield what may be sent: of several runners of the job only one may create batches.
 
     Until it is known which, one file is uploaded, which is this runner's claim.
@@ -191,14 +181,14 @@ def _submissions(agenda: Agenda, capacity: Capacity, now: float) -> Iterator[tup
         shards = state.shards.values()
         claimed = min(shard.since for shard in shards if shard.stage is Stage.UPLOADED)
         not_before = session.setback.until if session.setback else 0.0
-        yield max(claimed + agenda.policy.service_times.claim_wait, not_before), Elect()
+        yield max(claimed + agenda.policy.service_times.claim_wait, not_before), actions.Elect()
 
 
-def _number(step: tuple[float, Action]) -> int:
-    return step[1].shard if isinstance(step[1], ShardAction) else 0
+def _number(step: _Timed) -> int:
+    return step[1].shard if isinstance(step[1], actions.ShardAction) else 0
 
 
-def _first_due(steps: Iterable[tuple[float, Action]], now: float) -> Iterator[tuple[float, Action]]:
+def _first_due(steps: Iterable[_Timed], now: float) -> Iterator[_Timed]:
     """Yield the steps up to the first that is due: only one of these is done at a time."""
     for at, action in steps:
         yield at, action
@@ -206,7 +196,7 @@ def _first_due(steps: Iterable[tuple[float, Action]], now: float) -> Iterator[tu
             return
 
 
-def _stop(agenda: Agenda, now: float) -> Stop:
+def _stop(agenda: Agenda, now: float) -> actions.Stop:
     state, session, policy = agenda.state, agenda.session, agenda.policy
     reasons: list[str] = []
     if session.setback is not None and is_out_of_patience(session.setback, policy):
@@ -220,4 +210,4 @@ def _stop(agenda: Agenda, now: float) -> Stop:
             reason = capacity.shortages.get(number)
         if reason is not None:
             reasons.append(f"shard {number} of {len(state.shards)}: {reason}")
-    return Stop(tuple(reasons), is_short=bool(capacity.shortages))
+    return actions.Stop(tuple(reasons), is_short=bool(capacity.shortages))

@@ -11,32 +11,14 @@ from batchsim.runner.job import Setback, ShardState, Stage
 from batchsim.runner.job.token_queues import told_limit
 from batchsim.runner.journal.shard_entries import Origin, Source
 from batchsim.runner.policy import OnUnknown, Policy, awaits_files, failed_in_passing, is_running
-from batchsim.runner.schedule.actions import (
-    AbandonCreate,
-    AnswerLines,
-    CancelBatch,
-    CancelTwin,
-    Collect,
-    Create,
-    Divide,
-    Download,
-    FenceCreate,
-    FindBatch,
-    FindUpload,
-    GiveUpBatch,
-    LeaveCreate,
-    Poll,
-    ShardAction,
-    Upload,
-    Weigh,
-)
+from batchsim.runner.schedule import actions
 from batchsim.runner.schedule.budget import is_unbounded
 from batchsim.runner.schedule.capacity import queue_of, tokens_of
 
 SUBMITTING = frozenset({Stage.WAITING, Stage.UPLOADED})
 WITHOUT_BATCH = SUBMITTING | {Stage.UPLOADING}
 
-Timed = tuple[float, ShardAction]
+Timed = tuple[float, actions.ShardAction]
 """An action and the time (unix seconds) at which it falls due."""
 
 
@@ -67,10 +49,13 @@ def next_steps(
     lacks_weight = _lacks_weight(shard, policy, queues)
     steps, submission = list(_steps(shard, policy, queues, is_ending=is_ending)), None
     if is_finishing_sync and _stays_unknown(shard, policy):
-        steps = [(shard.since, LeaveCreate(shard.plan.shard))]
+        steps = [(shard.since, actions.LeaveCreate(shard.plan.shard))]
     if lacks_weight:
-        steps = [(0.0, Weigh(shard.plan.shard)), *(step for step in steps if _ends(step[1]))]
-    elif steps and isinstance(steps[-1][1], Upload | Create):
+        steps = [
+            (0.0, actions.Weigh(shard.plan.shard)),
+            *(step for step in steps if _ends(step[1])),
+        ]
+    elif steps and isinstance(steps[-1][1], actions.Upload | actions.Create):
         submission = steps.pop()
     return NextSteps(
         steps=tuple(steps),
@@ -91,8 +76,8 @@ def _stays_unknown(shard: ShardState, policy: Policy) -> bool:
     return shard.stage is Stage.UNKNOWN and was_searched and not may_fence
 
 
-def _ends(action: ShardAction) -> bool:
-    return isinstance(action, Collect | AnswerLines)
+def _ends(action: actions.ShardAction) -> bool:
+    return isinstance(action, actions.Collect | actions.AnswerLines)
 
 
 def _steps(
@@ -101,19 +86,19 @@ def _steps(
     number = shard.plan.shard
     if shard.plan.origin is Origin.SYNCHRONOUS:
         if shard.stage is Stage.WAITING and stuck_reason(shard, policy) is None:
-            yield shard.since, AnswerLines(number)
+            yield shard.since, actions.AnswerLines(number)
         return
     if is_ending and shard.stage in WITHOUT_BATCH:
-        yield shard.since, Collect(number)
+        yield shard.since, actions.Collect(number)
         return
     if stuck_reason(shard, policy) is not None:
         return
     not_before = shard.setback.until if shard.setback else 0.0
     for twin in shard.twins:
         if is_running(twin):
-            yield not_before, CancelTwin(number, twin.id)
+            yield not_before, actions.CancelTwin(number, twin.id)
     if _is_divisible(shard, queues):
-        yield shard.since, Divide(number, queues[queue_of(shard)])
+        yield shard.since, actions.Divide(number, queues[queue_of(shard)])
         return
     step = _step(number, shard, policy, is_cancelled=is_ending)
     if step is not None:
@@ -138,18 +123,18 @@ def _is_divisible(shard: ShardState, queues: Mapping[str, int]) -> bool:
 
 def _step(
     number: int, shard: ShardState, policy: Policy, *, is_cancelled: bool
-) -> tuple[float, ShardAction] | None:
+) -> tuple[float, actions.ShardAction] | None:
     match shard.stage:
         case Stage.LIVE if is_cancelled and _must_be_cancelled(shard):
-            return shard.since, CancelBatch(number)
+            return shard.since, actions.CancelBatch(number)
         case Stage.ENDED if is_cancelled and failed_in_passing(_batch(shard)):
-            return shard.since, Collect(number)
+            return shard.since, actions.Collect(number)
         case Stage.WAITING:  # case 1
-            return shard.since, Upload(number)
+            return shard.since, actions.Upload(number)
         case Stage.UPLOADING:  # case 2
-            return shard.since, FindUpload(number)
+            return shard.since, actions.FindUpload(number)
         case Stage.UPLOADED:  # case 3
-            return shard.since, Create(number)
+            return shard.since, actions.Create(number)
         case Stage.UNKNOWN:  # case 4
             return _unknown_step(number, shard, policy)
         case Stage.ENDED:  # case 6
@@ -158,42 +143,46 @@ def _step(
             return None  # cases 7 and 5, which concern all at once, and a request under way
 
 
-def _unknown_step(number: int, shard: ShardState, policy: Policy) -> tuple[float, ShardAction]:
+def _unknown_step(
+    number: int, shard: ShardState, policy: Policy
+) -> tuple[float, actions.ShardAction]:
     checked = shard.checked_at
     if checked is None:
-        return shard.since, FindBatch(number)
+        return shard.since, actions.FindBatch(number)
     waits = policy.on_unknown == OnUnknown.WAIT and not shard.is_fenced
     if waits and checked < shard.since + policy.service_times.window:  # case 4b
         pause = policy.poll_interval(checked - shard.since) if shard.is_search_over else 0.0
-        return checked + max(policy.polling.search, pause), FindBatch(number)
+        return checked + max(policy.polling.search, pause), actions.FindBatch(number)
     if policy.on_unknown != OnUnknown.STOP and not shard.is_fenced:  # case 4c
-        return checked, FenceCreate(number)
+        return checked, actions.FenceCreate(number)
     if shard.is_search_over:
-        return checked, AbandonCreate(number)
+        return checked, actions.AbandonCreate(number)
     lag_ends = shard.since + policy.list_lag
     again = checked + policy.polling.search
-    return min(again, lag_ends) if checked < lag_ends else again, FindBatch(number)
+    return min(again, lag_ends) if checked < lag_ends else again, actions.FindBatch(number)
 
 
-def _ended_step(number: int, shard: ShardState, policy: Policy) -> tuple[float, ShardAction]:
+def _ended_step(
+    number: int, shard: ShardState, policy: Policy
+) -> tuple[float, actions.ShardAction]:
     batch, since = _batch(shard), shard.since
     may_go_again = shard.plan.origin is not Origin.UNKNOWN
     gives_up = shard.batches_given_up + 1 < policy.batch_retries.batches and may_go_again
     if failed_in_passing(batch) and gives_up:  # case 6a
         if told_limit(batch) is None:
-            return since + policy.batch_wait(shard.batches_given_up), GiveUpBatch(number)
+            return since + policy.batch_wait(shard.batches_given_up), actions.GiveUpBatch(number)
         if shard.plan.lines > 1 or tokens_of(shard) <= (told_limit(batch) or 0):
-            return since, GiveUpBatch(number)  # it waits for room, not for time
+            return since, actions.GiveUpBatch(number)  # it waits for room, not for time
     checked = since if shard.checked_at is None else shard.checked_at
     if awaits_files(batch) and checked < since + policy.service_times.late_files:  # case 6b
-        return checked + policy.polling.first, Poll(number)
+        return checked + policy.polling.first, actions.Poll(number)
     for source, file_id in (
         (Source.OUTPUT, batch.output_file_id),
         (Source.ERROR, batch.error_file_id),
     ):
         if file_id is not None and shard.file(source) is None:  # case 6c
-            return since, Download(number, source, file_id)
-    return since, Collect(number)  # case 6d
+            return since, actions.Download(number, source, file_id)
+    return since, actions.Collect(number)  # case 6d
 
 
 def _batch(shard: ShardState) -> Batch:
