@@ -84,11 +84,7 @@ def most_cost(model: str, creates: int) -> float | None:
 
 @dataclass(slots=True)
 class Trials:
-    """The trials on one backend; `tell` is called with what is going on.
-
-    `creates` counts the batches for A2 to A5 (at least 1). Batches that should end get `patience`
-    seconds.
-    """
+    """The trials on one backend, with `creates` batches for A2 to A5, and `patience` in seconds."""
 
     backend: Backend
     model: str

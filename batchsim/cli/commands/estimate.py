@@ -81,10 +81,7 @@ def estimate(*, source: str, supports: Callable[[str], bool] | None, as_json: bo
 
 
 class _Price(NamedTuple):
-    """US dollars for the prompts, and at most for the output; None when a price is not known.
-
-    `most_output` is also None where nothing bounds the output.
-    """
+    """US dollars for prompts, and at most for output; None where not known, or not bounded."""
 
     prompts: Decimal | None
     most_output: Decimal | None
@@ -242,10 +239,7 @@ def _is_half(demand: Estimate) -> bool:
 
 
 def _group(demand: Estimate, share: _Share) -> dict[str, Any]:
-    """Return the JSON object of one model at one endpoint.
-
-    `counted_with` is the vocabulary, null for an estimate from lengths.
-    """
+    """Return the JSON object of one model at one endpoint."""
     is_known = share.batch.prompts is not None
     return {
         "model": demand.model,

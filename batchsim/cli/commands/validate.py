@@ -50,10 +50,7 @@ class Finding(NamedTuple):
 def findings(
     stream: BinaryIO, rules: InputRules, *, limits: Limits = OPENAI, progress: Any = None
 ) -> Iterator[Finding]:
-    """Yield the findings about the input in `stream` (which can seek), in line order.
-
-    `progress` is a click progress bar that is moved along.
-    """
+    """Yield the findings about the input in `stream`, in line order; moves a progress bar along."""
     cause = diagnosis.wrong_format(stream.read(diagnosis.HEAD))
     if cause is not None:
         yield Finding("error", "not_jsonl", cause.text, cause.hint)

@@ -101,10 +101,7 @@ def row(summary: ShardSummary, now: float) -> tuple[str, ...]:
 
 
 def split(shards: Sequence[ShardSummary], most: int | None) -> tuple[list[ShardSummary], str]:
-    """Return at most so many shards to show, in order, and how the others are summed up.
-
-    Those at work come before those that wait, collected ones last.
-    """
+    """Return at most so many shards, those at work first, and how the others are summed up."""
     if most is None or len(shards) <= most:
         return [*shards], ""
     ranked = sorted(shards, key=_rank)

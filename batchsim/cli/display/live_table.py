@@ -26,10 +26,7 @@ _SHRINKING = ("BATCH", "MODEL")
 
 
 class LiveDisplay:
-    """Draws the job a few times a second; a context manager that leaves the last drawing.
-
-    `clock` is the real one, and `console` the terminal.
-    """
+    """Draws the job a few times a second; a context manager that leaves the last drawing."""
 
     def __init__(
         self, tracker: JobTracker, console: Console | None = None, clock: Clock | None = None

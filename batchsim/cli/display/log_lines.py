@@ -42,10 +42,7 @@ _NUMBERED = re.compile(r"\S*\d\S*(?: (?:s|min|h)\b)?")
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """The end of a log: when its last line was written, how far the job was then, what happened.
-
-    Times are seconds on the job's clock. `seen` is the latest message, written or not.
-    """
+    """The end of a log (times on the job's clock); `seen` is the latest message, written or not."""
 
     at: float = -math.inf
     work: tuple[int, ...] = (0, 0, 0)

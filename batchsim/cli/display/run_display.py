@@ -23,10 +23,7 @@ EXPIRY_WARNING = 5 * DAY
 
 
 class Display:
-    """Shows each Progress of one job; a context manager, because a live table must be taken down.
-
-    `history` is the experience with other batches.
-    """
+    """Shows each Progress of one job; a context manager: a live table must be taken down."""
 
     def __init__(self, history: History | None = None) -> None:
         self._tracker = JobTracker(history, priced=sys.stderr.isatty())

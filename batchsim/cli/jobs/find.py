@@ -14,10 +14,7 @@ from batchsim.errors import UsageError
 
 
 def find_job(name: str | None) -> Job:
-    """Return the job that `name` stands for; for None the one begun or continued last.
-
-    Raises UsageError when there is none, or more than one.
-    """
+    """Return the job that `name` stands for, or the latest. Raises UsageError unless it is one."""
     if name is None:
         return _latest()
     path = Path(name)

@@ -144,10 +144,7 @@ class Job:
         return holder
 
     def ask_to_cancel(self) -> None:
-        """Leave a request to cancel the job, which outlives this process.
-
-        Raises UsageError when the directory cannot be written.
-        """
+        """Leave a request to cancel the job. Raises UsageError when it cannot be written."""
         try:
             with replace_file(JobDirectory(self.path).cancel_request):
                 pass
@@ -162,10 +159,7 @@ class Job:
             stream.write(json.dumps(begun._asdict()).encode())
 
     def write_counts(self, counts: Mapping[str, RequestCounts]) -> None:
-        """Record the counts of running batches, by their ids, for other commands.
-
-        The file may be lost, so it is not synced, and a full disk is no reason to stop.
-        """
+        """Record the counts of running batches for other commands. They may be lost: not synced."""
         temporary = self.path / f".{_COUNTS}.tmp"
         values = {key: (each.total, each.completed, each.failed) for key, each in counts.items()}
         try:
@@ -203,10 +197,7 @@ class Follower:
         return "://" in self.service
 
     def backend(self) -> Backend:
-        """Open the service on which the job runs, with the key that began it.
-
-        Raises AuthenticationFailed without a key, JournalError with one of another account.
-        """
+        """Open the job's service. Raises JournalError when the key is of another account."""
         started = self.state.started
         backend = real_backend(self.service)
         if started is not None and started.account and backend.account != started.account:
@@ -228,10 +219,7 @@ class Follower:
         return JobView(job.path, job.results, job.begun, job.runner(), summarize(self.progress()))
 
     def progress(self, now: float | None = None) -> Progress:
-        """Return how far the job is, with the counts that its runner recorded last.
-
-        `now` is the time of the last entry unless given.
-        """
+        """Return how far the job is `now`, or at its last entry, with the counts recorded last."""
         counts = self.job.read_counts()
         seen = progress(self.state, self.latest if now is None else now)
         states = tuple(

@@ -74,10 +74,7 @@ def chosen_provider() -> Provider | None:
 
 
 def real_backend(base_url: str | None = None) -> OpenAIBackend:
-    """Open the service that `--provider` names, by default the official API.
-
-    `base_url`, or the environment, may give it another address.
-    """
+    """Open the service of `--provider` (default: the official API), at `base_url` if given."""
     from batchsim.backends.openai import OpenAIBackend
 
     return OpenAIBackend(base_url=base_url, provider=chosen_provider())

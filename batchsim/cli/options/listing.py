@@ -129,10 +129,7 @@ def print_each(
 
 
 def for_each(ids: Iterable[str], act: Callable[[str], object]) -> int:
-    """Act on each id once; return the exit code, which tells whether the service refused any.
-
-    A refusal is explained, and the others go on. Raises what concerns every id alike.
-    """
+    """Act on each id once; explain refusals and go on. Return 1 if there were any, else 0."""
     code = ALL_GOOD
     for identifier in dict.fromkeys(ids):
         try:

@@ -28,10 +28,7 @@ class Webhooks(NamedTuple):
 
     @contextmanager
     def received(self) -> Iterator[Notices | None]:
-        """Receive webhooks while the block runs, as notices; None without a port.
-
-        Raises UsageError without a secret, or when the address cannot be listened on.
-        """
+        """Receive webhooks as notices; None without a port. Raises UsageError without a secret."""
         if self.port is None:
             yield None
             return

@@ -39,10 +39,7 @@ COUNTS_SECONDS = 1.0
 
 @dataclass(slots=True)
 class Observer:
-    """Takes in every Progress of a run; `latest` is the last one.
-
-    `account`, when given, is asked once for its earlier batches, for the forecast.
-    """
+    """Takes in every Progress of a run. `account` is asked once for earlier batches."""
 
     job: Job
     begun: Begun

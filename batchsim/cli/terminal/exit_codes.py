@@ -18,10 +18,7 @@ LONGEST = 2_000
 
 
 def explain(error: errors.BatchsimError) -> int:
-    """Say on stderr what happened and what to do next; return the exit code.
-
-    The message may hold names of files and words of services, so control characters are escaped.
-    """
+    """Say on stderr, with control characters escaped, what to do next; return the exit code."""
     from batchsim.domain.validation.diagnosis import shown
 
     where = f"{error.place}: " if isinstance(error, errors.InputError) and error.place else ""

@@ -17,10 +17,7 @@ SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 def fill_closed_streams() -> None:
-    """Open the null device for a closed stdout or stderr (`>&-`).
-
-    Otherwise a file that is opened later would get its number, and all that is printed.
-    """
+    """Open the null device for a closed stdout or stderr, whose number a file would get."""
     for number in range(3):
         try:
             os.fstat(number)
@@ -68,10 +65,7 @@ def interrupted_by_any_signal() -> Iterator[None]:
 
 
 def discard_output(error: OSError) -> int:
-    """Say on stderr why the output cannot be written; return the exit code.
-
-    The rest of the output is dropped: Python would try to write it, and complain, when it exits.
-    """
+    """Say on stderr why the output cannot be written, and drop the rest; return the exit code."""
     from batchsim.domain.validation.diagnosis import shown
 
     null = os.open(os.devnull, os.O_WRONLY)

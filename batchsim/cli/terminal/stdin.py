@@ -20,10 +20,7 @@ STANDARD_INPUT = "-"
 def keep_standard_input(
     spool: IO[bytes], *, observe: Callable[[bytes], object] | None = None
 ) -> None:
-    """Copy standard input to `spool` and go back to its start; `observe` sees every block.
-
-    Raises InputError when standard input is closed, or cannot be read or kept.
-    """
+    """Copy standard input to `spool`; `observe` sees every block. Raises InputError."""
     if sys.stdin is None:
         raise InputError("standard input is closed", hint="pipe the lines in, or name a file")
     if sys.stdin.isatty():
@@ -40,10 +37,7 @@ def keep_standard_input(
 
 @contextmanager
 def opened_input(source: str) -> Iterator[BinaryIO]:
-    """Open the input as a stream that can seek; standard input is copied to a temporary file.
-
-    Raises InputError for what cannot be read.
-    """
+    """Open the input as a stream that can seek. Raises InputError for what cannot be read."""
     if source != STANDARD_INPUT:
         with open_input(source) as stream:
             yield stream

@@ -26,10 +26,7 @@ def columns(*headings: str) -> tuple[Column, ...]:
 
 
 def table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """Yield the heading and the rows as lines of text.
-
-    Only the first rows decide the widths; a later cell that is wider shifts the rest of its row.
-    """
+    """Yield the heading and the rows as lines of text. The first rows decide the widths."""
     texts = (tuple(shown(cell, LONGEST_CELL) for cell in row) for row in rows)
     first = [tuple(column.name for column in columns), *islice(texts, MEASURED_ROWS)]
     widths = [max(map(_width, cells)) for cells in zip(*first, strict=True)]

@@ -29,10 +29,7 @@ _FIRST = "SELECT custom_id FROM members WHERE NOT is_in_input ORDER BY batch, cu
 
 
 class Member(NamedTuple):
-    """A line of a batch: the batch's number, and the digest of the line.
-
-    `is_in_input` is 1 once the line was found in the input.
-    """
+    """A line of a batch by the batch's number, and the digest of the line."""
 
     batch: int
     digest: bytes
@@ -40,10 +37,7 @@ class Member(NamedTuple):
 
 
 class Members:
-    """The lines of batches by their custom_ids.
-
-    Every method raises JobIncomplete when the temporary directory has no room.
-    """
+    """The lines of batches by custom_id. JobIncomplete is raised when the disk has no room."""
 
     def __init__(self) -> None:
         self._database = sqlite3.connect("", isolation_level=None)

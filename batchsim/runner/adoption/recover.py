@@ -75,10 +75,7 @@ def _sent_as_planned(backend: Backend, batch: Batch, plan: Plan) -> bool | None:
 def write_journal(
     backend: Backend, trace: RemoteRun, plan: Plan, directory: JobDirectory
 ) -> JobState:
-    """Write a new journal with the batches of `trace`, and return the job's state.
-
-    Raises JournalError when the directory cannot be taken.
-    """
+    """Write a new journal with the batches of `trace`. Raises JournalError when it is taken."""
     user = {
         key: value
         for key, value in (trace.batches[0].metadata or {}).items()

@@ -80,11 +80,7 @@ class Takeover:
                 self._take(found, line, custom_id, write)
 
     def plan(self, source: Path, supports: Callable[[str], bool]) -> tuple[int, list[Planned]]:
-        """Return how many lines the input `source` has, and its shards.
-
-        Raises InvalidInput when a line that no batch holds is not valid, UsageError when the
-        input lacks a line of a batch.
-        """
+        """Return the number of lines and the shards. Raises InvalidInput; UsageError for a gap."""
         shards: dict[int, GrowingShard] = {}
         builder = Builder(self._limits, shards=len(self.found))
         rules = InputRules(one_batch=False, limits=self._limits, supports=supports)

@@ -70,10 +70,7 @@ def every_batch(backend: Backend) -> Iterator[Batch]:
 
 
 def reconcile(context: JobContext) -> Iterator[Entries]:
-    """Check that this key may read both lists, and record batches that the journal lacks.
-
-    A job that begins in this process has none yet.
-    """
+    """Check that this key may read both lists, and record batches that the journal lacks."""
     context.backend.list_files(purpose="batch", limit=1)
     if context.files.custom_ids is not None:
         context.backend.list_batches(limit=1)

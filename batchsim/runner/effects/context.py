@@ -62,10 +62,7 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class JobContext:
-    """The context of every action of one job.
-
-    The agenda's state has taken in every entry by the time an action is asked for its next.
-    """
+    """The context of every action. The agenda's state has taken in every entry yielded so far."""
 
     backend: Backend
     files: JobFiles

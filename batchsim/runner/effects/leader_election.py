@@ -46,11 +46,7 @@ def check_claims(state: JobState, policy: Policy, site: str) -> Iterator[Entry]:
 
 
 def policy_for_copy(policy: Policy, state: JobState, site: str) -> Policy:
-    """Return the policy for a journal that may be a copy.
-
-    A runner at another site whose create has an unknown outcome may still be at work on it. Only
-    that runner may delete the file and create again.
-    """
+    """Let only the site of an unknown create fence it: its runner may still be at work on it."""
     shards = state.shards.values()
     in_doubt = (shard for shard in shards if shard.stage in _IN_DOUBT and not _is_of(site, shard))
     if policy.alone or not any(in_doubt):

@@ -28,10 +28,7 @@ _UNMADE = frozenset({Stage.WAITING, Stage.UPLOADING, Stage.UPLOADED, Stage.UNKNO
 
 
 def owner(state: JobState, batch: Batch) -> int | None:
-    """Return the number of the shard that the batch belongs to; None when it is not the job's.
-
-    A batch over our file that names another run, or another endpoint, is not ours.
-    """
+    """Return the shard of the batch; None when it is not ours, by its run or its endpoint."""
     started = state.started
     if started is None:
         return None

@@ -103,11 +103,7 @@ def create(context: JobContext, number: int, shard: ShardState) -> Iterator[Entr
 
 
 def find_batch(context: JobContext, number: int, shard: ShardState) -> Iterator[Entries]:
-    """Search for the batch of an unknown create.
-
-    The list lag has passed when both the backend's clock, which people set, and the steady one
-    say so.
-    """
+    """Search for the batch of an unknown create, until both clocks say the list lag is over."""
     yield from _read_list(context, shard)
     if context.state.shards[number].batch is not None:
         return

@@ -75,10 +75,7 @@ class WorkerPool:
         return True
 
     def take(self, record: _Record, timeout: float) -> bool:
-        """Let `record` write the next entries of any worker. Return false after `timeout`.
-
-        Raises the error that ended a worker.
-        """
+        """Record the next entries of any worker; false after `timeout`. Raises a worker's error."""
         try:
             message = self._messages.get(timeout=timeout)
         except queue.Empty:

@@ -31,10 +31,7 @@ def check_private(directory: Path) -> None:
 
 
 def network_type(directory: Path) -> str | None:
-    """Return the type of the directory's file system if it is a network one (Linux only).
-
-    Locks and syncing cannot be relied on there.
-    """
+    """Return the type of a network file system (Linux only), where locks cannot be relied on."""
     try:
         mounts = MOUNTS.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:

@@ -41,10 +41,7 @@ def job_of(run: str, service: str, account: str, plans: Iterable[Planned]) -> st
 
 
 def filename_of(started: Started, plan: Planned, attempt: int, site: str) -> str:
-    """Return a name of an input file that was never used; attempts count from 1, names from 0.
-
-    `site` is the runner's (JobDirectory.site).
-    """
+    """Return an input file's name, never used before; `site` is the runner's JobDirectory.site."""
     return f"{_attempt(started, plan, attempt)}-{plan.fingerprint[:16]}-{site}.jsonl"
 
 

@@ -60,11 +60,7 @@ def set_back(
 
 @dataclass(frozen=True, slots=True)
 class ShardState:
-    """The state of one shard.
-
-    Most of it is what the journal knows. The last four fields, and the counts of a live batch, are
-    of this process only.
-    """
+    """The state of one shard. The last four fields, and live counts, are of this process only."""
 
     plan: Planned
     stage: Stage = Stage.WAITING

@@ -86,10 +86,7 @@ class JobState:
         return self.elected is not None and self.elected.site == site
 
     def apply(self, at: float, entry: Entry) -> None:  # noqa: C901 - one case per kind of entry
-        """Take in what happened `at` that time.
-
-        Raises JournalError when the entry is about a shard that was never planned.
-        """
+        """Take in what happened `at` that time. Raises JournalError for a shard never planned."""
         match entry:
             case Started():
                 self.started, self.started_at = entry, at

@@ -42,10 +42,7 @@ def lines_queued(batches: Iterable[Batch], ours: Container[str]) -> Counter[str]
 
 
 class KnownQueues:
-    """The limits that earlier jobs learned, of one account at one service.
-
-    They only help: a file that cannot be read or written is ignored.
-    """
+    """The limits that earlier jobs learned at one account. A file that fails is ignored."""
 
     def __init__(self, path: Path, service: str, account: str) -> None:
         self._path = path

@@ -123,10 +123,7 @@ class Finished(Entry, frozen=True, kw_only=True):
 
 
 class Audited(Entry, frozen=True, kw_only=True):
-    """The list, with `batches` of this job, was compared with the journal.
-
-    `strays` are the ids of the batches that the journal did not know.
-    """
+    """The list, with `batches` of this job, was compared with the journal; it lacked `strays`."""
 
     batches: Count
     strays: tuple[str, ...] = ()

@@ -80,10 +80,7 @@ class Planned(ShardEntry, frozen=True, kw_only=True):
 
 
 class Weighed(ShardEntry, frozen=True, kw_only=True):
-    """The tokens of the shard's lines: the estimated prompt, and bounds on prompt and output.
-
-    A bound is None where there is none.
-    """
+    """The estimated tokens of the shard's prompts, and bounds on prompt and output, if any."""
 
     tokens: Count
     most_prompt: Count | None
@@ -101,10 +98,7 @@ class CostRecorded(ShardEntry, frozen=True, kw_only=True):
 
 
 class UploadIntended(ShardEntry, frozen=True, kw_only=True):
-    """The input file is about to be sent, under a name that was never used before.
-
-    `request_id` is the name of the request.
-    """
+    """The input file is about to be sent, under a name that was never used before."""
 
     attempt: Count
     filename: str
@@ -130,10 +124,7 @@ class UploadDropped(ShardEntry, frozen=True, kw_only=True):
 
 
 class CreateIntended(ShardEntry, frozen=True, kw_only=True):
-    """The request for a batch is about to be sent. Until its outcome is recorded one may exist.
-
-    `request_id` is the name of the request.
-    """
+    """The request for a batch is about to be sent. Until its outcome is recorded one may exist."""
 
     file_id: str
     request_id: str = ""

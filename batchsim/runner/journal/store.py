@@ -194,10 +194,7 @@ class Journal(_Open):
 
 
 class JournalReader(_Open):
-    """A journal that is only read: this needs no lock, and its runner may be at work.
-
-    Raises JournalError when there is no readable journal of this version at `path`.
-    """
+    """A journal that is only read, without a lock. Raises JournalError when it is not readable."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -97,10 +97,7 @@ class GrowingShard:
 
 
 class Builder:
-    """Puts lines into shards: one for each group that grows, and closed ones before it.
-
-    Their numbers begin after `shards`, and they belong to `round`.
-    """
+    """Puts lines into shards, numbered after `shards`: one for each group that grows."""
 
     def __init__(self, limits: Limits, *, shards: int = 0, round: int = 0) -> None:
         self._limits = limits

@@ -62,10 +62,7 @@ def _sum(one: int | None, other: int | None) -> int | None:
 def divide(
     source: Path, plan: Planned, limits: Limits, tokens: int, *, after: int
 ) -> tuple[Planned, ...]:
-    """Return the shard's lines in shards of at most so many tokens, numbered from `after` + 1.
-
-    A line that alone has more gets a shard of its own.
-    """
+    """Return the shard's lines in shards of at most `tokens`, or of one line, after `after`."""
     bounded = replace(limits, enqueued_tokens={alias(plan.model or ""): tokens})
     builder = Builder(bounded, shards=after, round=plan.round)
     for line, request in _requests(source, plan):

@@ -165,10 +165,7 @@ class Pace:
 
 
 class ShardForecast(NamedTuple):
-    """When a shard ends (unix seconds), or how long it takes once it has begun; None: not known.
-
-    `rate` is in lines per second.
-    """
+    """When a shard ends (unix seconds), or how long it takes; None: not known. `rate` a second."""
 
     ends_at: float | None = None
     takes: float | None = None
@@ -179,10 +176,7 @@ class ShardForecast(NamedTuple):
 
 
 class Forecast:
-    """When the shards of a job will have ended. Every shard that changed is put in again.
-
-    No batch takes longer than to the end of its window, and one that has ended takes no time.
-    """
+    """When the shards of a job will have ended. Every shard that changed is put in again."""
 
     def __init__(self, pace: Pace, history: History) -> None:
         self._pace = pace

@@ -58,10 +58,7 @@ class _Known(NamedTuple):
 
 
 class JobTracker:
-    """Summarizes a job again and again, with the experience of other batches (`history`).
-
-    Without `priced` no price is looked up, and `spent` stays unknown.
-    """
+    """Summarizes a job again and again. Without `priced` no price is looked up."""
 
     def __init__(self, history: History | None = None, *, priced: bool = True) -> None:
         self._priced = priced

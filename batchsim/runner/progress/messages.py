@@ -26,10 +26,7 @@ _STEPS = (
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One thing that happened, in words, and the shard that it happened to, if it was one.
-
-    `is_routine` when it happens to every shard.
-    """
+    """One thing that happened, in words. `is_routine` when it happens to every shard."""
 
     text: str = ""
     shard: int | None = None

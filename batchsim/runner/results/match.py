@@ -69,10 +69,7 @@ class Matcher:
         self._foreign: str | None = None
 
     def match(self, path: Path, source: Source) -> str | None:
-        """Match every line of a result file, or put it into quarantine.
-
-        Returns the first custom_id when there are results and none of them is for a line of ours.
-        """
+        """Match the lines of a result file. Return a custom_id of it when none of them is ours."""
         self._paths[source] = path
         self._matched, self._foreign = 0, None
         self._match_file(path, source)

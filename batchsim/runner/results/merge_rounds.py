@@ -44,10 +44,7 @@ class Stretch(NamedTuple):
 
 
 def segments(plans: Iterable[Planned]) -> Iterator[Segment]:
-    """Yield the input, cut where the set of shards that hold its lines changes; shards by number.
-
-    Lines that no shard holds are in no segment.
-    """
+    """Yield the input, cut where the set of shards that hold its lines changes; no gaps."""
     starts = heapq.merge(*map(_runs, plans))
     start = next(starts, None)
     active: list[tuple[int, int]] = []
@@ -71,10 +68,7 @@ def _runs(plan: Planned) -> Iterator[tuple[int, int, int]]:
 
 
 class MergedRounds:
-    """The results of the shards `plans` in the order of the input, a context manager.
-
-    `spool` holds the custom_ids, if this process has planned.
-    """
+    """The results of the shards `plans` in the order of the input, a context manager."""
 
     def __init__(
         self,

@@ -28,10 +28,7 @@ _SPARSE = 4
 
 
 class LocatedLines(NamedTuple):
-    """Where a shard has the results of neighbouring lines.
-
-    `custom_ids` are those of the lines; none when this process has not spooled them.
-    """
+    """Where a shard has the results of neighbouring lines; their `custom_ids`, if spooled."""
 
     shard: int
     locations: ShardIndex
@@ -39,10 +36,7 @@ class LocatedLines(NamedTuple):
 
 
 class ShardReader:
-    """Reads one shard from front to back. Its files stay open while lines are taken.
-
-    `spool` holds custom_ids that planning spooled, of this shard or of others only.
-    """
+    """Reads one shard from front to back. Its files stay open while lines are taken."""
 
     def __init__(
         self, plan: Planned, directory: JobDirectory, spool: CustomIdSpool | None = None

@@ -169,10 +169,7 @@ def _steps(agenda: Agenda, now: float) -> Iterator[_Timed]:
 
 
 def _submissions(agenda: Agenda, capacity: Capacity, now: float) -> Iterator[_Timed]:
-    """Yield what may be sent: of several runners of the job only one may create batches.
-
-    Until it is known which, one file is uploaded, which is this runner's claim.
-    """
+    """Yield what may be sent. Until a runner is elected, one file is uploaded as its claim."""
     state, session = agenda.state, agenda.session
     is_claiming = agenda.stages[Stage.UPLOADING] or agenda.stages[Stage.UPLOADED]
     if state.may_create(session.site) or not (is_claiming or session.stood_back):

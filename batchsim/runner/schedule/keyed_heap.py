@@ -9,10 +9,7 @@ Value = TypeVar("Value", int, float, Decimal)
 
 
 class KeyedHeap(Generic[Value]):
-    """Values by number; the smallest is found without reading all.
-
-    Replaced values stay in the heap until they come up, or are its larger part.
-    """
+    """Values by number; the smallest is found fast. Replaced values stay until they come up."""
 
     def __init__(self) -> None:
         self._values: dict[int, Value] = {}

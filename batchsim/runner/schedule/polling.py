@@ -26,10 +26,7 @@ RARELY = 3
 
 
 class PollQueue:
-    """The live batches by the time of their next poll.
-
-    Batches that the latest survey should have shown and did not are kept apart.
-    """
+    """The live batches by their next poll; those that the latest survey missed are kept apart."""
 
     def __init__(self) -> None:
         self._listed = KeyedHeap[float]()

@@ -24,10 +24,7 @@ def sweep_steps(state: JobState) -> Iterator[tuple[float, DeleteRemote]]:
 
 
 def expiry(shards: Iterable[ShardState], limits: Limits) -> float | None:
-    """Return when the first result file expires that is not downloaded (unix seconds), if any.
-
-    Services keep result files for 30 days after the batch has ended.
-    """
+    """Return when the first result file to download expires (unix seconds): after 30 days."""
     times = [
         shard.batch.expired_at
         or shard.batch.cancelled_at

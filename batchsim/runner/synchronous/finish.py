@@ -59,10 +59,7 @@ def check_policy(backend: Backend, policy: Policy) -> None:
 
 
 def answer_lines(context: JobContext, number: int, shard: ShardState) -> Iterator[Entry]:
-    """Send the lines of a shard that were not sent yet, and collect the shard.
-
-    When the cap leaves lines out, the shard is stopped instead.
-    """
+    """Send the lines of a shard that were not sent yet, and collect it, or stop it under a cap."""
     with ShardContent(context.files.source, shard.plan) as content:
         lines = [_single_request(context, shard, line) for line in read_lines(content.buffered())]
     path = context.directory.file(number, Source.OUTPUT)
