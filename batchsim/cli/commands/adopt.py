@@ -17,10 +17,10 @@ from batchsim.cli.options.policy import policy_options
 from batchsim.cli.options.webhooks import Webhooks, wake, webhook_options
 from batchsim.cli.running.run_job import carry_out, open_backend
 from batchsim.errors import UsageError
+from batchsim.runner.policy import Policy
 
 if TYPE_CHECKING:
     from batchsim.runner.adoption.adopt import Adopted
-    from batchsim.runner.policy import Policy
 
 
 @click.command(

@@ -12,13 +12,13 @@ from batchsim.amounts import distance, instant, money
 from batchsim.cli.options import listing
 from batchsim.cli.options.groups import examples
 from batchsim.cli.terminal.table import columns, details
+from batchsim.domain.batches import Batch
 from batchsim.domain.lifecycle import STAMPS
 from batchsim.domain.limits import OPENAI
 from batchsim.domain.validation.diagnosis import hint_for, shown
 
 if TYPE_CHECKING:
     from batchsim.backends import Backend
-    from batchsim.domain.batches import Batch
 
 _COLUMNS = columns("ID", "STATUS", "ENDPOINT", ">LINES", ">OK", ">FAILED", ">CREATED")
 

@@ -97,13 +97,7 @@ def translations(lines: int) -> list[Translation]:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per step.")
 def demo(
-    *,
-    backend: str | None,
-    seed: int,
-    scenario: str,
-    plan: Path | None,
-    lines: str,
-    as_json: bool,
+    *, backend: str | None, seed: int, scenario: str, plan: Path | None, lines: str, as_json: bool
 ) -> int:
     """Replay a batch of April 2024: three sentences into English.
 

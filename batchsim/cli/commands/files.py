@@ -62,10 +62,7 @@ def show_command(*, backend: Backend, ids: tuple[str, ...], as_json: bool) -> in
     """Show everything about a file except its content."""
     now = backend.clock.now()
     return listing.print_each(
-        ids,
-        backend.retrieve_file,
-        lambda file: details(_description(file, now)),
-        as_json=as_json,
+        ids, backend.retrieve_file, lambda file: details(_description(file, now)), as_json=as_json
     )
 
 

@@ -1,13 +1,10 @@
 """`batchsim run`: an input file in, one result per line in input order out."""
 
-from __future__ import annotations
-
 import shutil
 import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -21,9 +18,7 @@ from batchsim.cli.terminal.exit_codes import ALL_GOOD, SOME_FAILED
 from batchsim.cli.terminal.output import STANDARD_OUTPUT
 from batchsim.cli.terminal.stdin import kept_input, move_into
 from batchsim.errors import UsageError
-
-if TYPE_CHECKING:
-    from batchsim.runner.policy import Policy
+from batchsim.runner.policy import Policy
 
 
 @click.command(

@@ -241,10 +241,7 @@ class _Printer:
         errors = counted(self.errors, "error") + (f" in {lines}" if rules.lines else "")
         click.echo(f"{self._name} is not valid: {errors}", err=True)
         if self._limit is not None and self.errors > self._limit:
-            click.echo(
-                f"hint: the first {self._limit} are shown, --all shows every one",
-                err=True,
-            )
+            click.echo(f"hint: the first {self._limit} are shown, --all shows every one", err=True)
         if self._several_batches_would_do:
             text = "too much for one batch, but `batchsim run` takes it as it is"
             click.echo(f"hint: {text}", err=True)

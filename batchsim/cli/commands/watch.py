@@ -8,14 +8,13 @@ import click
 
 from batchsim.cli.options.backend import provider_option
 from batchsim.cli.terminal.exit_codes import INCOMPLETE
-from batchsim.clock import SystemClock
+from batchsim.clock import Clock, SystemClock
 from batchsim.errors import AuthenticationFailed, RateLimited, Unavailable
 
 if TYPE_CHECKING:
     from batchsim.backends import Backend
     from batchsim.cli.display.run_display import Display
     from batchsim.cli.jobs.job import Follower
-    from batchsim.clock import Clock
     from batchsim.runner.progress import Progress
 
 GLANCE_SECONDS = 1.0

@@ -1,21 +1,16 @@
 """The end of a run on stderr: counts, why lines have no good result, and what was odd."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import click
 
 from batchsim.amounts import counted, duration
 from batchsim.cli.display.job_text import unfound_batches
 from batchsim.cli.terminal.exit_codes import LONGEST
+from batchsim.domain.lines import ResultLine
 from batchsim.domain.validation.diagnosis import shown
-
-if TYPE_CHECKING:
-    from batchsim.domain.lines import ResultLine
-    from batchsim.runner.progress import Report
+from batchsim.runner.progress import Report
 
 MOST_REASONS = 3
 """So many reasons are named; the others are counted."""

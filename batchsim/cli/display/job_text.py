@@ -1,22 +1,16 @@
 """A job in words: its facts, its money, its time left, and its shards as a table."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from batchsim.amounts import counted, duration, instant, money
 from batchsim.cli.display.job_json import outcomes
-from batchsim.cli.jobs.job import RUNNING
+from batchsim.cli.jobs.job import RUNNING, JobView
 from batchsim.cli.terminal.output import near
 from batchsim.cli.terminal.table import columns, details, table
 from batchsim.runner.job import Stage
-
-if TYPE_CHECKING:
-    from batchsim.cli.jobs.job import JobView
-    from batchsim.runner.progress.job_summary import JobSummary, ShardSummary
+from batchsim.runner.progress.job_summary import JobSummary, ShardSummary
 
 COLUMNS = columns(
     ">SHARD", "BATCH", "MODEL", "STATUS", ">LINES", ">DONE", ">FAILED", ">RATE", ">TIME LEFT"

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Self
 from batchsim.cli.display.job_text import COLUMNS, row, split, whole_job
 from batchsim.clock import Clock, SystemClock
 from batchsim.domain.validation.diagnosis import shown
+from batchsim.runner.progress import Progress
+from batchsim.runner.progress.job_summary import JobSummary, JobTracker
 
 if TYPE_CHECKING:
     from rich.console import Console, JustifyMethod, RenderableType
-
-    from batchsim.runner.progress import Progress
-    from batchsim.runner.progress.job_summary import JobSummary, JobTracker
 
 LOOK_SECONDS = 0.2
 """The real time between two looks; a simulated job may take a thousand steps meanwhile."""

@@ -11,22 +11,17 @@ space. `line` decides by these rules.
 So a log grows with what happens, not with time and not with the number of shards.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 from batchsim.amounts import counted
 from batchsim.cli.display.job_text import counts_text
 from batchsim.cli.terminal.exit_codes import LONGEST
 from batchsim.domain.limits import HOUR
 from batchsim.domain.validation.diagnosis import shown
-
-if TYPE_CHECKING:
-    from batchsim.runner.progress import Message, Progress
+from batchsim.runner.progress import Message, Progress
 
 MANY = 20
 """In a job of more shards than these the steps of each are not written one by one."""

@@ -11,12 +11,12 @@ import click
 from batchsim.cli.display.job_text import left_text
 from batchsim.cli.display.log_lines import Written, line, with_counts
 from batchsim.domain.limits import DAY, HOUR
+from batchsim.runner.progress import Progress
+from batchsim.runner.progress.forecast import History
 from batchsim.runner.progress.job_summary import JobTracker
 
 if TYPE_CHECKING:
     from batchsim.cli.display.live_table import LiveDisplay
-    from batchsim.runner.progress import Progress
-    from batchsim.runner.progress.forecast import History
 
 EXPIRY_WARNING = 5 * DAY
 """So many seconds before results expire at the service there is a warning."""

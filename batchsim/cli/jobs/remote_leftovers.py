@@ -1,25 +1,21 @@
 """Files that earlier jobs left at a service, and whether they are still needed."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from batchsim.amounts import distance, size
+from batchsim.backends import Backend
 from batchsim.cli.jobs.job import Job
 from batchsim.cli.jobs.registry import registered
 from batchsim.cli.terminal.table import columns
+from batchsim.domain.batches import Batch
+from batchsim.domain.files import File
 from batchsim.domain.limits import HOUR
 from batchsim.errors import JournalError
 from batchsim.runner.effects.batch_list import every_batch, listed_since
 from batchsim.runner.progress.snapshot import unfound
-
-if TYPE_CHECKING:
-    from batchsim.backends import Backend
-    from batchsim.domain.batches import Batch
-    from batchsim.domain.files import File
 
 OUR_PREFIX = "bs-"
 """The prefix of the names of input files that jobs upload."""

@@ -31,9 +31,7 @@ def backend_options(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(backend=backend, **options)
 
     fake_flag = click.option(
-        "--fake",
-        is_flag=True,
-        help="Use the fake in this process: no key, no network, no cost.",
+        "--fake", is_flag=True, help="Use the fake in this process: no key, no network, no cost."
     )
     real_flag = click.option(
         "--real",

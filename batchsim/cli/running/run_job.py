@@ -1,7 +1,5 @@
 """Run a job for `run` and `adopt`: with a job directory, a backend, a display, and its end."""
 
-from __future__ import annotations
-
 import shlex
 import shutil
 import sys
@@ -9,12 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from batchsim import errors
 from batchsim.amounts import counted
+from batchsim.backends import Backend
 from batchsim.cli.display.final_report import print_report
 from batchsim.cli.display.job_json import print_job
 from batchsim.cli.display.run_display import Display
@@ -27,11 +25,8 @@ from batchsim.cli.terminal.output import check_folder
 from batchsim.clock import Clock, SystemClock
 from batchsim.domain.validation.diagnosis import shown
 from batchsim.runner.job import Stage
+from batchsim.runner.progress import Progress, Report
 from batchsim.runner.progress.forecast import History
-
-if TYPE_CHECKING:
-    from batchsim.backends import Backend
-    from batchsim.runner.progress import Progress, Report
 
 COUNTS_SECONDS = 1.0
 """How often, in real time, the counts of running batches are written for other commands."""

@@ -51,11 +51,7 @@ def download(context: JobContext, action: Download, shard: ShardState) -> Entry:
             reason=reason_of(error),
         )
     return Downloaded(
-        shard=action.shard,
-        source=action.source,
-        file_id=action.file_id,
-        bytes=size,
-        sha256=digest,
+        shard=action.shard, source=action.source, file_id=action.file_id, bytes=size, sha256=digest
     )
 
 

@@ -4,8 +4,6 @@ Every journal of an earlier version stays readable: an entry whose class has a n
 old kind in `_KEPT_KINDS`, and a field with a new name keeps its old one by the class's `rename`.
 """
 
-from __future__ import annotations
-
 from array import array
 from collections.abc import Mapping
 from decimal import Decimal
@@ -16,7 +14,7 @@ import orjson
 
 from batchsim.domain.batches import Batch, Usage
 from batchsim.runner.journal import job_entries, shard_entries
-from batchsim.runner.journal.job_entries import Entry, ShardEntry
+from batchsim.runner.journal.job_entries import Entry, Ranges, ShardEntry
 
 _KEPT_KINDS: Mapping[type[Entry], str] = {
     shard_entries.CostRecorded: "Settled",
@@ -83,5 +81,5 @@ def _plain(value: Any) -> Any:
     raise TypeError
 
 
-def _array(_: type[array[int]], value: Any) -> array[int]:
+def _array(_: type, value: Any) -> Ranges:
     return array("Q", value)

@@ -3,9 +3,6 @@
 For entries in general see batchsim.runner.journal.job_entries.
 """
 
-from __future__ import annotations
-
-from array import array
 from collections.abc import Iterator
 from decimal import Decimal
 from enum import StrEnum
@@ -29,7 +26,7 @@ class Run(NamedTuple):
     end: int
 
 
-def runs(ranges: array[int]) -> Iterator[Run]:
+def runs(ranges: Ranges) -> Iterator[Run]:
     """Yield the runs that `Planned.ranges` describes, in input order."""
     for at in range(0, len(ranges), RANGE):
         yield Run(*ranges[at : at + RANGE])

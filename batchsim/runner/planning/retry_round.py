@@ -19,12 +19,7 @@ from batchsim.runner.results.merge_rounds import MergedRounds
 
 
 def plan_round(
-    plans: Sequence[Planned],
-    directory: JobDirectory,
-    source: Path,
-    limits: Limits,
-    *,
-    round: int,
+    plans: Sequence[Planned], directory: JobDirectory, source: Path, limits: Limits, *, round: int
 ) -> tuple[Planned, ...]:
     """Return the shards of `round`, the one after `plans`; none when no line is retriable.
 

@@ -71,10 +71,7 @@ class MergedRounds:
     """The results of the shards `plans` in the order of the input, a context manager."""
 
     def __init__(
-        self,
-        plans: Sequence[Planned],
-        directory: JobDirectory,
-        spool: CustomIdSpool | None = None,
+        self, plans: Sequence[Planned], directory: JobDirectory, spool: CustomIdSpool | None = None
     ) -> None:
         self._plans = plans
         self._stack = ExitStack()
