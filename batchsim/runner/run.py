@@ -92,7 +92,8 @@ def run(
     source = Path(requests) if isinstance(requests, str | os.PathLike) else None
     _refuse_to_overwrite(results, directory, source)
     target = Path(os.path.realpath(results))  # a link stays, and what it points at is replaced
-    memory = _queue_memory(policy, backend)
+    path = policy.queue_memory
+    memory = KnownQueues(path, backend.service, backend.account) if path else None
     limits = _with_queues(limits, policy, memory)
     supports = supports or backend.supports
     planned = partial(_plan, limits=limits, supports=supports, skip_invalid=skip_invalid)
@@ -150,12 +151,6 @@ def _check_kinds(policy: object, limits: object, observe: object) -> None:
             f"observe must be a function of a Progress, not {a_kind(observe)}",
             hint="give one that is called after every step: observe=print",
         )
-
-
-def _queue_memory(policy: Policy, backend: Backend) -> KnownQueues | None:
-    if policy.queue_memory is None:
-        return None
-    return KnownQueues(policy.queue_memory, backend.service, backend.account)
 
 
 def _with_queues(limits: Limits, policy: Policy, memory: KnownQueues | None) -> Limits:

@@ -31,8 +31,6 @@ from batchsim.pricing.cost_estimate import Estimate
 
 ENDPOINT = "/v1/chat/completions"
 POLL_SECONDS = 5.0
-"""Between two polls of a batch."""
-
 LONGEST_LAG = 60.0
 """Seconds after which a new batch should be in the list."""
 
@@ -155,7 +153,8 @@ class Trials:
         return _found("A3", Verdict.HOLDS, f"sorted; the slowest appeared after {slowest:.1f} s")
 
     def _unpaid(self) -> Finding:
-        cancelled = [each for each in self._batches.values() if _trial(each) == "A2"]
+        made = self._batches.values()
+        cancelled = [each for each in made if (each.metadata or {}).get("bs_doctor") == "A2"]
         ended = [self._ended(each) for each in cancelled]
         open_ones = [each for each in ended if not each.status.is_terminal]
         if open_ones:
@@ -250,10 +249,6 @@ class Trials:
 
 def _found(name: str, verdict: Verdict, seen: str) -> Finding:
     return Finding(name, TITLES[name], verdict, seen)
-
-
-def _trial(batch: Batch) -> str | None:
-    return (batch.metadata or {}).get("bs_doctor")
 
 
 def _ran(batch: Batch) -> bool:

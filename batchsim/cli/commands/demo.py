@@ -51,8 +51,6 @@ SENTENCES = (
 
 POLL_SECONDS = 10
 SHORT_WAIT = 120
-"""Seconds after which polls become rarer."""
-
 LONGEST_WAIT = 26 * HOUR
 """Seconds after which a batch that has not ended is given up."""
 

@@ -81,7 +81,7 @@ def _lines(follower: Follower) -> Generator[bytes, None, None]:
 
     state, path = follower.state, follower.job.results
     finished = state.finished
-    if finished and path.is_file() and path.stat().st_size == finished.bytes:
+    if finished and finished.is_whole(path):
         with path.open("rb") as stream:
             yield from (line.content for line in read_lines(stream))
         return

@@ -113,11 +113,7 @@ def run(
             as_json=as_json,
         )
     if not output and code in (ALL_GOOD, SOME_FAILED):
-        _copy_to_stdout(results)
+        with results.open("rb") as stream:
+            shutil.copyfileobj(stream, sys.stdout.buffer, 1 << 20)
+        sys.stdout.buffer.flush()
     return code
-
-
-def _copy_to_stdout(results: Path) -> None:
-    with results.open("rb") as stream:
-        shutil.copyfileobj(stream, sys.stdout.buffer, 1 << 20)
-    sys.stdout.buffer.flush()

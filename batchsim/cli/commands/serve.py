@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from batchsim.wire import App
 
 MOST_VERDICTS = 10
-"""So many keys get their verdict when the server stops."""
-
 PACINGS = ("2024", "2025", "today", "quick", "instant")
 
 

@@ -6,7 +6,6 @@ from batchsim.cli.options.groups import examples
 from batchsim.cli.terminal.exit_codes import ALL_GOOD
 
 SHARDS_SHOWN = 20
-"""So many shards are shown without `--all`."""
 
 
 @click.command(epilog=examples("status results.jsonl", "status --all --json results.jsonl"))

@@ -142,8 +142,6 @@ def _has_id(line: Line, custom_id: str) -> bool:
 
 
 SHOWN = 20
-"""So many errors are printed without `--all`."""
-
 LONG = 50_000_000
 """From so many bytes on, a progress bar is shown on a terminal."""
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from batchsim.runner.progress import Progress
 
 GLANCE_SECONDS = 1.0
-"""The time between two readings of the journal."""
-
 LOOK_SECONDS = 20.0
 """The time between two polls of the service, when no runner polls it."""
 
@@ -98,7 +96,6 @@ class _Looker:
         self._clock = clock
         self._backend: Backend | None = None
         self.now: float | None = None
-        """The time of the last poll, if there was one."""
 
     def look(self) -> bool:
         """Poll all live batches; return False when there are none."""

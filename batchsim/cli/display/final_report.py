@@ -13,14 +13,10 @@ from batchsim.domain.validation.diagnosis import shown
 from batchsim.runner.progress import Report
 
 MOST_REASONS = 3
-"""So many reasons are named; the others are counted."""
-
 MOST_CODES = 1_000
 """So many codes are counted apart, since a service may make up a new one for each line."""
 
 MOST_ODDITIES = 20
-"""So many differences are listed one by one."""
-
 _LONGEST_CODE = 100
 _LONGEST_MESSAGE = 200
 _IS_OK = b'"outcome": "ok"'

@@ -17,8 +17,6 @@ COLUMNS = columns(
 )
 
 MOST_UNFOUND = 5
-"""So many batches that were not found are named one by one."""
-
 _RANKS = {Stage.LIVE: 0, Stage.CREATING: 0, Stage.WAITING: 2, Stage.COLLECTED: 3}
 _OTHER_RANK = 1
 

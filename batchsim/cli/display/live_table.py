@@ -17,11 +17,8 @@ LOOK_SECONDS = 0.2
 """The real time between two looks; a simulated job may take a thousand steps meanwhile."""
 
 OTHER_LINES = 6
-"""The lines of the display that are no shard's."""
-
 _LONGEST_CELL = 40
 _SHRINKING = ("BATCH", "MODEL")
-"""The columns that are cut short first on a narrow terminal."""
 
 
 class LiveDisplay:

@@ -21,7 +21,6 @@ OUR_PREFIX = "bs-"
 """The prefix of the names of input files that jobs upload."""
 
 _RUN = 12
-"""So many characters of a run's name are shown."""
 
 
 class Need(StrEnum):
@@ -30,7 +29,6 @@ class Need(StrEnum):
     NONE = "none"
     """Its job is finished and the results are on this machine, or it belongs to no batch."""
     RUNNING = "running"
-    """Its batch has not ended."""
     UNFINISHED = "unfinished"
     """Its job on this machine has not collected it, or has lost the results."""
     ELSEWHERE = "elsewhere"
@@ -45,7 +43,6 @@ class Leftover:
 
     file: File
     kind: str
-    """input, output or error"""
     run: str | None
     need: Need
 
@@ -136,11 +133,7 @@ def _lacking() -> dict[str, set[str] | None]:
         except JournalError:
             continue
         if started is not None:
-            path = job.results
-            is_whole = (
-                finished is not None and path.is_file() and path.stat().st_size == finished.bytes
-            )
-            if not is_whole:
+            if finished is None or not finished.is_whole(job.results):
                 runs[started.run] = None
             else:
                 runs.setdefault(started.run, set(unfound(state.shards.values()).values()))

@@ -16,15 +16,12 @@ JOB_GROUPS = {
     "Clean-up": ("delete_remote",),
     "Webhooks": ("webhook_port", "webhook_host"),
 }
-"""The groups of `run` and `adopt`, by the names of the parameters."""
-
 SERVER_GROUPS = {
     "Address and access": ("host", "port", "allowed_hosts", "tokens", "as_json"),
     "Behaviour": ("pacing", "speed", "scenario", "plan", "seed", "ranges"),
     "State": ("data",),
     "For tests": ("control", "webhook_urls", "webhook_secret"),
 }
-"""The groups of `serve`."""
 
 
 def examples(*commands: str) -> str:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     Shown = TypeVar("Shown", Batch, File)
 
 DEFAULT_LIMIT = 20
-"""So many entries of a list are shown by default."""
 
 
 def with_service(command: Callable[..., Any]) -> Callable[..., Any]:

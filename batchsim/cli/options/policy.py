@@ -134,7 +134,6 @@ OPTIONS = (
 _SAME_NAMES = (
     "retries", "max_cost", "queue_limits", "same_account", "network_files", "delete_remote"
 )  # fmt: skip
-"""The options that a Policy takes as they are."""
 
 
 def policy_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -75,8 +75,6 @@ class Observer:
 
 
 _NAMED = 5
-"""So many batches are named; the others are counted."""
-
 _UNANSWERED = frozenset({Stage.CREATING, Stage.UNKNOWN})
 
 
@@ -110,7 +108,6 @@ def explain_interrupted(backend: str, job: Path, progress: Progress | None) -> N
 
 
 Start = Callable[["Backend", Callable[["Progress"], None]], "Report"]
-"""Begins or continues a job at a service, and reports its progress."""
 
 
 def carry_out(

@@ -7,8 +7,6 @@ from typing import NamedTuple
 from batchsim.domain.validation.diagnosis import shown
 
 MEASURED_ROWS = 1_000
-"""So many rows decide the widths of the columns."""
-
 LONGEST_CELL = 1_024
 """Characters. No id of a service is longer, so that each can be copied whole."""
 

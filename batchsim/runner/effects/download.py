@@ -6,11 +6,9 @@ the backend can read from there. Another process cannot know which bytes reached
 starts over.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -26,7 +24,6 @@ from batchsim.runner.schedule.actions import Download
 
 OUT_OF_RANGE = 416
 """The HTTP status for a part that begins after the end of the content."""
-
 
 MORE_THAN_SAID = 64 << 20
 """Bytes that may come beyond the size that the service tells, which may be wrong."""
@@ -66,7 +63,7 @@ def fetch(context: JobContext, file_id: str, path: Path) -> tuple[int, str]:
     )
     context.memory.partials[partial] = file_id
     with _opened(partial, keep=may_resume) as stream:
-        size = _hash_so_far(stream, digest)
+        size = _pass_on(stream, digest.update)
         with closing(_pieces(context, file_id, size)) as pieces:
             try:
                 for piece in pieces:
@@ -111,10 +108,10 @@ def _opened(path: Path, *, keep: bool) -> BinaryIO:
     return os.fdopen(os.open(path, flags | (0 if keep else os.O_TRUNC), 0o600), "r+b")
 
 
-def _hash_so_far(stream: BinaryIO, digest: hashlib._Hash) -> int:
-    """Hash what the stream holds already. Return how many bytes that is."""
+def _pass_on(stream: BinaryIO, take: Callable[[bytes], object]) -> int:
+    """Let `take` have what the stream holds already. Return how many bytes that is."""
     size = 0
     while block := stream.read(BLOCK):
-        digest.update(block)
+        take(block)
         size += len(block)
     return size

@@ -36,8 +36,6 @@ _PAUSE = 0.2
 """Real seconds that the loop waits for a worker before it decides anew."""
 
 _SEARCH_NEWS = 60.0
-"""Seconds between two messages that a batch is searched for."""
-
 _NOT_NEWS = (
     shard_entries.Checked
     | shard_entries.Noticed
@@ -187,7 +185,7 @@ class Loop:
     def _restore_results(self) -> None:
         """Write the results of a finished job again if they are gone or truncated."""
         finished, path = self._state.finished, self._context.files.results
-        if finished and not (path.is_file() and path.stat().st_size == finished.bytes):
+        if finished and not finished.is_whole(path):
             verify_downloads.mend(self._context)
             finish_shard.write_results(self._context)
 

@@ -33,15 +33,6 @@ from batchsim.runner.schedule import actions
 from batchsim.runner.schedule.budget import batch_cost
 from batchsim.runner.synchronous import finish
 
-_JobAction = (
-    actions.Reconcile
-    | actions.Elect
-    | actions.Survey
-    | actions.Audit
-    | actions.PlanRound
-    | actions.Assemble
-)
-
 
 def perform(context: JobContext, action: actions.Action) -> Iterator[tuple[Entry, ...]]:
     """Do `action`; yield the entries that are to be journalled together."""
@@ -55,7 +46,7 @@ def perform(context: JobContext, action: actions.Action) -> Iterator[tuple[Entry
 def _guarded(context: JobContext, action: actions.Action) -> Iterator[Entries]:
     if isinstance(action, actions.BeginFinish):
         yield job_entries.FinishBegun()
-    elif isinstance(action, _JobAction):
+    elif not isinstance(action, actions.ShardAction):
         try:
             yield from _for_job(context, action)
         except (errors.Unavailable, errors.RateLimited) as error:
@@ -67,7 +58,7 @@ def _guarded(context: JobContext, action: actions.Action) -> Iterator[Entries]:
             reads_results = isinstance(action, actions.PlanRound | actions.Assemble)
             what = "results" if reads_results else "lists"
             yield job_entries.Halted(reason=f"the {what} cannot be read: {reason_of(error)}")
-    elif isinstance(action, actions.ShardAction):
+    else:
         try:
             yield from _for_shard(context, action)
         except (errors.Unavailable, errors.OutcomeUnknown, errors.RateLimited) as error:

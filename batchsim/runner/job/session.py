@@ -25,13 +25,11 @@ class Session:
     polled_at: float | None = None
     """When the latest request was made that only reads."""
     survey_cursor: str | None = None
-    """The batch after which an unfinished survey goes on."""
     survey_began_at: float = 0.0
     surveyed_at: float | None = None
     """When the latest survey ended."""
     setback: Setback | None = None
     halted: str | None = None
-    """Why this process leaves the job."""
 
     def apply(self, at: float, entry: Entry) -> None:
         match entry:

@@ -30,7 +30,6 @@ class Stage(StrEnum):
     UNKNOWN = "unknown"
     """A create may have been sent, and its outcome is unknown: a batch may exist."""
     LIVE = "live"
-    """The batch exists and has not ended."""
     ENDED = "ended"
     COLLECTED = "collected"
 
@@ -96,7 +95,6 @@ class ShardState:
     twins: tuple[Batch, ...] = ()
     """The second batches of the shard, as last seen."""
     batches_given_up: int = 0
-    """How many batches failed for passing reasons."""
     is_cancel_requested: bool = False
     files: tuple[Downloaded | FileGone, ...] = ()
     uploads: tuple[str, ...] = ()

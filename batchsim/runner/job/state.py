@@ -35,15 +35,12 @@ class JobState:
     counts: Counts = field(default_factory=Counts)
     skipped: job_entries.Skipped | None = None
     round: int = 0
-    """The latest round that was planned."""
     last_shards: dict[int, int] = field(default_factory=dict)
     """The highest number of a shard in each round."""
     retriable: int = 0
     """How many results collected since that round was planned are worth another try."""
     sync_began_at: float | None = None
-    """When the job began to finish without batches."""
     is_sync_planned: bool = False
-    """True if the shards without batches are planned."""
     cancelled_at: float | None = None
     finished: job_entries.Finished | None = None
     finished_at: float = 0.0

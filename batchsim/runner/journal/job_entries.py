@@ -12,6 +12,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
@@ -120,6 +121,10 @@ class Finished(Entry, frozen=True, kw_only=True):
     bytes: Count
     tally: Tally
     late: Count = 0
+
+    def is_whole(self, path: Path) -> bool:
+        """True when the results file is there and has its size."""
+        return path.is_file() and path.stat().st_size == self.bytes
 
 
 class Audited(Entry, frozen=True, kw_only=True):

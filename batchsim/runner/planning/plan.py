@@ -28,7 +28,6 @@ from batchsim.runner.planning.skipped_lines import SkippedLines
 from batchsim.runner.results.custom_id_spool import CustomIdSpool
 
 ERRORS_KEPT = 1_000
-"""So many of an input's errors are kept; all of them are counted."""
 
 
 class InvalidInput(InputError):

@@ -105,10 +105,8 @@ class Builder:
         self._growing: dict[tuple[str, str | None], GrowingShard] = {}
         self._closed: list[Planned] = []
         self.custom_ids = CustomIdSpool()
-        """The custom_ids of the lines."""
         self._shards = shards
         self.lines = 0
-        """How many lines were added."""
 
     def add(self, lines: RequestLines) -> list[InvalidLine]:
         """Add valid lines. Return those that no batch can hold, which are not added."""

@@ -80,7 +80,6 @@ class History:
 
     def __init__(self, batches: Iterable[Batch] = ()) -> None:
         self.batches = 0
-        """How many batches it learned from."""
         self._seconds: dict[str, list[int]] = defaultdict(list)
         self._medians: dict[str, float | None] = {}
         for batch in batches:
@@ -186,7 +185,6 @@ class Forecast:
         self._ends = KeyedHeap[float]()
         """When the running ones end, negated: the latest counts."""
         self._unknown: set[int] = set()
-        """The running ones of which no end is known."""
         self._waiting: Counter[str | None] = Counter()
 
     def put(self, shard: ShardProgress, at: float) -> None:

@@ -122,4 +122,3 @@ _TEXTS: dict[type, str] = {
     shard_entries.Collected: "{0.tally.ok:,} of {0.tally.lines:,} lines have a good result",
     shard_entries.Postponed: "{0.reason}; trying again",
 }
-"""Messages by the kind of entry, as formats of the entry."""

@@ -65,18 +65,15 @@ class Progress:
     started: float
     now: float
     latest: Message
-    """The latest thing that happened."""
     skipped: int
     """Invalid lines that were left out. They are done, and failed."""
     counts: Counts
     """The sums over the shards. A line that was sent again counts each time."""
     states: tuple[ShardState, ...]
-    """The shards as the runner knows them."""
     start: Started | None = None
     finished: Finished | None = None
     finished_at: float | None = None
     rounds: int = 0
-    """How many times lines were sent again."""
 
     @property
     def message(self) -> str:

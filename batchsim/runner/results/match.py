@@ -64,7 +64,6 @@ class Matcher:
         self._examples: dict[AnomalyKind, str] = {}
         self._paths: dict[Source, Path] = {}
         self.quarantined = 0
-        """How many lines went into quarantine."""
         self._matched = 0
         self._foreign: str | None = None
 

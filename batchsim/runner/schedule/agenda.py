@@ -55,7 +55,6 @@ class Agenda:
         self.policy = policy
         self.limits = limits
         self.stages: Counter[Stage] = Counter()
-        """How many shards are in each stage."""
         self.load = Load(counts_money=policy.max_cost is not None)
         self.polls = PollQueue()
         self.expiries = KeyedHeap[int]()

@@ -114,7 +114,8 @@ class Capacity:
             if self._free <= 0:
                 return False
             self._free -= 1
-        self._take(name, shard)
+        self._queued[name] += tokens_of(shard)
+        self._lines[name] += shard.plan.lines
         self._creates -= 1
         if self._money is not None:
             self._money -= cost_bound(shard) or Decimal(0)
@@ -148,7 +149,3 @@ class Capacity:
         if amount is not None and self._money is not None and cap is not None:
             self.shortages[shard.plan.shard] = shortage(shard, self._money, cap)
         return False
-
-    def _take(self, name: str, shard: ShardState) -> None:
-        self._queued[name] += tokens_of(shard)
-        self._lines[name] += shard.plan.lines

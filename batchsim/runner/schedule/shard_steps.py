@@ -17,6 +17,7 @@ from batchsim.runner.schedule.capacity import queue_of, tokens_of
 
 SUBMITTING = frozenset({Stage.WAITING, Stage.UPLOADED})
 WITHOUT_BATCH = SUBMITTING | {Stage.UPLOADING}
+_ENDS = actions.Collect | actions.AnswerLines
 
 Timed = tuple[float, actions.ShardAction]
 """An action and the time (unix seconds) at which it falls due."""
@@ -51,10 +52,8 @@ def next_steps(
     if is_finishing_sync and _stays_unknown(shard, policy):
         steps = [(shard.since, actions.LeaveCreate(shard.plan.shard))]
     if lacks_weight:
-        steps = [
-            (0.0, actions.Weigh(shard.plan.shard)),
-            *(step for step in steps if _ends(step[1])),
-        ]
+        ends = (step for step in steps if isinstance(step[1], _ENDS))
+        steps = [(0.0, actions.Weigh(shard.plan.shard)), *ends]
     elif steps and isinstance(steps[-1][1], actions.Upload | actions.Create):
         submission = steps.pop()
     return NextSteps(
@@ -74,10 +73,6 @@ def _stays_unknown(shard: ShardState, policy: Policy) -> bool:
     was_searched = shard.is_search_over and shard.checked_at is not None
     may_fence = policy.on_unknown == OnUnknown.FENCE or shard.is_fenced
     return shard.stage is Stage.UNKNOWN and was_searched and not may_fence
-
-
-def _ends(action: actions.ShardAction) -> bool:
-    return isinstance(action, actions.Collect | actions.AnswerLines)
 
 
 def _steps(
@@ -121,9 +116,7 @@ def _is_divisible(shard: ShardState, queues: Mapping[str, int]) -> bool:
     return is_too_large and shard.stage is Stage.WAITING and shard.plan.lines > 1
 
 
-def _step(
-    number: int, shard: ShardState, policy: Policy, *, is_cancelled: bool
-) -> tuple[float, actions.ShardAction] | None:
+def _step(number: int, shard: ShardState, policy: Policy, *, is_cancelled: bool) -> Timed | None:
     match shard.stage:
         case Stage.LIVE if is_cancelled and _must_be_cancelled(shard):
             return shard.since, actions.CancelBatch(number)
@@ -143,9 +136,7 @@ def _step(
             return None  # cases 7 and 5, which concern all at once, and a request under way
 
 
-def _unknown_step(
-    number: int, shard: ShardState, policy: Policy
-) -> tuple[float, actions.ShardAction]:
+def _unknown_step(number: int, shard: ShardState, policy: Policy) -> Timed:
     checked = shard.checked_at
     if checked is None:
         return shard.since, actions.FindBatch(number)
@@ -162,9 +153,7 @@ def _unknown_step(
     return min(again, lag_ends) if checked < lag_ends else again, actions.FindBatch(number)
 
 
-def _ended_step(
-    number: int, shard: ShardState, policy: Policy
-) -> tuple[float, actions.ShardAction]:
+def _ended_step(number: int, shard: ShardState, policy: Policy) -> Timed:
     batch, since = _batch(shard), shard.since
     may_go_again = shard.plan.origin is not Origin.UNKNOWN
     gives_up = shard.batches_given_up + 1 < policy.batch_retries.batches and may_go_again
