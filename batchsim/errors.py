@@ -11,6 +11,7 @@
     │   └── RateLimited           429: wait `retry_after`, then try again
     ├── Unavailable           nothing was changed; try again later
     │   └── TransferBroken        a content ended early: read it again
+    ├── FileCorrupt           a stored content is not what was written: the simulator's disk
     ├── OutcomeUnknown        a write was sent and no answer came: look before trying again
     ├── IllegalTransition     a batch was asked to do what its status forbids: a bug
     ├── NetworkForbidden      a connection out of an `intercept` block; nothing was sent: allow it
@@ -152,6 +153,13 @@ class Unavailable(BatchsimError):
 
 class TransferBroken(Unavailable):
     """The content ended early or changed under way; what came so far must not be used."""
+
+
+class FileCorrupt(BatchsimError):
+    """A content in a store is not what was written there: it was damaged, replaced or removed.
+
+    The message names the file as clients know it, and no path.
+    """
 
 
 class OutcomeUnknown(BatchsimError):

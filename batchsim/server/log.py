@@ -36,9 +36,11 @@ def log_on_stderr(known: Collection[str] = ()) -> Iterator[None]:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Redactor(known))
     handler.setLevel(logging.ERROR)
-    logger = logging.getLogger("batchsim.server")
-    logger.addHandler(handler)
+    loggers = [logging.getLogger(f"batchsim.{part}") for part in ("server", "stores")]
+    for logger in loggers:
+        logger.addHandler(handler)
     try:
         yield
     finally:
-        logger.removeHandler(handler)
+        for logger in loggers:
+            logger.removeHandler(handler)

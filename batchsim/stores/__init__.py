@@ -63,7 +63,10 @@ class Store(ABC):
 
     @abstractmethod
     def open_content(self, key: str) -> BinaryIO:
-        """Open a content for reading, seekable. Raises KeyError when there is none."""
+        """Open a content for reading, seekable.
+
+        Raises KeyError when there is none, and FileCorrupt when it is not what was written.
+        """
 
     @abstractmethod
     def drop_content(self, key: str) -> None:

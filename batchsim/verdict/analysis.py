@@ -96,14 +96,13 @@ class Analysis:
         return {}
 
     def _read_outcomes(self, batch: Batch) -> dict[str, LineOutcome] | None:
-        files = (batch.error_file_id, batch.output_file_id)
-        if not all(map(self.history.contents.has, files)):
-            return None
-        return {
-            result.custom_id: _outcome(result)
-            for file_id in files
-            for result in self.history.result_lines(file_id) or ()
-        }
+        outcomes: dict[str, LineOutcome] = {}
+        for file_id in (batch.error_file_id, batch.output_file_id):
+            results = self.history.result_lines(file_id)
+            if results is None:
+                return None
+            outcomes.update((result.custom_id, _outcome(result)) for result in results)
+        return outcomes
 
     def was_read(self, file_id: str | None) -> bool:
         return file_id in self._read_files

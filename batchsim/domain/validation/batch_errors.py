@@ -121,6 +121,11 @@ def file_not_found(file_id: str, organization: str) -> BatchError:
     return BatchError("invalid_request", message, "file_id")
 
 
+def input_unreadable(message: str) -> BatchError:
+    """The input file is damaged on the simulator's disk (of our own making)."""
+    return BatchError("file_corrupt", message, "input_file_id")
+
+
 def token_limit_exceeded(model: str, organization: str, limit: int) -> BatchError:
     """The batch's prompt tokens do not fit the model's queue (observed)."""
     message = (

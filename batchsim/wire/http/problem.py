@@ -4,7 +4,15 @@ import math
 from typing import Any
 
 from batchsim.domain.transport_failures import Answered
-from batchsim.errors import BatchsimError, InputError, RateLimited, Refused, Unavailable, UsageError
+from batchsim.errors import (
+    BatchsimError,
+    FileCorrupt,
+    InputError,
+    RateLimited,
+    Refused,
+    Unavailable,
+    UsageError,
+)
 from batchsim.wire.http.message import Headers, Response
 from batchsim.wire.http.ranges import OutOfRange
 from batchsim.wire.http.render import page, pretty
@@ -49,6 +57,8 @@ def _envelope(error: BatchsimError) -> tuple[int, str | None, str | None, str | 
         return status, error.type, error.param, error.code
     if isinstance(error, InputError | UsageError):
         return 400, "invalid_request_error", None, None
+    if isinstance(error, FileCorrupt):
+        return 500, "server_error", None, "file_corrupt"
     return 503 if isinstance(error, Unavailable) else 500, "server_error", None, None
 
 

@@ -7,8 +7,10 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
-from contextlib import contextmanager
+import tarfile
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ LINE = {
     "body": {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]},
 }
 INPUT = json.dumps(LINE).encode() + b"\n"
+SERVED = Path(__file__).parents[3] / "fixtures/jobs/served/job.tar.gz"
 CREATE = {"endpoint": "/v1/chat/completions", "completion_window": "24h"}
 
 
@@ -307,3 +310,183 @@ def test_it_prints_the_address_as_json_when_asked(process):
     assert set(told) == {"base_url", "api_key"}
     assert told["base_url"].startswith("http://127.0.0.1:")
     assert told["api_key"] == "sk-fake"
+
+
+SECRET = b"what nobody may read through the server\n"
+
+
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def replace_by_a_link(path):
+    secret = path.parents[4] / "secret"
+    secret.write_bytes(SECRET)
+    path.unlink()
+    path.symlink_to(secret)
+
+
+def replace_by_a_pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+def replace_by_a_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+DAMAGES = {
+    "a bit": flip_a_bit,
+    "cut": lambda path: os.truncate(path, path.stat().st_size // 2),
+    "grown": lambda path: path.write_bytes(path.read_bytes() + b"\n"),
+    "emptied": lambda path: path.write_bytes(b""),
+    "another": lambda path: path.write_bytes(bytes(path.stat().st_size)),
+    "link": replace_by_a_link,
+    "pipe": replace_by_a_pipe,
+    "folder": replace_by_a_folder,
+    "gone": Path.unlink,
+}
+
+
+def damage_each(server, data):
+    """Upload a file for each damage, and damage it. Return the ids of the files."""
+    files = {name: server.upload() for name in DAMAGES}
+    for name, file in files.items():
+        (path,) = data.glob(f"keys/*/contents/{file}")
+        DAMAGES[name](path)
+    return files
+
+
+def check_damaged(server, files, whole, desk):
+    """Read every file: the damaged ones are refused, in the API's envelope."""
+    for name, file in files.items():
+        status, answer = server.send("GET", f"/v1/files/{file}/content")
+        assert status == 500, name
+        error = json.loads(answer)["error"]
+        assert (error["type"], error["code"]) == ("server_error", "file_corrupt")
+        assert file in error["message"]
+        assert str(desk) not in error["message"]
+    assert server.send("GET", f"/v1/files/{whole}/content") == (200, INPUT)
+
+
+def check_log(server, files):
+    """Stop the server. It told each damage once, and crashed nowhere."""
+    assert server.stop(signal.SIGTERM) == 0
+    said = server.process.stderr.read().decode()
+    assert "Traceback" not in said
+    for file in files.values():
+        (line,) = [line for line in said.splitlines() if line.startswith("ERROR") and file in line]
+        assert "is damaged: " in line
+
+
+def test_a_content_that_was_damaged_on_the_disk_is_never_served(serve, desk):
+    server = serve("--data", "data")
+    whole = server.upload()
+    files = damage_each(server, desk / "data")
+    check_damaged(server, files, whole, desk)
+    check_damaged(server, files, whole, desk)
+    check_log(server, files)
+    again = serve("--data", "data")
+    check_damaged(again, files, whole, desk)
+    check_log(again, files)
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_batch_whose_input_was_damaged_ends_and_the_others_go_on(serve, desk, restarts):
+    arguments = ("--data", "data", "--control", "--speed", "0.000001", "--pacing", "today")
+    server = serve(*arguments)
+    good = server.create()
+    running = server.create()
+    assert server.send("POST", "/_batchsim/clock", {"advance": 90})[0] == 200
+    assert server.get(f"/v1/batches/{running}")["status"] == "in_progress"
+    validating = server.create()
+    for batch in (running, validating):
+        file = server.get(f"/v1/batches/{batch}")["input_file_id"]
+        (path,) = (desk / "data").glob(f"keys/*/contents/{file}")
+        flip_a_bit(path)
+    if restarts:
+        server.process.kill()
+        server.process.wait()
+        server = serve(*arguments)
+    assert server.send("POST", "/_batchsim/clock", {"advance": 2 * 86_400})[0] == 200
+    assert server.get(f"/v1/batches/{good}")["status"] == "completed"
+    failed = server.get(f"/v1/batches/{validating}")
+    assert (failed["status"], failed["errors"]["data"][0]["code"]) == ("failed", "file_corrupt")
+    ended = server.get(f"/v1/batches/{running}")
+    if restarts:
+        assert (ended["status"], ended["output_file_id"]) == ("expired", None)
+        assert ended["errors"]["data"][0]["code"] == "file_corrupt"
+    else:  # its lines were answered before the damage
+        assert ended["status"] == "completed"
+    assert server.stop(signal.SIGTERM) == 0
+    assert b"Traceback" not in server.process.stderr.read()
+
+
+def lose(folder):
+    for path in folder.glob("records.sqlite*"):
+        path.unlink()
+
+
+def empty(folder):
+    lose(folder)
+    (folder / "records.sqlite").touch()
+
+
+def lose_the_log(folder):
+    (folder / "records.sqlite-wal").unlink()
+
+
+def link(folder):
+    (folder / "records.sqlite").rename(folder / "elsewhere")
+    (folder / "records.sqlite").symlink_to(folder / "elsewhere")
+
+
+def damage_a_record(folder):
+    with closing(sqlite3.connect(folder / "records.sqlite")) as database:
+        database.execute("UPDATE records SET value = '{' WHERE key LIKE 'file%'")
+        database.commit()
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lose, "records.sqlite is lost"),
+        (empty, "records.sqlite is lost"),
+        (lose_the_log, "records.sqlite is lost"),
+        (link, "records.sqlite is a link"),
+        (damage_a_record, "records.sqlite is damaged"),
+    ],
+)
+def test_a_folder_whose_records_are_lost_is_refused_and_left_as_it_is(
+    serve, desk, batchsim, damage, said
+):
+    server = serve("--data", "data")
+    file = server.upload()
+    server.process.kill()
+    server.process.wait()
+    (folder,) = (desk / "data" / "keys").iterdir()
+    damage(folder)
+    refused = batchsim_process(desk, "--port", "0", "--data", "data")
+    assert refused.returncode == 2
+    assert said in refused.stderr
+    assert "hint: " in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert (folder / "contents" / file).read_bytes() == INPUT
+
+
+def test_a_folder_without_hashes_gets_them_at_its_first_start(serve, desk):
+    with tarfile.open(SERVED) as archive:
+        archive.extractall(desk, filter="data")
+    contents = sorted(desk.glob("data/keys/*/contents/*"))
+    before = [path.read_bytes() for path in contents]
+    serve("--data", "data").stop(signal.SIGTERM)
+    assert [path.read_bytes() for path in contents] == before
+    for folder in (desk / "data" / "keys").iterdir():
+        with closing(sqlite3.connect(folder / "records.sqlite")) as database:
+            (version,) = database.execute("PRAGMA user_version").fetchone()
+            rows = dict(database.execute("SELECT key, size FROM contents"))
+        assert version == 2
+        assert rows == {path.name: path.stat().st_size for path in (folder / "contents").iterdir()}

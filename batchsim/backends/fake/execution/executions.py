@@ -5,11 +5,12 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from dataclasses import replace
-from typing import BinaryIO, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 from batchsim.backends.fake.execution.execution import Execution, Workload
 from batchsim.backends.fake.execution.next_event import running_time
-from batchsim.backends.fake.execution.read_input import index_lines
+from batchsim.backends.fake.execution.read_input import index_lines, open_input
 from batchsim.backends.fake.execution.result_files import write_results
 from batchsim.backends.fake.execution.settings import CurrentSettings, Settings
 from batchsim.backends.fake.store import BatchRecord, FileRecord
@@ -46,11 +47,9 @@ class Executions:
         identifier = record.batch.input_file_id
         seconds = running_time(number, lines, settings)
 
-        def open_input() -> BinaryIO:
-            return self._store.open_content(identifier)
-
+        reopen = partial(open_input, self._store, identifier)
         order = settings.draws.order("order", number, lines)
-        workload = Workload(number, open_input, offsets, order, started, seconds)
+        workload = Workload(number, reopen, offsets, order, started, seconds)
         return Execution(workload, settings)
 
     def begin(self, record: BatchRecord, execution: Execution) -> None:
@@ -70,7 +69,7 @@ class Executions:
 
     def resume(self, record: BatchRecord, settings: Settings, contents: Contents) -> Execution:
         total = record.batch.request_counts.total
-        with contents.open_content(record.batch.input_file_id) as stream:
+        with open_input(contents, record.batch.input_file_id) as stream:
             offsets = index_lines(stream, total)
         return self.prepare(record, settings, record.started or 0.0, offsets, total)
 

@@ -12,9 +12,10 @@ from batchsim.domain.limits import Limits
 from batchsim.domain.lines import RequestLines
 from batchsim.domain.validation.batch_errors import invalid_json_line
 from batchsim.domain.validation.input_file import InputRules, InvalidLine
-from batchsim.errors import InputError
+from batchsim.errors import FileCorrupt, InputError
 from batchsim.jsonl import BLOCK, read_blocks, read_lines
 from batchsim.pricing.token_estimate import estimate_prompt_tokens
+from batchsim.stores import Contents
 
 _FOUR_BYTES = 1 << 32
 """Offsets below this take half the memory, and dozens of batches may be waiting to end."""
@@ -36,6 +37,16 @@ class InputSummary:
     @property
     def lines(self) -> int:
         return len(self.offsets) - 1
+
+
+def open_input(contents: Contents, identifier: str) -> BinaryIO:
+    """Open the content of a file that has a record. Raises FileCorrupt if it is gone, too."""
+    try:
+        return contents.open_content(identifier)
+    except KeyError:
+        raise FileCorrupt(
+            f"The content of {identifier} is gone from the simulator's disk."
+        ) from None
 
 
 def check_input(

@@ -8,7 +8,12 @@ from typing import BinaryIO, NamedTuple
 from batchsim.backends.fake.execution.execution import Execution
 from batchsim.backends.fake.execution.executions import Executions
 from batchsim.backends.fake.execution.next_event import closing_time, running_time
-from batchsim.backends.fake.execution.read_input import InputSummary, check_input, count_lines
+from batchsim.backends.fake.execution.read_input import (
+    InputSummary,
+    check_input,
+    count_lines,
+    open_input,
+)
 from batchsim.backends.fake.execution.settings import Settings
 from batchsim.backends.fake.store import BatchRecord, Records
 from batchsim.domain.batches import BatchError
@@ -60,7 +65,7 @@ class Validation:
         self, record: BatchRecord, due: float, settings: Settings, contents: Contents
     ) -> Inspection:
         """Read the input of a batch whose validation ends at the time `due`."""
-        with contents.open_content(record.batch.input_file_id) as stream:
+        with open_input(contents, record.batch.input_file_id) as stream:
             ahead = self._ahead(record, due, settings, stream)
             summary = _summary(record, settings, stream, ahead)
         if summary.errors:

@@ -11,7 +11,12 @@ from typing import Any, BinaryIO, Literal
 
 from batchsim.backends import Backend, Page, Reception
 from batchsim.backends.fake.behaviour import Faults
-from batchsim.backends.fake.execution import CurrentSettings, Settings, check_own_scenario
+from batchsim.backends.fake.execution import (
+    CurrentSettings,
+    Settings,
+    check_own_scenario,
+    open_input,
+)
 from batchsim.backends.fake.ids import batch_id
 from batchsim.backends.fake.log import History, RequestLog, history_of
 from batchsim.backends.fake.service.background import BackgroundWorker, InlineWorker
@@ -117,7 +122,7 @@ class Simulator(Backend):
         parameter_checks.check_text("file_id", file_id)
         with self._timeline as now:
             record = self._view.find_readable(file_id, now)
-            stream = self._store.open_content(file_id)
+            stream = open_input(self._store, file_id)
         with stream:
             per_line = self._pacing.download_per_line * record.lines
             self._timeline.sleep(self._pacing.download + int(per_line))

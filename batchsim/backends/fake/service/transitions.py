@@ -18,6 +18,9 @@ The events of a batch:
 Reading the input (1) and writing the results (5) may be slow. Each is a Task of a Worker. While it
 is not ready, `advance` stops there, and all that is due later waits too. So the past is always
 complete up to some moment, and that moment comes nearer.
+
+An input that is damaged on the disk fails its batch (1). A batch that had begun to run expires
+without results, and its `errors` say why. The other batches go on.
 """
 
 import heapq
@@ -33,6 +36,8 @@ from batchsim.backends.fake.store import BatchRecord, FileRecord, Records
 from batchsim.domain.batches import RequestCounts
 from batchsim.domain.lifecycle import Event, Status
 from batchsim.domain.models import snapshot
+from batchsim.domain.validation.batch_errors import input_unreadable
+from batchsim.errors import FileCorrupt
 from batchsim.stores import Store
 
 SMALL_INPUT = 1 << 18
@@ -98,15 +103,19 @@ class Transitions:
 
     def cancel(self, record: BatchRecord, now: float) -> BatchRecord:
         """Cancel a batch that has not ended. Lines that have run keep their results."""
-        return self._enter(self._executions.stopped(record, now), Event.CANCEL_REQUESTED, now)
+        return self._enter(self._stopped(record, now), Event.CANCEL_REQUESTED, now)
 
     def counts(self, record: BatchRecord, now: float) -> RequestCounts:
         """Return the batch's counts at `now`, after running the lines that have become due."""
         batch = record.batch
         if batch.status is not Status.IN_PROGRESS:
             return batch.request_counts
-        execution = self._executions.execution(record)
-        if execution.run(self._executions.finished(record, now)):
+        try:
+            execution = self._executions.execution(record)
+            has_run = execution.run(self._executions.finished(record, now))
+        except FileCorrupt:
+            return batch.request_counts
+        if has_run:
             self._records.save(now)  # a restart must not go back behind what was seen
         return RequestCounts(batch.request_counts.total, execution.completed, execution.failed)
 
@@ -125,13 +134,19 @@ class Transitions:
         if event is Event.ACCEPTED:  # 1
             self._validate(record, due)
         elif event is Event.EXECUTED:  # 2
-            self._enter(self._executions.stopped(record, math.inf), event, due)
+            self._enter(self._stopped(record, math.inf), event, due)
         elif event is Event.CANCEL_REQUESTED:  # 3
             self.cancel(record, due)
         elif event is Event.WINDOW_CLOSED:  # 4
-            self._enter(self._executions.stopped(record, due), event, due)
+            self._enter(self._stopped(record, due), event, due)
         else:  # 5
             self._write_results(record, event, due)
+
+    def _stopped(self, record: BatchRecord, at: float) -> BatchRecord:
+        try:
+            return self._executions.stopped(record, at)
+        except FileCorrupt:
+            return record
 
     def _enter(
         self,
@@ -163,8 +178,11 @@ class Transitions:
         if (error := self._validation.early_error(record, settings)) is not None:
             outcome = execution.Rejected(record, (error,))
         else:
-            inspection = self._worker.result(self._inspection_task(record, due, settings))
-            outcome = self._validation.outcome(record, due, settings, inspection)
+            try:
+                inspection = self._worker.result(self._inspection_task(record, due, settings))
+                outcome = self._validation.outcome(record, due, settings, inspection)
+            except FileCorrupt as damage:
+                outcome = execution.Rejected(record, (input_unreadable(damage.message),))
         if isinstance(outcome, execution.Rejected):
             self._enter(outcome.record, Event.REJECTED, due, errors=outcome.errors)
             return
@@ -182,9 +200,14 @@ class Transitions:
             self._enter(record, event, due)
             return
         settings = self._settings.of(record)
-        output, errors, usage = self._worker.result(
-            self._writing_task(record, event, due, settings)
-        )
+        try:
+            output, errors, usage = self._worker.result(
+                self._writing_task(record, event, due, settings)
+            )
+        except FileCorrupt as damage:
+            event = Event.PARTLY_WRITTEN if event is Event.WRITTEN else event
+            self._enter(record, event, due, errors=(input_unreadable(damage.message),))
+            return
         self._enter(
             record,
             event,

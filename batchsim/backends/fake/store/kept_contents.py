@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from batchsim.errors import FileCorrupt
 from batchsim.jsonl import read_lines
 from batchsim.stores import Store
 
@@ -31,10 +32,10 @@ class KeptContents:
         return self._removed_at.get(file_id, math.inf) > at
 
     def keep(self, file_id: str) -> None:
-        """Keep a content that the store is about to drop, if it is not too large."""
+        """Keep a content that the store is about to drop, if it is whole and not too large."""
         try:
             stream = self._store.open_content(file_id)
-        except KeyError:
+        except (KeyError, FileCorrupt):
             return
         with stream:
             size = stream.seek(0, 2)
@@ -47,12 +48,11 @@ class KeptContents:
             _, oldest = self._removed.popitem(last=False)
             self._size -= len(oldest)
 
-    def has(self, file_id: str | None) -> bool:
-        """True if `lines` knows the content of a file. No file has no content, which is known."""
-        return file_id is None or file_id in self._removed or file_id in self._store.contents()
-
     def lines(self, file_id: str | None) -> Iterator[bytes] | None:
-        """Return the lines of a file, None when its content is not known any more."""
+        """Return the lines of a file, None when its content is not known any more.
+
+        No file has no lines, which is known.
+        """
         if file_id is None:
             return iter(())
         removed = self._removed.get(file_id)
@@ -60,7 +60,7 @@ class KeptContents:
             return iter(removed.split(b"\n"))
         try:
             return _lines(self._store.open_content(file_id))
-        except KeyError:
+        except (KeyError, FileCorrupt):
             return None
 
 
