@@ -4,7 +4,8 @@ Theory of operation. A plan follows from the input, so planning again gives the 
 sent. The metadata of every batch of ours hold its run, its shard, and a hash of the run, of the
 service and of what the job sends: the same hash over the new plan proves that the batch is of this
 input. If the hash differs (the address is written in another way, or the key is another), the names
-of the input files decide, which end in a hash of their content. The new journal begins as the lost
+of the input files decide, which end in a hash of their content. Metadata can be copied to a batch
+of another input, so every batch's input is checked (batchsim.runner.effects.input_check). The new journal begins as the lost
 one did, with the batches found. The job itself finds what else is missing when it continues, since
 it looks for a batch before it creates one.
 """
@@ -14,13 +15,14 @@ from typing import NamedTuple
 
 from batchsim.backends import Backend
 from batchsim.domain.batches import Batch
-from batchsim.errors import NotFound
 from batchsim.runner.effects.batch_list import every_batch
+from batchsim.runner.effects.input_check import runs_lines_of
 from batchsim.runner.effects.ownership import new_batches
 from batchsim.runner.job import JobDirectory, JobState, fold
-from batchsim.runner.job.remote_names import OUR_METADATA, holds, job_of, shard_of
+from batchsim.runner.job.remote_names import OUR_METADATA, job_of, shard_of
 from batchsim.runner.journal import Journal
 from batchsim.runner.journal.job_entries import Elected, Started
+from batchsim.runner.journal.shard_entries import TwinSeen
 from batchsim.runner.planning.plan import Plan
 
 
@@ -54,33 +56,49 @@ def remote_runs(backend: Backend) -> list[RemoteRun]:
 def is_of_input(backend: Backend, trace: RemoteRun, plan: Plan) -> bool:
     if trace.job == job_of(trace.run, backend.service, backend.account, plan.shards):
         return True
-    known = [_sent_as_planned(backend, batch, plan) for batch in trace.batches]
-    return any(known) and False not in known
+    found = list(_checked(backend, trace, plan).values())
+    return any(True in verdicts for verdicts in found) and all(
+        True in verdicts or False not in verdicts for verdicts in found
+    )
 
 
-def _sent_as_planned(backend: Backend, batch: Batch, plan: Plan) -> bool | None:
-    """Compare the batch's input file with its shard of the plan; None when it cannot be known."""
-    number = shard_of(batch.metadata)
-    is_first_round = (batch.metadata or {}).get("bs_round") == "0"
-    if number is None or not is_first_round:
-        return None
-    try:
-        name = backend.retrieve_file(batch.input_file_id).filename
-    except NotFound:
-        return None
-    shard = next((each for each in plan.shards if each.shard == number), None)
-    return shard is not None and holds(name, shard)
+def _checked(
+    backend: Backend, trace: RemoteRun, plan: Plan
+) -> dict[int, dict[bool | None, list[Batch]]]:
+    """Return the batches of each planned shard by whether their input holds its lines.
+
+    None stands for batches whose input is gone. Where a shard has several batches, their contents
+    are compared, since a copied batch may have a copied file name too.
+    """
+    plans = {shard.shard: shard for shard in plan.shards}
+    of_shard: dict[int, list[Batch]] = defaultdict(list)
+    for batch in trace.batches:
+        number = shard_of(batch.metadata)
+        if number in plans and (batch.metadata or {}).get("bs_round") == "0":
+            of_shard[number].append(batch)
+    checked: dict[int, dict[bool | None, list[Batch]]] = {}
+    for number, batches in of_shard.items():
+        checked[number] = defaultdict(list)
+        for batch in batches:
+            verdict = runs_lines_of(backend, batch, plans[number], reads=len(batches) > 1)
+            checked[number][verdict].append(batch)
+    return checked
 
 
 def write_journal(
     backend: Backend, trace: RemoteRun, plan: Plan, directory: JobDirectory
 ) -> JobState:
-    """Write a new journal with the batches of `trace`. Raises JournalError when it is taken."""
-    user = {
-        key: value
-        for key, value in (trace.batches[0].metadata or {}).items()
-        if key not in OUR_METADATA
-    }
+    """Write a new journal with the batches of `trace`, and return the job's state.
+
+    Batches with another input are left out; those whose input is gone yield to the others.
+
+    Raises JournalError when the directory cannot be taken.
+    """
+    checked = _checked(backend, trace, plan)
+    ours = [batch for verdicts in checked.values() for batch in verdicts.get(True, ())]
+    gone = [batch for verdicts in checked.values() for batch in verdicts.get(None, ())]
+    first = min(ours, key=lambda batch: (batch.created_at, batch.id), default=trace.batches[0])
+    user = {key: value for key, value in (first.metadata or {}).items() if key not in OUR_METADATA}
     started = Started(
         run=trace.run,
         job=trace.job,
@@ -94,7 +112,15 @@ def write_journal(
         elected = Elected(site=directory.site)  # no runner is at work on the job
         journal.append(float(trace.begun), started, *plan.entries(directory), elected)
         state = fold(journal.entries())
-        for entries in new_batches(state, trace.batches):
+        has_batch = {shard_of(batch.metadata) for batch in ours}
+        alone = [batch for batch in gone if shard_of(batch.metadata) not in has_batch]
+        twins = [
+            TwinSeen(shard=number, batch=batch)
+            for number, verdicts in checked.items()
+            if number in has_batch
+            for batch in verdicts.get(None, ())
+        ]
+        for entries in (*new_batches(state, [*ours, *alone]), tuple(twins)):
             now = backend.clock.now()
             journal.append(now, *entries)
             for entry in entries:

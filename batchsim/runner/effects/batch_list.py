@@ -13,6 +13,7 @@ from batchsim.backends import Backend, Listed, Page
 from batchsim.domain.batches import Batch
 from batchsim.errors import Unavailable
 from batchsim.runner.effects.context import Entries, JobContext, batch_of
+from batchsim.runner.effects.input_check import without_copies
 from batchsim.runner.effects.ownership import MARGIN, earliest_time, new_batches, owner
 from batchsim.runner.job import JobState, ShardState, Stage
 from batchsim.runner.job.remote_names import is_of_run
@@ -40,9 +41,10 @@ def listed_since(
     """Yield what a list shows since `moment` (unix seconds; 0: all of it), newest first.
 
     `page_after` returns the page after an id, and the first page for None. The search ends after a
-    page on which everything is older, and after a page that shows nothing new. An entry without a
-    time of creation (0) is never too old, and a page that is not sorted from the newest on does
-    not end the search.
+    page on which everything is older, and after a page that shows nothing new. All that was read
+    is yielded, since our ids and names outrank the service's times. An entry without a time of
+    creation (0) is never too old, and a page that is not sorted from the newest on does not end
+    the search.
 
     Raises Unavailable when the list goes on after `most` pages, unless it need not end.
     """
@@ -50,7 +52,7 @@ def listed_since(
     for _ in range(most):
         page = page_after(after)
         new = [each for each in page.data if each.id not in seen]
-        yield from (each for each in new if not 0 < each.created_at < moment)
+        yield from new
         if not new or not page.has_more:
             return
         times = [each.created_at for each in page.data]
@@ -77,7 +79,7 @@ def reconcile(context: JobContext) -> Iterator[Entries]:
     else:
         since = earliest_time(context.state)
         listed = listed_since(context.list_batches, since, most=SEARCH_PAGES, must_end=False)
-        yield from new_batches(context.state, listed)
+        yield from new_batches(context.state, without_copies(context, listed))
     yield Reconciled()
 
 
@@ -97,7 +99,7 @@ def survey(context: JobContext, after: str | None) -> Iterator[Entries]:
     has_news = not ids <= memory.survey_seen
     memory.survey_pages += 1
     memory.survey_seen |= ids
-    yield from new_batches(state, page.data)
+    yield from new_batches(state, without_copies(context, page.data))
     seen = [entry for batch in page.data for entry in _changes(state, batch)]
     times = [batch.created_at for batch in page.data]
     is_last = (
@@ -127,7 +129,7 @@ def audit(context: JobContext) -> Iterator[Entries]:
     ]
     strays = tuple(batch for batch in listed if batch.id not in state.batch_shards)
     yield tuple(entry for batch in listed for entry in _changes(state, batch))
-    yield from new_batches(state, strays)
+    yield from new_batches(state, without_copies(context, strays))
     yield Audited(batches=len(listed), strays=tuple(batch.id for batch in strays))
 
 

@@ -52,6 +52,8 @@ class Memory:
     """How many pages of the present survey were read,"""
     survey_seen: set[str] = field(default_factory=set)
     """and the batches on them."""
+    has_other_input: dict[str, bool] = field(default_factory=dict)
+    """Of listed batches with this job's metadata: whether their input is another."""
     search_began: dict[tuple[int, int, bool], float] = field(default_factory=dict)
     """When the search for a batch began, on a clock that nobody sets."""
     partials: dict[Path, str] = field(default_factory=dict)

@@ -14,6 +14,7 @@ from batchsim.domain.batches import Batch
 from batchsim.errors import JournalError, NotFound, OutcomeUnknown, Refused, Unavailable
 from batchsim.runner.effects.batch_list import SEARCH_PAGES, listed_since
 from batchsim.runner.effects.context import Entries, JobContext, reason_of
+from batchsim.runner.effects.input_check import without_copies
 from batchsim.runner.effects.ownership import earliest_create, new_batches
 from batchsim.runner.job import ShardState
 from batchsim.runner.job.remote_names import filename_of, metadata_of, request_id_of, upload_id_of
@@ -160,6 +161,6 @@ def _read_list(context: JobContext, shard: ShardState) -> Iterator[Entries]:
         found.extend(listed_since(context.list_batches, since, most=SEARCH_PAGES))
     except Unavailable as error:
         fault = error
-    yield from new_batches(context.state, found)
+    yield from new_batches(context.state, without_copies(context, found))
     if fault is not None and context.state.shards[shard.plan.shard].batch is None:
         raise fault

@@ -1,5 +1,7 @@
+import io
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -149,3 +151,70 @@ def test_users_own_metadata_come_back(batchsim, desk, real) -> None:
     with job.Job(Path("results.jsonl.job")).reading() as follower:
         assert follower.state.started.metadata == {"night": "17"}
     assert batchsim(*RUN).code == 0
+
+
+def copy_batch(real: FakeBackend, content: bytes, *, named: str = "theirs.jsonl"):
+    """Make a batch over other lines that has the metadata of the job's oldest batch."""
+    ours = min(real.list_batches().data, key=lambda batch: (batch.created_at, batch.id))
+    file = real.upload_file(io.BytesIO(content), filename=named)
+    return real.create_batch(
+        input_file_id=file.id, endpoint=ours.endpoint, metadata=dict(ours.metadata)
+    )
+
+
+def made_older(monkeypatch, identifier: str) -> None:
+    """Let the list show that batch as the oldest of all."""
+    pages, one = FakeBackend.list_batches, FakeBackend.retrieve_batch
+
+    def older(batch):
+        is_it = batch.id == identifier
+        return replace(batch, created_at=batch.created_at - 30) if is_it else batch
+
+    def listed(self, **options):
+        page = pages(self, **options)
+        return replace(page, data=tuple(sorted(map(older, page.data), key=_newest_first)))
+
+    monkeypatch.setattr(FakeBackend, "list_batches", listed)
+    monkeypatch.setattr(FakeBackend, "retrieve_batch", lambda self, name: older(one(self, name)))
+
+
+def _newest_first(batch):
+    return -batch.created_at
+
+
+@pytest.mark.parametrize("has_our_name", [False, True])
+def test_an_older_batch_with_copied_metadata_and_another_input_is_left_out(
+    batchsim, desk, real, lost_job, monkeypatch, has_our_name
+) -> None:
+    before = set(batch_ids(real))
+    first = min(real.list_batches().data, key=lambda batch: batch.metadata["bs_shard"])
+    source = real.retrieve_file(first.input_file_id)
+    content = b"".join(real.read_file(first.input_file_id))
+    other = content.replace(b"request-1", b"another-1")
+    assert len(other) == len(content)
+    foreign = copy_batch(real, other, named=source.filename if has_our_name else "theirs.jsonl")
+    made_older(monkeypatch, foreign.id)
+    outcome = batchsim(*RECOVER)
+    assert outcome.code == 0, outcome.stderr
+    assert "found 2 of 2 batches" in outcome.stderr
+    ended = batchsim(*RUN)
+    results = [json.loads(line) for line in (desk / "results.jsonl").read_text().splitlines()]
+    assert [each["custom_id"] for each in results] == ["request-1", "request-2", "request-3"]
+    assert all(each["response"]["status_code"] == 200 for each in results)
+    assert set(batch_ids(real)) == {*before, foreign.id}, "nothing was paid again"
+    assert ended.code in (0, 3)  # 3: it tells that somebody made a batch in its name
+
+
+def test_a_batch_whose_input_is_gone_yields_to_a_whole_one(
+    batchsim, desk, real, lost_job, monkeypatch
+) -> None:
+    before = set(batch_ids(real))
+    first = min(real.list_batches().data, key=lambda batch: batch.metadata["bs_shard"])
+    foreign = copy_batch(real, b"".join(real.read_file(first.input_file_id)))
+    made_older(monkeypatch, foreign.id)
+    real.delete_file(foreign.input_file_id)
+    assert "found 2 of 2 batches" in batchsim(*RECOVER).stderr
+    assert batchsim(*RUN).code == 0
+    results = [json.loads(line) for line in (desk / "results.jsonl").read_text().splitlines()]
+    assert all(each["response"]["status_code"] == 200 for each in results)
+    assert set(batch_ids(real)) == {*before, foreign.id}

@@ -1,11 +1,14 @@
+import io
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from batchsim.backends.fake import FakeBackend
+from batchsim.errors import OutcomeUnknown
 from batchsim.wire import App, Response
 from tests.repository import DEMO_INPUT
 
@@ -386,3 +389,75 @@ def test_an_answer_in_an_odd_charset_is_read_by_its_status(
     else:
         assert ended.code == 75
         assert "it went wrong" in ended.stderr
+
+
+def test_our_ids_outrank_a_date_before_the_files(batchsim, desk, real, monkeypatch) -> None:
+    """The answer to the create is lost; the list shows the batch an hour older than its file."""
+    create, pages, asked = FakeBackend.create_batch, FakeBackend.list_batches, []
+
+    def lost(self, **options):
+        asked.append(options)
+        create(self, **options)
+        raise OutcomeUnknown("no answer")
+
+    def older(self, **options):
+        page = pages(self, **options)
+        data = tuple(replace(each, created_at=each.created_at - 3_600) for each in page.data)
+        return replace(page, data=data)
+
+    monkeypatch.setattr(FakeBackend, "create_batch", lost)
+    monkeypatch.setattr(FakeBackend, "list_batches", older)
+    write_lines(desk / "input.jsonl", chat_line("one"), chat_line("two"))
+    outcome = batchsim(
+        "run", "--real", "input.jsonl", "-o", "results.jsonl", "--on-unknown", "fence"
+    )
+    assert outcome.code == 0, outcome.stderr
+    assert len(asked) == len(real.list_batches().data) == 1
+    assert custom_ids((desk / "results.jsonl").read_text("utf-8")) == ["one", "two"]
+
+
+def test_an_older_batch_with_copied_metadata_does_not_take_the_place_of_ours(
+    batchsim, desk, real, monkeypatch
+) -> None:
+    """It appears while ours runs, with the same metadata over other lines."""
+    create, pages, foreign = FakeBackend.create_batch, FakeBackend.list_batches, []
+
+    def copied(self, **options):
+        ours = create(self, **options)
+        lines = write_lines(desk / "other.jsonl", chat_line("theirs")).read_bytes()
+        file = self.upload_file(io.BytesIO(lines), filename="theirs.jsonl")
+        theirs = create(
+            self,
+            input_file_id=file.id,
+            endpoint=options["endpoint"],
+            metadata=options["metadata"],
+        )
+        foreign.append(theirs.id)
+        return ours
+
+    def listed(self, **options):
+        page = pages(self, **options)
+        data = tuple(
+            replace(each, created_at=each.created_at - 30) if each.id in foreign else each
+            for each in page.data
+        )
+        return replace(page, data=data)
+
+    monkeypatch.setattr(FakeBackend, "create_batch", copied)
+    monkeypatch.setattr(FakeBackend, "list_batches", listed)
+    write_lines(desk / "input.jsonl", chat_line("one"), chat_line("two"))
+    outcome = batchsim("run", "--real", "input.jsonl", "-o", "results.jsonl")
+    assert custom_ids((desk / "results.jsonl").read_text("utf-8")) == ["one", "two"]
+    assert len(foreign) == 1, "nothing is sent again"
+    assert outcome.code == 3
+    assert foreign[0] in outcome.stderr
+
+
+def test_what_was_left_out_when_the_job_began_is_not_left_out_in_silence(batchsim, desk) -> None:
+    write_lines(desk / "input.jsonl", chat_line("one"), chat_line("one"))
+    run = ("run", "--fake", "input.jsonl", "-o", "results.jsonl")
+    assert batchsim(*run, "--skip-invalid").code == 1
+    refused = batchsim(*run)
+    assert refused.code == 2
+    assert "begun with other arguments: it leaves out 1 invalid line" in refused.stderr
+    assert batchsim(*run, "--skip-invalid").code == 1
