@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from batchsim.amounts import counted
 from batchsim.backends import Backend
 from batchsim.backends.constructor_checks import check_is
 from batchsim.domain.limits import Limits
@@ -88,7 +89,7 @@ def run(
     directory = JobDirectory(
         Path(job) if job is not None else Path(f"{results}.job"), outlasts_power=backend.lasts
     )
-    own = _checked_metadata(metadata or {}, limits)
+    own = checked_metadata(metadata or {}, limits)
     source = Path(requests) if isinstance(requests, str | os.PathLike) else None
     _refuse_to_overwrite(results, directory, source)
     target = Path(os.path.realpath(results))  # a link stays, and what it points at is replaced
@@ -119,6 +120,7 @@ def run(
                 plan = None
                 moved = check_service(backend, state, policy)
                 _check_input(source, state.started, state)
+                _check_terms(state, own if metadata is not None else None, skip_invalid)
             policy = policy_for_copy(policy, state, session.site)
             again = partial(planned, skip_invalid=True)
             files = JobFiles(directory, source, target, again, plan.custom_ids if plan else None)
@@ -205,7 +207,23 @@ def _check_input(source: Path, started: Started, state: JobState) -> None:
             content.read_through()
 
 
-def _checked_metadata(metadata: Mapping[str, str], limits: Limits) -> dict[str, str]:
+def _check_terms(state: JobState, metadata: Mapping[str, str] | None, skip_invalid: bool) -> None:  # noqa: FBT001
+    """Raise UsageError when something differs that was fixed when the job began."""
+    different = []
+    if state.started and metadata is not None and metadata != state.started.metadata:
+        different.append(f"its metadata are {dict(state.started.metadata)}, not {dict(metadata)}")
+    if state.skipped is not None and not skip_invalid:
+        skipped = counted(state.skipped.lines, "invalid line")
+        different.append(f"it leaves out {skipped} (--skip-invalid)")
+    if different:
+        raise UsageError(
+            f"the job was begun with other arguments: {'; '.join(different)}",
+            hint="give the same ones to go on with it, or name another file for the results",
+        )
+
+
+def checked_metadata(metadata: Mapping[str, str], limits: Limits) -> dict[str, str]:
+    """Return the metadata. Raises UsageError when a batch cannot have them."""
     if not isinstance(metadata, Mapping):
         raise UsageError(
             f"the metadata must be a mapping of texts, not {a_kind(metadata)}",

@@ -380,3 +380,11 @@ def test_progress_counts_up_to_all_lines(build, backend):
     assert seen[-1].batches == {"completed": 2}
     assert {each.started for each in seen} == {seen[0].now}
     assert seen[-1].message == "the results are written"
+
+
+def test_other_metadata_than_the_job_began_with_are_refused(build, backend):
+    source, options = build.input([build.chat("a")]), {"results": build.results}
+    first = run(source, backend, metadata={"night": "17"}, **options)
+    assert run(source, backend, **options) == first, "none given: those of the job"
+    with pytest.raises(UsageError, match=r"its metadata are .*17.*, not .*18"):
+        run(source, backend, metadata={"night": "18"}, **options)

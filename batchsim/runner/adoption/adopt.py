@@ -8,8 +8,8 @@ costs nothing; after it the same command, or any that continues a job, continues
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from batchsim.domain.limits import Limits
 from batchsim.errors import NotFound, UsageError
 from batchsim.jsonl import open_input, replace_file
 from batchsim.runner.adoption.takeover import Takeover
+from batchsim.runner.adoption.terms import BatchFilter, Terms
 from batchsim.runner.effects.batch_list import every_batch
 from batchsim.runner.job import JobDirectory
 from batchsim.runner.job.remote_names import job_of, new_run
@@ -27,16 +28,9 @@ from batchsim.runner.journal.job_entries import Started
 from batchsim.runner.journal.shard_entries import Created, Origin
 from batchsim.runner.policy import Policy
 from batchsim.runner.progress import Report
-from batchsim.runner.run import run
+from batchsim.runner.run import checked_metadata, run
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchFilter:
-    """The batches to adopt: by id, and all with this metadata or this input file."""
-
-    ids: Sequence[str] = ()
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    input_file_id: str | None = None
+__all__ = ["Adopted", "BatchFilter", "adopt", "find"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +68,14 @@ def adopt(
     - `policy`: with `alone`, batches of a job of our own are taken over as well.
     - Everything else is as for `batchsim.runner.run.run`. A job that was begun is continued.
 
-    Raises UsageError when there are no such batches, or when they cannot be one job.
+    Raises UsageError when there are no such batches, when they cannot be one job, or when the job
+    was begun with others.
     """
     directory = JobDirectory(Path(job) if job is not None else Path(f"{results}.job"))
-    if not directory.journal.exists():
+    terms = Terms.of(wanted, source)
+    if directory.journal.exists():
+        terms.check(directory)
+    else:
         if Path(results).exists():
             raise UsageError(
                 f"{results} exists and belongs to no job in {directory.path}",
@@ -88,7 +86,15 @@ def adopt(
             directory.locked(),
             Takeover(backend, batches, limits or backend.limits) as takeover,
         ):
-            adopted = _prepare(takeover, backend, directory, source, supports or backend.supports)
+            terms.write(directory)
+            adopted = _prepare(
+                takeover,
+                backend,
+                directory,
+                source,
+                supports or backend.supports,
+                checked_metadata(options.get("metadata") or {}, limits or backend.limits),
+            )
         if announce is not None:
             announce(adopted)
     return run(
@@ -147,6 +153,7 @@ def _prepare(
     directory: JobDirectory,
     source: Path | None,
     supports: Callable[[str], bool],
+    metadata: Mapping[str, str],
 ) -> Adopted:
     if source is None:
         with replace_file(directory.requests) as stream:
@@ -167,6 +174,7 @@ def _prepare(
         account=backend.account,
         lines=lines,
         bytes=size,
+        metadata=metadata,
     )
     by_shard = {found.number: found.batch for found in takeover.found}
     taken = [plan for plan in plans if plan.shard in by_shard]

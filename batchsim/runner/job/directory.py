@@ -9,6 +9,7 @@ shards/0001.quarantine.jsonl   result lines that are not used in the results
 shards/0001.conflicts.jsonl    pairs of different results of one line
 ledger.jsonl               one record per input line: its outcome, and its batch
 late.jsonl                 good results of lines that had a good one before
+adopted.json               which batches the job was to adopt, if it adopts any
 cancel                     exists while a cancellation was asked for and no runner has recorded it
 """
 
@@ -60,6 +61,7 @@ class JobDirectory:
         self.ledger = path / "ledger.jsonl"
         self.late = path / "late.jsonl"
         self.cancel_request = path / "cancel"
+        self.terms = path / "adopted.json"
 
     def holder(self) -> Holder | None:
         """Return the process that has the lock, if it has left its name."""
@@ -94,7 +96,7 @@ class JobDirectory:
         return self._shard_path(shard, "conflicts.jsonl")
 
     def owns(self, path: Path) -> bool:
-        kept = self.journal, self.requests, self.ledger, self.late, self.cancel_request
+        kept = self.journal, self.requests, self.ledger, self.late, self.cancel_request, self.terms
         own = {_LOCK, _HOLDER, *(each.name for each in kept)}
         place = Path(os.path.realpath(path))
         home = Path(os.path.realpath(self.path))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 
 import pytest
 
@@ -95,3 +96,59 @@ def test_a_simulator_without_a_store_has_nothing_to_adopt(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match="no batches to adopt"):
         command_line.main(["adopt", "--fake", "batch_1", "-o", "r"], standalone_mode=False)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        (["A"], ["B"], "it adopts A, not B"),
+        (["A"], ["A", "B"], "it adopts A, not A, B"),
+        (["A", "B"], ["A"], "it adopts A, B, not A"),
+        (["A"], ["batch_absent"], "it adopts A, not batch_absent"),
+        (["A"], ["--metadata", "part=b"], "it adopts A, not no batch by its id"),
+        (["--metadata", "part=a"], ["--metadata", "part=b"], "part=a metadata, not with part=b"),
+        (["A"], ["A", "--input-file-id", "file-1"], "its input file id is none, not file-1"),
+        (["A"], ["A", "--input", "mine.jsonl"], "its --input is none, not "),
+    ],
+)
+def test_a_later_command_with_other_arguments_is_refused_and_says_what_differs(
+    batches_of_another_tool, tmp_path, batchsim, first, second, words
+):
+    names = dict(zip("AB", sorted(batches_of_another_tool), strict=True))
+    first, second = ([names.get(word, word) for word in words] for words in (first, second))
+    words = re.sub(r"\b[AB]\b", lambda name: names[name[0]], words)
+    (tmp_path / "mine.jsonl").write_bytes(b"")
+    adopt = ("adopt", "--fake", "--store", "store", "-o", "results.jsonl")
+    assert batchsim(*adopt, *first).code == 0
+    before = (tmp_path / "results.jsonl").read_bytes()
+    refused = batchsim(*adopt, *second)
+    assert refused.code == 2
+    assert "begun with other arguments" in refused.stderr
+    assert words in refused.stderr
+    assert refused.stderr.count("hint: ") == 1
+    assert (tmp_path / "results.jsonl").read_bytes() == before
+    assert batchsim(*adopt, *first).code == 0, "the same command goes on"
+
+
+def test_a_job_of_another_command_is_not_taken_for_an_adoption(
+    batches_of_another_tool, tmp_path, batchsim
+):
+    line = {"custom_id": "a", "method": "POST", "url": CHAT, "body": {"model": "gpt-4o-mini"}}
+    line["body"]["messages"] = [{"role": "user", "content": "hello"}]
+    (tmp_path / "mine.jsonl").write_text(json.dumps(line))
+    assert batchsim("run", "--fake", "mine.jsonl", "-o", "results.jsonl").code == 0
+    adopt = ("adopt", "--fake", "--store", "store", "-o", "results.jsonl")
+    refused = batchsim(*adopt, batches_of_another_tool[0])
+    assert refused.code == 2
+    assert "it adopts no batches, but runs an input" in refused.stderr
+
+
+def test_a_job_of_an_earlier_version_knows_its_batches(batches_of_another_tool, tmp_path, batchsim):
+    one, other = batches_of_another_tool
+    adopt = ("adopt", "--fake", "--store", "store", "-o", "results.jsonl")
+    assert batchsim(*adopt, one).code == 0
+    (tmp_path / "results.jsonl.job" / "adopted.json").unlink()
+    assert batchsim(*adopt, one).code == 0
+    refused = batchsim(*adopt, other)
+    assert refused.code == 2
+    assert f"it does not hold {other}" in refused.stderr

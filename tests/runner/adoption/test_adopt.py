@@ -231,3 +231,19 @@ def test_killed_at_every_write_of_the_journal_nothing_is_made_twice(build, monke
         assert (report.ok, report.resent) == (4, 1)
         assert build.times_sent(backend) == {"id-0": 1, "id-1": 1, "id-2": 2, "id-3": 1}
     assert n > 10
+
+
+def test_the_metadata_given_are_those_of_the_batches_that_are_sent(build):
+    backend = FakeBackend(pacing="quick")
+    lines = [build.chat(name) for name in "ab"]
+    batch = make_batch(backend, build, lines[:1])
+    report = adopt(
+        BatchFilter(ids=[batch.id]),
+        backend,
+        results=build.results,
+        source=build.input(lines),
+        metadata={"night": "17"},
+    )
+    assert report.all_ok
+    sent = next(each for each in build.batches_of(backend) if each.id != batch.id)
+    assert sent.metadata["night"] == "17"
