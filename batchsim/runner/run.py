@@ -6,6 +6,7 @@ batchsim.runner.engine.
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -101,42 +102,46 @@ def run(
     plan = None
     if source is not None and not directory.journal.exists():
         plan = planned(source)  # a bad input leaves no trace
+    with _opened_journal(directory, policy) as journal:
+        session = Session(directory.site)
+        state = fold(journal.entries(), session)
+        source = source or directory.spool(_lines(requests), has_begun=bool(state.started))
+        moved = None
+        if state.started is None:
+            plan = plan or planned(source)
+        else:
+            plan = None
+            moved = check_service(backend, state, policy)
+            _check_input(source, state.started, state)
+            _check_terms(state, own if metadata is not None else None, skip_invalid)
+        policy = policy_for_copy(policy, state, session.site)
+        again = partial(planned, skip_invalid=True)
+        files = JobFiles(directory, source, target, again, plan.custom_ids if plan else None)
+        context = JobContext(backend, files, Agenda(state, session, policy, limits))
+        loop = Loop(journal, context, observe, notices)
+        if plan is not None:
+            loop.begin(plan, own)
+        elif moved is not None:
+            loop.move(moved)
+        try:
+            loop.run()
+        finally:
+            if memory is not None:
+                memory.learn(state.queue_limits)
+        _check_audit(state, results)
+        return report(state, results, directory.ledger)
+
+
+@contextmanager
+def _opened_journal(directory: JobDirectory, policy: Policy) -> Iterator[Journal]:
+    """Lock the job and open its journal. A failure of the disk while it is open stops the job."""
+    rolls_back, lasts = policy.network_files, directory.outlasts_power
     try:
         with (
             directory.locked(network_files=policy.network_files),
-            Journal(
-                directory.journal,
-                rolls_back=policy.network_files,
-                outlasts_power=directory.outlasts_power,
-            ) as journal,
+            Journal(directory.journal, rolls_back=rolls_back, outlasts_power=lasts) as journal,
         ):
-            session = Session(directory.site)
-            state = fold(journal.entries(), session)
-            source = source or directory.spool(_lines(requests), has_begun=bool(state.started))
-            moved = None
-            if state.started is None:
-                plan = plan or planned(source)
-            else:
-                plan = None
-                moved = check_service(backend, state, policy)
-                _check_input(source, state.started, state)
-                _check_terms(state, own if metadata is not None else None, skip_invalid)
-            policy = policy_for_copy(policy, state, session.site)
-            again = partial(planned, skip_invalid=True)
-            files = JobFiles(directory, source, target, again, plan.custom_ids if plan else None)
-            context = JobContext(backend, files, Agenda(state, session, policy, limits))
-            loop = Loop(journal, context, observe, notices)
-            if plan is not None:
-                loop.begin(plan, own)
-            elif moved is not None:
-                loop.move(moved)
-            try:
-                loop.run()
-            finally:
-                if memory is not None:
-                    memory.learn(state.queue_limits)
-            _check_audit(state, results)
-            return report(state, results, directory.ledger)
+            yield journal
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         raise JobIncomplete(

@@ -252,10 +252,7 @@ def _group(demand: Estimate, share: _Share) -> dict[str, Any]:
 
 
 def _sums(share: _Share) -> dict[str, Any]:
-    """Return amounts as JSON; null stands for an unknown price and for what nothing bounds.
-
-    `queue_turns` is how often a new account's queue has to be filled, null if that is not known.
-    """
+    """Return amounts as JSON; null stands for what is not known, or not bounded."""
     expected = share.expected
     return {
         "lines": share.lines,

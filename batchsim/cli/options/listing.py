@@ -85,13 +85,10 @@ def print_list(
     page_size: int,
     as_json: bool,
 ) -> int:
-    """Print the newest `limit` entries of a list (all for None); return the exit code.
-
-    The list is read in pages of at most `page_size` entries. One entry more than `limit` is asked
-    for at once, to know whether there is one.
-    """
+    """Print the newest `limit` entries (None: all), page by page; return the exit code."""
     from batchsim.runner.effects.batch_list import listed_since
 
+    # one entry more than `limit` tells whether there is one
     wanted = page_size if limit is None else min(limit + 1, page_size)
     ask = partial(read_page, limit=wanted)
     entries = listed_since(lambda after: ask(after=after))

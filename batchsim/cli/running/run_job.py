@@ -120,11 +120,7 @@ def carry_out(
     results: Path,
     as_json: bool,
 ) -> int:
-    """Run the job, show it and return the exit code. Raises what ends it before it is finished.
-
-    `backend` is "fake" or "real", and `service` opens it. `source` is the input's path, if it has
-    one.
-    """
+    """Run the job, show it, return the exit code. Raises what ends it before it is finished."""
     stopping, history = Stopping(), History()
     observer = None
     begun = Begun.here(source, results, sys.argv[1:])

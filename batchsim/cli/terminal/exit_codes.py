@@ -7,8 +7,8 @@ from batchsim import errors
 ALL_GOOD = 0
 SOME_FAILED = 1
 BAD_INPUT = 2
-UNACCOUNTED = 3
-INCOMPLETE = 75
+UNACCOUNTED = 3  # a job is done, and has batches that it did not create
+INCOMPLETE = 75  # the same command continues
 INTERRUPTED = 130
 UNREAD = 141
 """The reader of the output went away first, as `head` does; shells use the same code."""
@@ -30,11 +30,6 @@ def explain(error: errors.BatchsimError) -> int:
 
 
 def exit_code(error: errors.BatchsimError) -> int:
-    """Return the exit code.
-
-    75 when the same command can continue, 3 when a job is done and has batches that it did not
-    create, 2 when something must be corrected first.
-    """
     if isinstance(error, errors.UnaccountedBatches):
         return UNACCOUNTED
     if isinstance(error, errors.AuthenticationFailed):

@@ -110,10 +110,7 @@ def adopt(
 
 
 def find(wanted: BatchFilter, backend: Backend, *, alone: bool = False) -> list[Batch]:
-    """Return the batches, oldest first; those of one second as they were named, or listed.
-
-    Raises UsageError when one is not there, or belongs to a job of batchsim and not `alone`.
-    """
+    """Return the batches, oldest first. Raises UsageError unless all are there for the taking."""
     found = {}
     for identifier in wanted.ids:
         try:

@@ -84,11 +84,7 @@ def reconcile(context: JobContext) -> Iterator[Entries]:
 
 
 def survey(context: JobContext, after: str | None) -> Iterator[Entries]:
-    """Record one page of the list: changes of live batches, and twins.
-
-    The survey goes on until a page is older than every batch that ran as it began, or shows
-    nothing new, and for SURVEY_PAGES at most: polls wait until it has ended.
-    """
+    """Record one page of the list. A survey ends at a page older than all that ran as it began."""
     page = context.list_batches(after)
     state, memory = context.state, context.memory
     if after is None:

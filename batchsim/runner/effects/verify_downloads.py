@@ -36,10 +36,7 @@ def damaged(context: JobContext, shard: ShardState) -> Iterator[Downloaded]:
 
 
 def mend(context: JobContext) -> None:
-    """Download every damaged file of the job again, and make every damaged index anew.
-
-    Raises what `fetch` raises, and JournalError when the service has other bytes now.
-    """
+    """Mend every download and index. Raises JournalError when the service has other bytes now."""
     for shard in context.state.shards.values():
         for file in damaged(context, shard):
             path = context.directory.file(file.shard, file.source)

@@ -164,11 +164,7 @@ class JobState:
 
 
 def fold(entries: Iterable[tuple[float, Entry]], session: Session | None = None) -> JobState:
-    """Return the state after `entries`, each with its time in unix seconds.
-
-    A `session` takes them in as well: so its first poll keeps its distance from the latest one of
-    the process before.
-    """
+    """Return the state after `entries`, each with its time; a `session` takes them in as well."""
     state = JobState()
     for at, entry in entries:
         state.apply(at, entry)

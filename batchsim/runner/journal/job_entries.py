@@ -135,10 +135,7 @@ class Audited(Entry, frozen=True, kw_only=True):
 
 
 class Elected(Entry, frozen=True, kw_only=True, rename={"site": "place"}):
-    """Of all runners of the job the one at this site may create batches.
-
-    `file_id` is its claim, the job's oldest file; "" when the user said that there is no other.
-    """
+    """The runner at this site may create batches; `file_id` is its claim, "" if it is alone."""
 
     site: str
     file_id: str = ""

@@ -229,10 +229,7 @@ class AnswerIntended(ShardEntry, frozen=True, kw_only=True):
 
 
 class AnswerRecorded(ShardEntry, frozen=True, kw_only=True, rename={"is_repeated": "again"}):
-    """The answer to the line at `position` has come, and cost `usd` US dollars.
-
-    `is_repeated` when it met a passing error: the line may be sent once more.
-    """
+    """The answer at `position` cost `usd` dollars; `is_repeated` after a passing error."""
 
     position: Count
     usd: Decimal

@@ -126,10 +126,7 @@ def answer_cost(plan: Planned, answer: ResultLine) -> Decimal | None:
 
 
 def batch_cost(plan: Planned, batch: Batch | None, tally: Tally) -> Decimal | None:
-    """Return the cost of a batch, by its own usage or that of its results, whichever is more.
-
-    None when its price is not known, or when lines ran well and no usage is told.
-    """
+    """Return a batch's cost, by its own usage or its results', whichever is more; None: unknown."""
     told = [tally.usage] + ([batch.usage] if batch else [])
     if tally.ok and not any(usage.total_tokens for usage in told) and plan.endpoint != _FREE:
         return None

@@ -28,10 +28,7 @@ _GLANCE = 0.2
 
 @dataclass(frozen=True, slots=True)
 class SingleRequest:
-    """A line to send: the most that its answer can cost (None: not known), and its attempts.
-
-    It is not sent before `due` (unix seconds). `last` is the passing refusal that it met.
-    """
+    """A line to send, not before `due` (unix seconds); `most` is the most that it can cost."""
 
     position: int
     custom_id: str
