@@ -11,9 +11,10 @@ No header is ever written. Keys and names of accounts are removed from bodies to
 
 import ipaddress
 import logging
+import re
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -31,6 +32,7 @@ from batchsim.backends.openai.connection import (
 from batchsim.domain.endpoints import ENDPOINTS
 from batchsim.errors import NotFound, Refused, Unavailable, UsageError
 from batchsim.jsonl import BLOCK, read_lines
+from batchsim.responders.cassette import REDACTED
 from batchsim.server.cassette_writer import CassetteWriter
 from batchsim.wire import Request, Response
 from batchsim.wire.access import ApiPath, api_path, is_azure
@@ -53,6 +55,9 @@ HANDED_BACK = frozenset(
 SECRETS = ("authorization", "api-key", "openai-organization", "openai-project", "cookie")
 
 LOOP = "x-batchsim-record"
+
+_PLAIN = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
+"""The values of headers that can be handed back: no control character, and nothing beyond Latin-1."""
 
 _log = logging.getLogger("batchsim.server.recording_proxy")
 
@@ -117,12 +122,19 @@ class RecordingProxy:
             known = (*self._known, *_secrets(request))
             single = (place, sent) if is_single else None
             act = self._after(request, place.path, single, answer, known)
-            body = _Tee(answer, spool, stack.pop_all(), act)
-        is_plain = "content-encoding" not in answer.headers  # else the length is another one
+            # A client may not learn the key that the proxy adds, should the upstream say it.
+            hidden = self._api_key if answer.status_code >= 400 else None
+            body = _Tee(answer, spool, stack.pop_all(), act, hidden)
+        has_length = (
+            "content-encoding" not in answer.headers and not hidden
+        )  # else it is another one
         kept = tuple(
             (name, value)
             for name, value in answer.headers.multi_items()
-            if name in HANDED_BACK and (is_plain or name != "content-length")
+            if name in HANDED_BACK
+            and (has_length or name != "content-length")
+            and _PLAIN.fullmatch(value)
+            and not (self._api_key and self._api_key in value)
         )
         return Response(answer.status_code, kept, body)
 
@@ -190,15 +202,21 @@ class _Tee:
     time that the client has its answer.
     """
 
-    def __init__(self, answer: Any, spool: Any, stack: ExitStack, act: Any) -> None:
+    def __init__(
+        self, answer: Any, spool: Any, stack: ExitStack, act: Any, hidden: str | None
+    ) -> None:
         self._answer = answer
+        self._hidden = hidden
         self._spool = spool
         self._stack = stack
         self._act = act
 
     def __iter__(self) -> Iterator[bytes]:
         last = b""
-        for piece in self._answer.iter_bytes(BLOCK):
+        pieces = self._answer.iter_bytes(BLOCK)
+        if self._hidden:
+            pieces = _without(pieces, self._hidden.encode())
+        for piece in pieces:
             self._spool.write(piece)
             if last:
                 yield last
@@ -213,6 +231,17 @@ class _Tee:
 
     def close(self) -> None:
         self._stack.close()
+
+
+def _without(pieces: Iterable[bytes], secret: bytes) -> Iterator[bytes]:
+    """Strike a secret out, where it is divided between pieces too."""
+    kept = b""
+    for piece in pieces:
+        kept = (kept + piece).replace(secret, REDACTED.encode())
+        end = max(0, len(kept) - len(secret) + 1)
+        yield kept[:end]
+        kept = kept[end:]
+    yield kept
 
 
 def _goes_upstream(path: str) -> bool:

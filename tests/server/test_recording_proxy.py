@@ -6,6 +6,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
 
+import httpx
 import openai
 import pytest
 
@@ -350,3 +351,48 @@ def test_a_proxy_that_is_none_is_refused_without_its_password(monkeypatch, casse
     with pytest.raises(UsageError, match="a proxy whose address is malformed") as refused:
         RecordingProxy("https://upstream.invalid/v1", cassette)
     assert "secret" not in f"{refused.value} {refused.value.hint}"
+
+
+class Unruly(BaseHTTPRequestHandler):
+    """An upstream that refuses a key by saying it, in headers that are none."""
+
+    def do_GET(self):
+        said = self.headers["Authorization"].encode()
+        body = b'{"error": {"message": "' + b"x" * 70_000 + said + b'"}}'
+        self.wfile.write(
+            b"HTTP/1.1 401 Unauthorized\r\nContent-Type: application/json\r\n"
+            b"x-request-id: re\x01q\r\nopenai-version: \xe6\x97\xa5\r\nretry-after: "
+            + said
+            + b"\r\nopenai-processing-ms: 5\r\nContent-Length: %d\r\n\r\n" % len(body)
+        )
+        for at in range(0, len(body), 7_001):
+            self.wfile.write(body[at : at + 7_001])
+            self.wfile.flush()
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def unruly():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Unruly) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/v1"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_refusal_that_says_the_proxys_own_key_does_not_tell_it_to_clients(
+    unruly, cassette, caplog
+):
+    recorder = RecordingProxy(unruly, cassette, api_key=UPSTREAM_KEY)
+    with running(recorder) as address, httpx.Client() as client:
+        answer = client.get(f"{address}/v1/models", headers={"Authorization": "Bearer sk-any"})
+    recorder.close()
+    assert answer.status_code == 401
+    assert answer.json()["error"]["message"].endswith(f"xBearer {REDACTED}")
+    assert UPSTREAM_KEY not in answer.text + str(answer.headers)
+    assert answer.headers["openai-processing-ms"] == "5"
+    assert not {"x-request-id", "openai-version", "retry-after"} & set(answer.headers)
+    assert not caplog.records

@@ -27,6 +27,7 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 _JUDGED = frozenset(  # the headers by which a request is refused for its origin or its body
     {"sec-fetch-site", "origin", "upgrade", "content-encoding", "content-type", "content-length"}
+    | {"transfer-encoding"}
 )
 
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?")
@@ -80,6 +81,7 @@ class Guard:
         _check_control(head)
         if not _JUDGED.isdisjoint([name for name, _ in head.headers]):
             _check_origin(head)
+            _check_transfer(head)
             _check_body(head)
             self._check_length(head)
 
@@ -147,6 +149,13 @@ def _check_control(head: Head) -> None:
         return
     if not ipaddress.ip_address(head.client.partition("%")[0]).is_loopback:
         raise AuthenticationFailed("The control API is for the server's own machine.", status=403)
+
+
+def _check_transfer(head: Head) -> None:
+    """Refuse codings besides chunked, which the parser would hand over as they are."""
+    codings = ",".join(head.all("transfer-encoding"))
+    if codings.strip().lower() not in {"", "chunked"}:
+        raise Refused("The server takes no Transfer-Encoding but chunked.", status=501)
 
 
 def _check_body(head: Head) -> None:

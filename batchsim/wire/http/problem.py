@@ -53,7 +53,7 @@ def _instead(answered: Answered) -> Response:
 
 def _envelope(error: BatchsimError) -> tuple[int, str | None, str | None, str | None]:
     if isinstance(error, Refused):
-        status = error.status if 400 <= error.status < 500 else 400
+        status = error.status if 400 <= error.status < 500 or error.status == 501 else 400
         return status, error.type, error.param, error.code
     if isinstance(error, InputError | UsageError):
         return 400, "invalid_request_error", None, None

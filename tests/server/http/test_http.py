@@ -258,6 +258,21 @@ def test_a_connection_serves_one_request_after_another(client):
             assert connection.getresponse().read().startswith(b"{")
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        b"Transfer-Encoding: gzip, chunked\r\n",
+        b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n",
+        b"Transfer-Encoding: deflate,chunked\r\n",
+        b"Transfer-Encoding: identity, chunked\r\n",
+    ],
+)
+def test_a_body_in_another_coding_is_not_taken_for_a_plain_one(client, headers):
+    answer = client.talk(POST + headers + CLOSE + b"2\r\n{}\r\n0\r\n\r\n")
+    assert status(answer) == 501
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
 def test_a_chunked_body_is_taken(client):
     body = iter(
         [b'{"input_file_id": "file-x", "endpoint": "/v1/', b'nothing", "completion_window": "24h"}']

@@ -182,6 +182,16 @@ def test_row_011_and_case_093_a_wrong_key_is_refused_without_being_shown(door_to
     assert len(answer.error["message"]) < 300
 
 
+@pytest.mark.parametrize("length", range(1, 41))
+def test_of_a_wrong_key_little_is_shown_and_of_a_short_one_nothing(door_to, length):
+    key = "0123456789abcdefghijklmnopqrstuvwxyzABCD"[:length]
+    answer = door_to(App(FakeBackend(), api_keys=["sk-right"])).send(
+        "GET", "/v1/files", authorization=f"Bearer {key}"
+    )
+    shown = "***" if length < 16 else f"{key[:3]}...{key[-3:]}"
+    assert answer.error["message"].startswith(f"Incorrect API key provided: {shown}. You can")
+
+
 @pytest.mark.parametrize(
     "path",
     ["/", "/v1", "/v1/", "/v1/files/", "/files", "/v1/files/a/b", "/v1/batches/a/b/cancel", "//v1/files",
