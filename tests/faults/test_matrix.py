@@ -277,6 +277,19 @@ def test_row_110_a_lock_that_is_a_link_is_refused_and_not_followed(build, source
     assert victim.read_text() == "precious"
 
 
+@pytest.mark.parametrize("name", ["journal.db", "journal.db-wal", "shards"])
+def test_row_110_a_journal_or_a_folder_of_downloads_that_is_a_link_is_refused(build, source, name):
+    victim = build.folder / "victim"
+    victim.mkdir() if name == "shards" else victim.touch()
+    build.job.mkdir(mode=0o700)
+    (build.job / name).symlink_to(victim)
+    backend = FakeBackend()
+    with pytest.raises(JournalError, match=f"{name} is a link"):
+        run(source, backend, results=build.results)
+    assert backend.requests.count == 0
+    assert not (list(victim.iterdir()) if name == "shards" else victim.read_bytes())
+
+
 @pytest.mark.slow
 def test_t17_hundreds_of_live_shards_take_a_look_a_second_at_most(build):
     backend = FakeBackend(

@@ -122,15 +122,15 @@ class JobDirectory:
                 hint="name one on a disk of this machine: --job DIR; or --network-files, at your "
                 "own risk",
             )
-        (self.path / _SHARDS).mkdir(mode=0o700, exist_ok=True)
-        lock = FileLock(self.path / _LOCK, mode=0o600)
         holder = self.path / _HOLDER
-        for path in (self.path / _LOCK, holder):
+        for path in (self.path / _LOCK, holder, self.path / _SHARDS):
             if path.is_symlink():
                 raise JournalError(
                     f"{path} is a link, which no runner made",
                     hint="see who could write there, then remove it",
                 )
+        (self.path / _SHARDS).mkdir(mode=0o700, exist_ok=True)
+        lock = FileLock(self.path / _LOCK, mode=0o600)
         try:
             lock.acquire(timeout=0)
         except Timeout:

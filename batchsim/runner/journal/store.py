@@ -81,6 +81,7 @@ class Journal(_Open):
         self._path = path
         self._mode = "DELETE" if rolls_back else "WAL"
         self._outlasts_power = outlasts_power
+        _refuse_links(path)
         try:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             self._database = sqlite3.connect(path, isolation_level=None)
@@ -201,6 +202,7 @@ class JournalReader(_Open):
         self._seen = 0
         if not path.is_file():
             raise JournalError(f"there is no journal at {path}")
+        _refuse_links(path)
         try:
             self._database = _opened_to_read(path)
         except sqlite3.DatabaseError as error:
@@ -222,6 +224,17 @@ class JournalReader(_Open):
         for seq, at, entry in self._entries_after(self._seen):
             self._seen = seq
             yield at, entry
+
+
+def _refuse_links(path: Path) -> None:
+    """Raise JournalError where the journal, or a file that SQLite keeps beside it, is a link."""
+    for end in ("", "-wal", "-shm", "-journal"):
+        part = path.with_name(path.name + end)
+        if part.is_symlink():
+            raise JournalError(
+                f"{part} is a link, which no runner made",
+                hint="see who could write there, then put the original back",
+            )
 
 
 def _opened_to_read(path: Path) -> sqlite3.Connection:

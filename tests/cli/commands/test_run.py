@@ -207,6 +207,19 @@ def test_results_through_a_link_leave_the_link_and_replace_its_target(batchsim, 
     assert len((desk / "elsewhere" / "results.jsonl").read_bytes().splitlines()) == 3
 
 
+@pytest.mark.parametrize("name", ["journal.db", "shards"])
+def test_a_job_whose_journal_or_downloads_are_a_link_is_refused(batchsim, desk, name) -> None:
+    command = ("run", "--fake", str(DEMO_INPUT), "-o", "results.jsonl")
+    assert batchsim(*command).code == 0
+    (desk / "results.jsonl.job" / name).rename(desk / "elsewhere")
+    (desk / "results.jsonl.job" / name).symlink_to(desk / "elsewhere")
+    outcome = batchsim(*command)
+    assert outcome.code == 2
+    assert f"{name} is a link, which no runner made" in outcome.stderr
+    if name == "journal.db":
+        assert "is a link" in batchsim("status", "results.jsonl.job").stderr
+
+
 def test_a_folder_that_takes_no_results_is_told_before_anything_is_sent(
     batchsim, desk, monkeypatch
 ) -> None:
