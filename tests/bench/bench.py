@@ -137,7 +137,13 @@ class Bench:
     def _cost(self, program: Program, version: Version) -> Cost:
         command = program.command(str(self._path(program.shape)), version.python)
         folder = self._folder / version.name
-        cost = cost_of(command, folder, program.endings, version.environment)
+        environment = {
+            **version.environment,
+            # Compiled modules are kept, and apart: a start must not depend on who ran it before.
+            "PYTHONDONTWRITEBYTECODE": "",
+            "PYTHONPYCACHEPREFIX": str(folder / "bytecode"),
+        }
+        cost = cost_of(command, folder, program.endings, environment)
         (folder / "results.jsonl").unlink(missing_ok=True)
         shutil.rmtree(folder / "results.jsonl.job", ignore_errors=True)
         return cost
