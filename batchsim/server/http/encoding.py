@@ -34,17 +34,17 @@ class Encoded(NamedTuple):
 
 def encode(response: Response) -> Encoded:
     """Encode a response; raises ValueError for a header that would end itself."""
-    # The API lets pages of any origin read its file routes; a server on a desk must not.
-    headers = [
-        (name, value)
-        for each, value in response.headers
-        if not (name := each.lower()).startswith("access-control-")
-    ]
-    given = dict(headers)
     body = b"".join(response.body) if isinstance(response.body, tuple) else response.body
-    length = int(given["content-length"]) if "content-length" in given else None
-    lines = [_status_line(response.status), *(_line(*header) for header in headers)]
-    if "date" not in given:
+    lines = [_status_line(response.status)]
+    length, has_date = None, False
+    for name, value in response.headers:
+        lines.append(_line(name, value))
+        match name.lower():
+            case "content-length":
+                length = int(value)
+            case "date":
+                has_date = True
+    if not has_date:
         lines.append(_date(int(_CLOCK.now())))
     if length is None and isinstance(body, bytes):
         length = len(body)
@@ -60,7 +60,13 @@ def _status_line(status: int) -> bytes:
 
 @functools.lru_cache(128)
 def _line(name: str, value: str) -> bytes:
-    """Return a header as it goes out: nearly all are the same in every answer."""
+    """Return a header as it goes out: nearly all are the same in every answer.
+
+    The API lets pages of any origin read its file routes; a server on a desk must not.
+    """
+    name = name.lower()
+    if name.startswith("access-control-"):
+        return b""
     if _CONTROL.search(value):
         raise ValueError(f"the value of the header {name} would end it")
     return f"{name}: {value}\r\n".encode("latin-1")

@@ -1,15 +1,18 @@
 """The threads that work on requests: on the event loop nothing may take time.
 
-Small requests and large uploads have pools of their own, so that uploads, however many and slow,
-never keep a poll waiting.
+Small requests, large uploads and the pieces of long answers have pools of their own. So uploads and
+downloads, however many and slow, never keep a poll waiting.
 """
 
 import asyncio
+import functools
 import hashlib
 import itertools
 import logging
+import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import Any, Protocol
 
 from batchsim.domain.transport_failures import Unanswered
@@ -34,29 +37,59 @@ class Handler(Protocol):
         ...
 
 
+class Workers:
+    """Up to `most` threads that work in turn; `submit` belongs to one thread.
+
+    A ThreadPoolExecutor makes a future for each piece of work, which costs a tenth of a poll.
+    """
+
+    def __init__(self, most: int, name: str) -> None:
+        self._most = most
+        self._name = name
+        self._waiting: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+
+    def submit(self, work: Callable[[], object]) -> None:
+        self._waiting.put(work)
+        if len(self._threads) < self._most:
+            name = f"{self._name}_{len(self._threads)}"
+            thread = threading.Thread(target=self._run, name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def shutdown(self) -> None:
+        """Wait until all is done that was submitted."""
+        for _ in self._threads:
+            self._waiting.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self) -> None:
+        while (work := self._waiting.get()) is not None:
+            work()
+
+
 class RequestThreads:
     """Has `handler` answer requests, up to `uploads` large ones at a time."""
 
     def __init__(self, handler: Handler, uploads: int) -> None:
         self._handler = handler
-        self._small = ThreadPoolExecutor(SMALL_REQUESTS, "batchsim-request")
-        self._large = ThreadPoolExecutor(uploads, "batchsim-request-large")
+        self._small = Workers(SMALL_REQUESTS, "batchsim-request")
+        self._large = Workers(uploads, "batchsim-request-large")
+        self._pieces = ThreadPoolExecutor(SMALL_REQUESTS, "batchsim-answer")
         self._crashes = itertools.count(1)
 
     def start(self, request: Request, answer: Callable[[Outcome], None], *, is_large: bool) -> None:
         pool = self._large if is_large else self._small
-        pool.submit(self._work, request, answer, asyncio.get_running_loop())
+        pool.submit(functools.partial(self._work, request, answer, asyncio.get_running_loop()))
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> Awaitable[Any]:
-        return asyncio.get_running_loop().run_in_executor(self._small, function, *arguments)
+        return asyncio.get_running_loop().run_in_executor(self._pieces, function, *arguments)
 
     async def close(self) -> None:
         """End the threads, each after the request that it is working on."""
-        for pool in (
-            self._small,
-            self._large,
-        ):  # the loop goes on: threads hand over what they have
-            await asyncio.to_thread(pool.shutdown)
+        for pool in (self._small, self._large, self._pieces):
+            await asyncio.to_thread(pool.shutdown)  # the loop goes on: threads hand over the rest
 
     def _work(
         self, request: Request, answer: Callable[[Outcome], None], loop: asyncio.AbstractEventLoop
