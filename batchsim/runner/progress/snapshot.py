@@ -88,12 +88,20 @@ class Progress:
     @property
     def done(self) -> int:
         """Lines that ran, well or not, or whose result is known."""
-        return self.counts.done - self._resent + self.skipped
+        if self.finished is not None:
+            return self.finished.tally.lines
+        return max(0, self.counts.done - self._resent + self.skipped)
 
     @property
     def failed(self) -> int:
-        """Lines of those done that have no good result."""
-        return self.counts.failed - self._resent + self.skipped
+        """Lines of those done that have no good result.
+
+        Adopted batches may hold a line twice that was good the first time. So before the end this
+        is the least that it can be.
+        """
+        if self.finished is not None:
+            return self.finished.tally.lines - self.finished.tally.ok
+        return max(0, self.counts.failed - self._resent + self.skipped)
 
     @property
     def batches(self) -> Mapping[str, int]:
