@@ -1,7 +1,7 @@
 """The batches that hold a line: a join on disk, so that memory does not grow.
 
 Theory of operation. A table has one entry for each custom_id of each batch, with the digest of its
-line. It is a temporary database: SQLite keeps a few MiB of it in memory, and its file is gone with
+body. It is a temporary database: SQLite keeps a few MiB of it in memory, and its file is gone with
 the process. Each batch has a number, from 1.
 """
 
@@ -29,7 +29,7 @@ _FIRST = "SELECT custom_id FROM members WHERE NOT is_in_input ORDER BY batch, cu
 
 
 class Member(NamedTuple):
-    """A line of a batch by the batch's number, and the digest of the line."""
+    """A line of a batch by the batch's number, and the digest of the line's body."""
 
     batch: int
     digest: bytes

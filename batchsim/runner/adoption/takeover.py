@@ -5,11 +5,12 @@ Theory of operation.
 1. The custom_ids of every batch are read from its input file or, when that is gone and the batch
    has ended, from its result files. Without an input of the user's own, the input is written
    meanwhile: the lines of all batches, oldest batch first, byte for byte; a line that a later
-   batch repeats to the byte is written once. Of a batch whose input is gone only the custom_ids
-   are known: a stand-in is written for each such line, which is never sent.
-2. The input is read once. Each line goes into the shards of the batches that hold it. If none does
-   (this takes an input of the user's own), it goes into a new shard, which is sent. A batch that
-   repeats a line of an earlier batch is a later round.
+   batch repeats with the same body is written once. Of a batch whose input is gone only the
+   custom_ids are known: a stand-in is written for each such line, which is never sent.
+2. The input is read once. A line must have the body that the batches sent under its custom_id, or
+   it would get the answer to another request. Each line goes into the shards of the batches that
+   hold it. If none does (this takes an input of the user's own), it goes into a new shard, which is
+   sent. A batch that repeats a line of an earlier batch is a later round.
 
 The custom_ids of each batch are kept on disk (batchsim.runner.adoption.membership); memory holds
 only where runs of neighbouring lines begin and end.
@@ -25,6 +26,7 @@ from typing import BinaryIO, Self, cast
 import orjson
 from msgspec import structs
 
+from batchsim.amounts import counted
 from batchsim.backends import Backend
 from batchsim.domain.batches import Batch
 from batchsim.domain.limits import Limits
@@ -33,12 +35,15 @@ from batchsim.domain.validation.batch_errors import duplicate_custom_id, invalid
 from batchsim.domain.validation.input_file import InputRules
 from batchsim.errors import JobIncomplete, NotFound, UsageError
 from batchsim.jsonl import Line, open_input, read_lines
-from batchsim.runner.adoption.membership import Members
+from batchsim.runner.adoption.membership import Member, Members
 from batchsim.runner.journal.shard_entries import Origin, Planned
 from batchsim.runner.planning.plan import InvalidInput
 from batchsim.runner.planning.request_lines import read_custom_id, read_object
 from batchsim.runner.planning.sharding import Builder, GrowingShard
 from batchsim.runner.results.result_lines import read_result
+
+_NAMED = 3
+"""So many changed lines are named; the others are counted."""
 
 _ONE_BY_ONE = "adopt such batches one by one, each with results of its own (-o)"
 
@@ -84,7 +89,7 @@ class Takeover:
         shards: dict[int, GrowingShard] = {}
         builder = Builder(self._limits, shards=len(self.found))
         rules = InputRules(one_batch=False, limits=self._limits, supports=supports)
-        lines = 0
+        lines, changed = 0, _ChangedLines(source)
         with open_input(source) as stream:
             for line in read_lines(stream, longest=self._limits.line_bytes):
                 if not line.content.strip():
@@ -101,10 +106,12 @@ class Takeover:
                     twice = duplicate_custom_id(line.number, custom_id)
                     raise InvalidInput(source, (twice,), 1)
                 self._members.mark(custom_id)
+                changed.add(lines, custom_id, self._with_other_body(members, line.content))
                 for member in members:
                     if member.batch not in shards:
                         shards[member.batch] = self._open(member.batch, line)
                     shards[member.batch].add(line.number, line.offset, [line.content])
+        changed.check()
         missing, example = self._members.unmarked()
         if missing:
             raise UsageError(
@@ -113,6 +120,18 @@ class Takeover:
                 hint="give the input from which the batches were made, or none",
             )
         return lines, [self._planned(shards[n]) for n in sorted(shards)] + [*builder.shards()]
+
+    def _with_other_body(self, members: Sequence[Member], content: bytes) -> list[Batch]:
+        """Return the batches that sent another body; of those without input nothing is known."""
+        known = [
+            (self.found[member.batch - 1].batch, member.digest)
+            for member in members
+            if self.found[member.batch - 1].origin is not Origin.UNKNOWN
+        ]
+        if not known:
+            return []
+        digest = _body_digest(content)
+        return [batch for batch, sent in known if sent != digest]
 
     def _open(self, number: int, line: Line) -> GrowingShard:
         found = self.found[number - 1]
@@ -146,7 +165,7 @@ class Takeover:
         custom_id: str,
         write: Callable[[bytes], object] | None,
     ) -> None:
-        digest = hashlib.blake2b(line, digest_size=16).digest()
+        digest = _body_digest(line)
         members = self._members.of(custom_id)
         if not members:
             if write is not None:
@@ -204,6 +223,42 @@ class Takeover:
                     members = self._members.of(result.custom_id) if result else []
                     if result and not (members and members[-1].batch == found.number):
                         yield orjson.dumps({"custom_id": result.custom_id}), result.custom_id
+
+
+def _body_digest(content: bytes) -> bytes:
+    """Return the digest of the line's body, which does not depend on how the JSON is written."""
+    body = read_object(content).get("body")
+    text = content if body is None else orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
+    return hashlib.blake2b(text, digest_size=16).digest()
+
+
+class _ChangedLines:
+    """Lines of an input whose body is another than that which was sent under their custom_id."""
+
+    def __init__(self, source: Path) -> None:
+        self._source = source
+        self._count = 0
+        self._examples: list[str] = []
+
+    def add(self, number: int, custom_id: str, others: Sequence[Batch]) -> None:
+        """Add a line if there are batches that sent another body for it."""
+        if others:
+            self._count += 1
+            if len(self._examples) < _NAMED:
+                self._examples.append(f"line {number:,} ({custom_id!r} in {others[0].id})")
+
+    def check(self) -> None:
+        """Raise UsageError if there are such lines."""
+        if not self._count:
+            return
+        of = f"line of {self._source} has", f"lines of {self._source} have"
+        more = ", ..." if self._count > _NAMED else ""
+        raise UsageError(
+            f"{counted(self._count, *of)} another body than was sent under the same custom_id: "
+            f"{', '.join(self._examples)}{more}",
+            hint="give the input from which the batches were made, or none; to send the new "
+            "requests, run them as a job of their own",
+        )
 
 
 class _Pieces:

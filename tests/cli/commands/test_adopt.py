@@ -152,3 +152,46 @@ def test_a_job_of_an_earlier_version_knows_its_batches(batches_of_another_tool, 
     refused = batchsim(*adopt, other)
     assert refused.code == 2
     assert f"it does not hold {other}" in refused.stderr
+
+
+def write_line(custom_id, text):
+    body = {"messages": [{"role": "user", "content": text}], "model": "gpt-4o-mini"}
+    return json.dumps({"body": body, "url": CHAT, "method": "POST", "custom_id": custom_id})
+
+
+def test_an_input_with_edited_prompts_is_refused_and_its_lines_are_named(
+    batches_of_another_tool, tmp_path, batchsim
+):
+    texts = ["hello", "edited", "hello"]
+    lines = [write_line(f"a-{n}", text) for n, text in enumerate(texts)]
+    (tmp_path / "mine.jsonl").write_text("\n".join(lines))
+    one, _ = batches_of_another_tool
+    adopt = ("adopt", "--fake", "--store", "store", "-o", "results.jsonl", one)
+    refused = batchsim(*adopt, "--input", "mine.jsonl")
+    assert refused.code == 2
+    said = "1 line of mine.jsonl has another body than was sent under the same custom_id: line 2 "
+    assert f"{said}('a-1' in {one})" in refused.stderr
+    assert "give the input from which the batches were made, or none" in refused.stderr
+    assert not (tmp_path / "results.jsonl").exists()
+    lines[1] = write_line("a-1", "hello")  # the same body, written in another order
+    (tmp_path / "mine.jsonl").write_text("\n".join(lines))
+    assert batchsim(*adopt, "--input", "mine.jsonl").code == 0
+    assert ids_in(tmp_path / "results.jsonl") == ["a-0", "a-1", "a-2"]
+
+
+def test_lines_that_are_good_in_two_batches_are_not_counted_as_failed(tmp_path, batchsim):
+    backend = FakeBackend(pacing="quick", store=DiskStore(tmp_path / "store"))
+    content = "\n".join(write_line(f"a-{n}", "hello") for n in range(2)).encode()
+    ids = []
+    for _ in range(2):
+        file = backend.upload_file(io.BytesIO(content), filename="theirs.jsonl")
+        ids.append(backend.create_batch(input_file_id=file.id, endpoint=CHAT).id)
+    backend.close()
+    outcome = batchsim("adopt", "--fake", "--store", "store", "-o", "results.jsonl", "--json", *ids)
+    assert outcome.code == 0
+    told = json.loads(outcome.stdout)
+    assert (told["lines"], told["done"], told["failed"]) == (2, 2, 0)
+    assert " -" not in outcome.stderr
+    shown = batchsim("status", "results.jsonl")
+    assert "-2" not in shown.stdout
+    assert json.loads(batchsim("status", "results.jsonl", "--json").stdout)["failed"] == 0
