@@ -100,25 +100,3 @@ def follow(status: Status, event: Event) -> Status:
         return TRANSITIONS[status][event]
     except KeyError:
         raise IllegalTransition(f"a batch that is {status} cannot meet '{event}'") from None
-
-
-def reachable(status: Status) -> frozenset[Status]:
-    """`status` and every status that can still follow it."""
-    seen = {status}
-    todo = [status]
-    while todo:
-        for target in TRANSITIONS[todo.pop()].values():
-            if target not in seen:
-                seen.add(target)
-                todo.append(target)
-    return frozenset(seen)
-
-
-def diagram() -> str:
-    """The table as a Mermaid state diagram; the README holds its output."""
-    lines = ["stateDiagram-v2", f"    [*] --> {INITIAL}"]
-    for status, row in TRANSITIONS.items():
-        lines += [f"    {status} --> {target}: {event}" for event, target in row.items()]
-        if not row:
-            lines.append(f"    {status} --> [*]")
-    return "\n".join(lines)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from itertools import islice, repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Self
 
 import orjson
 
@@ -23,17 +23,13 @@ from batchsim.jsonl import open_input, read_lines
 from batchsim.library.answer_text import read_answer_text
 from batchsim.library.cost import Bill
 from batchsim.library.job_location import JobLocation
-from batchsim.library.requests import Request
+from batchsim.library.requests import Parsed_co, Request
 from batchsim.library.response_models import ResponseModels
 from batchsim.runner.progress import Report
 from batchsim.runner.results.result_lines import read_result
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel, ValidationError
-
-    Parsed_co = TypeVar("Parsed_co", bound=BaseModel | None, covariant=True)
-else:
-    Parsed_co = TypeVar("Parsed_co", covariant=True)
+    from pydantic import ValidationError
 
 
 @dataclass(frozen=True, slots=True)

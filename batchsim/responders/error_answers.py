@@ -48,12 +48,6 @@ def insufficient_quota() -> Answer:
     return error_answer(429, message, type="insufficient_quota", code="insufficient_quota")
 
 
-def unspecified_problem() -> Answer:
-    """400: a refusal without details (wording observed, envelope inferred)."""
-    message = "There was an issue with your request. Please check your inputs and try again"
-    return error_answer(400, message)
-
-
 def unusable_answer(problem: str) -> Answer:
     """500: a user's responder returned something that is no answer (ours, not the API's)."""
     message = f"The responder's answer cannot be used: {problem}"

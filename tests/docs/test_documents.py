@@ -17,10 +17,10 @@ import yaml
 
 from batchsim.cli import command_line
 from batchsim.cli.commands.guide import CHAPTERS
-from batchsim.domain.lifecycle import diagram
 from batchsim.testing.run_example import KINDS
 from tests.docs.documents import BLOCK, DOCUMENTS, GUIDE, HEADING, ROOT, Desk, File, sections
 from tests.docs.picture import PICTURE, shown
+from tests.lifecycle_graph import diagram
 
 README = ROOT / "README.md"
 SECTIONS = {

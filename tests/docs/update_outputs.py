@@ -15,9 +15,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from batchsim.domain.lifecycle import diagram
 from tests.docs.documents import DOCUMENTS, Desk, File, Section, sections
 from tests.docs.picture import PICTURE, draw
+from tests.lifecycle_graph import diagram
 
 DIAGRAM = re.compile(r"^```mermaid\n.*?^```", re.MULTILINE | re.DOTALL)
 

@@ -11,11 +11,10 @@ from batchsim.domain.lifecycle import (
     TRANSITIONS,
     Event,
     Status,
-    diagram,
     follow,
-    reachable,
 )
 from batchsim.errors import IllegalTransition
+from tests.lifecycle_graph import diagram, reachable
 
 STEPS = [
     (status, event, target) for status, row in TRANSITIONS.items() for event, target in row.items()

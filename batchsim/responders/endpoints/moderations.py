@@ -11,19 +11,9 @@ from batchsim.responders.content import base62
 from batchsim.responders.parameter_ranges import refusal, string
 
 CATEGORIES = (  # the categories (API reference)
-    "harassment",
-    "harassment/threatening",
-    "hate",
-    "hate/threatening",
-    "illicit",
-    "illicit/violent",
-    "self-harm",
-    "self-harm/intent",
-    "self-harm/instructions",
-    "sexual",
-    "sexual/minors",
-    "violence",
-    "violence/graphic",
+    *("harassment", "harassment/threatening", "hate", "hate/threatening", "illicit"),
+    *("illicit/violent", "self-harm", "self-harm/intent", "self-harm/instructions"),
+    *("sexual", "sexual/minors", "violence", "violence/graphic"),
 )
 
 CHECKS = {"model": string}  # the types of the parameters besides the input (API reference)

@@ -6,7 +6,7 @@ not allowed, so its answer does not depend on the way that it is asked.
 
 from typing import Any, cast
 
-from batchsim.wire.endpoints.route import Call, Operation, Route
+from batchsim.wire.endpoints.route import Call, Route
 from batchsim.wire.http import Response, parse, render
 
 REQUIRED = ("input_file_id", "endpoint", "completion_window")
@@ -51,24 +51,20 @@ ROUTES = (
         "POST",
         "/v1/batches",
         create,
-        Operation("createBatch", "Start a batch over a file", "Batch", body="BatchRequest"),
+        "createBatch",
+        "Start a batch over a file",
+        "Batch",
+        body="BatchRequest",
     ),
     Route(
         "GET",
         "/v1/batches",
         list_,
-        Operation(
-            "listBatches",
-            "List the batches, newest first",
-            "BatchList",
-            query={"after": {"type": "string"}, "limit": _LIMIT},
-        ),
+        "listBatches",
+        "List the batches, newest first",
+        "BatchList",
+        query={"after": {"type": "string"}, "limit": _LIMIT},
     ),
-    Route("GET", "/v1/batches/{id}", retrieve, Operation("retrieveBatch", "Get a batch", "Batch")),
-    Route(
-        "POST",
-        "/v1/batches/{id}/cancel",
-        cancel,
-        Operation("cancelBatch", "Cancel a batch", "Batch"),
-    ),
+    Route("GET", "/v1/batches/{id}", retrieve, "retrieveBatch", "Get a batch", "Batch"),
+    Route("POST", "/v1/batches/{id}/cancel", cancel, "cancelBatch", "Cancel a batch", "Batch"),
 )

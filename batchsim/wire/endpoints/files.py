@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, cast
 from batchsim.backends import Backend, Receives, Reception
 from batchsim.domain.files import File
 from batchsim.errors import Refused
-from batchsim.wire.endpoints.route import Call, Operation, Route
+from batchsim.wire.endpoints.route import Call, Route
 from batchsim.wire.http import Response, parse, ranges, render
 from batchsim.wire.http.form import KEPT_IN_MEMORY, read_form
 
@@ -103,31 +103,13 @@ _LIST_QUERY: dict[str, dict[str, Any]] = {
 }
 
 ROUTES = (
+    Route("POST", "/v1/files", upload, "createFile", "Upload a file", "File", form="FileForm"),
+    Route("GET", "/v1/files", list_, "listFiles", "List the files", "FileList", query=_LIST_QUERY),
     Route(
-        "POST",
-        "/v1/files",
-        upload,
-        Operation("createFile", "Upload a file", "File", form="FileForm"),
+        "GET", "/v1/files/{id}", retrieve, "retrieveFile", "Get a file, without its content", "File"
     ),
+    Route("DELETE", "/v1/files/{id}", delete, "deleteFile", "Delete a file", "FileDeletion"),
     Route(
-        "GET",
-        "/v1/files",
-        list_,
-        Operation("listFiles", "List the files", "FileList", query=_LIST_QUERY),
-    ),
-    Route(
-        "GET",
-        "/v1/files/{id}",
-        retrieve,
-        Operation("retrieveFile", "Get a file, without its content", "File"),
-    ),
-    Route(
-        "DELETE", "/v1/files/{id}", delete, Operation("deleteFile", "Delete a file", "FileDeletion")
-    ),
-    Route(
-        "GET",
-        "/v1/files/{id}/content",
-        content,
-        Operation("downloadFile", "Download a file's content", None),
+        "GET", "/v1/files/{id}/content", content, "downloadFile", "Download a file's content", None
     ),
 )

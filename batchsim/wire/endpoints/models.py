@@ -6,7 +6,7 @@ from typing import Any
 from batchsim.backends import Answers
 from batchsim.domain.models import KNOWN, release_date
 from batchsim.errors import NotFound
-from batchsim.wire.endpoints.route import Call, Operation, Route
+from batchsim.wire.endpoints.route import Call, Route
 from batchsim.wire.http import Response, render
 
 UNDATED = 1_672_531_200
@@ -39,6 +39,6 @@ def _model(name: str) -> dict[str, Any]:
 
 
 ROUTES = (
-    Route("GET", "/v1/models", list_, Operation("listModels", "List the models", "ModelList")),
-    Route("GET", "/v1/models/{id}", retrieve, Operation("retrieveModel", "Get a model", "Model")),
+    Route("GET", "/v1/models", list_, "listModels", "List the models", "ModelList"),
+    Route("GET", "/v1/models/{id}", retrieve, "retrieveModel", "Get a model", "Model"),
 )

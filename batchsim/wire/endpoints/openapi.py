@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from batchsim.wire.endpoints.openapi_schemas import SCHEMAS, TEXT, identifier, reference
-from batchsim.wire.endpoints.route import Operation, Route
+from batchsim.wire.endpoints.route import Route
 from batchsim.wire.http import Response, render
 
 
@@ -34,20 +34,13 @@ def describe(routes: tuple[Route, ...]) -> dict[str, Any]:
 
 
 def _operation(route: Route) -> dict[str, Any]:
-    operation = route.operation
     described: dict[str, Any] = {
-        "operationId": operation.name,
-        "summary": operation.summary,
+        "operationId": route.name,
+        "summary": route.summary,
         "parameters": list(_parameters(route)),
-        "responses": {
-            "200": _success(operation),
-            "default": {"$ref": "#/components/responses/Error"},
-        },
+        "responses": {"200": _success(route), "default": {"$ref": "#/components/responses/Error"}},
     }
-    for kind, schema in (
-        ("application/json", operation.body),
-        ("multipart/form-data", operation.form),
-    ):
+    for kind, schema in (("application/json", route.body), ("multipart/form-data", route.form)):
         if schema is not None:
             content = {kind: {"schema": reference(schema)}}
             described["requestBody"] = {"required": True, "content": content}
@@ -58,13 +51,13 @@ def _parameters(route: Route) -> Iterable[dict[str, Any]]:
     if "{id}" in route.path:
         form = identifier("batch") if route.path.startswith("/v1/batches/") else TEXT
         yield {"name": "id", "in": "path", "required": True, "schema": form}
-    for name, schema in route.operation.query.items():
+    for name, schema in route.query.items():
         yield {"name": name, "in": "query", "schema": schema}
 
 
-def _success(operation: Operation) -> dict[str, Any]:
-    if operation.answer is not None:
-        return _content("Success", operation.answer)
+def _success(route: Route) -> dict[str, Any]:
+    if route.success is not None:
+        return _content("Success", route.success)
     schema = {"type": "string", "format": "binary"}
     return {"description": "The bytes", "content": {"application/octet-stream": {"schema": schema}}}
 

@@ -63,28 +63,22 @@ class Call:
         return backend.undisturbed if isinstance(backend, Disturbed) else backend
 
 
-class Operation(NamedTuple):
-    """The OpenAPI description of a route, besides its method and path.
-
-    `answer`, `body` and `form` (a multipart body) are names of `openapi_schemas.SCHEMAS`. An
-    operation without an `answer` answers with bytes.
-    """
-
-    name: str
-    summary: str
-    answer: str | None
-    query: Mapping[str, Schema] = {}
-    body: str | None = None
-    form: str | None = None
-
-
 class Route(NamedTuple):
-    """Requests of one method for one path; in `path`, `{id}` stands for any one segment."""
+    """Requests of one method for one path; in `path`, `{id}` stands for any one segment.
+
+    `name` and `summary` describe it in OpenAPI. `success`, `body` and `form` (a multipart body) are
+    names of `openapi_schemas.SCHEMAS`. A route without a `success` answers with bytes.
+    """
 
     method: str
     path: str
     handler: Callable[[Call], Response]
-    operation: Operation
+    name: str
+    summary: str
+    success: str | None
+    query: Mapping[str, Schema] = {}
+    body: str | None = None
+    form: str | None = None
 
     def answer(self, call: Call) -> Response:
         """Return the handler's response, cut short if need be."""

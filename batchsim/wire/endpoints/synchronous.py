@@ -2,7 +2,7 @@
 
 from batchsim.backends import Answers
 from batchsim.domain import refusals
-from batchsim.wire.endpoints.route import Call, Operation, Route
+from batchsim.wire.endpoints.route import Call, Route
 from batchsim.wire.http import Response, parse, render
 
 LONGEST_REQUEST = 32 << 20  # bytes: long conversations and images come in one JSON body
@@ -28,6 +28,6 @@ def answer(call: Call) -> Response:
 
 
 ROUTES = tuple(
-    Route("POST", path, answer, Operation(name, "Answer one request at once", "Answer", body=body))
+    Route("POST", path, answer, name, "Answer one request at once", "Answer", body=body)
     for path, name, body in ENDPOINTS
 )

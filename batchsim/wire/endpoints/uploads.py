@@ -12,7 +12,7 @@ from batchsim.domain.files import File
 from batchsim.domain.limits import OPENAI
 from batchsim.domain.parameter_checks import check_integer, check_lifetime, check_purpose
 from batchsim.errors import Refused
-from batchsim.wire.endpoints.route import Call, Operation, Route
+from batchsim.wire.endpoints.route import Call, Route
 from batchsim.wire.endpoints.upload_state import PendingUpload
 from batchsim.wire.http import Response, parse, render
 from batchsim.wire.http.form import LARGEST_PART, read_upload
@@ -120,24 +120,28 @@ ROUTES = (
         "POST",
         "/v1/uploads",
         create,
-        Operation("createUpload", "Begin an upload in parts", "Upload", body="UploadRequest"),
+        "createUpload",
+        "Begin an upload in parts",
+        "Upload",
+        body="UploadRequest",
     ),
     Route(
         "POST",
         "/v1/uploads/{id}/parts",
         add_part,
-        Operation("addUploadPart", "Add a part to an upload", "UploadPart", form="PartForm"),
+        "addUploadPart",
+        "Add a part to an upload",
+        "UploadPart",
+        form="PartForm",
     ),
     Route(
         "POST",
         "/v1/uploads/{id}/complete",
         complete,
-        Operation("completeUpload", "Make a file of the parts", "Upload", body="UploadCompletion"),
+        "completeUpload",
+        "Make a file of the parts",
+        "Upload",
+        body="UploadCompletion",
     ),
-    Route(
-        "POST",
-        "/v1/uploads/{id}/cancel",
-        cancel,
-        Operation("cancelUpload", "Give an upload up", "Upload"),
-    ),
+    Route("POST", "/v1/uploads/{id}/cancel", cancel, "cancelUpload", "Give an upload up", "Upload"),
 )

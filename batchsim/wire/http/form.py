@@ -28,7 +28,6 @@ LARGEST_PART = 64 << 20
 """Bytes of one part of an upload in parts (API reference, 64 MB; the official client sends MiB)."""
 
 LARGEST_OVERHEAD = 1_000_000  # bytes of a form besides its file
-LARGEST_FORM = LARGEST_FILE + LARGEST_OVERHEAD  # bytes of any form
 
 LONGEST_FIELD = 8_192
 LONGEST_BOUNDARY = 200

@@ -18,9 +18,10 @@ from hypothesis.stateful import (
 
 from batchsim.backends.fake import FakeBackend, Pacing
 from batchsim.clock import VirtualClock
-from batchsim.domain.lifecycle import Status, reachable
+from batchsim.domain.lifecycle import Status
 from batchsim.errors import Conflict, NotFound
 from batchsim.stores.memory import MemoryStore
+from tests.lifecycle_graph import reachable
 
 CHAT = "/v1/chat/completions"
 PACING = Pacing(running_per_line=50, cancelling=605)
