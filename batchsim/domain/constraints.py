@@ -28,7 +28,6 @@ def check(name: str, value: object, kind: Any) -> None:
 
 
 def is_a(value: object, kind: Any) -> bool:
-    """True when `value` is of that kind."""
     try:
         convert(value, kind)
     except ValidationError:

@@ -50,7 +50,6 @@ ESTIMATE = Counter(None, estimate_prompt_tokens)
 
 
 def counter_for(model: str | None) -> Counter:
-    """The best available counter for `model`."""
     vocabulary = vocabulary_of(model or "")
     return ESTIMATE if vocabulary is None or not has_vocabularies() else _counter(vocabulary)
 

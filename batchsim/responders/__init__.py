@@ -30,7 +30,6 @@ ENTROPY = 64  # bytes of entropy of one line
 
 
 def occasions(moments: Iterable[int], entropy: bytes) -> Iterator[Occasion]:
-    """Make the occasions of several lines from their times and their joined entropy."""
     return map(Occasion, moments, in_pieces(entropy, ENTROPY))
 
 

@@ -135,7 +135,6 @@ def _numbers(request: Request, known: Collection[str]) -> dict[str, float]:
 
 
 def _contents(service: Simulator) -> dict[str, Any]:
-    """Return all files and batches of a service, newest first."""
     return {
         "files": [file.to_object() for file in reversed(service.all_files())],
         "batches": [batch.to_object() for batch in reversed(service.all_batches())],

@@ -125,7 +125,6 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _batch_of(body: bytes) -> str | None:
-    """Return the id in an event of a batch; None for any other event."""
     try:
         event = orjson.loads(body)
         is_batch = isinstance(event["type"], str) and event["type"].startswith(_EVENTS)

@@ -85,7 +85,6 @@ class MemoryStore(Store):
         return size <= SMALL_CONTENT and self._held + size <= ROOM
 
     def spill_path(self) -> Path:
-        """Return a new path for a temporary file."""
         with self._lock:
             if self._spill is None:
                 self._spill = Path(tempfile.mkdtemp(prefix="batchsim-"))

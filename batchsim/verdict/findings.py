@@ -66,14 +66,12 @@ class Verdict:
             raise AssertionError(str(self))
 
     def summary(self) -> str:
-        """Return the verdict in one line."""
         number, requests = len(self.findings), counted(self.requests, "request")
         if not number:
             return f"verdict on {requests}: clean"
         return f"verdict on {requests}: {counted(number, 'finding')}: {', '.join(self.codes)}"
 
     def to_object(self) -> dict[str, Any]:
-        """Return plain JSON types."""
         return {
             "object": "batchsim.verdict",
             "requests": self.requests,

@@ -116,7 +116,6 @@ class App:
             return pending
 
     def _headers(self, method: str, path: str) -> Headers:
-        """Draw the headers that every answer has."""
         draw = hashlib.blake2b(str(next(self._numbers)).encode(), digest_size=16).digest()
         shortest, longest = (14, 40) if method == "GET" else (250, 700)
         elapsed = shortest + int.from_bytes(draw[:4], "big") % (longest - shortest + 1)

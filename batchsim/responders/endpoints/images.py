@@ -84,7 +84,6 @@ def with_text(request: RequestLine, occasion: Occasion, text: str) -> Answer:
 
 
 def png(text: str) -> bytes:
-    """Return a PNG of one pixel, with a colour from `text` and `text` as its description."""
     written = text.encode("utf-8", "replace")
     header = struct.pack(">IIBBBBB", 1, 1, 8, 3, 0, 0, 0)
     colour = hashlib.blake2b(written, digest_size=3).digest()

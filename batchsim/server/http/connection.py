@@ -43,8 +43,6 @@ _METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64} ")
 
 
 class HttpConnection(asyncio.Protocol):
-    """One connection, among `others`."""
-
     def __init__(self, others: OpenConnections) -> None:
         self._others = others
         self._loop = asyncio.get_running_loop()

@@ -8,8 +8,6 @@ from batchsim.wire import Request
 
 
 class Exchange:
-    """A request and what becomes of it."""
-
     def __init__(self, head: Head, body: RequestBody, *, keep_alive: bool) -> None:
         self.head = head
         self.body = body

@@ -48,7 +48,6 @@ class RequestBody:
                 self._changed.notify()
 
     def complete(self) -> None:
-        """Note that all of it has come."""
         with self._changed:
             self.is_complete = True
             self._changed.notify()

@@ -19,7 +19,6 @@ class ApiPath(NamedTuple):
 
 
 def is_azure(path: str) -> bool:
-    """Recognize a path of Azure."""
     return path.startswith(PREFIX)
 
 

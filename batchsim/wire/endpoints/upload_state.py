@@ -187,7 +187,6 @@ class PendingUploads:
     def create(
         self, now: float, *, bytes: int, filename: str, purpose: str, file_lifetime: int | None
     ) -> Upload:
-        """Begin an upload at the time `now`."""
         with self._lock:
             self._sweep(now)
             upload = Upload(

@@ -36,7 +36,6 @@ class CutBody:
         self._at = len(self._whole) // 2 if at is None else at
 
     def __len__(self) -> int:
-        """The bytes of the whole body."""
         return len(self._whole)
 
     def __iter__(self) -> Iterator[bytes]:

@@ -64,7 +64,6 @@ class Executions:
         return execution
 
     def known(self, record: BatchRecord) -> Execution | None:
-        """Return the execution of a batch, if this process began it."""
         return self._executions.get(record.batch.id)
 
     def resume(self, record: BatchRecord, settings: Settings, contents: Contents) -> Execution:

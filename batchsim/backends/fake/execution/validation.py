@@ -48,8 +48,6 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The batch fails with `errors`."""
-
     record: BatchRecord
     errors: tuple[BatchError, ...]
 

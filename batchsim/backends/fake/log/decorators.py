@@ -89,7 +89,6 @@ class _LoggedReception:
 def logged_reading(
     method: Callable[Concatenate[Owner, Parameters], Iterator[bytes]],
 ) -> Callable[Concatenate[Owner, Parameters], Iterator[bytes]]:
-    """Log the calls of a method that yields the pieces of a content."""
     name = method.__name__
 
     @functools.wraps(method)

@@ -117,7 +117,6 @@ class BackgroundWorker(Worker):
         self._is_closed = False
 
     def start(self, task: Task[Any]) -> None:
-        """Give the task to the thread if it is large."""
         if task.is_large and not self._is_closed:
             self._future(task)
         else:

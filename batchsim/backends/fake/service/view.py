@@ -105,7 +105,6 @@ class View:
         )
 
     def check_input_file(self, identifier: str, now: float) -> None:
-        """Raise Refused for a file that cannot be the input of a new batch."""
         settings = self._settings.everywhere
         record = self._records.files.get(identifier)
         delay = settings.faults.file_unknown_for

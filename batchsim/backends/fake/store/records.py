@@ -31,7 +31,6 @@ class FileRecord:
         return "error" if self.file.filename.endswith("_error.jsonl") else "output"
 
     def to_value(self) -> Value:
-        """Return plain JSON types, for a store."""
         return {"file": self.file.to_object(), "created": self.created, "lines": self.lines}
 
     @classmethod
