@@ -10,8 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
-VIRTUAL_START = 1_767_225_600.0
-"""The first time of a VirtualClock by default: 2026-01-01T00:00:00Z, in unix seconds."""
+VIRTUAL_START = 1_767_225_600.0  # 2026-01-01T00:00:00Z in unix seconds, where a VirtualClock begins
 
 
 @runtime_checkable

@@ -18,9 +18,7 @@ from typing import BinaryIO, NamedTuple
 from batchsim.errors import InputError
 
 BLOCK = 1 << 20  # bytes that are read at once
-
-_LINES_TOGETHER = 128
-"""About so many lines are a block: what is made of them stays in the processor's cache."""
+_LINES_TOGETHER = 128  # about so many are a block: it stays in the processor's cache
 
 SMALLEST_BLOCK, _LARGEST_BLOCK = 1 << 16, 1 << 18
 LONGEST = 1 << 30  # the most bytes of a line, where nothing else bounds it

@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 
 from batchsim import errors
 
-LONGEST_RETRY_AFTER = 3_600.0
-"""Seconds. A service that asks for a longer wait is asked again after this one."""
+LONGEST_RETRY_AFTER = 3_600.0  # seconds; who asks for a longer wait is asked again after this one
 
 
 class Effect(Enum):

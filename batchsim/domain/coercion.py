@@ -9,15 +9,9 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-MILLISECONDS_FROM = 100_000_000_000
-"""A number at least this large is taken as milliseconds: as seconds it would be the year 5138."""
-
-LARGEST = (1 << 63) - 1
-"""The largest number: none is larger in 64 bits, and no service counts so far."""
-
-NEVER = 946_656_000_000
-"""The time, in milliseconds, that one service writes for one that is absent (observed)."""
-
+MILLISECONDS_FROM = 100_000_000_000  # from here on milliseconds: as seconds it is the year 5138
+LARGEST = (1 << 63) - 1  # no number is larger in 64 bits, and no service counts so far
+NEVER = 946_656_000_000  # milliseconds: one service writes it for an absent time (observed)
 _SECONDS = re.compile(r"[0-9]{9,13}")  # shorter digits could be an ISO 8601 date
 
 

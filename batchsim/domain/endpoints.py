@@ -16,8 +16,7 @@ class Endpoint:
     required: tuple[str, ...]
     streams: str | None = None
     """The name of this endpoint in the refusal of `stream: true`; None where nothing streams."""
-    substitutes: tuple[str, ...] = ()
-    """Parameters that excuse the absence of any required one but the model."""
+    substitutes: tuple[str, ...] = ()  # they excuse the absence of any required one but the model
 
 
 ENDPOINTS: Mapping[str, Endpoint] = MappingProxyType(

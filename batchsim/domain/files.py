@@ -24,7 +24,7 @@ class Purpose(StrEnum):
     EVALS = "evals"
 
 
-UPLOAD_PURPOSES = (
+UPLOAD_PURPOSES = (  # of uploads, in the order of the API's refusal (observed)
     Purpose.FINE_TUNE,
     Purpose.ASSISTANTS,
     Purpose.BATCH,
@@ -32,7 +32,6 @@ UPLOAD_PURPOSES = (
     Purpose.VISION,
     Purpose.EVALS,
 )
-"""The purposes that an upload may name, in the order of the API's refusal (observed)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

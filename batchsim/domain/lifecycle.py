@@ -43,8 +43,7 @@ class Event(StrEnum):
     EXECUTED = "executed"  # every line has been run
     WINDOW_CLOSED = "window closed"  # the completion window is over before every line was run
     WRITTEN = "results written"  # the output and error files of a fully executed batch are ready
-    PARTLY_WRITTEN = "partial results written"
-    """The output and error files of a batch whose window closed are ready."""
+    PARTLY_WRITTEN = "partial results written"  # the files of a batch whose window closed are ready
     CANCEL_REQUESTED = "cancel requested"
     CANCEL_FINISHED = "cancel finished"
 

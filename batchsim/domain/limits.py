@@ -38,8 +38,7 @@ ENQUEUED_TOKENS: Mapping[str, int] = MappingProxyType(
 more. Given to `Limits(enqueued_tokens=...)` it makes the fake as strict as a new account."""
 
 
-LARGEST_FILE = 512_000_000
-"""The most bytes of a file, whatever it is for (API reference, 512 MB)."""
+LARGEST_FILE = 512_000_000  # the most bytes of a file, whatever it is for (API reference, 512 MB)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,5 +88,4 @@ class Limits:
             check(f"the limit {each.name}", value, kind)
 
 
-OPENAI = Limits()
-"""OpenAI's own limits, with no limit on enqueued tokens."""
+OPENAI = Limits()  # OpenAI's own, with no limit on enqueued tokens

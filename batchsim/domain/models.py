@@ -13,7 +13,7 @@ class Model(NamedTuple):
     longest_answer: int | None = None
 
 
-_MODELS = {
+_MODELS = {  # the aliases (API reference, "Models"); who answers under its own name is absent
     "gpt-3.5-turbo": Model("gpt-3.5-turbo-0125", 16_385, 4_096),
     "gpt-3.5-turbo-16k": Model("gpt-3.5-turbo-16k-0613", 16_385, 4_096),
     "gpt-4": Model("gpt-4-0613", 8_192, 8_192),
@@ -51,7 +51,6 @@ _MODELS = {
     "gpt-5.5-pro": Model("gpt-5.5-pro-2026-04-23", 1_000_000, 128_000),
     "gpt-image-1.5": Model("gpt-image-1.5-2025-12-16"),
 }
-"""The aliases (API reference, "Models"). Models that answer under their own name are absent."""
 
 KNOWN = tuple(  # the models that are known by name; a family may have others
     sorted(

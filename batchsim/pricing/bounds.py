@@ -13,8 +13,7 @@ _LIMITS = {
 _CHOICES = ("n", "best_of")
 _WITHOUT_OUTPUT = frozenset({"/v1/embeddings", "/v1/moderations"})
 
-DEFAULT_COMPLETION_TOKENS = 16
-"""The `max_tokens` of a legacy completion that sets none (API reference)."""
+DEFAULT_COMPLETION_TOKENS = 16  # `max_tokens` of a completion that sets none (API reference)
 
 
 REQUEST_MARGIN, MESSAGE_MARGIN = 8, 4

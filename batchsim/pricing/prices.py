@@ -18,8 +18,7 @@ from batchsim.domain.batches import Usage
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo
 
-BATCH_DISCOUNT = Decimal("0.5")
-"""The part of the ordinary price that a batch costs, unless a batch price is listed (reference)."""
+BATCH_DISCOUNT = Decimal("0.5")  # of the ordinary price, unless a batch price is listed (reference)
 
 # The list knows prices by their first day; this asks for the newest without asking for the time.
 _NEWEST = datetime(9999, 1, 1, tzinfo=UTC)

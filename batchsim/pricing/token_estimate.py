@@ -15,8 +15,7 @@ ATTACHMENT_TOKENS = 765
 """The tokens of an image, a file or an audio clip: a 1024 x 1024 image in high detail for gpt-4o
 (API reference, "Images and vision"). Attachments are never opened or fetched."""
 
-MESSAGE_TOKENS = 3
-"""The tokens around each message or part of a prompt, and before the answer (API reference)."""
+MESSAGE_TOKENS = 3  # around each message or part of a prompt, and before the answer (API reference)
 
 _PROMPT_PARAMETERS = frozenset({"instructions", "input", "prompt", "images", "tools", "functions"})
 _ATTACHMENTS = ("image_url", "file_id", "file", "file_data", "input_audio")

@@ -12,8 +12,7 @@ from batchsim.jsonl import read_lines
 from batchsim.responders.cassette import recording
 from batchsim.wire.access import ApiPath
 
-LARGEST_ANSWER = 64 << 20
-"""Bytes. A longer answer is passed on but not recorded. Result files may be longer."""
+LARGEST_ANSWER = 64 << 20  # bytes; a longer one, such as a result file, is passed on only
 
 
 class CassetteWriter:

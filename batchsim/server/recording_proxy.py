@@ -38,8 +38,7 @@ from batchsim.wire import Request, Response
 from batchsim.wire.access import ApiPath, api_path, is_azure
 from batchsim.wire.http import problem
 
-PASSING = frozenset({401, 403, 408, 409, 429})
-"""Answers that do not depend on the request, like those from 500 on."""
+PASSING = frozenset({401, 403, 408, 409, 429})  # like those from 500 on, not about the request
 
 SENT_ON = frozenset(
     {"accept", "api-key", "authorization", "content-length", "content-type", "openai-beta"}

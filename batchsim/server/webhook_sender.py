@@ -27,8 +27,7 @@ from batchsim.wire import webhook_events
 LOOK_SECONDS = 0.25
 ANSWER_SECONDS = 5.0
 LONGEST_PAUSE = 3_600.0
-PATIENCE = 72 * 3_600.0
-"""Seconds. The service gives up after 72 hours too (API reference, "Webhooks")."""
+PATIENCE = 72 * 3_600.0  # seconds; the service gives up then too (API reference, "Webhooks")
 AT_ONCE = 8
 
 logger = logging.getLogger("batchsim.server")

@@ -10,8 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, BinaryIO, Protocol, Self
 
-Value = Mapping[str, Any]
-"""The value of a record: strings, numbers, booleans, None, lists and mappings of them."""
+Value = Mapping[str, Any]  # of strings, numbers, booleans, None, lists and mappings
 
 
 class Draft(Protocol):

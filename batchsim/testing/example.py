@@ -150,7 +150,7 @@ class Example:
         )
 
 
-FIRST_EXAMPLES = (
+FIRST_EXAMPLES = (  # each with one trait; the first has the most lines
     Example(lines=4, order="shuffled"),
     Example(lines=2, answers=(Failure(0, 400),)),
     Example(lines=3, scenario=("expired_partial",)),
@@ -164,7 +164,6 @@ FIRST_EXAMPLES = (
     Example(lines=3, ids="numbers"),
     Example(lines=0),
 )
-"""Examples with one trait each, which show most mistakes; the first has the most lines."""
 
 
 def answer_to(custom_id: str) -> str:

@@ -10,8 +10,7 @@ from batchsim.errors import UsageError
 
 ARGUMENTS = ("seed", "scenario", "responder", "limits", "pacing", "order", "faults", "allow")
 
-PASSED_ON = ("responder", "order", "pacing", "faults")
-"""The arguments that go to FakeBackend as they are."""
+PASSED_ON = ("responder", "order", "pacing", "faults")  # to FakeBackend as they are
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,8 +22,7 @@ from batchsim.domain.limits import DAY
 from batchsim.errors import Conflict
 from batchsim.testing import strategies
 
-LONGEST_DAYS = 12
-"""Days after which every batch has ended, in all scenarios but those that never end."""
+LONGEST_DAYS = 12  # after them every batch has ended, but in scenarios that never end
 
 
 class PipelineMachine(RuleBasedStateMachine):

@@ -32,8 +32,7 @@ from batchsim.wire import App, Request, Response, Tenants
 if TYPE_CHECKING:
     import openai
 
-Service = Backend | Tenants | App
-"""The services behind a client: a Backend for every key, one for each key, or the API."""
+Service = Backend | Tenants | App  # one for every key, one for each key, or the API
 
 BASE_URL = "http://batchsim.invalid/v1"
 API_KEY = "sk-batchsim"

@@ -36,8 +36,7 @@ import pytest
 
 from batchsim.clock import VirtualClock
 
-MOST_SLEEPS = 100_000
-"""The most sleeps in one test: a poll every 10 s for eleven days, or a minute of real time."""
+MOST_SLEEPS = 100_000  # in one test: a poll every 10 s for eleven days, or a minute of real time
 
 WAITING_FOR_PROCESSES = frozenset(
     {"execnet", "filelock", "multiprocessing", "subprocess", "uvicorn", "xdist"}

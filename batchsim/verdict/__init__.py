@@ -36,8 +36,7 @@ RULES: tuple[Rule, ...] = (  # in the order of findings: those that cost money f
     request_rules.leaves_files,
 )
 
-CODES = tuple(rule.__name__ for rule in RULES)
-"""The codes of all findings. Each is the name of its rule."""
+CODES = tuple(rule.__name__ for rule in RULES)  # of all findings
 
 
 def judge(history: History) -> Verdict:

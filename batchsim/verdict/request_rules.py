@@ -14,9 +14,7 @@ from batchsim.verdict.findings import Finding, finding
 
 SHORTEST_POLL = 5.0  # seconds between two polls of a batch, on average, that are long enough
 FEW_POLLS = 10  # polls of a batch that are never too many
-
-LARGE_CONTENT = 4 << 20
-"""Bytes of a result file that is too large to be taken into memory in one piece."""
+LARGE_CONTENT = 4 << 20  # bytes of a result file that is too large to be taken in one piece
 
 
 def polls_too_often(analysis: Analysis) -> Finding | None:

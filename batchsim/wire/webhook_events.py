@@ -68,8 +68,7 @@ def headers(secret: str, timestamp: int, body: bytes) -> dict[str, str]:
     }
 
 
-TOLERANCE = 300.0
-"""Seconds by which a delivery's timestamp may be off (Standard Webhooks: five minutes)."""
+TOLERANCE = 300.0  # seconds that a timestamp may be off (Standard Webhooks: five minutes)
 
 
 def verify(secret: str, headers: Mapping[str, str], body: bytes, now: float) -> bool:

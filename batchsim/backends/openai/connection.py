@@ -19,9 +19,7 @@ ANSWER_SECONDS = 60.0
 UPLOAD_ANSWER_SECONDS = 300.0  # a service may check a file of 200 MB before it answers
 THINKING_SECONDS = 600.0  # a model may think before it answers a single request
 LOOPBACK = ("localhost", "127.0.0.1", "::1")  # the hosts that only this machine reaches
-
-INSECURE_VARIABLE = "BATCHSIM_INSECURE"
-"""The environment variable that allows http:// to other machines."""
+INSECURE_VARIABLE = "BATCHSIM_INSECURE"  # allows http:// to other machines
 
 
 def timeout_of(answer_seconds: float) -> openai.Timeout:

@@ -15,9 +15,7 @@ from batchsim.backends.openai.answer_parser import text_of
 from batchsim.domain.coercion import text
 from batchsim.errors import AuthenticationFailed, BatchsimError, Refused, UsageError
 
-LONGEST_PAGE = 20_000
-"""Characters. An error page is looked at this far, so that a hostile one costs nothing."""
-
+LONGEST_PAGE = 20_000  # characters of an error page that are looked at: a hostile one costs nothing
 LONGEST_MESSAGE = 500  # Characters. Of an error page no more than this is shown.
 
 NEVER_SENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError"})

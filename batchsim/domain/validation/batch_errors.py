@@ -8,7 +8,7 @@ from typing import Any
 from batchsim.domain.batches import BatchError
 from batchsim.domain.strict_json import type_name
 
-INPUT_ERRORS = frozenset(
+INPUT_ERRORS = frozenset(  # the codes of errors that show before the upload
     {
         "duplicate_custom_id",
         "empty_file",
@@ -23,7 +23,6 @@ INPUT_ERRORS = frozenset(
         "too_many_tasks",
     }
 )
-"""The codes of the errors that show in the input alone, before it is uploaded."""
 
 
 def invalid_json_line(number: int) -> BatchError:

@@ -58,8 +58,7 @@ class ForcedCall(NamedTuple):
 class Parameters(NamedTuple):
     fields: ModelFields
     copies: int  # the number of choices in the answer
-    refused: Answer | None = None
-    """The refusal of a parameter out of its range; the rest is not known then."""
+    refused: Answer | None = None  # for a parameter out of its range; the rest is not known then
     refused_by_model: Answer | None = None
     """The refusal of a parameter that the model does not take, once the messages are valid."""
     form: Any = None
@@ -67,8 +66,7 @@ class Parameters(NamedTuple):
     effort: Any = None
     limit: int | None = None
     limit_name: str = "max_tokens"
-    longest_prompt: float = math.inf
-    """Tokens of the longest prompt that fits the model, together with the answer."""
+    longest_prompt: float = math.inf  # tokens that fit the model, together with the answer
 
     @property
     def is_plain(self) -> bool:

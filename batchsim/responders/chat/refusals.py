@@ -10,8 +10,7 @@ from batchsim.responders import error_answers
 ROLES = ("system", "assistant", "user", "function", "tool", "developer")
 """The roles of messages, in the order of the API's refusal."""
 
-FORMATS = ("json_object", "json_schema", "text")
-"""The forms of an answer, in the order of the API's refusal."""
+FORMATS = ("json_object", "json_schema", "text")  # in the order of the API's refusal
 
 
 def message_refusal(messages: Any) -> Answer | None:

@@ -23,9 +23,7 @@ from batchsim.pricing.token_estimate import estimate_tokens
 from batchsim.responders import Occasion, error_answers
 from batchsim.responders.parameter_ranges import integer, one_of, refusal, string
 
-DIMENSIONS = {"text-embedding-3-large": 3072}
-"""The length of a model's vectors (API reference); 1536 for all other models."""
-
+DIMENSIONS = {"text-embedding-3-large": 3072}  # of the vectors (API reference); 1536 for others
 LONGEST_INPUT = 8_192  # the most tokens of one input (API reference)
 INPUTS_PER_REQUEST = 2_048  # the most inputs of one request (API reference)
 

@@ -17,9 +17,7 @@ CATEGORIES = (  # the categories (API reference)
 )
 
 CHECKS = {"model": string}  # the types of the parameters besides the input (API reference)
-
-DEFAULT_MODEL = "omni-moderation-latest"
-"""The model that answers when the request names none (API reference)."""
+DEFAULT_MODEL = "omni-moderation-latest"  # where the request names none (API reference)
 
 
 def respond(request: RequestLine, occasion: Occasion) -> Answer:

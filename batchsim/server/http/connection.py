@@ -34,8 +34,7 @@ from batchsim.server.http.request_guard import METHODS, Head, unknown_method
 from batchsim.server.http.request_threads import Outcome
 from batchsim.wire.http import problem
 
-LAST_WORDS_SECONDS = 5.0
-"""The time in which a client may finish sending an unwanted body before it gets its answer."""
+LAST_WORDS_SECONDS = 5.0  # for a client to finish an unwanted body before it gets its answer
 
 logger = logging.getLogger("batchsim.server")
 

@@ -22,9 +22,7 @@ from batchsim.wire import Request, Response
 from batchsim.wire.http import render
 
 SMALL_REQUESTS = 32  # requests that are worked on at a time, besides the large uploads
-
-Outcome = Encoded | Unanswered
-"""An answer, or the way in which the connection shall end without one."""
+Outcome = Encoded | Unanswered  # an answer, or how the connection shall end without one
 
 logger = logging.getLogger("batchsim.server")
 

@@ -9,8 +9,7 @@ from batchsim.errors import NotFound
 from batchsim.wire.endpoints.route import Call, Route
 from batchsim.wire.http import Response, render
 
-UNDATED = 1_672_531_200
-"""The creation time of a model whose name does not tell it: 2023-01-01T00:00:00Z (ours)."""
+UNDATED = 1_672_531_200  # 2023-01-01T00:00:00Z (ours), for a model whose name has no date
 
 
 def list_(call: Call) -> Response:

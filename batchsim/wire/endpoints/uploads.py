@@ -17,8 +17,7 @@ from batchsim.wire.endpoints.upload_state import PendingUpload
 from batchsim.wire.http import Response, parse, render
 from batchsim.wire.http.form import LARGEST_PART, read_upload
 
-LARGEST_UPLOAD = 8 << 30
-"""Bytes: 8 GB, of 1,024 where it matters, as the official client's parts are 64 MiB."""
+LARGEST_UPLOAD = 8 << 30  # bytes: 8 GB, of 1,024, as the official client's parts are 64 MiB
 
 TEXTS = ("filename", "mime_type", "purpose")
 PARAMETERS = ("bytes", *TEXTS, "expires_after")

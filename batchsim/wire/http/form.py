@@ -24,9 +24,7 @@ except ImportError:
         "the REST surface needs the package multipart", hint="pip install 'batchsim[testing]'"
     ) from None
 
-LARGEST_PART = 64 << 20
-"""Bytes of one part of an upload in parts (API reference, 64 MB; the official client sends MiB)."""
-
+LARGEST_PART = 64 << 20  # bytes (API reference, 64 MB; the official client sends MiB)
 LARGEST_OVERHEAD = 1_000_000  # bytes of a form besides its file
 
 LONGEST_FIELD = 8_192

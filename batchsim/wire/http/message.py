@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from batchsim.errors import TransferBroken
 
-Headers = tuple[tuple[str, str], ...]
-"""Names and values in their order. Names are compared without regard to case."""
+Headers = tuple[tuple[str, str], ...]  # in their order; names are compared without regard to case
 
 
 @dataclass(frozen=True, slots=True)

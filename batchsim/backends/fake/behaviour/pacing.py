@@ -28,12 +28,10 @@ class Pacing:
     finalizing_per_line: Seconds = 0.075
     cancelling: Seconds = 605.0
     spread: Share = 0.02
-    expiry_delay: Seconds = 0.0
-    """How long after `expires_at` the window really closes (half an hour was observed)."""
+    expiry_delay: Seconds = 0.0  # from `expires_at` to the window's end (half an hour observed)
     upload: Seconds = 0.0
     download: Seconds = 0.0  # how long a download takes before the first byte
-    download_per_line: Seconds = 0.0
-    """The same per line of a result file. The sum is cut to whole seconds."""
+    download_per_line: Seconds = 0.0  # per line of a result file; the sum is cut to whole seconds
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -17,8 +17,7 @@ from batchsim.jsonl import BLOCK, read_blocks, read_lines
 from batchsim.pricing.token_estimate import estimate_prompt_tokens
 from batchsim.stores import Contents
 
-_FOUR_BYTES = 1 << 32
-"""Offsets below this take half the memory, and dozens of batches may be waiting to end."""
+_FOUR_BYTES = 1 << 32  # offsets below take half the memory; dozens of batches may wait to end
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from batchsim.domain.files import File, Purpose
 from batchsim.domain.lifecycle import Status
 from batchsim.stores import Contents, Draft
 
-NEVER_RUN = {
+NEVER_RUN = {  # by how the batch ended (API reference, observed)
     Status.EXPIRED: (
         "batch_expired",
         "This request could not be executed before the completion window expired.",
@@ -32,7 +32,6 @@ NEVER_RUN = {
         "This request was not executed because the batch was cancelled.",
     ),
 }
-"""The error of a line that never ran, by how its batch ended (API reference, observed)."""
 
 _BLOCK = 1 << 18
 _STEP = 64

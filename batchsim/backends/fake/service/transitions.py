@@ -40,9 +40,7 @@ from batchsim.domain.validation.batch_errors import input_unreadable
 from batchsim.errors import FileCorrupt
 from batchsim.stores import Store
 
-SMALL_INPUT = 1 << 18
-"""Bytes. Smaller inputs are always validated at once, within hundredths of a second."""
-
+SMALL_INPUT = 1 << 18  # bytes; smaller ones are validated at once, in hundredths of a second
 FEW_LINES = 1_000  # the results of up to this many lines are always written at once
 
 _WRITTEN = (Event.WRITTEN, Event.PARTLY_WRITTEN, Event.CANCEL_FINISHED)

@@ -30,9 +30,7 @@ from batchsim.domain.parameter_checks import check_content, check_lifetime, chec
 from batchsim.errors import Refused
 from batchsim.stores import Draft, Store
 
-LONGEST_FIRST_LINE = 4 << 20
-"""Bytes. A longer first line is checked only when the batch is validated."""
-
+LONGEST_FIRST_LINE = 4 << 20  # bytes; a longer one is checked only when the batch is validated
 PIECE = 1 << 18  # bytes that are read at once
 
 

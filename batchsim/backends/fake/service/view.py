@@ -20,8 +20,7 @@ from batchsim.domain.files import File, Purpose
 Record = TypeVar("Record")
 
 
-UNREADABLE = (Purpose.USER_DATA, Purpose.ASSISTANTS)
-"""The purposes whose files cannot be read (observed)."""
+UNREADABLE = (Purpose.USER_DATA, Purpose.ASSISTANTS)  # their files cannot be read (observed)
 
 
 class View:
