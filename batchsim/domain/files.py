@@ -54,17 +54,7 @@ class File:
 
     def to_object(self) -> dict[str, Any]:
         """The API's JSON object, keys in the order of the wire (observed, 2026)."""
-        return {
-            "object": "file",
-            "id": self.id,
-            "purpose": self.purpose,
-            "filename": self.filename,
-            "bytes": self.bytes,
-            "created_at": self.created_at,
-            "expires_at": self.expires_at,
-            "status": self.status,
-            "status_details": self.status_details,
-        }
+        return {"object": "file", **{name: getattr(self, name) for name in self.__slots__}}
 
     @classmethod
     def from_object(cls, value: Mapping[str, Any]) -> File:

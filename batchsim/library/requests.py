@@ -164,9 +164,8 @@ class Request(Generic[Parsed_co]):
         cls, prompt: Content, *, model: str, custom_id: Id = None, **parameters: Any
     ) -> Request[None]:
         """A completion of the older kind."""
-        return _request(
-            "/v1/completions", {"model": model, "prompt": prompt, **parameters}, custom_id
-        )
+        body = {"model": model, "prompt": prompt, **parameters}
+        return _request("/v1/completions", body, custom_id)
 
     @classmethod
     def embedding(
@@ -188,9 +187,8 @@ class Request(Generic[Parsed_co]):
         cls, prompt: str, *, model: str, custom_id: Id = None, **parameters: Any
     ) -> Request[None]:
         """An image made from a text."""
-        return _request(
-            "/v1/images/generations", {"model": model, "prompt": prompt, **parameters}, custom_id
-        )
+        body = {"model": model, "prompt": prompt, **parameters}
+        return _request("/v1/images/generations", body, custom_id)
 
     @classmethod
     def image_edit(
@@ -241,9 +239,7 @@ def _request(
         raise UsageError(
             f"a custom_id must be text, not {custom_id!r}", hint="leave it out to have it derived"
         )
-    own = orjson.loads(
-        orjson.dumps(body, default=_plain)
-    )  # later changes by the caller stay outside
+    own = orjson.loads(orjson.dumps(body, default=_plain))  # later changes of it stay outside
     return Request(custom_id, url, own, response_format, is_derived)
 
 

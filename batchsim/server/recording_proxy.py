@@ -22,13 +22,7 @@ from urllib.parse import unquote, urlsplit
 
 import orjson
 
-from batchsim.backends.openai.connection import (
-    THINKING_SECONDS,
-    http_client,
-    http_library,
-    proxy_towards,
-    timeout_of,
-)
+from batchsim.backends.openai import connection
 from batchsim.domain.endpoints import ENDPOINTS
 from batchsim.errors import NotFound, Refused, Unavailable, UsageError
 from batchsim.jsonl import BLOCK, read_lines
@@ -75,9 +69,11 @@ class RecordingProxy:
         self._azure_base = self._base.removesuffix("/v1").removesuffix("/openai")
         self._api_key = api_key
         self._known = (api_key,) if api_key else ()
-        self._errors = http_library().HTTPError
-        self._client = http_client(self._base, timeout_of(THINKING_SECONDS))
-        self.proxy = proxy_towards(self._base, self._client)
+        self._errors = connection.http_library().HTTPError
+        self._client = connection.http_client(
+            self._base, connection.timeout_of(connection.THINKING_SECONDS)
+        )
+        self.proxy = connection.proxy_towards(self._base, self._client)
         """The proxy between here and the upstream, without its password; None without one."""
         self._writer = CassetteWriter(cassette)
 

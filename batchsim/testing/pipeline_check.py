@@ -11,7 +11,14 @@ from batchsim.amounts import counted
 from batchsim.clock import SystemClock
 from batchsim.errors import MissingExtra, UsageError
 from batchsim.testing.example import Example
-from batchsim.testing.run_example import KINDS, ExampleResult, Pipeline, quick_clients, run_example
+from batchsim.testing.run_example import (
+    KINDS,
+    VERBS,
+    ExampleResult,
+    Pipeline,
+    quick_clients,
+    run_example,
+)
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -205,7 +212,7 @@ def _raise_if_wrong(run: Pipeline, example: Example, result: ExampleResult, how:
         return
     name = getattr(run, "__name__", "run")
     story = [
-        f"{name} {_VERBS[complaint.kind]}",
+        f"{name} {VERBS[complaint.kind]}",
         *(f"  {words}" for words in complaint.words),
         "",
         *_behaviour(example),
@@ -214,18 +221,6 @@ def _raise_if_wrong(run: Pipeline, example: Example, result: ExampleResult, how:
         f"{how}; again: batchsim.check_pipeline({name}, replay={str(example)!r})",
     ]
     raise PipelineFailed("\n".join(story), kind=complaint.kind, replay=str(example))
-
-
-_VERBS = {
-    "raises": "raises, and loses answers that are paid",
-    "never_ends": "never ends",
-    "loses": "loses an answer",
-    "doubles": "returns more answers than there are lines",
-    "misorders": "gives a line the answer of another",
-    "makes_up": "returns what is no answer of the service",
-    "double_pays": "pays twice",
-    "loads_all_in_memory": "takes large results into memory in one piece",
-}
 
 
 def _behaviour(example: Example) -> list[str]:

@@ -44,16 +44,17 @@ AFTERWARDS = 3.0 * DAY
 PAID_TWICE = ("creates_twice", "sends_running_lines_again", "sends_good_lines_again")
 """The findings of a verdict that cost money."""
 
-KINDS = (  # the kinds of complaints
-    "raises",
-    "never_ends",
-    "loses",
-    "doubles",
-    "misorders",
-    "makes_up",
-    "double_pays",
-    "loads_all_in_memory",
-)
+VERBS = {  # the kinds of complaints, and what such a pipeline does
+    "raises": "raises, and loses answers that are paid",
+    "never_ends": "never ends",
+    "loses": "loses an answer",
+    "doubles": "returns more answers than there are lines",
+    "misorders": "gives a line the answer of another",
+    "makes_up": "returns what is no answer of the service",
+    "double_pays": "pays twice",
+    "loads_all_in_memory": "takes large results into memory in one piece",
+}
+KINDS = tuple(VERBS)
 
 
 class Complaint(NamedTuple):

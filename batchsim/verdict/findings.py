@@ -1,7 +1,7 @@
 """Finding and Verdict: the judgement of a client, for its author."""
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from batchsim.amounts import counted
@@ -77,13 +77,7 @@ class Verdict:
             "requests": self.requests,
             "is_clean": self.is_clean,
             "findings": [
-                {
-                    "code": each.code,
-                    "what": each.what,
-                    "evidence": list(each.evidence),
-                    "remedy": each.remedy,
-                }
-                for each in self.findings
+                {**asdict(each), "evidence": list(each.evidence)} for each in self.findings
             ],
             "unjudged": list(self.unjudged),
         }

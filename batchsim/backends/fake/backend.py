@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Concatenate, Literal, ParamSpec
 
 from batchsim.backends import Reception
 from batchsim.backends.constructor_checks import check_service
+from batchsim.backends.fake import log
 from batchsim.backends.fake.behaviour import (
     NO_FAULTS,
     Faults,
@@ -33,14 +34,6 @@ from batchsim.backends.fake.execution import (
 )
 from batchsim.backends.fake.fault_injection import READ_AGAIN, FaultInjector, cut_off
 from batchsim.backends.fake.ids import Draws
-from batchsim.backends.fake.log import (
-    History,
-    RequestLog,
-    log_request,
-    logged,
-    logged_reading,
-    logged_receiving,
-)
 from batchsim.backends.fake.service import Simulator
 from batchsim.clock import Clock
 from batchsim.domain.batches import Batch
@@ -80,7 +73,7 @@ def _request(
             ask = partial(method, self.undisturbed, *arguments, **options)
             return self._faults.call(name, subject, ask, scenario)
 
-        return log_request(self, name, work, *arguments, **options)
+        return log.log_request(self, name, work, *arguments, **options)
 
     return call
 
@@ -163,7 +156,7 @@ class FakeBackend(Clients):
         self.lasts = not isinstance(store, MemoryStore)
         self.undisturbed = Simulator(settings, store, clock, in_background=in_background)
         self.clock = self.undisturbed.clock
-        self.requests = RequestLog(self.undisturbed.time)  # the log of the requests to this backend
+        self.requests = log.RequestLog(self.undisturbed.time)  # the requests to this backend
         self._has_model = supports
         self._faults = FaultInjector(self.undisturbed, draws, settings.faults)
 
@@ -176,7 +169,7 @@ class FakeBackend(Clients):
     list_batches = _request(Simulator.list_batches, "after")
     answer = _request(Simulator.answer, "url")
 
-    @logged
+    @log.logged
     def upload_file(
         self,
         content: BinaryIO,
@@ -205,9 +198,9 @@ class FakeBackend(Clients):
         """See Receives. None where a fault may read a content twice, or late."""
         if self._faults.has_faults:
             return None
-        return logged_receiving(self, self.undisturbed.receiving())
+        return log.logged_receiving(self, self.undisturbed.receiving())
 
-    @logged_reading
+    @log.logged_reading
     def read_file(self, file_id: str) -> Iterator[bytes]:
         fault = self._faults.fault_for("read_file", file_id)
         pieces = self.undisturbed.read_file(file_id)
@@ -221,7 +214,7 @@ class FakeBackend(Clients):
         yield from pieces
 
     def as_request(self, name: str, subject: str, work: Callable[[], Value]) -> Value:
-        return log_request(self, name, partial(self._faults.call, name, subject, work), subject)
+        return log.log_request(self, name, partial(self._faults.call, name, subject, work), subject)
 
     def has_model(self, name: str) -> bool:
         return self._has_model(name)
@@ -243,7 +236,7 @@ class FakeBackend(Clients):
         """
         return self.undisturbed.take_ended()
 
-    def history(self, *, as_seen: bool = False) -> History:
+    def history(self, *, as_seen: bool = False) -> log.History:
         """Return all requests so far and all that came of them: see batchsim.verdict.
 
         It waits for background work that is due. With `as_seen` it does not wait, and shows what a

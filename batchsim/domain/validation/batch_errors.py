@@ -8,20 +8,10 @@ from typing import Any
 from batchsim.domain.batches import BatchError
 from batchsim.domain.strict_json import type_name
 
-INPUT_ERRORS = frozenset(  # the codes of errors that show before the upload
-    {
-        "duplicate_custom_id",
-        "empty_file",
-        "invalid_json_line",
-        "invalid_method",
-        "invalid_type",
-        "invalid_url",
-        "mismatched_model",
-        "missing_required_parameter",
-        "streaming_unsupported",
-        "too_many_inputs",
-        "too_many_tasks",
-    }
+INPUT_ERRORS = frozenset(
+    {"duplicate_custom_id", "empty_file", "invalid_json_line", "invalid_method", "invalid_type"}
+    | {"invalid_url", "mismatched_model", "missing_required_parameter", "streaming_unsupported"}
+    | {"too_many_inputs", "too_many_tasks"}
 )
 
 

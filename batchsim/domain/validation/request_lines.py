@@ -18,12 +18,7 @@ import orjson
 
 from batchsim.domain.batches import BatchError
 from batchsim.domain.strict_json import is_deeper, opening_brackets
-from batchsim.domain.validation.batch_errors import (
-    invalid_method,
-    invalid_type,
-    invalid_url,
-    missing_required_parameter,
-)
+from batchsim.domain.validation import batch_errors
 
 KEYS = ("custom_id", "method", "url", "body")
 """The keys that every line needs, in the order in which their absence is reported."""
@@ -55,14 +50,14 @@ def parts_of(number: int, value: dict[str, Any]) -> tuple[str, str, dict[str, An
         return custom_id, url, body
     for key in KEYS:
         if value.get(key) is None or (key == "custom_id" and custom_id == ""):
-            return missing_required_parameter(number, key)
+            return batch_errors.missing_required_parameter(number, key)
     if type(custom_id) is not str:
-        return invalid_type(number, "custom_id", "a string", custom_id)
+        return batch_errors.invalid_type(number, "custom_id", "a string", custom_id)
     if value["method"] != "POST":
-        return invalid_method(number)
+        return batch_errors.invalid_method(number)
     if type(url) is not str:
-        return invalid_url(number)
-    return invalid_type(number, "body", "an object", body)
+        return batch_errors.invalid_url(number)
+    return batch_errors.invalid_type(number, "body", "an object", body)
 
 
 class UniformLines(NamedTuple):

@@ -43,28 +43,20 @@ def batch_object(batch: Batch, profile: Profile) -> dict[str, Any]:
 
 
 def file_list(page: Page[File], profile: Profile) -> dict[str, Any]:
-    data = [file_object(file, profile) for file in page.data]
-    first, last = _ends(page)
-    return {
-        "object": "list",
-        "data": data,
-        "has_more": page.has_more,
-        "first_id": first,
-        "last_id": last,
-    }
+    return _list(page, [file_object(file, profile) for file in page.data])
 
 
 def batch_list(page: Page[Batch], profile: Profile) -> dict[str, Any]:
     """The JSON object of a page of batches. Its keys have another order (observed)."""
-    data = [batch_object(batch, profile) for batch in page.data]
-    first, last = _ends(page)
-    return {
-        "object": "list",
-        "data": data,
-        "first_id": first,
-        "last_id": last,
-        "has_more": page.has_more,
-    }
+    value = _list(page, [batch_object(batch, profile) for batch in page.data])
+    value["has_more"] = value.pop("has_more")
+    return value
+
+
+def _list(page: Page[Any], data: list[dict[str, Any]]) -> dict[str, Any]:
+    first, last = (page.data[0].id, page.data[-1].id) if page.data else (None, None)
+    ends = {"first_id": first, "last_id": last}
+    return {"object": "list", "data": data, "has_more": page.has_more, **ends}
 
 
 def pretty(value: dict[str, Any], *, status: int = 200, headers: Headers = ()) -> Response:
@@ -129,10 +121,6 @@ def content(file: File, body: StartedContent, part: range | None = None) -> Resp
         return Response(200, headers, body)
     place = f"bytes {part.start}-{part.stop - 1}/{file.bytes}"
     return Response(206, (*headers, ("content-range", place)), RangeBody(body, part))
-
-
-def _ends(page: Page[Any]) -> tuple[str | None, str | None]:
-    return (page.data[0].id, page.data[-1].id) if page.data else (None, None)
 
 
 def _attachment(filename: str) -> str:

@@ -16,12 +16,7 @@ from batchsim.backends.fake.behaviour import checks
 from batchsim.backends.fake.ids import Draws
 from batchsim.domain.answers import Answer
 from batchsim.domain.constraints import ErrorStatus, Positive, Share
-from batchsim.responders.error_answers import (
-    error_answer,
-    insufficient_quota,
-    server_error,
-    timed_out,
-)
+from batchsim.responders import error_answers
 
 
 class LineKind(NamedTuple):
@@ -51,7 +46,11 @@ LINE_FAULTS: Mapping[str, LineKind] = MappingProxyType(
 
 REFUSAL = "I'm sorry, but I can't help with that request."
 
-_KNOWN_ERRORS = {429: insufficient_quota, 500: server_error, 504: timed_out}
+_KNOWN_ERRORS = {
+    429: error_answers.insufficient_quota,
+    500: error_answers.server_error,
+    504: error_answers.timed_out,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +103,7 @@ def failed_answer(fault: LineFault) -> Answer:
         return known()
     message = fault.message or f"This line was to fail with status {status}."
     kind = "server_error" if status >= 500 else "invalid_request_error"
-    return error_answer(status, message, type=kind, code=fault.code)
+    return error_answers.error_answer(status, message, type=kind, code=fault.code)
 
 
 def declined_answer(answer: Answer) -> Answer:

@@ -29,12 +29,7 @@ from typing import BinaryIO
 
 import orjson
 
-from batchsim.backends.fake.behaviour.line_faults import (
-    LineFault,
-    declined_answer,
-    failed_answer,
-    incomplete_answer,
-)
+from batchsim.backends.fake.behaviour import line_faults
 from batchsim.backends.fake.execution.settings import Settings
 from batchsim.backends.fake.ids import request_ids
 from batchsim.domain.answers import Answer
@@ -267,13 +262,17 @@ class Execution:
             return QUOTA_EXCEEDED
         fault = self._fault(line) if self._line_faults else None
         if fault is not None and fault.fault in ("error", "timed_out"):
-            return failed_answer(fault) if fault.fault == "error" else TIMED_OUT
+            return line_faults.failed_answer(fault) if fault.fault == "error" else TIMED_OUT
         answer = self._respond(line, occasion)
         if fault is None or answer.status_code != 200:
             return answer
-        return declined_answer(answer) if fault.fault == "refusal" else incomplete_answer(answer)
+        return (
+            line_faults.declined_answer(answer)
+            if fault.fault == "refusal"
+            else line_faults.incomplete_answer(answer)
+        )
 
-    def _fault(self, line: RequestLine) -> LineFault | None:
+    def _fault(self, line: RequestLine) -> line_faults.LineFault | None:
         number, draws = self.workload.number, self._draws
         for each in self._line_faults:
             if each.hits(number, line.number, line.custom_id, draws):

@@ -18,11 +18,7 @@ from batchsim.backends.fake.execution.settings import Settings
 from batchsim.backends.fake.store import BatchRecord, Records
 from batchsim.domain.batches import BatchError
 from batchsim.domain.models import alias
-from batchsim.domain.validation.batch_errors import (
-    file_not_found,
-    invalid_json_line,
-    token_limit_exceeded,
-)
+from batchsim.domain.validation import batch_errors
 from batchsim.domain.validation.input_file import InputRules
 from batchsim.stores import Contents
 
@@ -84,18 +80,18 @@ class Validation:
             return Rejected(record, summary.errors)
         limit = token_limit(record, due, settings, self._records.batches.values())
         if limit is not None:
-            error = token_limit_exceeded(queue or "", settings.organization, limit)
+            error = batch_errors.token_limit_exceeded(queue or "", settings.organization, limit)
             return Rejected(record, (error,))
         return Accepted(record, summary.model, summary.lines, execution)
 
     def early_error(self, record: BatchRecord, settings: Settings) -> BatchError | None:
         faults, draws, number = settings.faults, settings.draws, record.number
         if draws.share("failed validation", number) < faults.failed_validation:
-            return invalid_json_line(1)
+            return batch_errors.invalid_json_line(1)
         identifier = record.batch.input_file_id
         lost = draws.share("incident", number) < faults.incident
         if lost or identifier not in self._records.files:
-            return file_not_found(identifier, settings.organization)
+            return batch_errors.file_not_found(identifier, settings.organization)
         return None
 
     def _ahead(
