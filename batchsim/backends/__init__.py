@@ -79,12 +79,11 @@ class Backend(ABC):
     ) -> File:
         """Store everything from `content`'s present position to its end as a new file.
 
-        `expires_after` is the file's life in seconds (the service's default when None).
-        After success the file is complete, byte-identical, and can be named in `create_batch`.
-        After a refusal nothing is stored. After `OutcomeUnknown` a file may exist: it costs
-        nothing, and `list_files` shows it by its filename and size. `request_id` as in
-        `create_batch`.
-        The content is streamed, never held in memory whole.
+        `expires_after` is the file's life in seconds (the service's default when None). After
+        success the file is complete, byte-identical, and can be named in `create_batch`. After a
+        refusal nothing is stored. After `OutcomeUnknown` a file may exist: it costs nothing, and
+        `list_files` shows it by its filename and size. `request_id` as in `create_batch`. The
+        content is streamed, never held in memory whole.
         """
 
     @abstractmethod

@@ -60,8 +60,7 @@ Responder = Callable[[RequestLine, Occasion], Answer]
 
 ManyResponder = Callable[[RequestLines, Sequence[int], bytes], AnswerColumns]
 """Answers several lines as a responder answers them one by one. The arguments are the lines, the
-time
-of each answer in unix seconds, and the joined entropy."""
+time of each answer in unix seconds, and the joined entropy."""
 
 
 def is_good(status_code: int) -> bool:

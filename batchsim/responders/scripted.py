@@ -26,8 +26,7 @@ from batchsim.responders.simulated import simulated, with_text
 
 Script: TypeAlias = "str | Mapping[str, Any] | tuple[int, Any] | Answer | None"
 """The answer that a user gives for a line: a text, a whole body, a status code and a body, an
-Answer,
-or None for the simulated answer."""
+Answer, or None for the simulated answer."""
 
 Source: TypeAlias = "Callable[..., Script] | Mapping[str, Script] | str | os.PathLike[str]"
 """The source of scripts: a function of the request (or of the request and the Occasion), a

@@ -26,9 +26,8 @@ class Entry:
     `number` counts requests from 1 and is the number of the first, `last_number` of the last.
     `call` is the method of a Backend, `subject` the id (or name) that it was about. `made` is the
     id of the object that it made, even if the client was not told. `error` names the class of the
-    error.
-    `state` is the status of the batch that was returned. For a content, `read` is the number of
-    bytes handed out, `complete` says whether these were all, and `whole` whether the client is
+    error. `state` is the status of the batch that was returned. For a content, `read` is the number
+    of bytes handed out, `complete` says whether these were all, and `whole` whether the client is
     known to have taken them into memory in one piece.
     """
 
