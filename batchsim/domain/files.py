@@ -1,11 +1,9 @@
 """File: an input, output or error file as the Files API describes it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 from batchsim.domain.coercion import integer, text, timestamp
 
@@ -57,7 +55,7 @@ class File:
         return {"object": "file", **{name: getattr(self, name) for name in self.__slots__}}
 
     @classmethod
-    def from_object(cls, value: Mapping[str, Any]) -> File:
+    def from_object(cls, value: Mapping[str, Any]) -> Self:
         """Read a file object as OpenAI or a compatible service sends it; extra keys are ignored.
 
         Raises ValueError when `value` is not a file object: it has no id.

@@ -5,10 +5,8 @@ refusals. `simulated` answers by itself, with one file per endpoint; `scripted` 
 a user's function, mapping, file or cassette. The types that all of them share are here.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from batchsim.domain.answers import Answer
 from batchsim.domain.batches import Usage
@@ -46,7 +44,7 @@ class AnswerColumns(NamedTuple):
     usage: Usage
 
     @classmethod
-    def of(cls, answers: Sequence[Answer]) -> AnswerColumns:
+    def of(cls, answers: Sequence[Answer]) -> Self:
         good = [answer.usage for answer in answers if is_good(answer.status_code)]
         return cls(
             [answer.status_code for answer in answers],

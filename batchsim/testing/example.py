@@ -5,13 +5,11 @@
 Everything else has its default. `check_pipeline(run, replay=...)` takes this text.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 from batchsim.backends.fake import FakeBackend
 from batchsim.clock import VirtualClock
@@ -103,11 +101,11 @@ class Example:
         return " ".join(parts)
 
     @classmethod
-    def from_text(cls, text: str) -> Example:
+    def from_text(cls, text: str) -> Self:
         """The example whose text that is. Raises UsageError for other texts."""
         try:
             values = dict(part.split("=", 1) for part in text.split())
-            example: Example | None = cls(
+            example: Self | None = cls(
                 **{name: _PARSERS[name](value) for name, value in values.items()}
             )
         except (ValueError, KeyError, TypeError):

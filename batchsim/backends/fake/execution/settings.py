@@ -1,9 +1,8 @@
 """Settings of the simulated service: its pacing, faults and limits, and the responder."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Self
 
 from batchsim.backends.constructor_checks import check_is
 from batchsim.backends.fake.behaviour import Faults, Pacing, Scenario, scenario_of
@@ -33,7 +32,7 @@ class Settings:
     organization: str
     project: str
 
-    def in_scenario(self, scenario: Scenario) -> Settings:
+    def in_scenario(self, scenario: Scenario) -> Self:
         return replace(
             self,
             pacing=scenario.paced(self.pacing),
@@ -50,7 +49,7 @@ class Settings:
         if own is not None:
             yield own
 
-    def of(self, record: BatchRecord) -> Settings:
+    def of(self, record: BatchRecord) -> Self:
         settings = self
         for name in self.scenarios_of(record):
             settings = settings.in_scenario(scenario_of(name))

@@ -1,10 +1,8 @@
 """The records of files and batches: their API objects, and the facts that the API does not show."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from batchsim.backends.fake.store.kept_contents import KeptContents
 from batchsim.domain import refusals
@@ -34,7 +32,7 @@ class FileRecord:
         return {"file": self.file.to_object(), "created": self.created, "lines": self.lines}
 
     @classmethod
-    def from_value(cls, value: Value) -> FileRecord:
+    def from_value(cls, value: Value) -> Self:
         return cls(**{**value, "file": File.from_object(value["file"])})
 
 
@@ -66,7 +64,7 @@ class BatchRecord:
         return {**facts, "batch": self.batch.to_object()}
 
     @classmethod
-    def from_value(cls, value: Value) -> BatchRecord:
+    def from_value(cls, value: Value) -> Self:
         return cls(**{**value, "batch": Batch.from_object(value["batch"])})
 
 
