@@ -118,12 +118,10 @@ class Example:
 
     @property
     def is_sound(self) -> bool:
-        """True when there is such a behaviour."""
         known = self.ids in IDS and self.order in ("input", "shuffled")
         return known and self.lines >= 0 and all(each in LEGAL for each in self.scenario)
 
     def request_lines(self) -> list[dict[str, Any]]:
-        """The lines, as a pipeline gets them."""
         return [
             {
                 "custom_id": IDS[self.ids](index),
@@ -165,7 +163,6 @@ FIRST_EXAMPLES = (  # each with one trait; the first has the most lines
 
 
 def answer_to(custom_id: str) -> str:
-    """The text that the service answers to a line."""
     return f"the answer to {custom_id}"
 
 

@@ -16,7 +16,6 @@ import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from types import TracebackType
 from typing import Any, Generic, TypeVar, cast
 from unittest import mock
 
@@ -68,12 +67,7 @@ class Interception(Generic[Answering]):
         _open(self._scope)
         return self._backend
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         scope, self._scope = self._scope, None
         if scope is not None:
             _close(scope)

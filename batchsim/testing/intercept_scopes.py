@@ -57,12 +57,10 @@ def in_force() -> Scope | None:
 
 
 def is_any_open() -> bool:
-    """True when there is an open block."""
     return bool(_open)
 
 
 def enter(scope: Scope) -> None:
-    """Open a block."""
     global _open  # noqa: PLW0603 - one process, one network
     with LOCK:
         scope.outer = _nearest_open(_mine.get())

@@ -82,7 +82,6 @@ def is_loopback(host: str) -> bool:
 
 
 def forbidden(host: str, port: int | None) -> NetworkForbidden:
-    """The error for an attempt to reach `host`."""
     shown = f"[{host}]" if ":" in host else host
     place = shown if port is None else f"{shown}:{port}"
     hint = f'let it through: intercept(..., allow=["{shown}"]), or allow= of the marker batchsim'

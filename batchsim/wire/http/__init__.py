@@ -5,18 +5,12 @@ makes responses from values, `problem` from errors. In comes a Request, out goes
 `form` needs the package multipart, so it is imported only where forms are read.
 """
 
-from batchsim.wire.http import parse, problem, ranges, render
-from batchsim.wire.http.message import CutBody, Headers, Request, Response
-from batchsim.wire.http.render import Profile
-
-__all__ = [
-    "CutBody",
-    "Headers",
-    "Profile",
-    "Request",
-    "Response",
-    "parse",
-    "problem",
-    "ranges",
-    "render",
-]
+from batchsim.wire.http import parse as parse
+from batchsim.wire.http import problem as problem
+from batchsim.wire.http import ranges as ranges
+from batchsim.wire.http import render as render
+from batchsim.wire.http.message import CutBody as CutBody
+from batchsim.wire.http.message import Headers as Headers
+from batchsim.wire.http.message import Request as Request
+from batchsim.wire.http.message import Response as Response
+from batchsim.wire.http.render import Profile as Profile
