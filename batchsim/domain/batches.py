@@ -1,12 +1,10 @@
 """Batch: a batch as the API describes it, and the values inside it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from operator import add
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from batchsim.domain.coercion import count, integer, text, timestamp
 from batchsim.domain.lifecycle import STAMPS, Event, Status, follow
@@ -37,7 +35,7 @@ class Usage(NamedTuple):
     def total_tokens(self) -> int:
         return self.input_tokens + self.output_tokens
 
-    def __add__(self, other: Usage) -> Usage:  # type: ignore[override] # no chain of tuples
+    def __add__(self, other: "Usage") -> "Usage":  # type: ignore[override] # no chain of tuples
         return Usage(*map(add, self, other))
 
     def to_object(self) -> dict[str, Any]:
@@ -50,7 +48,7 @@ class Usage(NamedTuple):
         }
 
     @classmethod
-    def from_object(cls, value: Any) -> Usage:
+    def from_object(cls, value: Any) -> "Usage":
         """Read the `usage` of a batch or of an answer; zeros where its shape is not known.
 
         Chat completions, completions and embeddings count `prompt_tokens` and `completion_tokens`,
@@ -134,7 +132,7 @@ class Batch:
     metadata: Mapping[str, str] | None = None
     unknown_status: str | None = None
 
-    def after(self, event: Event, at: int, **changes: Any) -> Batch:
+    def after(self, event: Event, at: int, **changes: Any) -> Self:
         """The batch after `event` at the time `at`: the new status, its stamp, and `changes`.
 
         Raises IllegalTransition when the present status does not allow the event.
@@ -175,7 +173,7 @@ class Batch:
         }
 
     @classmethod
-    def from_object(cls, value: Mapping[str, Any]) -> Batch:
+    def from_object(cls, value: Mapping[str, Any]) -> Self:
         """Read a batch object as OpenAI or a compatible service sends it; extra keys are ignored.
 
         Raises ValueError when `value` is not a batch object: it has no id or no status.

@@ -1,11 +1,9 @@
 """Lines of input files (RequestLine, RequestLines) and of output and error files (ResultLine)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import accumulate, repeat
 from operator import add
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from batchsim.domain.answers import usage_of
 from batchsim.domain.batches import Usage
@@ -46,7 +44,7 @@ class RequestLines(NamedTuple):
     bodies: list[dict[str, Any]]
 
     @classmethod
-    def of(cls, line: Line, request: RequestLine) -> RequestLines:
+    def of(cls, line: Line, request: RequestLine) -> Self:
         """Make one line into columns of length 1."""
         number, custom_id, url, model, body = request
         return cls(number, line.offset, [line.content], [custom_id], url, model, [body])
@@ -68,7 +66,7 @@ class RequestLines(NamedTuple):
         )
         return list(map(_new_tuple, repeat(RequestLine), columns))
 
-    def part(self, begin: int, end: int) -> RequestLines:
+    def part(self, begin: int, end: int) -> "RequestLines":
         """The lines from position `begin`, counted from 0, to before `end`."""
         if not begin and end >= len(self.contents):
             return self
@@ -91,7 +89,7 @@ class Response(NamedTuple):
     body: Any
 
     @property
-    def reason(self) -> LineError:
+    def reason(self) -> "LineError":
         """The reason that a bad answer gives; its status code where it gives none."""
         given = self.body.get("error") if isinstance(self.body, dict) else None
         given = given if isinstance(given, dict) else {"message": given}
@@ -140,7 +138,7 @@ class ResultLine(NamedTuple):
         return usage_of(self.response.body) if self.is_ok and self.response else _NO_USAGE
 
     @classmethod
-    def from_object(cls, value: Any) -> ResultLine:
+    def from_object(cls, value: Any) -> Self:
         """Read one parsed result line as OpenAI or a compatible service writes it.
 
         Raises ValueError when it is not an object or has no custom_id to place it by.

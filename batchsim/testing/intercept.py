@@ -9,8 +9,6 @@ made. All this ends when the last block closes. Blocks may be nested, and open i
 tasks at once (`intercept_scopes`).
 """
 
-from __future__ import annotations
-
 import functools
 import inspect
 import os
@@ -31,7 +29,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 KEY_VARIABLE = "OPENAI_API_KEY"
 
 
-def intercept(backend: Answering, *, allow: Iterable[str] = ()) -> Interception[Answering]:
+def intercept(backend: Answering, *, allow: Iterable[str] = ()) -> "Interception[Answering]":
     """While it is open, every OpenAI client in this process talks to `backend`.
 
     `backend` is a Backend for every key, Tenants with one for each key, or an App. The value is a

@@ -9,8 +9,6 @@ A block may be closed in another context than it was opened in, as happens to th
 tests. Its remains there count as closed, and are skipped.
 """
 
-from __future__ import annotations
-
 from contextvars import ContextVar
 from threading import RLock
 from typing import Any
@@ -38,7 +36,7 @@ class Scope:
             self._transports[library] = in_process_transport(self._app, library)
         return self._transports[library]
 
-    def is_within(self, other: Scope | None) -> bool:
+    def is_within(self, other: "Scope | None") -> bool:
         """True when this block is `other` or was opened inside it. None stands for the process."""
         scope: Scope | None = self
         while scope is not other and scope is not None:

@@ -18,8 +18,6 @@ An endless sleep stays real, and so do the sleeps of packages that wait for othe
 (WAITING_FOR_PROCESSES).
 """
 
-from __future__ import annotations
-
 import asyncio
 import bisect
 import functools
@@ -73,7 +71,7 @@ def sleep_virtually(clock: VirtualClock) -> Iterator[None]:
         _swap((*met, *loaded), {id(double): original for original, double in pairs})
 
 
-def _pairs(sleepers: _Sleepers) -> Iterator[tuple[Function, Function]]:
+def _pairs(sleepers: "_Sleepers") -> Iterator[tuple[Function, Function]]:
     for name, make in _MAKERS.items():
         if module := sys.modules.get(name):
             yield module.sleep, make(sleepers, module.sleep)

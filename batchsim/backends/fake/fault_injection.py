@@ -9,8 +9,6 @@ There are two plans: the faults of the whole service, and those of the scenario 
 the request is about, if it has its own. Each plan counts the requests since it came into force.
 """
 
-from __future__ import annotations
-
 import math
 import threading
 from collections import Counter
@@ -81,7 +79,7 @@ class FaultInjector:
     def apply(self, fault: RequestFault | None, name: str, ask: Callable[[], Value]) -> Value:
         return ask() if fault is None else _apply(fault, name, ask, self._service)
 
-    def _in_force(self, faults: Faults) -> FaultsInForce:
+    def _in_force(self, faults: Faults) -> "FaultsInForce":
         return FaultsInForce(faults.requests, self._draws, self._service.clock.now())
 
 

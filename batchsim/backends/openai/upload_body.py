@@ -1,7 +1,5 @@
 """The content of an upload, as a file that the HTTP library can measure, rewind and stream."""
 
-from __future__ import annotations
-
 import io
 import os
 import shutil
@@ -15,7 +13,7 @@ from batchsim.jsonl import BLOCK
 
 
 @contextmanager
-def open_upload(content: BinaryIO) -> Iterator[UploadBody]:
+def open_upload(content: BinaryIO) -> "Iterator[UploadBody]":
     """Open everything from the present position of `content` to its end.
 
     A content that cannot seek is copied to a temporary file: a request begins with its length.

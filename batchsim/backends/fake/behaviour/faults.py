@@ -3,8 +3,6 @@
 A correct client survives every fault. They are grouped by the boundary that they hit.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -127,7 +125,7 @@ class Faults:
         for name, kind in RULES.items():
             _check_rules(name, getattr(self, name), kind)
 
-    def __add__(self, other: Faults) -> Faults:
+    def __add__(self, other: "Faults") -> "Faults":
         changes = {
             each.name: getattr(other, each.name)
             for each in fields(self)

@@ -5,8 +5,6 @@ its description says otherwise, it was reported from the field. None of them bre
 API reference, except those that lose, double or invent lines.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -37,7 +35,7 @@ class Scenario:
     faults: Faults = NO_FAULTS
     order: Literal["shuffled", "input"] | None = None
 
-    def __add__(self, other: Scenario) -> Scenario:
+    def __add__(self, other: "Scenario") -> "Scenario":
         return Scenario(
             f"{self.name},{other.name}",
             f"{self.description}; {other.description}",

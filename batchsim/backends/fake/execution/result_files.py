@@ -5,8 +5,6 @@ and lines that never ran with an error. Each line is ASCII JSON with ", " and ":
 between its parts, ended by a newline, the last one too (observed).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from json.encoder import encode_basestring_ascii
@@ -155,7 +153,7 @@ class ResultWriter:
         ).encode("ascii")
 
     def _add_with_faults(
-        self, index: int, line: bytes, output: _ResultFile, errors: _ResultFile
+        self, index: int, line: bytes, output: "_ResultFile", errors: "_ResultFile"
     ) -> None:
         custom_id = orjson.loads(line)["custom_id"]
         hits = {

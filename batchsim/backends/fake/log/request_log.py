@@ -6,8 +6,6 @@ polling is a handful of entries. There are at most MOST_ENTRIES. The oldest are 
 counted.
 """
 
-from __future__ import annotations
-
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -109,7 +107,7 @@ class RequestLog:
             lines[half:-half] = [f"           ... {left_out:,} more ..."]
         return "\n".join(lines)
 
-    def _forget(self, slot: _Slot) -> None:
+    def _forget(self, slot: "_Slot") -> None:
         entry = slot.entry
         self.forgotten += entry.times
         subject = entry.subject

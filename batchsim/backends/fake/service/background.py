@@ -21,8 +21,6 @@ do meanwhile, and the rest is the runner's own work. That is too little for proc
 which must be started, fed and ended.
 """
 
-from __future__ import annotations
-
 import heapq
 import io
 import itertools
@@ -45,7 +43,7 @@ class TaskCancelled(Exception):
 class NotReady(Exception):
     """The result that was asked for is on its way; `future` can be waited for."""
 
-    def __init__(self, future: Future) -> None:
+    def __init__(self, future: "Future") -> None:
         super().__init__(future.task.batch_id)
         self.future = future
 
@@ -144,7 +142,7 @@ class BackgroundWorker(Worker):
         if thread is not None:
             thread.join()
 
-    def _future(self, task: Task[Any]) -> Future:
+    def _future(self, task: Task[Any]) -> "Future":
         future = self._futures.get(task.batch_id)
         if future is not None and future.task.subject == task.subject:
             return future
@@ -163,7 +161,7 @@ class BackgroundWorker(Worker):
         while (future := self._next()) is not None:
             future.run(self._contents)
 
-    def _next(self) -> Future | None:
+    def _next(self) -> "Future | None":
         with self._lock:
             if self._queue:
                 return heapq.heappop(self._queue)[2]

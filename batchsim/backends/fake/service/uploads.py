@@ -6,8 +6,6 @@ batch. An error counts as soon as the purpose of the file is known: at once for 
 for pieces.
 """
 
-from __future__ import annotations
-
 import codecs
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -76,7 +74,7 @@ class Uploads:
             yield _Reception(self, _Incoming(draft, self._limits))
 
     def keep(
-        self, incoming: _Incoming, filename: str, purpose: str, expires_after: int | None
+        self, incoming: "_Incoming", filename: str, purpose: str, expires_after: int | None
     ) -> File:
         self._admit(filename, purpose, expires_after)
         return self._keep(incoming, filename, purpose, expires_after)
@@ -88,7 +86,7 @@ class Uploads:
             self._rate.admit(now)
 
     def _keep(
-        self, incoming: _Incoming, filename: str, purpose: str, expires_after: int | None
+        self, incoming: "_Incoming", filename: str, purpose: str, expires_after: int | None
     ) -> File:
         incoming.end()
         incoming.check(purpose)
@@ -113,7 +111,7 @@ class Uploads:
 
 
 class _Reception:
-    def __init__(self, uploads: Uploads, incoming: _Incoming) -> None:
+    def __init__(self, uploads: Uploads, incoming: "_Incoming") -> None:
         self._uploads = uploads
         self._incoming = incoming
         self.write = incoming.write
