@@ -21,32 +21,11 @@ REQUEST_MARGIN, MESSAGE_MARGIN = 8, 4
 what the API reported (tests/pricing); this is for models that frame messages in another way."""
 
 _SILENT = frozenset(  # parameters that add nothing to a prompt
-    {
-        "model",
-        "n",
-        "seed",
-        "stop",
-        "user",
-        "metadata",
-        "store",
-        "stream",
-        "temperature",
-        "top_p",
-        "frequency_penalty",
-        "presence_penalty",
-        "logit_bias",
-        "logprobs",
-        "top_logprobs",
-        "max_tokens",
-        "max_completion_tokens",
-        "max_output_tokens",
-        "safety_identifier",
-        "prompt_cache_key",
-        "dimensions",
-        "encoding_format",
-        "best_of",
-        "service_tier",
-    }
+    {"model", "n", "seed", "stop", "user", "metadata", "store", "stream", "temperature"}
+    | {"top_p", "frequency_penalty", "presence_penalty", "logit_bias", "logprobs"}
+    | {"top_logprobs", "max_tokens", "max_completion_tokens", "max_output_tokens"}
+    | {"safety_identifier", "prompt_cache_key", "dimensions", "encoding_format", "best_of"}
+    | {"service_tier"}
 )
 _COUNTED = {
     "/v1/chat/completions": "messages",
