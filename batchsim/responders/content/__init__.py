@@ -7,7 +7,6 @@ instance of the schema, or the letters of an id.
 from batchsim.responders.content.answer_form import call_arguments as call_arguments
 from batchsim.responders.content.answer_form import forced_function as forced_function
 from batchsim.responders.content.answer_form import formatted_text as formatted_text
-from batchsim.responders.content.json_instances import instance as instance
 from batchsim.responders.content.random_parts import base62 as base62
 from batchsim.responders.content.random_parts import stretch as stretch
 from batchsim.responders.content.replies import SMALLEST_CACHED as SMALLEST_CACHED

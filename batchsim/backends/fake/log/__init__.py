@@ -9,8 +9,6 @@ from batchsim.backends.fake.log.decorators import logged as logged
 from batchsim.backends.fake.log.decorators import logged_reading as logged_reading
 from batchsim.backends.fake.log.decorators import logged_receiving as logged_receiving
 from batchsim.backends.fake.log.decorators import taken_whole as taken_whole
-from batchsim.backends.fake.log.history import BatchHistory as BatchHistory
 from batchsim.backends.fake.log.history import History as History
 from batchsim.backends.fake.log.history import history_of as history_of
-from batchsim.backends.fake.log.request_log import Entry as Entry
 from batchsim.backends.fake.log.request_log import RequestLog as RequestLog
