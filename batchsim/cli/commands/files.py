@@ -131,8 +131,8 @@ def prune_command(*, backend: Backend, yes: bool, elsewhere: bool, as_json: bool
     """List what earlier jobs left at the service; --yes deletes it.
 
     The column NEEDED says whether a file may go. `none` means yes: a finished job left it and its
-    results are on this machine, or it is an upload that no batch ever used. Files of other
-    programs are not looked at.
+    downloads are on this machine and unchanged, or it is an upload that no batch ever used. Files
+    of other programs are not looked at.
     """
     from batchsim.cli.jobs.remote_leftovers import LEFTOVER_COLUMNS, Need, leftover_row, leftovers
 

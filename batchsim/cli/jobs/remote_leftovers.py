@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from batchsim.amounts import distance, size
@@ -11,10 +12,13 @@ from batchsim.cli.jobs.job import Job
 from batchsim.cli.jobs.registry import registered
 from batchsim.cli.terminal.table import columns
 from batchsim.domain.batches import Batch
-from batchsim.domain.files import File
+from batchsim.domain.files import File, Purpose
 from batchsim.domain.limits import HOUR
 from batchsim.errors import JournalError
 from batchsim.runner.effects.batch_list import every_batch, listed_since
+from batchsim.runner.effects.verify_downloads import sha256_of
+from batchsim.runner.job import JobDirectory, JobState
+from batchsim.runner.journal.shard_entries import Downloaded
 from batchsim.runner.progress.snapshot import unfound
 
 OUR_PREFIX = "bs-"
@@ -82,6 +86,8 @@ def leftovers(backend: Backend) -> Iterator[Leftover]:
         known = by_file.get(file.id)
         if known is not None:
             kind, batch = known
+            if kind != "input" and file.purpose != Purpose.BATCH_OUTPUT:
+                continue  # a file of the user's, which the batch names as its results
             yield Leftover(file, kind, _run_of(batch), _need(batch, lacking))
         elif file.purpose == "batch" and file.filename.startswith(OUR_PREFIX):
             is_young = file.created_at > now - HOUR
@@ -118,7 +124,8 @@ def _need(batch: Batch, lacking: Mapping[str, set[str] | None]) -> Need:
 def _lacking() -> dict[str, set[str] | None]:
     """Return the runs of this user's jobs, and the input files whose results they lack.
 
-    None stands for all files: the results of the job are not whole on this disk. Otherwise these
+    None stands for all files: the results of the job are not whole on this disk, or a download of
+    which they were made is gone or changed (a size alone proves nothing). Otherwise these
     are the files of batches that the job gave up and that may still turn up.
     """
     runs: dict[str, set[str] | None] = {}
@@ -133,8 +140,20 @@ def _lacking() -> dict[str, set[str] | None]:
         except JournalError:
             continue
         if started is not None:
-            if finished is None or not finished.is_whole(job.results):
+            is_whole = finished is not None and finished.is_whole(job.results)
+            if not is_whole or not _has_downloads(entry.path, state):
                 runs[started.run] = None
             else:
                 runs.setdefault(started.run, set(unfound(state.shards.values()).values()))
     return runs
+
+
+def _has_downloads(path: Path, state: JobState) -> bool:
+    """Return whether every download in the job directory still has its hash."""
+    directory = JobDirectory(path)
+    return all(
+        sha256_of(directory.file(number, file.source)) == file.sha256
+        for number, shard in state.shards.items()
+        for file in shard.files
+        if isinstance(file, Downloaded)
+    )

@@ -101,6 +101,8 @@ class ShardState:
     """The ids of all files that were uploaded for the shard."""
     deleted: tuple[str, ...] = ()
     """The ids of those files of the shard that are no longer at the service."""
+    kept: tuple[str, ...] = ()
+    """The ids of files that its batch names and that this process found not to be the job's."""
     tally: Tally | None = None
     differences: tuple[Anomaly, ...] = ()
     checked_at: float | None = None
@@ -181,6 +183,8 @@ class ShardState:
                 return replace(self, files=(*kept, entry), setback=None)
             case shard_entries.RemoteDeleted():
                 return replace(self, deleted=(*self.deleted, entry.file_id), setback=None)
+            case shard_entries.RemoteKept():
+                return replace(self, kept=(*self.kept, entry.file_id), setback=None)
             case shard_entries.DownloadDropped():
                 kept = tuple(each for each in self.files if each.source is not entry.source)
                 return replace(self, files=kept)

@@ -242,6 +242,13 @@ class RemoteDeleted(ShardEntry, frozen=True, kw_only=True):
     file_id: str
 
 
+class RemoteKept(ShardEntry, frozen=True, kw_only=True):
+    """A file that the shard's batch names is not the job's, and is left at the service."""
+
+    durable: ClassVar[bool] = False
+    file_id: str
+
+
 class Checked(ShardEntry, frozen=True, kw_only=True):
     """The service was asked and nothing durable is new; `batch` holds the latest counts, if any."""
 

@@ -117,6 +117,7 @@ _TEXTS: dict[type, str] = {
     shard_entries.CreateAbandoned: "the batch was not found, and its input file is gone",
     shard_entries.Downloaded: "downloaded {0.file_id}, {0.bytes:,} bytes",
     shard_entries.RemoteDeleted: "deleted {0.file_id} at the service",
+    shard_entries.RemoteKept: "{0.file_id} is left at the service: it is no result file of the job",
     shard_entries.DownloadDropped: "{0.reason}",
     shard_entries.FileGone: "the {0.source} file is gone: {0.reason}",
     shard_entries.Collected: "{0.tally.ok:,} of {0.tally.lines:,} lines have a good result",

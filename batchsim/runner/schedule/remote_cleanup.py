@@ -13,7 +13,7 @@ def own_files(shard: ShardState) -> list[str]:
     batch = shard.batch
     if batch is not None and batch.input_file_id in shard.uploads:
         ids += [each for each in (batch.output_file_id, batch.error_file_id) if each is not None]
-    return [each for each in dict.fromkeys(ids) if each not in shard.deleted]
+    return [each for each in dict.fromkeys(ids) if each not in (*shard.deleted, *shard.kept)]
 
 
 def sweep_steps(state: JobState) -> Iterator[tuple[float, DeleteRemote]]:
