@@ -35,16 +35,9 @@ UNKNOWN = "unknown"
 UNBOUNDED = "unbounded"
 
 _COLUMNS = columns(
-    "MODEL",
-    "ENDPOINT",
-    ">LINES",
-    ">BATCHES",
-    ">UPLOAD",
-    ">TOKENS",
-    "",
-    ">BATCH PRICE",
-    ">ORDINARY PRICE",
-)
+    "MODEL", "ENDPOINT", ">LINES", ">BATCHES", ">UPLOAD", ">TOKENS", "", ">BATCH PRICE",
+    ">ORDINARY PRICE"
+)  # fmt: skip
 
 
 @click.command(epilog=examples("estimate input.jsonl", "estimate --provider groq input.jsonl"))

@@ -12,22 +12,9 @@ from batchsim.cli.terminal.table import columns, table
 from batchsim.errors import UsageError
 
 CHAPTERS = (
-    "start",
-    "input",
-    "run",
-    "jobs",
-    "services",
-    "never-pay-twice",
-    "python",
-    "testing",
-    "faults",
-    "prove",
-    "serve",
-    "scripts",
-    "ci",
-    "lifecycle",
-    "design",
-)
+    "start", "input", "run", "jobs", "services", "never-pay-twice", "python", "testing", "faults",
+    "prove", "serve", "scripts", "ci", "lifecycle", "design"
+)  # fmt: skip
 """The chapters in the order in which they are read; each is a Markdown file in batchsim/guide."""
 
 _COLUMNS = columns("CHAPTER", "ABOUT")

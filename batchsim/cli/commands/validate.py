@@ -32,8 +32,6 @@ SEARCHES = 20
 
 
 class Finding(NamedTuple):
-    """One error or warning about the input, by `severity`."""
-
     severity: str
     code: str
     message: str

@@ -48,7 +48,6 @@ def _facts(view: JobView) -> Iterator[tuple[str, str]]:
 
 
 def state_text(view: JobView) -> str:
-    """Return the state of the job, and which process works on it."""
     if view.state == RUNNING and view.runner is not None:
         return f"running: process {view.runner.pid} on {view.runner.host} is at work"
     return view.state

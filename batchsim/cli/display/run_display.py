@@ -1,10 +1,8 @@
 """A run on stderr: a live table on a terminal, log lines elsewhere, and a warning of expiry."""
 
-from __future__ import annotations
-
 import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import click
 
@@ -15,9 +13,6 @@ from batchsim.runner.progress import Progress
 from batchsim.runner.progress.forecast import History
 from batchsim.runner.progress.job_summary import JobTracker
 
-if TYPE_CHECKING:
-    from batchsim.cli.display.live_table import LiveDisplay
-
 EXPIRY_WARNING = 5 * DAY
 """So many seconds before results expire at the service there is a warning."""
 
@@ -27,7 +22,11 @@ class Display:
 
     def __init__(self, history: History | None = None) -> None:
         self._tracker = JobTracker(history, priced=sys.stderr.isatty())
-        self._live = _live(self._tracker) if sys.stderr.isatty() else None
+        self._live = None
+        if sys.stderr.isatty():
+            from batchsim.cli.display.live_table import LiveDisplay
+
+            self._live = LiveDisplay(self._tracker)
         self._written = Written()
         self._has_warned = False
         self._checked = float("-inf")
@@ -64,9 +63,3 @@ class Display:
         click.echo(
             f"warning: results that are not here yet expire at the service on {when}", err=True
         )
-
-
-def _live(tracker: JobTracker) -> LiveDisplay:
-    from batchsim.cli.display.live_table import LiveDisplay
-
-    return LiveDisplay(tracker)

@@ -169,7 +169,6 @@ class Job:
             temporary.unlink(missing_ok=True)
 
     def read_counts(self) -> dict[str, RequestCounts]:
-        """Return the counts that the runner recorded last."""
         try:
             values = json.loads((self.path / _COUNTS).read_bytes())
             return {str(key): RequestCounts(*map(int, each)) for key, each in values.items()}

@@ -28,8 +28,6 @@ _RUN = 12
 
 
 class Need(StrEnum):
-    """Why a file is still needed, if it is."""
-
     NONE = "none"
     """Its job is finished and the results are on this machine, or it belongs to no batch."""
     RUNNING = "running"

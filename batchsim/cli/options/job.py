@@ -27,7 +27,6 @@ def output_option(text: str) -> Option:
 
 
 def job_option(text: str) -> Option:
-    """Add `--job DIR` as the argument `job`."""
     return click.option("--job", metavar="DIR", type=click.Path(path_type=Path), help=text)
 
 

@@ -54,7 +54,6 @@ def prints_objects(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def ids_argument(metavar: str) -> Option:
-    """Add one or more ids as the argument `ids`."""
     return click.argument("ids", metavar=f"{metavar}...", nargs=-1, required=True)
 
 

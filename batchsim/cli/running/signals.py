@@ -120,8 +120,6 @@ def _interrupt_main() -> None:
 
 
 class _Guarded:
-    """Another backend, with its creates counted."""
-
     def __init__(self, inner: Backend, stopping: Stopping) -> None:
         self._inner = inner
         self._stopping = stopping

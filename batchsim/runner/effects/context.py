@@ -9,9 +9,8 @@ from pathlib import Path
 from batchsim.backends import Backend, Page
 from batchsim.domain.batches import Batch
 from batchsim.domain.files import File
-from batchsim.domain.limits import Limits
 from batchsim.errors import BatchsimError, JournalError, RateLimited, Refused
-from batchsim.runner.job import JobDirectory, JobState, Session, Setback, ShardState
+from batchsim.runner.job import JobDirectory, JobState, Setback, ShardState
 from batchsim.runner.journal.job_entries import Entry, Started
 from batchsim.runner.journal.shard_entries import Blocked, Postponed
 from batchsim.runner.planning.plan import Plan
@@ -78,16 +77,8 @@ class JobContext:
         return self.agenda.state
 
     @property
-    def session(self) -> Session:
-        return self.agenda.session
-
-    @property
     def policy(self) -> Policy:
         return self.agenda.policy
-
-    @property
-    def limits(self) -> Limits:
-        return self.agenda.limits
 
     @property
     def directory(self) -> JobDirectory:

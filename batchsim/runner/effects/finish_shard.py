@@ -60,7 +60,7 @@ def _retries_cancelled(context: JobContext, moment: float) -> bool:
 
 
 def next_round(context: JobContext) -> tuple[Entry, ...]:
-    round, limits, source = context.state.round + 1, context.limits, context.files.source
+    round, limits, source = context.state.round + 1, context.agenda.limits, context.files.source
     is_sync = context.state.sync_began_at is not None
     if is_sync:
         limits = replace(limits, requests_per_batch=AT_ONCE)

@@ -82,7 +82,6 @@ def _mend_skipped(context: JobContext) -> None:
 
 
 def sha256_of(path: Path) -> str | None:
-    """Return the SHA-256 of a file in hexadecimal; None when there is no file."""
     try:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()

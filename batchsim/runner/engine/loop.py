@@ -37,15 +37,10 @@ _PAUSE = 0.2
 
 _SEARCH_NEWS = 60.0
 _NOT_NEWS = (
-    shard_entries.Checked
-    | shard_entries.Noticed
-    | job_entries.Reconciled
-    | job_entries.Surveyed
-    | job_entries.Audited
-    | job_entries.Elected
-    | shard_entries.AnswerIntended
+    shard_entries.Checked | shard_entries.Noticed | job_entries.Reconciled | job_entries.Surveyed
+    | job_entries.Audited | job_entries.Elected | shard_entries.AnswerIntended
     | shard_entries.AnswerRecorded
-)
+)  # fmt: skip
 """Entries that observers are not told of."""
 
 
@@ -105,7 +100,7 @@ class Loop:
     def _do(self, action: Action, workers: WorkerPool) -> None:
         match action:
             case Stop():
-                raise _incomplete(action, self._state, self._context.session)
+                raise _incomplete(action, self._state, self._context.agenda.session)
             case Wait():
                 self._clock.sleep(max(0.0, action.until - self._clock.now()))
             case Upload() | Download() if workers.wants(action):
@@ -141,7 +136,7 @@ class Loop:
     def _take_over(self) -> None:
         """Take over from an earlier process, whose last request may have been sent."""
         context = self._context
-        for entry in list(check_claims(self._state, context.policy, context.session.site)):
+        for entry in list(check_claims(self._state, context.policy, context.agenda.session.site)):
             self._record(entry)
         reason = "the process ended before an answer came"
         for number, shard in self._state.shards.items():
@@ -157,7 +152,7 @@ class Loop:
             self._agenda.apply(now, entry)
         news = next((entry for entry in entries if not isinstance(entry, _NOT_NEWS)), None)
         if news is not None:
-            self._latest = describe(news, self._state, self._context.session)
+            self._latest = describe(news, self._state, self._context.agenda.session)
         for entry in entries if news is None else ():
             if isinstance(entry, shard_entries.Checked):
                 self._tell_search(entry.shard, now)

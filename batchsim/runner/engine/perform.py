@@ -50,7 +50,7 @@ def _guarded(context: JobContext, action: actions.Action) -> Iterator[Entries]:
         try:
             yield from _for_job(context, action)
         except (errors.Unavailable, errors.RateLimited) as error:
-            until = context.next_try(context.session.setback, error)
+            until = context.next_try(context.agenda.session.setback, error)
             yield job_entries.Delayed(until=until, reason=reason_of(error))
         except errors.AuthenticationFailed:
             raise
@@ -114,7 +114,7 @@ def _for_shard(context: JobContext, action: actions.ShardAction) -> Iterator[Ent
         case actions.Divide():
             last = max(context.state.last_shards.values())
             parts = divide(
-                context.files.source, shard.plan, context.limits, action.tokens, after=last
+                context.files.source, shard.plan, context.agenda.limits, action.tokens, after=last
             )
             yield shard_entries.Divided(shard=number), *parts
 

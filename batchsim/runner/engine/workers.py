@@ -33,8 +33,6 @@ class _Message(NamedTuple):
 
 
 class WorkerPool:
-    """The workers of one loop; a context manager that ends them."""
-
     def __init__(self, context: JobContext) -> None:
         self._context = context
         is_alone = isinstance(context.backend.clock, VirtualClock) or context.policy.parallel < 2

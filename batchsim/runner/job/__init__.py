@@ -11,14 +11,6 @@ from batchsim.runner.job.shard_state import Setback, ShardState, Stage
 from batchsim.runner.job.state import JobState, fold
 
 __all__ = [
-    "Counts",
-    "JobDirectory",
-    "JobState",
-    "RequestLike",
-    "Session",
-    "Setback",
-    "ShardState",
-    "Stage",
-    "fold",
-    "lines_done",
-]
+    "Counts", "JobDirectory", "JobState", "RequestLike", "Session", "Setback", "ShardState",
+    "Stage", "fold", "lines_done"
+]  # fmt: skip

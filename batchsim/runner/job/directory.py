@@ -88,11 +88,9 @@ class JobDirectory:
         return self._shard_path(shard, "index")
 
     def quarantine(self, shard: int) -> Path:
-        """The file of result lines that are not used."""
         return self._shard_path(shard, "quarantine.jsonl")
 
     def conflicts(self, shard: int) -> Path:
-        """The file of pairs of different results of one line."""
         return self._shard_path(shard, "conflicts.jsonl")
 
     def owns(self, path: Path) -> bool:

@@ -57,7 +57,6 @@ def holds(filename: str, plan: Planned) -> bool:
 
 
 def upload_id_of(started: Started, plan: Planned, attempt: int) -> str:
-    """Return the name of the one request that uploads an input file."""
     return f"{_attempt(started, plan, attempt)}-file"
 
 
@@ -74,12 +73,10 @@ def metadata_of(started: Started, plan: Planned, attempt: int, shards: int) -> d
 
 
 def is_of_run(batch: Batch, started: Started) -> bool:
-    """Return whether this job made the batch, by its metadata."""
     return (batch.metadata or {}).get("bs_run") == started.run
 
 
 def shard_of(metadata: Mapping[str, str] | None) -> int | None:
-    """Return the number of the shard that the metadata name; None when they name none."""
     found = _SHARD.fullmatch(str((metadata or {}).get("bs_shard", "")))
     return int(found[1]) if found else None
 

@@ -113,7 +113,6 @@ class ShardState:
     blocked: str | None = None
 
     def file(self, source: Source) -> Downloaded | FileGone | None:
-        """Return the download of that result file, or its loss, if either is recorded."""
         return next((each for each in self.files if each.source is source), None)
 
     def after(self, at: float, entry: ShardEntry) -> ShardState:  # noqa: C901 - one case per kind of entry

@@ -22,7 +22,6 @@ _LIMIT = re.compile(r"Limit:\s*([\d,_]+)")
 
 
 def told_limit(batch: Batch) -> int | None:
-    """Return the limit that a failed batch tells; None when it tells none."""
     for error in batch.errors:
         if error.code == "token_limit_exceeded":
             found = _LIMIT.search(error.message)

@@ -42,8 +42,6 @@ CREATE TABLE entries (
 
 
 class _Open:
-    """An open database: a context manager that closes it."""
-
     _path: Path
     _database: sqlite3.Connection
 

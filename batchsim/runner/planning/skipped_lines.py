@@ -66,7 +66,6 @@ class SkippedLines:
 
 
 def stand_in(skipped: Skipped) -> Planned:
-    """Return the shard that stands for the lines that were left out."""
     return Planned(
         shard=SHARD,
         endpoint="",

@@ -58,7 +58,6 @@ class Expectation(NamedTuple):
 
 
 def expect(model: str | None, lines: int, prompt_tokens: int, batches: int) -> Expectation:
-    """Return how long `lines` for one model may take in so many batches."""
     name = queue(_NEW_ACCOUNT, model)
     turns = None if name is None else max(1, -(-prompt_tokens // ENQUEUED_TOKENS[name]))
     times = turns or 1
@@ -76,8 +75,6 @@ def together(expectations: Iterable[Expectation]) -> Expectation:
 
 
 class History:
-    """How long batches took, by model."""
-
     def __init__(self, batches: Iterable[Batch] = ()) -> None:
         self.batches = 0
         self._seconds: dict[str, list[int]] = defaultdict(list)
@@ -128,7 +125,6 @@ class Pace:
         return self._rate("")
 
     def of(self, shard: ShardProgress) -> float:
-        """Return the lines per second of the shard's batch; 0 when nothing moved."""
         return self._rate(shard.batch_id) if shard.batch_id else 0.0
 
     def end(self, shard: ShardProgress) -> float | None:

@@ -9,18 +9,11 @@ from batchsim.runner.journal import job_entries, shard_entries
 from batchsim.runner.policy import OnUnknown, Policy
 
 _STEPS = (
-    shard_entries.Weighed
-    | shard_entries.UploadIntended
-    | shard_entries.Uploaded
-    | shard_entries.CreateIntended
-    | shard_entries.Created
-    | shard_entries.Observed
-    | shard_entries.BatchCancelRequested
-    | shard_entries.Downloaded
-    | shard_entries.Collected
-    | shard_entries.CostRecorded
-    | shard_entries.RemoteDeleted
-)
+    shard_entries.Weighed | shard_entries.UploadIntended | shard_entries.Uploaded
+    | shard_entries.CreateIntended | shard_entries.Created | shard_entries.Observed
+    | shard_entries.BatchCancelRequested | shard_entries.Downloaded | shard_entries.Collected
+    | shard_entries.CostRecorded | shard_entries.RemoteDeleted
+)  # fmt: skip
 """Entries that every shard has."""
 
 

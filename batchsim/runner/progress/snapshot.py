@@ -43,7 +43,6 @@ class ShardProgress:
 
     @property
     def is_running(self) -> bool:
-        """True while its batch is at the service and has not ended."""
         return self.stage is Stage.LIVE
 
     @property

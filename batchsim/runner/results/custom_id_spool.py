@@ -27,8 +27,6 @@ class _Piece(NamedTuple):
 
 
 class CustomIdSpool:
-    """The custom_ids of shards, each shard's in the order in which they were added."""
-
     def __init__(self) -> None:
         self._spool = Spool()
         self._pieces: dict[int, list[_Piece]] = defaultdict(list)
@@ -51,6 +49,5 @@ class CustomIdSpool:
         return shard in self._pieces
 
     def of_shard(self, shard: int) -> Iterator[str]:
-        """Yield the ids of a finished shard."""
         for piece in self._pieces[shard]:
             yield from orjson.loads(self._spool.read(piece.start, piece.length))

@@ -102,7 +102,6 @@ class MergedRounds:
                 reader.close_at_end()
 
     def endings(self) -> Iterator[Ending]:
-        """Yield the ending of every line that a shard holds, in order."""
         for stretch in self.stretches():
             yield from map(ending, stretch.lines.locations.packed)
 

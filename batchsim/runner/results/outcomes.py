@@ -36,13 +36,10 @@ class Outcome(IntEnum):
 
     @property
     def word(self) -> str:
-        """The name in reports and ledgers."""
         return self.name.lower()
 
 
 class Ending(NamedTuple):
-    """The outcome of a line, and whether sending it again may help."""
-
     outcome: Outcome
     is_retriable: bool = False
 

@@ -12,8 +12,6 @@ from batchsim.runner.results.outcomes import Ending, Outcome
 
 
 class Explanation(NamedTuple):
-    """The error in a placeholder, and the ending of its line."""
-
     error: LineError
     ending: Ending
 

@@ -48,8 +48,6 @@ GOOD = {
 
 
 class ResultLocation(NamedTuple):
-    """Where a line's result lies, and how the line ended."""
-
     offset: int
     length: int
     source: Source
@@ -152,8 +150,6 @@ _DIGEST = hashlib.sha256().digest_size
 
 
 class PlaceholderWriter:
-    """Writes the placeholders of a shard, and hashes them."""
-
     def __init__(self, write: Callable[[bytes], object]) -> None:
         self._write = write
         self._hash = hashlib.sha256()

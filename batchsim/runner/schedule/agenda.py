@@ -47,8 +47,6 @@ class _Queue:
 
 
 class Agenda:
-    """The agenda of a job, with its state and this process's session."""
-
     def __init__(self, state: JobState, session: Session, policy: Policy, limits: Limits) -> None:
         self.state = state
         self.session = session
@@ -78,7 +76,6 @@ class Agenda:
             self._was_surveyed = True
 
     def refresh(self) -> None:
-        """File anew the shards that have changed."""
         state = self.state
         queues = queue_limits(state, self.limits)
         if (queues, state.is_ending, state.is_finishing_sync) != self._terms:

@@ -39,12 +39,8 @@ _WRITING = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/responses"
 """The endpoints whose good answers tell tokens of both kinds."""
 
 _MAY_HAVE_RUN = (
-    HTTPStatus.REQUEST_TIMEOUT,
-    HTTPStatus.BAD_GATEWAY,
-    HTTPStatus.GATEWAY_TIMEOUT,
-    520,
-    524,
-)
+    HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT, 520, 524
+)  # fmt: skip
 """Statuses of what stands before a service (the last two Cloudflare's): it sent the request on."""
 
 CENT = Decimal("0.01")
@@ -144,7 +140,6 @@ def check_reservation(balance: Balance, policy: Policy, amount: Decimal | None) 
 
 
 def is_unbounded(shard: ShardState) -> bool:
-    """Return whether the shard was weighed and nothing bounds its cost."""
     return shard.weight is not None and cost_bound(shard) is None
 
 

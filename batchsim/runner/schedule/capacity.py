@@ -65,8 +65,6 @@ class Load:
 
 
 class Capacity:
-    """The capacity that the limits leave `now` (unix seconds), at that load."""
-
     def __init__(
         self,
         state: JobState,

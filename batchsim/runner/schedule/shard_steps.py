@@ -25,8 +25,6 @@ Timed = tuple[float, actions.ShardAction]
 
 @dataclass(frozen=True, slots=True)
 class NextSteps:
-    """The next steps of one shard, and their meaning for the other shards."""
-
     steps: tuple[Timed, ...]
     """Steps that need no capacity."""
     submission: Timed | None

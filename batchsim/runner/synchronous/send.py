@@ -59,7 +59,6 @@ class Sender:
         self.short: list[SingleRequest] = []
 
     def send_all(self) -> Iterator[Entry]:
-        """Send until every line has its answer, or finds no room."""
         executor = ThreadPoolExecutor(self._context.policy.sync.parallel)
         try:
             while self._waiting or self._under_way:
