@@ -169,7 +169,6 @@ class Trials:
         return _found("A2", Verdict.HOLDS, f"{len(ended)} were cancelled, and no line ran")
 
     def _without_file(self) -> Batch:
-        """Create a batch and delete its input file once it runs. Return that batch."""
         self.tell("A6: creating a batch, and deleting its input file once it runs")
         batch = self._create_over(self._upload(), "A6")
         batch = self._until(batch, lambda seen: seen.status is not Status.VALIDATING)

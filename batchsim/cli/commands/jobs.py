@@ -1,22 +1,18 @@
 """`batchsim jobs`: the jobs that were begun on this machine."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import click
 
 from batchsim.amounts import distance
+from batchsim.cli.jobs import registry
 from batchsim.cli.terminal.exit_codes import ALL_GOOD
 from batchsim.cli.terminal.output import near, print_json
 from batchsim.cli.terminal.table import columns, table
 from batchsim.clock import SystemClock
 from batchsim.errors import JournalError
-
-if TYPE_CHECKING:
-    from batchsim.cli.jobs.registry import Registered
 
 GONE, UNREADABLE = "gone", "unreadable"
 """States of a job in the list whose directory is not there, or cannot be read, any more."""
@@ -35,8 +31,6 @@ def jobs(*, forget: bool, as_json: bool) -> int:
     This reads journals only: it needs no key and disturbs no runner. A job whose directory was
     moved or deleted is shown as gone; other commands find a moved one by its new name.
     """
-    from batchsim.cli.jobs import registry
-
     seen = [_look(entry) for entry in registry.registered()]
     if forget:
         for job in seen:
@@ -56,11 +50,11 @@ def jobs(*, forget: bool, as_json: bool) -> int:
 
 
 class _Seen(NamedTuple):
-    entry: Registered
+    entry: registry.Registered
     value: dict[str, Any]
 
 
-def _look(entry: Registered) -> _Seen:
+def _look(entry: registry.Registered) -> _Seen:
     from batchsim.cli.display.job_json import job_object
     from batchsim.cli.jobs.job import Job
 

@@ -115,7 +115,6 @@ class _Inspector:
         return _finding(error, hint, several_batches=diagnosis.is_about_one_batch(error, url=url))
 
     def _first_line_with(self, custom_id: str) -> int | None:
-        """Return the first line with `custom_id`; None after too many searches."""
         if not self._searches:
             return None
         self._searches -= 1

@@ -89,8 +89,6 @@ def _follow(follower: Follower, printer: _Printer, clock: Clock) -> None:
 
 
 class _Looker:
-    """Polls the batches of a job that nobody runs, for this process only."""
-
     def __init__(self, follower: Follower, clock: Clock) -> None:
         self._follower = follower
         self._clock = clock

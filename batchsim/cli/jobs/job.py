@@ -15,10 +15,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from msgspec import convert
 
+from batchsim.backends import Backend
 from batchsim.cli.options.backend import real_backend
 from batchsim.cli.terminal.exit_codes import ALL_GOOD, INCOMPLETE, SOME_FAILED
 from batchsim.domain.batches import RequestCounts
@@ -29,9 +30,6 @@ from batchsim.runner.job.directory import Holder
 from batchsim.runner.journal import JournalReader
 from batchsim.runner.progress.job_summary import JobSummary, summarize
 from batchsim.runner.progress.snapshot import Progress, progress
-
-if TYPE_CHECKING:
-    from batchsim.backends import Backend
 
 RESULTS = "results.jsonl"
 """The results of a job without a results file of its own, in its directory."""

@@ -1,21 +1,17 @@
 """The options of `run` and `adopt` for webhooks, and the port that receives them."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import click
 
+from batchsim.backends import Backend
 from batchsim.clock import SystemClock
 from batchsim.errors import UsageError
-
-if TYPE_CHECKING:
-    from batchsim.backends import Backend
-    from batchsim.runner.notices import Notices
+from batchsim.runner.notices import Notices
 
 SECRET_VARIABLE = "OPENAI_WEBHOOK_SECRET"  # noqa: S105 - the name of a variable, as in the official SDK
 
@@ -35,7 +31,6 @@ class Webhooks(NamedTuple):
         from batchsim.server.serve_extra import check_serve_extra
 
         check_serve_extra()
-        from batchsim.runner.notices import Notices
         from batchsim.server.webhook_receiver import receive_webhooks
 
         secret = os.environ.get(SECRET_VARIABLE, "")
@@ -55,7 +50,6 @@ class Webhooks(NamedTuple):
 
 
 def wake(backend: Backend, notices: Notices | None) -> Backend:
-    """Return the backend with waits that end when a notice comes."""
     if notices is not None:
         backend.clock = notices.waking(backend.clock)
     return backend

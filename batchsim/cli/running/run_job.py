@@ -58,7 +58,6 @@ class Observer:
         self.stopping.recorded()
 
     def _read_history(self, progress: Progress) -> None:
-        """Learn from the account's last batches, once it is known to answer."""
         if self.account is None or not progress.batches:
             return
         account, self.account = self.account, None

@@ -48,8 +48,6 @@ def opened_input(source: str) -> Iterator[BinaryIO]:
 
 
 class Spooled(NamedTuple):
-    """Standard input in a file that does not outlive this process."""
-
     path: Path
 
 

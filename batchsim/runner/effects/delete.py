@@ -24,7 +24,6 @@ from batchsim.runner.schedule.remote_cleanup import own_files
 
 
 def delete_remote(context: JobContext, number: int, shard: ShardState) -> Iterator[Entry]:
-    """Delete the shard's files at the service, unless a download has changed."""
     for file in shard.files:
         if isinstance(file, Downloaded):
             path = context.directory.file(number, file.source)

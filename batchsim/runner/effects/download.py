@@ -33,7 +33,6 @@ LARGEST = 64 << 30
 
 
 def download(context: JobContext, action: Download, shard: ShardState) -> Entry:
-    """Download a result file, or record that it is gone."""
     path = context.directory.file(action.shard, action.source)
     try:
         size, digest = fetch(context, action.file_id, path)

@@ -55,7 +55,6 @@ def policy_for_copy(policy: Policy, state: JobState, site: str) -> Policy:
 
 
 def elect(context: JobContext) -> Iterator[Entries]:
-    """Elect this runner if the oldest listed file of the job was uploaded from its site."""
     state, site = context.state, context.agenda.session.site
     shards = state.shards.values()
     claims = {shard.file_id for shard in shards if shard.stage is Stage.UPLOADED}

@@ -31,7 +31,6 @@ SKEW = 86_400
 
 
 def upload(context: JobContext, number: int, shard: ShardState) -> Iterator[Entries]:
-    """Upload the shard's lines under a name that was never used."""
     attempt = shard.attempt + 1
     filename = filename_of(context.started, shard.plan, attempt, context.directory.site)
     request_id = upload_id_of(context.started, shard.plan, attempt)
@@ -53,7 +52,6 @@ def upload(context: JobContext, number: int, shard: ShardState) -> Iterator[Entr
 
 
 def find_upload(context: JobContext, number: int, shard: ShardState) -> Iterator[Entries]:
-    """Search for an upload of unknown outcome: a file of its unique name and of its size."""
     name, size = shard.filename, shard.plan.bytes
     for file in listed_since(context.list_files, shard.since - SKEW, most=SEARCH_PAGES):
         if file.filename == name and file.bytes == size:
@@ -65,7 +63,6 @@ def find_upload(context: JobContext, number: int, shard: ShardState) -> Iterator
 
 
 def create(context: JobContext, number: int, shard: ShardState) -> Iterator[Entries]:
-    """Create a batch, unless the list shows one already."""
     if shard.file_id is None:
         raise JournalError(f"shard {number} is uploaded but has no file")
     yield from _read_list_first(context, shard)
@@ -121,7 +118,6 @@ def find_batch(context: JobContext, number: int, shard: ShardState) -> Iterator[
 
 
 def fence(context: JobContext, number: int, shard: ShardState) -> Iterator[Entries]:
-    """Delete the input file of an unknown create, so that a late request finds none."""
     if shard.file_id is None:
         raise JournalError(f"shard {number} waits for a batch but has no file")
     try:

@@ -63,7 +63,6 @@ class Loop:
         self._searched = 0.0
 
     def begin(self, plan: Plan, metadata: Mapping[str, str]) -> None:
-        """Record how the job begins, all of it or nothing."""
         run, backend = new_run(), self._context.backend
         started = Started(
             run=run,

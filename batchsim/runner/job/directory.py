@@ -64,7 +64,6 @@ class JobDirectory:
         self.terms = path / "adopted.json"
 
     def holder(self) -> Holder | None:
-        """Return the process that has the lock, if it has left its name."""
         try:
             value = orjson.loads((self.path / _HOLDER).read_bytes())
             return Holder(int(value["pid"]), str(value["host"]))

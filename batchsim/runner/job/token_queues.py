@@ -32,7 +32,6 @@ def told_limit(batch: Batch) -> int | None:
 
 
 def lines_queued(batches: Iterable[Batch], ours: Container[str]) -> Counter[str]:
-    """Count the lines of unfinished batches that are not `ours`, by model."""
     lines: Counter[str] = Counter()
     for batch in batches:
         if batch.id not in ours and not batch.status.is_terminal and batch.model:

@@ -39,7 +39,6 @@ def custom_ids_in(stream: BinaryIO) -> Iterator[str]:
 
 
 def custom_id_of(content: bytes) -> str:
-    """Return the custom_id of a line that was found valid."""
     leading = _LEADING_ID.match(content)
     if leading:
         return leading[1].decode()

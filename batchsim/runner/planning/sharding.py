@@ -142,7 +142,6 @@ class Builder:
             begin = until
 
     def _fitting(self, shard: GrowingShard, amounts: _Amounts, begin: int, end: int) -> int:
-        """Return how many of the lines from `begin` to before `end` the shard has room for."""
         limits = self._limits
         fitting = min(end - begin, limits.requests_per_batch - shard.lines)
         for each, taken, most in (
@@ -169,7 +168,6 @@ class Builder:
         self.custom_ids.finish(shard.number)
 
     def shards(self) -> tuple[Planned, ...]:
-        """Finish all shards and return them in the order of their first lines."""
         for shard in self._growing.values():
             self._close(shard)
         return tuple(sorted(self._closed, key=lambda planned: planned.shard))

@@ -49,7 +49,6 @@ class SkippedLines:
         return Skipped(lines=len(self), ranges=self._ranges)
 
     def write(self, directory: JobDirectory) -> None:
-        """Write their placeholders and their index into the job directory."""
         index = shard_index.ShardIndex.empty(len(self))
         offset = 0
         synced = directory.outlasts_power

@@ -121,7 +121,6 @@ class Pace:
             self._seen.pop(shard.batch_id, None)
 
     def of_job(self) -> float:
-        """Return the lines per second of all batches together; 0 when nothing moved."""
         return self._rate("")
 
     def of(self, shard: ShardProgress) -> float:

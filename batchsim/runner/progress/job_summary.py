@@ -114,7 +114,6 @@ class JobTracker:
 
 
 def summarize(progress: Progress) -> JobSummary:
-    """Return the job as it is now, by the experience with its own batches."""
     return JobTracker(own_history(progress)).look(progress)
 
 

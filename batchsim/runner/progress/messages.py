@@ -27,7 +27,6 @@ class Message:
 
 
 def describe(entry: job_entries.Entry, state: JobState, session: Session) -> Message:
-    """Return the message about an entry that left the job in `state`."""
     if not isinstance(entry, job_entries.ShardEntry):
         return Message(_describe_job(entry, state))
     text = _describe_shard(entry)

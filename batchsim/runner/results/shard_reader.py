@@ -97,7 +97,6 @@ class ShardReader:
         return stream
 
     def close_at_end(self) -> None:
-        """Close the files and forget the index once the last line was taken."""
         if self._next == self._lines:
             self.close()
 

@@ -123,7 +123,6 @@ class Agenda:
         return actions
 
     def later(self) -> Iterator[float]:
-        """Yield when the next step falls due that needs no capacity, if there is one."""
         if self._moments.number is not None:
             yield self._next()
 

@@ -182,7 +182,6 @@ def _must_be_cancelled(shard: ShardState) -> bool:
 
 
 def stuck_reason(shard: ShardState, policy: Policy) -> str | None:
-    """Return why this process can do no more for the shard; None when it can."""
     if shard.blocked is not None:
         return shard.blocked
     setback = shard.setback
@@ -198,5 +197,4 @@ def stuck_reason(shard: ShardState, policy: Policy) -> str | None:
 
 
 def is_out_of_patience(setback: Setback, policy: Policy) -> bool:
-    """Return whether requests have failed without a break for longer than the policy is patient."""
     return setback.last - setback.since >= policy.backoff.patience
