@@ -12,7 +12,7 @@ from typing import Any
 
 
 class Departures(threading.local):
-    """What has become of this thread's latest request, as far as the HTTP library has told."""
+    """The fate of this thread's latest request, as far as the HTTP library has told."""
 
     has_left = True
     """False only when nothing was sent for sure."""
