@@ -100,11 +100,14 @@ def run(
     supports = supports or backend.supports
     planned = partial(_plan, limits=limits, supports=supports, skip_invalid=skip_invalid)
     plan = None
+    if not directory.journal.exists() or not directory.journal.stat().st_size:
+        directory.check_journal(None)
     if source is not None and not directory.journal.exists():
         plan = planned(source)  # a bad input leaves no trace
     with _opened_journal(directory, policy) as journal:
         session = Session(directory.site)
         state = fold(journal.entries(), session)
+        directory.check_journal(state.started.run if state.started else None)
         source = source or directory.spool(_lines(requests), has_begun=bool(state.started))
         moved = None
         if state.started is None:

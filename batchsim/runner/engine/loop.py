@@ -74,6 +74,8 @@ class Loop:
             metadata=metadata,
         )
         self._record(started, *plan.entries(self._context.directory))
+        self._journal.checkpoint()
+        self._context.directory.mark_begun(run)
 
     def move(self, moved: job_entries.AccountChanged) -> None:
         self._record(moved)

@@ -7,6 +7,7 @@ shards/0001.output.jsonl   a result file as downloaded; likewise `error`; `recor
 shards/0001.index          where the result of each line of the shard is
 shards/0001.quarantine.jsonl   result lines that are not used in the results
 shards/0001.conflicts.jsonl    pairs of different results of one line
+begun                      the name of the run whose beginning the journal holds
 ledger.jsonl               one record per input line: its outcome, and its batch
 late.jsonl                 good results of lines that had a good one before
 adopted.json               which batches the job was to adopt, if it adopts any
@@ -62,6 +63,7 @@ class JobDirectory:
         self.late = path / "late.jsonl"
         self.cancel_request = path / "cancel"
         self.terms = path / "adopted.json"
+        self.begun = path / "begun"
 
     def holder(self) -> Holder | None:
         try:
@@ -93,11 +95,40 @@ class JobDirectory:
         return self._shard_path(shard, "conflicts.jsonl")
 
     def owns(self, path: Path) -> bool:
-        kept = self.journal, self.requests, self.ledger, self.late, self.cancel_request, self.terms
+        kept = (
+            self.journal, self.requests, self.ledger, self.late, self.cancel_request, self.terms,
+            self.begun,
+        )  # fmt: skip
         own = {_LOCK, _HOLDER, *(each.name for each in kept)}
         place = Path(os.path.realpath(path))
         home = Path(os.path.realpath(self.path))
         return (place.parent == home and place.name in own) or home / _SHARDS in place.parents
+
+    def mark_begun(self, run: str) -> None:
+        """Record, beside the journal, that it holds the beginning of that run."""
+        with replace_file(self.begun, private=True, synced=self.outlasts_power) as stream:
+            stream.write(run.encode())
+
+    def check_journal(self, run: str | None) -> None:
+        """Raise JournalError where a job has begun here, and the journal holds another run, or none.
+
+        Its batches may be paid for, so the job is not begun anew.
+        """
+        begun = self.begun.read_text("ascii", "replace") if self.begun.exists() else None
+        if run is None and begun is None:
+            shards = self.path / _SHARDS
+            traces = [*shards.glob("*.output.jsonl"), *shards.glob("*.error.jsonl")]
+            begun = "unknown" if traces or self.ledger.exists() else None
+        elif run is not None and begun is None:  # killed before it was marked, or an old version's
+            self.mark_begun(run)
+            return
+        if begun is not None and begun != run:
+            held = "is lost or empty" if run is None else "is that of another job"
+            raise JournalError(
+                f"a job has begun in {self.path}, and its journal {self.journal.name} {held}",
+                hint="its batches may be paid for: put the journal back; or move the directory away, "
+                "and rebuild the job from the service's lists: batchsim recover INPUT -o RESULTS",
+            )
 
     def _shard_path(self, shard: int, name: str) -> Path:
         return self.path / _SHARDS / f"{shard:04}.{name}"

@@ -168,6 +168,16 @@ class Journal(_Open):
             self._roll_back()
             raise self._unwritable(error) from error
 
+    def checkpoint(self) -> None:
+        """Move what was appended from the write-ahead log into the database itself.
+
+        A log that is lost or damaged then takes later entries only. Raises JobIncomplete.
+        """
+        try:
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            raise self._unwritable(error) from error
+
     def entries(self) -> Iterator[tuple[float, Entry]]:
         """Yield every entry with its time. Raises JournalError when one is unreadable."""
         for _, at, entry in self._entries_after(0):
