@@ -188,6 +188,9 @@ class Policy:
     A number becomes the Decimal that it is written as."""
     retries: Count = 2
     """How often lines are sent again that are worth it (batchsim.runner.results.outcomes)."""
+    accept_lost: Switch = False
+    """Give up results that the service counts as completed and that its files lack. Their lines are
+    sent again, and so paid again, as often as `retries` says."""
     on_unknown: OnUnknown | Literal["stop", "wait", "fence"] = OnUnknown.STOP
     """The choice when the batch of an unknown create is not found."""
     list_lag: Seconds = 600.0
@@ -300,8 +303,11 @@ def is_running(batch: Batch) -> bool:
 
 def is_void(batch: Batch) -> bool:
     """Return whether the batch ended without running a line, and so costs nothing."""
-    ended = batch.status in (Status.FAILED, Status.CANCELLED)
-    return ended and not batch.request_counts.completed
+    if batch.status is Status.FAILED:
+        return not batch.request_counts.completed
+    was_begun = batch.in_progress_at is not None
+    is_counted = batch.request_counts.total > 0 or not was_begun
+    return batch.status is Status.CANCELLED and is_counted and not batch.request_counts.completed
 
 
 def awaits_files(batch: Batch) -> bool:

@@ -12,7 +12,7 @@ JOB_GROUPS = {
     "Bad lines and retries": ("skip_invalid", "retries"),
     "Cost and limits": ("max_cost", "queue_limits"),
     "Results by a fixed time": ("finish_sync", "deadline"),
-    "Safety": ("on_unknown", "alone", "same_account", "network_files"),
+    "Safety": ("on_unknown", "accept_lost", "alone", "same_account", "network_files"),
     "Clean-up": ("delete_remote",),
     "Webhooks": ("webhook_port", "webhook_host"),
 }

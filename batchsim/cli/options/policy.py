@@ -53,9 +53,16 @@ OPTIONS = (
         default=2,
         show_default=True,
         metavar="N",
-        help="Send lines again that expired, got lost or met a passing error (408, 409, 429, "
-        "5xx), up to N times; never lines with a good result. Each time makes new batches, "
+        help="Send lines again that expired or met a passing error (408, 409, 429, 5xx), up to N "
+        "times; never lines with a good result. Each time makes new batches, "
         "with a window of their own, that are paid like any other.",
+    ),
+    click.option(
+        "--accept-lost",
+        is_flag=True,
+        help="Give up results that the service counts as completed and that its files lack, and "
+        "send their lines again as --retries says: they are paid a second time. Without it such "
+        "files are downloaded again for an hour, and then the job stops.",
     ),
     click.option(
         "--on-unknown",
@@ -132,6 +139,7 @@ OPTIONS = (
 
 
 _SAME_NAMES = (
+    "accept_lost",
     "retries", "max_cost", "queue_limits", "same_account", "network_files", "delete_remote"
 )  # fmt: skip
 

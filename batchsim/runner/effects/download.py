@@ -80,6 +80,7 @@ def fetch(context: JobContext, file_id: str, path: Path) -> tuple[int, str]:
                 del context.memory.partials[partial]
                 raise TransferBroken(f"{file_id} is shorter than what came of it") from error
         if size < expected:
+            del context.memory.partials[partial]  # nothing broke, so what came may be another file
             raise TransferBroken(f"{file_id} ended after {size:,} of {expected:,} bytes")
         stream.flush()
         if context.directory.outlasts_power:

@@ -18,20 +18,30 @@ from batchsim.runner.planning.shard_content import ShardContent
 from batchsim.runner.planning.skipped_lines import stand_in
 from batchsim.runner.results.assemble import assemble
 from batchsim.runner.results.collect import ForeignResults, Gathered, collect
+from batchsim.runner.results.lost_results import LostResults, loss_evidence
 
 AT_ONCE = 100
 """How many lines without a batch make one shard."""
 
 
 def gather(context: JobContext, number: int, shard: ShardState) -> Iterator[Entry]:
-    """Collect the results of a shard; block it when they belong to another batch."""
+    """Collect the results of a shard; block it when they belong to another batch.
+
+    Where paid results are lacking, its files are dropped, to be downloaded again.
+    """
     try:
         collected = _collect(context, shard, context.backend.clock.now())
     except ForeignResults as error:
         yield shard_entries.DownloadDropped(shard=number, source=error.source, reason=error.message)
         yield shard_entries.Blocked(shard=number, reason=f"{error.message}; {error.hint}")
-    else:
+        return
+    evidence = loss_evidence(shard.batch, collected.tally, collected.differences)
+    if evidence is None or context.policy.accept_lost:
         yield shard_entries.Collected(shard=number, **collected._asdict())
+        return
+    for file in shard.files:
+        yield shard_entries.DownloadDropped(shard=number, source=file.source, reason=evidence)
+    yield context.postponed(number, LostResults(evidence))
 
 
 def collect_again(context: JobContext, shard: ShardState) -> Tally:

@@ -131,7 +131,7 @@ def _collect(context: JobContext, number: int, shard: ShardState) -> Iterator[En
     for entry in finish_shard.gather(context, number, shard):
         usd = None
         if isinstance(entry, shard_entries.Collected) and context.policy.max_cost is not None:
-            usd = batch_cost(shard.plan, shard.batch, entry.tally)
+            usd = batch_cost(shard.plan, shard.batch, entry.tally, entry.differences)
         yield entry if usd is None else (entry, shard_entries.CostRecorded(shard=number, usd=usd))
 
 

@@ -97,6 +97,8 @@ class ShardState:
     batches_given_up: int = 0
     is_cancel_requested: bool = False
     files: tuple[Downloaded | FileGone, ...] = ()
+    has_dropped_files: bool = False
+    """True if a download was dropped: then one that comes whole ends no setback."""
     uploads: tuple[str, ...] = ()
     """The ids of all files that were uploaded for the shard."""
     deleted: tuple[str, ...] = ()
@@ -179,14 +181,15 @@ class ShardState:
                 return replace(self._observe(at, entry.batch), is_cancel_requested=True)
             case Downloaded() | FileGone():
                 kept = tuple(each for each in self.files if each.source is not entry.source)
-                return replace(self, files=(*kept, entry), setback=None)
+                setback = self.setback if self.has_dropped_files else None
+                return replace(self, files=(*kept, entry), setback=setback)
             case shard_entries.RemoteDeleted():
                 return replace(self, deleted=(*self.deleted, entry.file_id), setback=None)
             case shard_entries.RemoteKept():
                 return replace(self, kept=(*self.kept, entry.file_id), setback=None)
             case shard_entries.DownloadDropped():
                 kept = tuple(each for each in self.files if each.source is not entry.source)
-                return replace(self, files=kept)
+                return replace(self, files=kept, has_dropped_files=True)
             case shard_entries.Collected():
                 return self._enter(
                     Stage.COLLECTED, at, tally=entry.tally, differences=entry.differences

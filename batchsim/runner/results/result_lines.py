@@ -59,9 +59,12 @@ NOT_USUAL = (DecodeError, ValueError, RecursionError, KeyError)
 
 
 def read_result(content: bytes) -> ResultLine | None:
-    """Return the result on a line; None when it cannot be read, or has no custom_id."""
+    """Return the result on a line; None when it cannot be read, has no custom_id, or is a request."""
+    value = _parsed(content)
+    if isinstance(value, dict) and "body" in value and "response" not in value:
+        return None
     try:
-        return ResultLine.from_object(_parsed(content))
+        return ResultLine.from_object(value)
     except ValueError:
         return None
 

@@ -26,10 +26,12 @@ from batchsim.domain.lines import ResultLine
 from batchsim.errors import JobIncomplete
 from batchsim.pricing.prices import cost
 from batchsim.runner.job import JobState, ShardState, Stage
+from batchsim.runner.journal import Anomaly
 from batchsim.runner.journal.job_entries import Tally
 from batchsim.runner.journal.shard_entries import Origin, Planned, Weighed
 from batchsim.runner.planning.token_bounds import Bounds
 from batchsim.runner.policy import Policy, is_void
+from batchsim.runner.results.lost_results import lost_results
 
 _BATCH_EXISTS = frozenset({Stage.CREATING, Stage.UNKNOWN, Stage.LIVE, Stage.ENDED, Stage.COLLECTED})
 _FREE = "/v1/moderations"
@@ -121,11 +123,18 @@ def answer_cost(plan: Planned, answer: ResultLine) -> Decimal | None:
     return _usage_cost(plan, usage) if is_told else Decimal(0)
 
 
-def batch_cost(plan: Planned, batch: Batch | None, tally: Tally) -> Decimal | None:
-    """Return a batch's cost, by its own usage or its results', whichever is more; None: unknown."""
+def batch_cost(
+    plan: Planned, batch: Batch | None, tally: Tally, found: tuple[Anomaly, ...]
+) -> Decimal | None:
+    """Return the cost of a batch, by its own usage or that of its results, whichever is more.
+
+    None when its price is not known, or when lines ran and no usage tells what they cost.
+    """
     told = [tally.usage] + ([batch.usage] if batch else [])
-    if tally.ok and not any(usage.total_tokens for usage in told) and plan.endpoint != _FREE:
-        return None
+    is_told = batch is not None and bool(batch.usage.total_tokens)
+    was_run = tally.ok if tally.usage.total_tokens == 0 else 0
+    if not is_told and (was_run or lost_results(batch, tally, found)):
+        return Decimal(0) if plan.endpoint == _FREE else None
     costs = [_usage_cost(plan, usage) for usage in told]
     return None if None in costs else max(each for each in costs if each is not None)
 
@@ -188,7 +197,7 @@ def _paid_without_cap(shard: ShardState) -> Decimal | None:
     """Return the cost of a batch that was collected while the job had no cap, if it is known."""
     if shard.is_cost_recorded or shard.tally is None or shard.batch is None:
         return None
-    return batch_cost(shard.plan, shard.batch, shard.tally)
+    return batch_cost(shard.plan, shard.batch, shard.tally, shard.differences)
 
 
 def _usage_cost(plan: Planned, usage: Usage) -> Decimal | None:

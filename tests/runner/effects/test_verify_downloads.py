@@ -11,10 +11,12 @@ from batchsim.domain.limits import Limits
 from batchsim.errors import JobIncomplete, JournalError, Unavailable
 from batchsim.runner.effects import finish_shard
 from batchsim.runner.journal.job_entries import Tally
+from batchsim.runner.policy import Policy
 from batchsim.runner.run import run
 
 ANSWERS = {f"id-{n}": f"answer {n}" for n in range(6)}
 LIMITS = Limits(requests_per_batch=3)
+POLICY = Policy(accept_lost=True)
 COLLECTED = "have a good result"
 
 
@@ -52,7 +54,7 @@ def run_until(build, source):
                 raise build.Killed
 
         with pytest.raises(build.Killed):
-            run(source, backend, results=build.results, limits=LIMITS, observe=kill)
+            run(source, backend, results=build.results, limits=LIMITS, policy=POLICY, observe=kill)
         assert not build.results.exists()
 
     return run_until
@@ -163,7 +165,8 @@ def test_an_index_that_changed_between_two_runs_is_made_anew_before_a_round(
     shards = build.job / "shards"
     before = {path.name: path.read_bytes() for path in shards.iterdir()}
     harm(shards / f"0001.{name}")
-    assert run(source, backend_losing_a_line, results=build.results, limits=LIMITS).all_ok
+    again = run(source, backend_losing_a_line, results=build.results, limits=LIMITS, policy=POLICY)
+    assert again.all_ok
     assert build.ids() == [*ANSWERS]
     assert {name: (shards / name).read_bytes() for name in before} == before
     batches = [batch.request_counts.total for batch in build.batches_of(backend_losing_a_line)]

@@ -123,7 +123,7 @@ def test_a_job_waits_for_the_disk_only_if_its_service_outlives_the_process(
     backend = FakeBackend(pacing="quick", faults=Faults(lost_lines=1.0))
     assert not backend.lasts
     backend.lasts = lasts
-    lines, policy = [build.chat("a"), {"custom_id": "b"}], Policy(retries=0)
+    lines, policy = [build.chat("a"), {"custom_id": "b"}], Policy(retries=0, accept_lost=True)
     run(lines, backend, results=build.results, policy=policy, skip_invalid=True)
     assert found == {expected}
     assert len(synced) == syncs

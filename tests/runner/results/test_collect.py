@@ -15,7 +15,7 @@ from batchsim.backends.fake import FakeBackend, Faults, Pacing
 from batchsim.domain.batches import BatchError, Usage
 from batchsim.domain.lifecycle import Status
 from batchsim.domain.limits import HOUR, Limits
-from batchsim.errors import JournalError
+from batchsim.errors import JobIncomplete, JournalError
 from batchsim.runner.job import JobDirectory, ShardState
 from batchsim.runner.journal.job_entries import Tally
 from batchsim.runner.journal.shard_entries import Downloaded, FileGone, Source
@@ -353,7 +353,11 @@ def test_result_files_that_expired_become_missing_lines(build):
         if progress.message.endswith("completed"):
             backend.clock.sleep(60 * 24 * HOUR)
 
-    report = run(source, backend, results=build.results, observe=sleep_for_two_months)
+    with pytest.raises(JobIncomplete, match="the service counts 3 as completed, its files hold 0"):
+        run(source, backend, results=build.results, observe=sleep_for_two_months)
+    assert len(build.batches_of(backend)) == 1, "what was paid is not sent again"
+    giving_up = Policy(accept_lost=True, retries=0)
+    report = run(source, backend, results=build.results, policy=giving_up)
     assert (report.missing, report.ok) == (3, 0)
 
 
@@ -384,7 +388,7 @@ def test_any_mixture_gives_one_record_per_line_in_order(
         backend,
         results=results,
         limits=Limits(requests_per_batch=per_batch),
-        policy=Policy(polling=Polling(slowest=7_200.0)),
+        policy=Policy(polling=Polling(slowest=7_200.0), accept_lost=True),
     )
     records = [json.loads(line) for line in results.read_bytes().splitlines()]
     assert [record["custom_id"] for record in records] == [line["custom_id"] for line in lines]
