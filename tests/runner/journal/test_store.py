@@ -103,7 +103,7 @@ def test_an_entry_is_on_the_disk_once_it_is_appended(path, opened_databases):
     assert synchronous == 2  # FULL: less loses commits when the power fails
 
 
-@pytest.mark.parametrize(("lasts", "expected", "syncs"), [(True, 2, 15), (False, 0, 2)])
+@pytest.mark.parametrize(("lasts", "expected", "syncs"), [(True, 2, 17), (False, 0, 2)])
 def test_a_job_waits_for_the_disk_only_if_its_service_outlives_the_process(
     build, monkeypatch, opened_databases, lasts, expected, syncs
 ):
