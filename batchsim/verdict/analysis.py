@@ -3,7 +3,7 @@
 import functools
 import hashlib
 import math
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Any, NamedTuple
@@ -112,19 +112,34 @@ class Analysis:
         return frozenset(entry.subject for entry in self.entries("read_file") if entry.read)
 
     def saw_end(self, each: BatchHistory) -> bool:
-        return any(
-            entry.last >= each.ended and (entry.subject == each.batch.id or not entry.subject)
-            for entry in self.entries("retrieve_batch", "cancel_batch", "list_batches")
-            if entry.error is None
-        )
-
-    def knows_of(self, each: BatchHistory) -> bool:
-        """True if the client got the id of a batch when it created it."""
-        return each.batch.id in self._made or bool(self.history.forgotten)
+        looks = self._last_looks
+        return max(looks.get(each.batch.id, -math.inf), looks.get("", -math.inf)) >= each.ended
 
     @functools.cached_property
-    def _made(self) -> frozenset[str | None]:
-        return frozenset(entry.made for entry in self.entries("create_batch"))
+    def _last_looks(self) -> dict[str, float]:
+        """The time of the last look at each batch by id, and at the first page of the list ("")."""
+        last: dict[str, float] = {}
+        for entry in self.entries("retrieve_batch", "cancel_batch", "list_batches"):
+            if entry.error is None:
+                subject = entry.subject or ""
+                last[subject] = max(entry.last, last.get(subject, entry.last))
+        return last
+
+    def knows_of(self, batch: Batch) -> bool:
+        """True if the client got the id of a batch when it created it."""
+        return batch.id in self._creations or bool(self.history.forgotten)
+
+    def creation(self, batch_id: str) -> Entry | None:
+        """Return the request that made a batch."""
+        return self._creations.get(batch_id)
+
+    @functools.cached_property
+    def _creations(self) -> dict[str, Entry]:
+        first: dict[str, Entry] = {}
+        for entry in self.entries("create_batch"):
+            if entry.made:
+                first.setdefault(entry.made, entry)
+        return first
 
     def is_sent_after(self, index: int, line: RequestLine) -> bool:
         """True if a batch after the one at `index` has the line: its custom_id, or url and body."""
@@ -143,18 +158,19 @@ class Analysis:
     def resends(self) -> list[Resend]:
         """The lines that were sent again without need, in the order of sending."""
         resends: list[Resend] = []
-        earlier: defaultdict[bytes, list[BatchHistory]] = defaultdict(list)
+        earlier: defaultdict[bytes, deque[BatchHistory]] = defaultdict(deque)
         if len(self.history.batches) < 2:
             return resends  # without reading the lines, which takes long when they are many
         for each in self.history.batches:
             for line in self.lines.get(each.batch.id, ()):
                 same = earlier[_identity(line)]
-                if each in same[-1:]:
+                if same and same[-1] is each:
                     continue  # twice in one batch is not sent again
-                for first in same:
-                    if resend := self._resend(line.custom_id, first, each):
+                while same:
+                    if resend := self._resend(line.custom_id, same[0], each):
                         resends.append(resend)
                         break
+                    same.popleft()  # it is no reason later either, since it has ended
                 same.append(each)
         return resends
 
@@ -173,9 +189,13 @@ class Analysis:
     def _could_read(self, first: BatchHistory, second: BatchHistory) -> bool:
         """True if the client could read a batch's results; otherwise they expired unread."""
         file_id = first.batch.output_file_id or ""
-        was_deleted = any(entry.subject == file_id for entry in self.entries("delete_file"))
+        was_deleted = file_id in self._deleted
         was_there = self.history.contents.existed(file_id, second.created)
         return was_deleted or was_there or self.was_read(file_id)
+
+    @functools.cached_property
+    def _deleted(self) -> frozenset[str | None]:
+        return frozenset(entry.subject for entry in self.entries("delete_file"))
 
 
 def _request(line: RequestLine) -> bytes:

@@ -126,7 +126,7 @@ def sends_running_lines_again(analysis: Analysis) -> Finding | None:
         analysis,
         "sends_running_lines_again",
         "it resends lines while a batch is running them, and pays for them twice",
-        lambda resend: not resend.was_good and _is_known(analysis, resend),
+        lambda resend: not resend.was_good and analysis.knows_of(resend.first),
         "wait until the batch has ended, or cancel it and wait for `cancelled`, before you resend",
     )
 
@@ -137,7 +137,7 @@ def creates_twice(analysis: Analysis) -> Finding | None:
         analysis,
         "creates_twice",
         "it creates a batch again after a request without an answer, and pays for both",
-        lambda resend: not resend.was_good and not _is_known(analysis, resend),
+        lambda resend: not resend.was_good and not analysis.knows_of(resend.first),
         "create with max_retries=0 and a mark of your own in `metadata`; after a time-out or a 5xx "
         "look for that mark in the list of batches before creating again",
     )
@@ -163,16 +163,8 @@ def _resends(
 
 
 def _creation(analysis: Analysis, batch_id: str) -> str:
-    made = [entry for entry in analysis.entries("create_batch") if entry.made == batch_id]
-    return f" ({analysis.position(made[0])})" if made else ""
-
-
-def _is_known(analysis: Analysis, resend: Resend) -> bool:
-    return any(
-        analysis.knows_of(each)
-        for each in analysis.history.batches
-        if each.batch.id == resend.first.id
-    )
+    made = analysis.creation(batch_id)
+    return f" ({analysis.position(made)})" if made else ""
 
 
 def _seen(analysis: Analysis) -> Iterator[BatchHistory]:

@@ -23,12 +23,14 @@ from batchsim.clock import Clock, ScaledClock, SystemClock
 from batchsim.errors import UsageError
 
 if TYPE_CHECKING:
+    from batchsim.backends.fake import FakeBackend
     from batchsim.domain.batches import Batch
     from batchsim.server.fakes_by_key import FakesByKey
     from batchsim.server.http import Handler
     from batchsim.wire import App
 
 MOST_VERDICTS = 10
+VERDICT_SECONDS = 2.0  # for all verdicts, when the server stops
 PACINGS = ("2024", "2025", "today", "quick", "instant")
 
 
@@ -162,21 +164,17 @@ def serve(
         stack.enter_context(log_on_stderr((*tokens, webhook_secret or "")))
         stack.enter_context(_courier(fakes, webhook_urls, webhook_secret))
         stopped = stack.enter_context(until_stopped())
-        address = stack.enter_context(
-            running(
-                _with_control(fakes, app, keys) if control else app,
-                host=host,
-                port=port,
-                has_keys=bool(tokens),
-                allowed_hosts=allowed_hosts,
-            )
-        )
-        _warn_of_visible_keys(context)
-        _print_address(address, has_keys=bool(tokens), as_json=as_json)
-        try:
+        with running(
+            _with_control(fakes, app, keys) if control else app,
+            host=host,
+            port=port,
+            has_keys=bool(tokens),
+            allowed_hosts=allowed_hosts,
+        ) as address:
+            stack.callback(print_verdicts, fakes)  # once nobody is served any more
+            _warn_of_visible_keys(context)
+            _print_address(address, has_keys=bool(tokens), as_json=as_json)
             stopped.wait()
-        finally:
-            print_verdicts(fakes)
     return ALL_GOOD
 
 
@@ -247,16 +245,32 @@ def _print_address(address: str, *, has_keys: bool, as_json: bool) -> None:
 
 
 def print_verdicts(fakes: FakesByKey) -> None:
-    from batchsim.verdict import judge
-
+    """Print the verdicts that can be had within VERDICT_SECONDS."""
     used = {
         digest: backend for digest, backend in fakes.backends().items() if backend.requests.count
     }
-    for digest, backend in islice(used.items(), MOST_VERDICTS):
-        name = f"key {digest[:8]}: " if len(used) > 1 else ""
-        verdict = judge(backend.history(as_seen=True))  # nobody waits for work that is given up
-        click.echo(f"{name}{verdict.summary()}", err=True)
-        for each in verdict.findings:
-            click.echo(f"  {each.code}: {each.evidence[0]}", err=True)
-    if len(used) > MOST_VERDICTS:
-        click.echo(f"and {len(used) - MOST_VERDICTS:,} keys more", err=True)
+    lines: list[str] = []
+    # A daemon: the process ends though it is still at work.
+    judging = threading.Thread(target=_judge_all, args=(used, lines), daemon=True)
+    judging.start()
+    judging.join(VERDICT_SECONDS)
+    if judging.is_alive():
+        lines = [*lines, "the rest of the verdict is left out: it would take too long"]
+    for line in lines:
+        click.echo(line, err=True)
+
+
+def _judge_all(used: dict[str, FakeBackend], lines: list[str]) -> None:
+    """Append the lines of all verdicts."""
+    from batchsim.verdict import judge
+
+    try:
+        for digest, backend in islice(used.items(), MOST_VERDICTS):
+            name = f"key {digest[:8]}: " if len(used) > 1 else ""
+            verdict = judge(backend.history(as_seen=True))  # nobody waits for work that is given up
+            lines.append(f"{name}{verdict.summary()}")
+            lines.extend(f"  {each.code}: {each.evidence[0]}" for each in verdict.findings)
+        if len(used) > MOST_VERDICTS:
+            lines.append(f"and {len(used) - MOST_VERDICTS:,} keys more")
+    except Exception as error:  # noqa: BLE001 - the store may be closed by now
+        lines.append(f"there is no verdict: {type(error).__name__}: {error}")

@@ -490,3 +490,24 @@ def test_a_folder_without_hashes_gets_them_at_its_first_start(serve, desk):
             rows = dict(database.execute("SELECT key, size FROM contents"))
         assert version == 2
         assert rows == {path.name: path.stat().st_size for path in (folder / "contents").iterdir()}
+
+
+SLOW_VERDICT = """
+import sys, threading
+import batchsim.verdict
+from batchsim.__main__ import main
+batchsim.verdict.judge = lambda history: threading.Event().wait()
+sys.exit(main())
+"""
+
+
+def test_it_ends_without_a_verdict_that_takes_too_long(process, desk):
+    (desk / "slow.py").write_text(SLOW_VERDICT)
+    started = process("serve", "--port", "0", "--data", "data", program=("slow.py",))
+    server = Server(started)
+    server.upload()
+    assert server.stop(signal.SIGTERM) == 0
+    said = started.stderr.read().decode().splitlines()
+    started.stdout.close()
+    started.stderr.close()
+    assert said[1:] == ["the rest of the verdict is left out: it would take too long"]
