@@ -54,7 +54,7 @@ _SIGNATURES = (
     (b"\x00\x00\x00\x00", "full of NUL bytes", "write it again: its content was lost"),
 )
 
-_CSV_HEADER = re.compile(rb'"?[A-Za-z_][\w .-]*"?(?:[,;\t]"?[\w .-]*"?)+\s*')
+_CSV_HEADER = rb'"?[A-Za-z_][\w .-]*"?(?:[,;\t]"?[\w .-]*"?)+\s*'
 
 
 def wrong_format(head: bytes) -> Cause | None:
@@ -74,7 +74,7 @@ def wrong_format(head: bytes) -> Cause | None:
         return Cause("The file is a JSON array, not JSONL.", "convert it: jq -c '.[]'")
     if first.rstrip() == b"{" and not rest.lstrip().startswith(b"{"):
         return Cause("The file is JSON spread over several lines.", "convert it: jq -c .")
-    if _CSV_HEADER.fullmatch(first):
+    if re.fullmatch(_CSV_HEADER, first):
         return Cause("The file is a table of values, not JSONL.", _ONE_OBJECT)
     return None
 
@@ -104,23 +104,19 @@ def why_unreadable(content: bytes, nesting: int = OPENAI.nesting) -> Cause:
 
 
 _JSON_ONLY = "write the line with a JSON library rather than by hand"
-_FAULTS = tuple(
-    (re.compile(pattern), text, hint)
-    for pattern, text, hint in (
-        (r",\s*[}\]]", "There is a comma after the last item", "remove the comma"),
-        (r"'", "A string is in single quotes", "use double quotes"),
-        (r"-?(?:NaN|Infinity|inf|nan)\b", "{} is not JSON", "write null or a number"),
-        (r"(?:True|False|None)\b", "{} is Python, not JSON", "write true, false or null"),
-        (r"//|/\*|#", "There is a comment", "remove it: JSON has no comments"),
-        (r"[\x00-\x1f]", "There is a control character", "write it escaped, as in \\n or \\t"),
-        (r"-?[1-9][\d.]*(?:[eE]\+?\d+)?", "A number is too large", "write it as a string"),
-    )
+# Patterns are compiled by the first bad line: that takes longer than most imports.
+_FAULTS = (
+    (r",\s*[}\]]", "There is a comma after the last item", "remove the comma"),
+    (r"'", "A string is in single quotes", "use double quotes"),
+    (r"-?(?:NaN|Infinity|inf|nan)\b", "{} is not JSON", "write null or a number"),
+    (r"(?:True|False|None)\b", "{} is Python, not JSON", "write true, false or null"),
+    (r"//|/\*|#", "There is a comment", "remove it: JSON has no comments"),
+    (r"[\x00-\x1f]", "There is a control character", "write it escaped, as in \\n or \\t"),
+    (r"-?[1-9][\d.]*(?:[eE]\+?\d+)?", "A number is too large", "write it as a string"),
 )
 
 
-_SURROGATES = re.compile(
-    r"\\\\|\\u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w|(?P<alone>\\u[dD][89a-fA-F]\w\w)"
-)
+_SURROGATES = r"\\\\|\\u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w|(?P<alone>\\u[dD][89a-fA-F]\w\w)"
 
 
 def _syntax_fault(text: str, error: orjson.JSONDecodeError) -> Cause:
@@ -130,13 +126,13 @@ def _syntax_fault(text: str, error: orjson.JSONDecodeError) -> Cause:
         column = unterminated + 1
         return Cause("A string is not ended.", "complete the line; was the file cut?", column)
     if "surrogate" in error.msg:
-        alone = (found.start() for found in _SURROGATES.finditer(text) if found["alone"])
+        alone = (found.start() for found in re.finditer(_SURROGATES, text) if found["alone"])
         return Cause("Half of a surrogate pair stands alone.", _JSON_ONLY, next(alone, 0) + 1)
     position = min(error.pos, len(text))
     if not text[position:].strip() or error.pos >= len(text):
         return Cause("It ends too early.", "complete the line; was the file cut?", len(text) + 1)
     for pattern, reason, hint in _FAULTS:
-        found = pattern.match(text, position)
+        found = re.compile(pattern).match(text, position)
         if found:
             return Cause(f"{reason.format(found.group())}.", hint, position + 1)
     reason = error.msg.partition(":")[0]
