@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from batchsim.cli.commands.scenarios import faults_in, list_scenarios, scenario_options
 from batchsim.cli.options.backend import backend_options, refuse_to_guess
 from batchsim.cli.options.groups import JOB_GROUPS, GroupedCommand, examples
 from batchsim.cli.options.job import any_model_option, job_option, seed_option
@@ -26,6 +27,7 @@ from batchsim.runner.policy import Policy
     groups=JOB_GROUPS,
     epilog=examples(
         "run --fake input.jsonl -o results.jsonl",
+        "run --fake input.jsonl -o results.jsonl --scenario expired_partial,rate_limited",
         "run --real input.jsonl -o results.jsonl --max-cost 5",
         "run --real input.jsonl -o results.jsonl --finish-sync --deadline 6h",
     ),
@@ -45,6 +47,7 @@ from batchsim.runner.policy import Policy
     "The directory for the job's journal and downloads [default: RESULTS.job, or INPUT.job]."
 )
 @seed_option
+@scenario_options
 @click.option(
     "--skip-invalid",
     is_flag=True,
@@ -61,6 +64,8 @@ def run(
     output: str | None,
     job: Path | None,
     seed: int,
+    scenario: str,
+    plan: Path | None,
     supports: Callable[[str], bool] | None,
     skip_invalid: bool,
     policy: Policy,
@@ -76,9 +81,14 @@ def run(
     line of the API's own output or error file. Lines that expired, were cancelled or got lost have
     a record that says so.
 
+    With --fake, --scenario and --faults rehearse what can go wrong, on simulated time.
+
     Every step is written to a journal: if this stops for any reason, the same command continues.
     On Ctrl-C and SIGTERM a create under way is finished first; a second signal stops at once.
     """
+    if scenario == "list":
+        list_scenarios()
+        return ALL_GOOD
     if backend is None:
         raise refuse_to_guess("run")
     if output == STANDARD_OUTPUT:
@@ -88,6 +98,13 @@ def run(
             "--json prints on standard output, where the results would go",
             hint="name a file for the results: -o RESULTS",
         )
+    rehearses = scenario != "completed" or plan is not None
+    if rehearses and backend != "fake":
+        raise UsageError(
+            "--scenario and --faults are for the fake: a real service fails by itself",
+            hint="rehearse with --fake, or leave them out",
+        )
+    behaviour = {"scenario": scenario, "faults": faults_in(plan)} if rehearses else {}
     from batchsim.runner.run import run as run_job
 
     with kept_input(requests) as (kept, name), webhooks.received() as notices:
@@ -95,7 +112,7 @@ def run(
         results = Path(output) if output else job / "results.jsonl"
         code = carry_out(
             backend,
-            partial(open_backend, backend, job / "fake", seed=seed),
+            partial(open_backend, backend, job / "fake", seed=seed, **behaviour),
             lambda service, observe: run_job(
                 move_into(job, kept),
                 wake(service, notices),

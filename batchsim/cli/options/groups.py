@@ -7,6 +7,7 @@ import click
 
 JOB_GROUPS = {
     "Service": ("fake", "real", "provider", "supports", "store", "seed"),
+    "Rehearse failures": ("scenario", "plan"),
     "Batches to take over": ("pairs", "input_file_id", "source"),
     "Results": ("output", "job", "as_json"),
     "Bad lines and retries": ("skip_invalid", "retries"),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -170,8 +171,11 @@ def _job_directory(job: Path) -> Iterator[None]:
         raise
 
 
-def open_backend(backend: str, store: Path, *, seed: int = 0) -> Backend:
-    """Open the real service, or the simulator that keeps its files in the folder `store`."""
+def open_backend(backend: str, store: Path, *, seed: int = 0, **behaviour: Any) -> Backend:
+    """Open the real service, or the simulator that keeps its files in the folder `store`.
+
+    `behaviour` is more for the simulator: its scenario and faults.
+    """
     if backend == "real":
         return real_backend()
     from batchsim.backends.fake import FakeBackend
@@ -187,4 +191,8 @@ def open_backend(backend: str, store: Path, *, seed: int = 0) -> Backend:
             "else name another job: --job DIR",
         ) from None
     clock = VirtualClock(opened.latest) if opened.latest else VirtualClock()
-    return FakeBackend(seed=seed, clock=clock, store=opened)
+    try:
+        return FakeBackend(seed=seed, clock=clock, store=opened, **behaviour)
+    except BaseException:
+        opened.close()
+        raise

@@ -474,3 +474,49 @@ def test_what_was_left_out_when_the_job_began_is_not_left_out_in_silence(batchsi
     assert refused.code == 2
     assert "begun with other arguments: it leaves out 1 invalid line" in refused.stderr
     assert batchsim(*run, "--skip-invalid").code == 1
+
+
+def test_a_scenario_is_rehearsed(batchsim, desk) -> None:
+    outcome = batchsim(
+        "run", "--fake", str(DEMO_INPUT), "-o", "results.jsonl", "--scenario", "expired_empty",
+        "--retries", "0",
+    )  # fmt: skip
+    assert outcome.code == 1
+    lines = [json.loads(each) for each in (desk / "results.jsonl").read_text().splitlines()]
+    assert {each["error"]["code"] for each in lines} == {"batch_expired"}
+
+
+def test_a_plan_of_faults_is_rehearsed(batchsim, desk) -> None:
+    (desk / "plan.toml").write_text('[[lines]]\nfault = "error"\nline = 2\n')
+    outcome = batchsim(
+        "run", "--fake", str(DEMO_INPUT), "-o", "results.jsonl", "--faults", "plan.toml",
+        "--retries", "0",
+    )  # fmt: skip
+    assert outcome.code == 1, outcome.stderr
+    lines = [json.loads(each) for each in (desk / "results.jsonl").read_text().splitlines()]
+    assert [each["response"]["status_code"] for each in lines] == [200, 500, 200]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--real", "--scenario", "slow"), "--scenario and --faults are for the fake"),
+        (("--real", "--faults", "plan.toml"), "--scenario and --faults are for the fake"),
+        (("--fake", "--scenario", "sunny"), "sunny"),
+        (("--fake", "--faults", "none.toml"), "none.toml"),
+    ],
+)
+def test_a_rehearsal_that_cannot_be_is_refused_before_anything_is_made(
+    batchsim, desk, arguments, words
+) -> None:
+    outcome = batchsim("run", *arguments, str(DEMO_INPUT), "-o", "results.jsonl")
+    assert outcome.code == 2
+    assert words in outcome.stderr
+    assert not (desk / "results.jsonl.job").exists()
+
+
+def test_the_scenarios_of_a_rehearsal_can_be_listed(batchsim, desk) -> None:
+    outcome = batchsim("run", "--fake", str(DEMO_INPUT), "--scenario", "list")
+    assert outcome.code == 0
+    assert "expired_partial" in outcome.stdout
+    assert not list(desk.glob("*.job"))
