@@ -5,6 +5,7 @@ FOLDER/keys/DIGEST/    the store of one key; the key itself is never kept
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 import shutil
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 from batchsim.backends.fake import NO_FAULTS, FakeBackend, Faults, Pacing, pacing_of, scenario_of
 from batchsim.backends.fake.ids import derived_seed
 from batchsim.clock import Clock, SystemClock, VirtualClock
-from batchsim.errors import UsageError
+from batchsim.errors import Unavailable, UsageError
 from batchsim.jsonl import replace_file
 from batchsim.server.adjustable_clock import AdjustableClock
 from batchsim.stores import Store
@@ -26,6 +27,8 @@ if TYPE_CHECKING:  # what only a folder needs is imported late
     from filelock import FileLock
 
     from batchsim.stores.disk import DiskStore
+
+logger = logging.getLogger("batchsim.server")
 
 _CLOCK = "clock"
 _DIGEST = re.compile(r"[0-9a-f]{32}")
@@ -120,7 +123,7 @@ class FakesByKey:
     def _make(self, digest: str) -> FakeBackend:
         store = self._found.pop(digest, None)
         if store is None:
-            store = MemoryStore() if self._folder is None else _on_disk(self._folder / digest)
+            store = MemoryStore() if self._folder is None else self._new(self._folder / digest)
         return FakeBackend(
             seed=derived_seed(self._seed, digest),
             clock=self.clock,
@@ -130,6 +133,16 @@ class FakesByKey:
             faults=self.faults,
             in_background=self._in_background,
         )
+
+    def _new(self, folder: Path) -> Store:
+        """Open the store of a key that a request brings. Its client is told no path."""
+        try:
+            return _on_disk(folder)
+        except UsageError as error:
+            logger.error("%s", error.message)
+            raise Unavailable(
+                "The server cannot open the data of this key now. Its log says why."
+            ) from None
 
     def _reopen(self, folder: Path) -> None:
         from filelock import FileLock, Timeout

@@ -1,6 +1,8 @@
 """A simulated service for each key, in memory or in a folder."""
 
+import errno
 import io
+import sqlite3
 import stat
 
 import pytest
@@ -9,6 +11,8 @@ from batchsim.clock import VIRTUAL_START, ScaledClock, VirtualClock
 from batchsim.errors import UsageError
 from batchsim.server.adjustable_clock import AdjustableClock
 from batchsim.server.fakes_by_key import FakesByKey
+from batchsim.server.serve import running
+from batchsim.wire import App
 
 
 def upload(fakes, key):
@@ -148,3 +152,31 @@ def test_a_scenario_changes_the_pacing_that_was_chosen():
     batch = backend.create_batch(input_file_id=upload(fakes, "a"), endpoint="/v1/chat/completions")
     fakes.clock.advance(3_600)
     assert backend.retrieve_batch(batch.id).status == "validating"
+
+
+def test_a_key_whose_data_cannot_be_opened_gets_503_and_no_path(
+    fakes_in, tmp_path, monkeypatch, client_of, caplog
+):
+    def full(*_, **__):
+        raise sqlite3.OperationalError("unable to open database file")
+
+    with running(App(fakes_in().tenants)) as address:
+        monkeypatch.setattr(sqlite3, "connect", full)
+        answer = client_of(address).send("GET", "/v1/files")
+        assert (answer.status, answer.json["error"]["type"]) == (503, "server_error")
+        assert str(tmp_path) not in answer.content.decode()
+        assert str(tmp_path) in caplog.text
+        monkeypatch.undo()
+        assert client_of(address).send("GET", "/v1/files").status == 200
+
+
+def test_a_server_without_descriptors_answers_503(client_of, caplog):
+    class Full:
+        def handle(self, _):
+            raise OSError(errno.EMFILE, "Too many open files", "/somewhere/on/the/server")
+
+    with running(Full()) as address:
+        answer = client_of(address).send("GET", "/v1/files")
+    assert answer.status == 503
+    assert "Too many open files" in answer.json["error"]["message"]
+    assert "/somewhere" not in answer.content.decode()

@@ -5,6 +5,7 @@ downloads, however many and slow, never keep a poll waiting.
 """
 
 import asyncio
+import errno
 import functools
 import hashlib
 import itertools
@@ -112,6 +113,9 @@ class RequestThreads:
             message = f"The server had an error: {error.strerror}."
         else:
             logger.error("request %s crashed", request_id, exc_info=error)
+        status = 500
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            status = 503
         envelope = {
             "message": f"{message} Its log says more about request {request_id}.",
             "type": "server_error",
@@ -119,4 +123,4 @@ class RequestThreads:
             "code": None,
         }
         headers = (("x-request-id", request_id),)
-        return render.pretty({"error": envelope}, status=500, headers=headers)
+        return render.pretty({"error": envelope}, status=status, headers=headers)
