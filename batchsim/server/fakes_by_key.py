@@ -5,7 +5,6 @@ FOLDER/keys/DIGEST/    the store of one key; the key itself is never kept
 
 from __future__ import annotations
 
-import logging
 import math
 import re
 import shutil
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING
 from batchsim.backends.fake import NO_FAULTS, FakeBackend, Faults, Pacing, pacing_of, scenario_of
 from batchsim.backends.fake.ids import derived_seed
 from batchsim.clock import Clock, SystemClock, VirtualClock
-from batchsim.errors import Unavailable, UsageError
+from batchsim.errors import UsageError
 from batchsim.jsonl import replace_file
 from batchsim.server.adjustable_clock import AdjustableClock
 from batchsim.stores import Store
@@ -26,9 +25,7 @@ from batchsim.wire import Tenants
 if TYPE_CHECKING:  # what only a folder needs is imported late
     from filelock import FileLock
 
-    from batchsim.stores.disk import DiskStore
-
-logger = logging.getLogger("batchsim.server")
+    from batchsim.stores.lent import Lender
 
 _CLOCK = "clock"
 _DIGEST = re.compile(r"[0-9a-f]{32}")
@@ -62,6 +59,7 @@ class FakesByKey:
         self._pacing = pacing_of(pacing)
         self._folder = None if folder is None else folder / "keys"
         self._owner: FileLock | None = None
+        self._lender: Lender | None = None
         self._found: dict[str, Store] = {}
         if self._folder is not None:
             try:
@@ -123,7 +121,7 @@ class FakesByKey:
     def _make(self, digest: str) -> FakeBackend:
         store = self._found.pop(digest, None)
         if store is None:
-            store = MemoryStore() if self._folder is None else self._new(self._folder / digest)
+            store = MemoryStore() if self._folder is None else self._on_disk(self._folder / digest)
         return FakeBackend(
             seed=derived_seed(self._seed, digest),
             clock=self.clock,
@@ -134,19 +132,18 @@ class FakesByKey:
             in_background=self._in_background,
         )
 
-    def _new(self, folder: Path) -> Store:
-        """Open the store of a key that a request brings. Its client is told no path."""
-        try:
-            return _on_disk(folder)
-        except UsageError as error:
-            logger.error("%s", error.message)
-            raise Unavailable(
-                "The server cannot open the data of this key now. Its log says why."
-            ) from None
+    def _on_disk(self, folder: Path) -> Store:
+        from batchsim.stores.lent import LentStore
+
+        assert self._lender is not None  # noqa: S101 - tells the type checker
+        return LentStore(self._lender, folder)
 
     def _reopen(self, folder: Path) -> None:
         from filelock import FileLock, Timeout
 
+        from batchsim.stores.lent import Lender
+
+        lender = self._lender = Lender()
         try:
             folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.mkdir(exist_ok=True)
@@ -164,7 +161,7 @@ class FakesByKey:
                 hint="choose a folder that can be made and written: --data DIR",
             ) from None
         for digest in digests:
-            self._found[digest] = _on_disk(folder / digest)
+            self._found[digest] = self._on_disk(folder / digest)
         ahead = self.faults.clock_ahead_by
         noted = [each.latest - ahead for each in self._found.values() if each.latest]
         latest = max([_noted(folder.parent / _CLOCK), *noted])
@@ -172,12 +169,7 @@ class FakesByKey:
             self.clock.advance_to(latest)
         for digest in digests:
             self.tenants.open(digest)
-
-
-def _on_disk(folder: Path) -> DiskStore:
-    from batchsim.stores.disk import DiskStore
-
-    return DiskStore(folder)
+        lender.is_serving = True
 
 
 def _noted(path: Path) -> float:

@@ -2,8 +2,10 @@
 
 import errno
 import io
+import json
 import sqlite3
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,7 @@ from batchsim.errors import UsageError
 from batchsim.server.adjustable_clock import AdjustableClock
 from batchsim.server.fakes_by_key import FakesByKey
 from batchsim.server.serve import running
+from batchsim.stores.lent import MOST_OPEN
 from batchsim.wire import App
 
 
@@ -162,12 +165,12 @@ def test_a_key_whose_data_cannot_be_opened_gets_503_and_no_path(
 
     with running(App(fakes_in().tenants)) as address:
         monkeypatch.setattr(sqlite3, "connect", full)
-        answer = client_of(address).send("GET", "/v1/files")
+        answer = client_of(address).upload(b"{}\n")
         assert (answer.status, answer.json["error"]["type"]) == (503, "server_error")
         assert str(tmp_path) not in answer.content.decode()
         assert str(tmp_path) in caplog.text
         monkeypatch.undo()
-        assert client_of(address).send("GET", "/v1/files").status == 200
+        assert client_of(address).upload(b"{}\n").status == 200
 
 
 def test_a_server_without_descriptors_answers_503(client_of, caplog):
@@ -180,3 +183,27 @@ def test_a_server_without_descriptors_answers_503(client_of, caplog):
     assert answer.status == 503
     assert "Too many open files" in answer.json["error"]["message"]
     assert "/somewhere" not in answer.content.decode()
+
+
+def test_a_key_that_only_reads_leaves_nothing_on_the_disk(fakes_in, tmp_path, client_of):
+    with running(App(fakes_in().tenants)) as address:
+        for number in range(5):
+            client = client_of(address, f"sk-unknown-{number}")
+            assert client.send("GET", "/v1/files").json["data"] == []
+            assert client.send("GET", "/v1/files/file-a/content").status == 404
+    assert list((tmp_path / "data" / "keys").iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the system has no /proc")
+def test_a_hundred_keys_keep_few_files_open_and_each_keeps_its_own(fakes_in, tmp_path, client_of):
+    fakes = fakes_in()
+    with running(App(fakes.tenants)) as address:
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        clients = [client_of(address, f"sk-{number}") for number in range(100)]
+        ids = [each.upload(b'{"n": %d}\n' % n).json["id"] for n, each in enumerate(clients)]
+        assert len(list(Path("/proc/self/fd").iterdir())) - before <= 4 * MOST_OPEN + 10
+        for number, (client, file) in enumerate(zip(clients, ids, strict=True)):
+            content = client.send("GET", f"/v1/files/{file}/content").content
+            assert json.loads(content) == {"n": number}
+    fakes.close()
+    assert len(fakes_in().backends()) == 100
