@@ -172,7 +172,7 @@ class Disturbed(Protocol):
     def as_request(self, name: str, subject: str, work: Callable[[], Value]) -> Value:
         """Do `work` as a request about `subject` that may go wrong, and return its value.
 
-        `name` is one of batchsim.backends.calls.CALLS.
+        `name` is one of batchsim.backends.call_errors.CALLS.
         """
         ...
 

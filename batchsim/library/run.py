@@ -25,10 +25,10 @@ from batchsim.library.response_models import ResponseModels
 from batchsim.library.results import Results
 from batchsim.runner.job import RequestLike
 from batchsim.runner.job.directory import as_line
-from batchsim.runner.notices import Notices
 from batchsim.runner.policy import Policy
 from batchsim.runner.progress import Progress, Report
 from batchsim.runner.run import run as run_job
+from batchsim.runner.webhook_notices import Notices
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from batchsim.domain.batches import Usage
 from batchsim.domain.lines import RequestLine
-from batchsim.pricing.bounds import most_output_tokens
+from batchsim.pricing.most_tokens import most_output_tokens
 from batchsim.pricing.prices import cost
 from batchsim.pricing.token_counter import Counter, counter_for
 

@@ -27,7 +27,6 @@ from batchsim.runner.job.remote_names import OUR_METADATA
 from batchsim.runner.job.token_queues import KnownQueues
 from batchsim.runner.journal import Journal
 from batchsim.runner.journal.job_entries import Started
-from batchsim.runner.notices import Notices
 from batchsim.runner.planning.plan import Plan, make_plan
 from batchsim.runner.planning.request_lines import changed_input
 from batchsim.runner.planning.shard_content import ShardContent
@@ -36,6 +35,7 @@ from batchsim.runner.progress import Progress, Report
 from batchsim.runner.progress.report import report
 from batchsim.runner.schedule.agenda import Agenda
 from batchsim.runner.synchronous.finish import check_policy
+from batchsim.runner.webhook_notices import Notices
 
 __all__ = ["Policy", "Progress", "Report", "run"]
 

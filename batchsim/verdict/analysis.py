@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from batchsim.backends.fake.log.history import BatchHistory, History
+from batchsim.backends.fake.log.client_history import BatchHistory, History
 from batchsim.backends.fake.log.request_log import Entry
 from batchsim.domain.batches import Batch
 from batchsim.domain.lifecycle import STAMPS, Status

@@ -6,7 +6,7 @@ The docstring of a rule says when it finds something, and so what it cannot see.
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 
-from batchsim.backends.fake.log.history import BatchHistory
+from batchsim.backends.fake.log.client_history import BatchHistory
 from batchsim.domain.lifecycle import Status
 from batchsim.domain.lines import RequestLine
 from batchsim.domain.validation.batch_errors import INPUT_ERRORS

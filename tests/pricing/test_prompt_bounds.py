@@ -9,7 +9,7 @@ from toktok import _encoding
 
 from batchsim.domain.lines import RequestLine
 from batchsim.pricing import token_counter
-from batchsim.pricing.bounds import MESSAGE_MARGIN, REQUEST_MARGIN, most_prompt_tokens
+from batchsim.pricing.most_tokens import MESSAGE_MARGIN, REQUEST_MARGIN, most_prompt_tokens
 from tests.pricing.test_token_counter import ENGLISH, JAPANESE, MESSAGES, chat, code
 
 CHAT, TEXT, EMBEDDINGS = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"

@@ -267,7 +267,7 @@ def test_lines_are_known_after_their_files_are_deleted(client):
 
 
 def test_lines_that_are_too_many_to_remember_are_not_judged_and_it_is_said(client, monkeypatch):
-    monkeypatch.setattr("batchsim.backends.fake.store.kept_contents.ROOM", 100)
+    monkeypatch.setattr("batchsim.backends.fake.store.removed_contents.ROOM", 100)
     someone = client()
     for _ in range(2):
         file = someone.upload("a", "b")
@@ -291,7 +291,7 @@ def test_a_line_that_is_twice_in_one_batch_is_no_line_sent_again(client, others)
 def test_the_lines_of_one_batch_that_runs_are_not_read_for_a_verdict(client, monkeypatch):
     someone = client()
     someone.submit("a")
-    monkeypatch.setattr("batchsim.backends.fake.log.history.History.request_lines", None)
+    monkeypatch.setattr("batchsim.backends.fake.log.client_history.History.request_lines", None)
     assert someone.verdict.codes == ("leaves_batches",)
 
 

@@ -18,7 +18,7 @@ from contextvars import ContextVar
 from typing import NamedTuple, TypeVar
 
 from batchsim.amounts import counted
-from batchsim.backends.calls import CALLS, Call, retry_after
+from batchsim.backends.call_errors import CALLS, Call, retry_after
 from batchsim.backends.fake.behaviour import Faults, RequestFault, scenario_of
 from batchsim.backends.fake.behaviour.checks import is_at, label_of
 from batchsim.backends.fake.ids import Draws

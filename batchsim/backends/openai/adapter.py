@@ -10,13 +10,13 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from batchsim.backends import Backend, Listed, Page
-from batchsim.backends.calls import CALLS
+from batchsim.backends.call_errors import CALLS
 from batchsim.backends.constructor_checks import check_clock
 from batchsim.backends.openai import answer_parser, connection, url_paths
 from batchsim.backends.openai.file_readiness import wait_until_ready
 from batchsim.backends.openai.providers import Provider, provider_of
 from batchsim.backends.openai.request_sender import RequestSender
-from batchsim.backends.openai.upload_body import open_upload
+from batchsim.backends.openai.rewindable_content import open_upload
 from batchsim.clock import Clock, SystemClock
 from batchsim.domain.answers import Answer
 from batchsim.domain.batches import Batch

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from batchsim.backends import Listed, Page
-from batchsim.backends.calls import Call
+from batchsim.backends.call_errors import Call
 from batchsim.backends.openai.decompression import decoded
 from batchsim.errors import TransferBroken, Unavailable
 from batchsim.jsonl import BLOCK

@@ -20,14 +20,14 @@ from collections.abc import Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from batchsim.backends.calls import Call
+from batchsim.backends.call_errors import Call
 from batchsim.backends.openai import answer_parser
 from batchsim.backends.openai.connection import THINKING_SECONDS, http_library, timeout_of
 from batchsim.backends.openai.departures import DEPARTURES
 from batchsim.backends.openai.providers import Provider
+from batchsim.backends.openai.rewindable_content import UploadBody
 from batchsim.backends.openai.sdk_errors import redacted, translate
 from batchsim.backends.openai.together_upload import upload_elsewhere
-from batchsim.backends.openai.upload_body import UploadBody
 from batchsim.clock import Clock
 from batchsim.domain.answers import Answer
 from batchsim.domain.endpoints import ENDPOINTS

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from batchsim.backends.calls import Call, retry_after
+from batchsim.backends.call_errors import Call, retry_after
 from batchsim.backends.openai.answer_parser import text_of
 from batchsim.domain.coercion import text
 from batchsim.errors import AuthenticationFailed, BatchsimError, Refused, UsageError

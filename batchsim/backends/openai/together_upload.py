@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from batchsim.backends.calls import Call
-from batchsim.backends.openai.upload_body import UploadBody
+from batchsim.backends.call_errors import Call
+from batchsim.backends.openai.rewindable_content import UploadBody
 from batchsim.domain.coercion import text
 from batchsim.errors import Refused
 from batchsim.jsonl import BLOCK

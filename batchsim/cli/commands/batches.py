@@ -15,7 +15,7 @@ from batchsim.cli.terminal.table import columns, details
 from batchsim.domain.batches import Batch
 from batchsim.domain.lifecycle import STAMPS
 from batchsim.domain.limits import OPENAI
-from batchsim.domain.validation.diagnosis import hint_for, shown
+from batchsim.domain.validation.error_explanation import hint_for, shown
 
 if TYPE_CHECKING:
     from batchsim.backends import Backend

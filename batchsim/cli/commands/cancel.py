@@ -10,7 +10,7 @@ import click
 
 from batchsim.cli.options.backend import provider_option
 from batchsim.cli.terminal.exit_codes import ALL_GOOD, INCOMPLETE, SOME_FAILED, explain
-from batchsim.domain.validation.diagnosis import shown
+from batchsim.domain.validation.error_explanation import shown
 from batchsim.errors import AuthenticationFailed, BatchsimError, Conflict
 
 if TYPE_CHECKING:

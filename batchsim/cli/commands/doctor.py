@@ -18,7 +18,7 @@ from batchsim.cli.options.backend import chosen_provider, provider_option, real_
 from batchsim.cli.options.groups import examples
 from batchsim.cli.terminal.exit_codes import ALL_GOOD, SOME_FAILED
 from batchsim.cli.terminal.table import columns, table
-from batchsim.domain.validation.diagnosis import shown
+from batchsim.domain.validation.error_explanation import shown
 from batchsim.errors import BatchsimError, UsageError
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ class _Printer:
 def _surroundings() -> Iterator[Check]:
     import openai
 
-    from batchsim.cli.terminal.paths import state_folder
+    from batchsim.cli.terminal.state_folder import state_folder
 
     yield Check("python", GOOD, ".".join(map(str, sys.version_info[:3])))
     yield Check("openai", GOOD, openai.__version__)
@@ -238,7 +238,7 @@ def _trials(
 def _keep(backend: OpenAIBackend, findings: dict[str, tuple[str, str]]) -> None:
     import orjson
 
-    from batchsim.cli.terminal.paths import state_folder
+    from batchsim.cli.terminal.state_folder import state_folder
     from batchsim.jsonl import replace_file
 
     path = state_folder() / "doctor.jsonl"

@@ -19,7 +19,7 @@ from batchsim.cli.terminal.stdin import STANDARD_INPUT, opened_input
 from batchsim.cli.terminal.table import columns, table
 from batchsim.domain.endpoints import is_openai_model
 from batchsim.domain.limits import OPENAI
-from batchsim.domain.validation.diagnosis import shown
+from batchsim.domain.validation.error_explanation import shown
 from batchsim.errors import InputError
 from batchsim.pricing import token_counter
 from batchsim.pricing.cost_estimate import Cost, Estimate, Estimates

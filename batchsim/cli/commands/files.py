@@ -18,7 +18,7 @@ from batchsim.cli.terminal.exit_codes import ALL_GOOD, SOME_FAILED
 from batchsim.cli.terminal.output import STANDARD_OUTPUT, print_json, refuse_to_overwrite
 from batchsim.cli.terminal.table import columns, details, table
 from batchsim.domain.limits import OPENAI
-from batchsim.domain.validation.diagnosis import shown
+from batchsim.domain.validation.error_explanation import shown
 from batchsim.errors import NotFound, UsageError
 from batchsim.jsonl import replace_file
 

@@ -73,7 +73,7 @@ def record(
     check_serve_extra()
     from batchsim.backends.openai.providers import provider_of
     from batchsim.server.log import log_on_stderr
-    from batchsim.server.process_setup import limit_process
+    from batchsim.server.process_limits import limit_process
     from batchsim.server.recording_proxy import RecordingProxy
     from batchsim.server.serve import running
 

@@ -15,7 +15,7 @@ from batchsim.cli.options.groups import examples
 from batchsim.cli.options.job import any_model_option, job_json_option, job_option, output_option
 from batchsim.cli.terminal.exit_codes import ALL_GOOD
 from batchsim.cli.terminal.output import check_folder
-from batchsim.domain.validation.diagnosis import shown
+from batchsim.domain.validation.error_explanation import shown
 from batchsim.errors import UsageError
 from batchsim.jsonl import open_input
 

@@ -140,7 +140,7 @@ def serve(
     check_serve_extra()
     from batchsim.server.fakes_by_key import FakesByKey
     from batchsim.server.log import log_on_stderr
-    from batchsim.server.process_setup import freeze_imports, limit_process
+    from batchsim.server.process_limits import freeze_imports, limit_process
     from batchsim.server.serve import running
     from batchsim.wire import App
 

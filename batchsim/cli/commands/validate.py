@@ -18,7 +18,7 @@ from batchsim.cli.terminal.stdin import STANDARD_INPUT, opened_input
 from batchsim.domain.batches import BatchError
 from batchsim.domain.endpoints import ENDPOINTS, is_openai_model
 from batchsim.domain.limits import OPENAI, Limits
-from batchsim.domain.validation import diagnosis
+from batchsim.domain.validation import error_explanation
 from batchsim.domain.validation.advice import Advice
 from batchsim.domain.validation.input_file import InputRules, InvalidLine
 from batchsim.errors import InputError
@@ -49,7 +49,7 @@ def findings(
     stream: BinaryIO, rules: InputRules, *, limits: Limits = OPENAI, progress: Any = None
 ) -> Iterator[Finding]:
     """Yield the findings about the input in `stream`, in line order; moves a progress bar along."""
-    cause = diagnosis.wrong_format(stream.read(diagnosis.HEAD))
+    cause = error_explanation.wrong_format(stream.read(error_explanation.HEAD))
     if cause is not None:
         yield Finding("error", "not_jsonl", cause.text, cause.hint)
         return
@@ -66,7 +66,7 @@ def findings(
                 bar.update(found.offset - bar.pos)
     size = stream.tell()
     if size > limits.input_file_bytes:
-        yield _whole(diagnosis.file_too_large(size, limits.input_file_bytes))
+        yield _whole(error_explanation.file_too_large(size, limits.input_file_bytes))
     for error in rules.finish():
         yield _whole(error)
     yield from _warnings(stream, size, rules, advice)
@@ -80,13 +80,15 @@ def _finding(error: BatchError, hint: str, **more: Any) -> Finding:
 
 def _whole(error: BatchError) -> Finding:
     return _finding(
-        error, diagnosis.hint_for(error), several_batches=diagnosis.is_about_one_batch(error)
+        error,
+        error_explanation.hint_for(error),
+        several_batches=error_explanation.is_about_one_batch(error),
     )
 
 
 def _warnings(stream: BinaryIO, size: int, rules: InputRules, advice: Advice) -> Iterator[Finding]:
     for key, number in rules.unknown_keys.items():
-        advice.note(f'the key "{diagnosis.shown(key)}" means nothing to the API', number)
+        advice.note(f'the key "{error_explanation.shown(key)}" means nothing to the API', number)
     stream.seek(max(0, size - 2))
     if rules.lines and stream.read() == b"\n\n":
         advice.note("the file ends with a blank line", rules.lines + 1)
@@ -102,7 +104,7 @@ class _Inspector:
 
     def explain(self, line: Line, error: BatchError) -> Finding:
         if error.code == "invalid_json_line":
-            cause = diagnosis.why_unreadable(line.content)
+            cause = error_explanation.why_unreadable(line.content)
             return _finding(error, cause.hint, column=cause.column, detail=cause.text)
         value = orjson.loads(line.content)
         url = value.get("url")
@@ -111,8 +113,10 @@ class _Inspector:
             first_line = self._first_line_with(value["custom_id"])
         elif error.code == "mismatched_model":
             first_line = self._rules.model_line
-        hint = diagnosis.hint_for(error, first_line=first_line, url=url)
-        return _finding(error, hint, several_batches=diagnosis.is_about_one_batch(error, url=url))
+        hint = error_explanation.hint_for(error, first_line=first_line, url=url)
+        return _finding(
+            error, hint, several_batches=error_explanation.is_about_one_batch(error, url=url)
+        )
 
     def _first_line_with(self, custom_id: str) -> int | None:
         if not self._searches:
@@ -168,7 +172,7 @@ def validate(
     It is checked as one batch. Every error is counted, and the first 20 are printed, each with
     what to do about it. Nothing is sent. Exits 0 if the input is valid and 2 if it is not.
     """
-    name = "standard input" if source == STANDARD_INPUT else diagnosis.shown(source)
+    name = "standard input" if source == STANDARD_INPUT else error_explanation.shown(source)
     printer = _Printer(name, limit=None if show_all else SHOWN, as_json=as_json)
     rules = InputRules(endpoint=endpoint, supports=supports or is_openai_model)
     with opened_input(source) as stream:
@@ -222,15 +226,15 @@ class _Printer:
             return
         places = (self._name, finding.line, finding.column)
         where = ":".join(str(part) for part in places if part is not None)
-        click.echo(f"{where}: {finding.code}: {diagnosis.shown(finding.message)}")
+        click.echo(f"{where}: {finding.code}: {error_explanation.shown(finding.message)}")
         for text in (finding.detail, finding.hint and f"hint: {finding.hint}"):
             if text:
-                click.echo(f"    {diagnosis.shown(text)}")
+                click.echo(f"    {error_explanation.shown(text)}")
 
     def conclude(self, rules: InputRules) -> None:
         lines = counted(rules.lines, "line")
         if not self.errors:
-            model = f", {diagnosis.shown(rules.model, 64)}" if rules.model else ""
+            model = f", {error_explanation.shown(rules.model, 64)}" if rules.model else ""
             click.echo(f"{self._name} is valid: {lines}, {rules.endpoint}{model}", err=True)
             return
         errors = counted(self.errors, "error") + (f" in {lines}" if rules.lines else "")

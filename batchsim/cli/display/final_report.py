@@ -9,7 +9,7 @@ from batchsim.amounts import counted, duration
 from batchsim.cli.display.job_text import unfound_batches
 from batchsim.cli.terminal.exit_codes import LONGEST
 from batchsim.domain.lines import ResultLine
-from batchsim.domain.validation.diagnosis import shown
+from batchsim.domain.validation.error_explanation import shown
 from batchsim.runner.progress import Report
 
 MOST_REASONS = 3

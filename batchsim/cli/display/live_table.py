@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 from batchsim.cli.display.job_text import COLUMNS, row, split, whole_job
 from batchsim.clock import Clock, SystemClock
-from batchsim.domain.validation.diagnosis import shown
+from batchsim.domain.validation.error_explanation import shown
 from batchsim.runner.progress import Progress
 from batchsim.runner.progress.job_summary import JobSummary, JobTracker
 

@@ -20,7 +20,7 @@ from batchsim.amounts import counted
 from batchsim.cli.display.job_text import counts_text
 from batchsim.cli.terminal.exit_codes import LONGEST
 from batchsim.domain.limits import HOUR
-from batchsim.domain.validation.diagnosis import shown
+from batchsim.domain.validation.error_explanation import shown
 from batchsim.runner.progress import Message, Progress
 
 MANY = 20

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from batchsim.cli.terminal.paths import state_folder
+from batchsim.cli.terminal.state_folder import state_folder
 from batchsim.jsonl import replace_file
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from batchsim.cli.terminal.paths import state_folder
+from batchsim.cli.terminal.state_folder import state_folder
 from batchsim.errors import UsageError
 
 

@@ -11,7 +11,7 @@ import click
 from batchsim.backends import Backend
 from batchsim.clock import SystemClock
 from batchsim.errors import UsageError
-from batchsim.runner.notices import Notices
+from batchsim.runner.webhook_notices import Notices
 
 SECRET_VARIABLE = "OPENAI_WEBHOOK_SECRET"  # noqa: S105 - the name of a variable, as in the official SDK
 

@@ -24,7 +24,7 @@ from batchsim.cli.running.signals import Stopping
 from batchsim.cli.terminal.exit_codes import ALL_GOOD, INTERRUPTED, SOME_FAILED
 from batchsim.cli.terminal.output import check_folder
 from batchsim.clock import Clock, SystemClock
-from batchsim.domain.validation.diagnosis import shown
+from batchsim.domain.validation.error_explanation import shown
 from batchsim.runner.job import Stage
 from batchsim.runner.progress import Progress, Report
 from batchsim.runner.progress.forecast import History

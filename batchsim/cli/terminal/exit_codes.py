@@ -19,7 +19,7 @@ LONGEST = 2_000
 
 def explain(error: errors.BatchsimError) -> int:
     """Say on stderr, with control characters escaped, what to do next; return the exit code."""
-    from batchsim.domain.validation.diagnosis import shown
+    from batchsim.domain.validation.error_explanation import shown
 
     where = f"{error.place}: " if isinstance(error, errors.InputError) and error.place else ""
     text = shown(f"{where}{error.message}", LONGEST)

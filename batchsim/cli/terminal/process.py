@@ -66,7 +66,7 @@ def interrupted_by_any_signal() -> Iterator[None]:
 
 def discard_output(error: OSError) -> int:
     """Say on stderr why the output cannot be written, and drop the rest; return the exit code."""
-    from batchsim.domain.validation.diagnosis import shown
+    from batchsim.domain.validation.error_explanation import shown
 
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())

@@ -12,7 +12,7 @@ Theory of operation.
    hold it. If none does (this takes an input of the user's own), it goes into a new shard, which is
    sent. A batch that repeats a line of an earlier batch is a later round.
 
-The custom_ids of each batch are kept on disk (batchsim.runner.adoption.membership); memory holds
+The custom_ids of each batch are kept on disk (batchsim.runner.adoption.lines_of_batches); memory holds
 only where runs of neighbouring lines begin and end.
 """
 
@@ -35,7 +35,7 @@ from batchsim.domain.validation.batch_errors import duplicate_custom_id, invalid
 from batchsim.domain.validation.input_file import InputRules
 from batchsim.errors import JobIncomplete, NotFound, UsageError
 from batchsim.jsonl import Line, open_input, read_lines
-from batchsim.runner.adoption.membership import Member, Members
+from batchsim.runner.adoption.lines_of_batches import Member, Members
 from batchsim.runner.journal.shard_entries import Origin, Planned
 from batchsim.runner.planning.plan import InvalidInput
 from batchsim.runner.planning.request_lines import read_custom_id, read_object

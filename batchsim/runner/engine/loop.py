@@ -24,13 +24,13 @@ from batchsim.runner.job import JobState, Session, Stage
 from batchsim.runner.job.remote_names import job_of, new_run
 from batchsim.runner.journal import Journal, job_entries, shard_entries
 from batchsim.runner.journal.job_entries import Entry, Started
-from batchsim.runner.notices import Notices
 from batchsim.runner.planning.plan import Plan
 from batchsim.runner.progress.messages import Message, describe, describe_search
 from batchsim.runner.progress.snapshot import Progress, progress
 from batchsim.runner.schedule.actions import Action, Done, Download, Stop, Upload, Wait
 from batchsim.runner.schedule.budget import check_reservation
 from batchsim.runner.schedule.decide import decide
+from batchsim.runner.webhook_notices import Notices
 
 _PAUSE = 0.2
 """Real seconds that the loop waits for a worker before it decides anew."""

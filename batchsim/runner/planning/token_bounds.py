@@ -11,7 +11,7 @@ from batchsim.domain.limits import Limits
 from batchsim.domain.lines import RequestLine, RequestLines
 from batchsim.domain.models import alias
 from batchsim.jsonl import Line, open_input, read_lines
-from batchsim.pricing.bounds import most_output_tokens, most_prompt_tokens
+from batchsim.pricing.most_tokens import most_output_tokens, most_prompt_tokens
 from batchsim.pricing.token_estimate import estimate_prompt_tokens
 from batchsim.runner.journal.shard_entries import Planned, Weighed, runs
 from batchsim.runner.planning.request_lines import request_on

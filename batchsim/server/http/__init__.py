@@ -2,7 +2,7 @@
 
 In come sockets that listen and a `Handler`; out go its answers. `HttpServer` starts and stops,
 `connection` parses and keeps the time limits, `request_guard` checks heads, `request_threads` does
-the work, `request_body` and `encoding` carry bodies and answers.
+the work, `body_handover` and `encoding` carry bodies and answers.
 `ServerLimits` bounds what clients may ask for. `http_server` needs httptools: import it late.
 """
 

@@ -26,10 +26,10 @@ import httptools
 
 from batchsim.domain.transport_failures import Unanswered
 from batchsim.errors import BatchsimError, Refused, TransferBroken, Unavailable
+from batchsim.server.http.body_handover import Disconnected, RequestBody
 from batchsim.server.http.encoding import CONTINUE, Encoded, encode
 from batchsim.server.http.exchange import Exchange
 from batchsim.server.http.open_connections import OpenConnections
-from batchsim.server.http.request_body import Disconnected, RequestBody
 from batchsim.server.http.request_guard import METHODS, Head, unknown_method
 from batchsim.server.http.request_threads import Outcome
 from batchsim.wire.http import problem

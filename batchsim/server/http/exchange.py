@@ -1,8 +1,8 @@
 """A request on a connection, from its head to the end of its answer."""
 
 from batchsim.errors import Refused
+from batchsim.server.http.body_handover import RequestBody
 from batchsim.server.http.encoding import Encoded
-from batchsim.server.http.request_body import RequestBody
 from batchsim.server.http.request_guard import Head
 from batchsim.wire import Request
 

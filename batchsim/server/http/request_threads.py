@@ -17,8 +17,8 @@ from queue import SimpleQueue
 from typing import Any, Protocol
 
 from batchsim.domain.transport_failures import Unanswered
+from batchsim.server.http.body_handover import Disconnected
 from batchsim.server.http.encoding import Encoded, encode
-from batchsim.server.http.request_body import Disconnected
 from batchsim.wire import Request, Response
 from batchsim.wire.http import render
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from batchsim.backends.calls import Call, Effect, retry_after
+from batchsim.backends.call_errors import Call, Effect, retry_after
 from batchsim.backends.openai.sdk_errors import translate
 from batchsim.errors import (
     AuthenticationFailed,

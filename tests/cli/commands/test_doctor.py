@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from batchsim.backends.fake import FakeBackend
-from batchsim.cli.terminal.paths import state_folder
+from batchsim.cli.terminal.state_folder import state_folder
 from batchsim.errors import AuthenticationFailed, NotFound, Refused
 from batchsim.runner.service_checks import Trials, Verdict, line, most_cost
 

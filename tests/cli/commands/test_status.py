@@ -9,7 +9,7 @@ import pytest
 
 from batchsim.backends.fake import FakeBackend
 from batchsim.cli.jobs.job import Job
-from batchsim.cli.terminal.paths import state_folder
+from batchsim.cli.terminal.state_folder import state_folder
 from batchsim.errors import Unavailable
 from tests.repository import DEMO_INPUT
 

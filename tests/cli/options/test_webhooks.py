@@ -9,9 +9,9 @@ import pytest
 from batchsim.backends.fake import FakeBackend
 from batchsim.clock import SystemClock, VirtualClock
 from batchsim.errors import UsageError
-from batchsim.runner.notices import MOST, Notices
 from batchsim.runner.policy import Policy, Polling
 from batchsim.runner.run import run
+from batchsim.runner.webhook_notices import MOST, Notices
 from batchsim.server.webhook_receiver import LONGEST_BODY, receive_webhooks
 from batchsim.wire.webhook_events import TOLERANCE, event, sign, verify
 from tests.repository import DEMO_INPUT

@@ -6,7 +6,7 @@ import tracemalloc
 import pytest
 
 from batchsim.backends.fake import FakeBackend, Faults, RequestFault
-from batchsim.backends.fake.service.uploads import LONGEST_FIRST_LINE
+from batchsim.backends.fake.service.file_upload import LONGEST_FIRST_LINE
 from batchsim.domain.limits import Limits
 from batchsim.stores.disk import DiskStore
 from batchsim.wire import App

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
 
-from batchsim.backends.calls import CALLS, Effect
+from batchsim.backends.call_errors import CALLS, Effect
 from batchsim.backends.fake.behaviour import checks
 from batchsim.domain.constraints import Count, ErrorStatus, Seconds, Share
 from batchsim.errors import UsageError

@@ -5,10 +5,10 @@ of the batch and its time, the outcome of its validation, how far its lines have
 the files with its results. Nothing here knows what time it is, or changes a record.
 """
 
+from batchsim.backends.fake.execution.check_input import open_input as open_input
 from batchsim.backends.fake.execution.executions import Executions as Executions
 from batchsim.backends.fake.execution.executions import ResultFiles as ResultFiles
 from batchsim.backends.fake.execution.next_event import next_event as next_event
-from batchsim.backends.fake.execution.read_input import open_input as open_input
 from batchsim.backends.fake.execution.settings import CurrentSettings as CurrentSettings
 from batchsim.backends.fake.execution.settings import Settings as Settings
 from batchsim.backends.fake.execution.settings import check_faults as check_faults

@@ -8,9 +8,9 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
+from batchsim.backends.fake.execution.check_input import index_lines, open_input
 from batchsim.backends.fake.execution.execution import Execution, Workload
 from batchsim.backends.fake.execution.next_event import running_time
-from batchsim.backends.fake.execution.read_input import index_lines, open_input
 from batchsim.backends.fake.execution.result_files import write_results
 from batchsim.backends.fake.execution.settings import CurrentSettings, Settings
 from batchsim.backends.fake.store import BatchRecord, FileRecord

@@ -5,15 +5,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import BinaryIO, NamedTuple
 
-from batchsim.backends.fake.execution.execution import Execution
-from batchsim.backends.fake.execution.executions import Executions
-from batchsim.backends.fake.execution.next_event import closing_time, running_time
-from batchsim.backends.fake.execution.read_input import (
+from batchsim.backends.fake.execution.check_input import (
     InputSummary,
     check_input,
     count_lines,
     open_input,
 )
+from batchsim.backends.fake.execution.execution import Execution
+from batchsim.backends.fake.execution.executions import Executions
+from batchsim.backends.fake.execution.next_event import closing_time, running_time
 from batchsim.backends.fake.execution.settings import Settings
 from batchsim.backends.fake.store import BatchRecord, Records
 from batchsim.domain.batches import BatchError

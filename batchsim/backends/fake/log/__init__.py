@@ -4,11 +4,11 @@ In come the calls of the backend's methods, through the decorators. Out comes a 
 requests, batches, files and contents as one value, from which batchsim.verdict judges the client.
 """
 
+from batchsim.backends.fake.log.client_history import History as History
+from batchsim.backends.fake.log.client_history import history_of as history_of
 from batchsim.backends.fake.log.decorators import log_request as log_request
 from batchsim.backends.fake.log.decorators import logged as logged
 from batchsim.backends.fake.log.decorators import logged_reading as logged_reading
 from batchsim.backends.fake.log.decorators import logged_receiving as logged_receiving
 from batchsim.backends.fake.log.decorators import taken_whole as taken_whole
-from batchsim.backends.fake.log.history import History as History
-from batchsim.backends.fake.log.history import history_of as history_of
 from batchsim.backends.fake.log.request_log import RequestLog as RequestLog

@@ -16,7 +16,7 @@ from batchsim.backends.fake.log.request_log import Entry, RequestLog
 from batchsim.domain.answers import Answer
 from batchsim.domain.batches import Batch
 from batchsim.domain.files import File
-from batchsim.domain.validation.diagnosis import shown
+from batchsim.domain.validation.error_explanation import shown
 from batchsim.errors import BatchsimError
 
 NAMING = ("filename", "input_file_id", "file_id", "batch_id", "url", "endpoint")

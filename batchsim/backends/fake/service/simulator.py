@@ -20,11 +20,11 @@ from batchsim.backends.fake.execution import (
 from batchsim.backends.fake.ids import batch_id
 from batchsim.backends.fake.log import History, RequestLog, history_of
 from batchsim.backends.fake.service.background import BackgroundWorker, InlineWorker
+from batchsim.backends.fake.service.file_upload import PIECE, Uploads
 from batchsim.backends.fake.service.rate_limit import RateLimit
 from batchsim.backends.fake.service.single_requests import SingleRequests
 from batchsim.backends.fake.service.timeline import Timeline
 from batchsim.backends.fake.service.transitions import Transitions
-from batchsim.backends.fake.service.uploads import PIECE, Uploads
 from batchsim.backends.fake.service.view import View
 from batchsim.backends.fake.store import BatchRecord, Records
 from batchsim.clock import VIRTUAL_START, Clock, VirtualClock

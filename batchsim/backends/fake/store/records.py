@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Self
 
-from batchsim.backends.fake.store.kept_contents import KeptContents
+from batchsim.backends.fake.store.removed_contents import KeptContents
 from batchsim.domain import refusals
 from batchsim.domain.batches import Batch
 from batchsim.domain.files import File, Purpose

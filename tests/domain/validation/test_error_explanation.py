@@ -9,7 +9,7 @@ from batchsim.domain.lines import RequestLine, RequestLines
 from batchsim.domain.validation import batch_errors, input_file
 from batchsim.domain.validation.advice import Advice
 from batchsim.domain.validation.custom_ids import CustomIds
-from batchsim.domain.validation.diagnosis import (
+from batchsim.domain.validation.error_explanation import (
     hint_for,
     is_about_one_batch,
     shown,

@@ -5,7 +5,7 @@ import tracemalloc
 import pytest
 
 from batchsim.errors import JobIncomplete
-from batchsim.runner.adoption.membership import Member, Members
+from batchsim.runner.adoption.lines_of_batches import Member, Members
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 from batchsim.backends.fake import FakeBackend
 from batchsim.clock import VirtualClock
 from batchsim.domain.lines import RequestLine
-from batchsim.pricing.bounds import most_output_tokens
+from batchsim.pricing.most_tokens import most_output_tokens
 
 CHAT, TEXT, RESPONSES = "/v1/chat/completions", "/v1/completions", "/v1/responses"
 
