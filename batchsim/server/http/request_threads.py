@@ -11,6 +11,7 @@ import hashlib
 import itertools
 import logging
 import threading
+from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
@@ -47,10 +48,14 @@ class Workers:
         self._name = name
         self._waiting: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
+        self._idle: deque[None] = deque()
+        """One for each thread that waits for work; more only once there are `most` threads."""
 
     def submit(self, work: Callable[[], object]) -> None:
         self._waiting.put(work)
-        if len(self._threads) < self._most:
+        if self._idle:
+            self._idle.pop()
+        elif len(self._threads) < self._most:
             name = f"{self._name}_{len(self._threads)}"
             thread = threading.Thread(target=self._run, name=name, daemon=True)
             self._threads.append(thread)
@@ -66,6 +71,7 @@ class Workers:
     def _run(self) -> None:
         while (work := self._waiting.get()) is not None:
             work()
+            self._idle.append(None)
 
 
 class RequestThreads:
