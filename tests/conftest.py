@@ -69,7 +69,9 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def one_authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with one certificate: to read all of them for each client takes fifty times as long."""
+    """A file with one certificate: to read all of them for each client takes fifty
+    times as long.
+    """
     path = tmp_path_factory.mktemp("certificates") / "one.pem"
     first, end, _ = certifi.contents().partition("-----END CERTIFICATE-----\n")
     path.write_text(first + end, "utf-8")

@@ -50,7 +50,8 @@ SECRETS = ("authorization", "api-key", "openai-organization", "openai-project", 
 LOOP = "x-batchsim-record"
 
 _PLAIN = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
-"""The values of headers that can be handed back: no control character, and nothing beyond Latin-1."""
+"""The values of headers that can be handed back: no control character, and nothing beyond Latin-1.
+"""
 
 _log = logging.getLogger("batchsim.server.recording_proxy")
 

@@ -1,7 +1,8 @@
 """Start one program and print its cost. Run as a script, with little imported.
 
 A new process is charged with the memory of the one that started it, so this one must be small.
-Arguments: a file for stdout, a file for stderr, and the command. Prints exit code, wall seconds, CPU seconds, the system's share of them, and the
+Arguments: a file for stdout, a file for stderr, and the command. Prints exit code, wall seconds,
+CPU seconds, the system's share of them, and the
 largest resident size.
 """
 

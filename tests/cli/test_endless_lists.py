@@ -1,4 +1,6 @@
-"""A service whose lists never end: live batches are polled all the same, and nobody asks for ever."""
+"""A service whose lists never end: live batches are polled all the same, and nobody
+asks for ever.
+"""
 
 from __future__ import annotations
 

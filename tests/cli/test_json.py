@@ -1,4 +1,6 @@
-"""The JSON of every command beside the tables of the guide's chapter `scripts`: all keys, all types."""
+"""The JSON of every command beside the tables of the guide's chapter `scripts`: all keys, all
+types.
+"""
 
 from __future__ import annotations
 

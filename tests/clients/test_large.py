@@ -1,4 +1,6 @@
-"""200 MB up and down through `batchsim serve` with the official client, and what the server needs."""
+"""200 MB up and down through `batchsim serve` with the official client, and what
+the server needs.
+"""
 
 import hashlib
 import logging

@@ -1,4 +1,6 @@
-"""Clients that are not the official one: httpx, aiohttp, the standard library's, and a bare socket."""
+"""Clients that are not the official one: httpx, aiohttp, the standard library's,
+and a bare socket.
+"""
 
 import asyncio
 import http.client

@@ -1,4 +1,6 @@
-"""How check_pipeline finds the classic bugs, how the verdict names them, and that the cure is one."""
+"""How check_pipeline finds the classic bugs, how the verdict names them, and that
+the cure is one.
+"""
 
 import pytest
 

@@ -3,12 +3,15 @@
     python tests/faults/protocol_model.py        # the table of all protocols
 
 The service knows no idempotency key. A request to create may be lost on its way, take effect and
-lose its answer, or take effect a minute or twenty late, also twice; a batch may stay out of the list
+lose its answer, or take effect a minute or twenty late, also twice; a batch may stay out of the
+list
 for half a minute or a quarter of an hour; the runner may be killed between any two steps and is
 started again at once; and a second runner may begin on a copy of the journal, as it is or as it was
 at any moment before, and either may wait while the other works. Then a file may be as late in its
-list as a batch in the other. Every such choice is asked of an oracle, and the explorer replays every
-combination within a budget of faults, kills and changes between runners. It is exhaustive and deterministic, and knows nothing of the production
+list as a batch in the other. Every such choice is asked of an oracle, and the explorer replays
+every
+combination within a budget of faults, kills and changes between runners. It is exhaustive and
+deterministic, and knows nothing of the production
 code; test_protocol.py drives that code through the same fates.
 """
 

@@ -1,4 +1,6 @@
-"""The project's own runner, under whatever a legal service does: it loses and pays twice nothing."""
+"""The project's own runner, under whatever a legal service does: it loses and pays
+twice nothing.
+"""
 
 import os
 import tempfile

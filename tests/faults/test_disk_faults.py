@@ -1,7 +1,9 @@
 """Fault matrix, disk rows: a full, failing or read-only disk at every write there is.
 
-Whatever is written fails once: the bytes of every file that appears by renaming, of downloads, every
-sync, every rename, and what the journal takes in. The job stops, with exit code 75, asks the service
+Whatever is written fails once: the bytes of every file that appears by renaming, of downloads,
+every
+sync, every rename, and what the journal takes in. The job stops, with exit code 75, asks the
+service
 for nothing more, and leaves the input as it was and no file half there; the next run finishes it.
 """
 

@@ -1,6 +1,8 @@
-"""A journal that is lost or damaged after a kill: no line is paid for twice, and nobody is left guessing.
+"""A journal that is lost or damaged after a kill: no line is paid for twice, and nobody is left
+guessing.
 
-At a moment of the job the journal and its write-ahead log are kept as a kill would leave them; after
+At a moment of the job the journal and its write-ahead log are kept as a kill would leave them;
+after
 the run has died, they are put back with one thing wrong.
 """
 
@@ -26,7 +28,8 @@ MOMENTS = {
 }
 
 Harm = Callable[[bytes, bytes], tuple[bytes | None, bytes | None]]
-"""The database and its log as they were -> as they are put back; None for a file that is missing."""
+"""The database and its log as they were -> as they are put back; None for a file that is missing.
+"""
 
 
 def cut(part: int) -> Harm:

@@ -21,7 +21,9 @@ SLOW = Pacing(validating=60, running=600, running_per_line=0, spread=0)
 
 
 class OddService(App):
-    """The API, with every batch object in its answers changed by `change`, given how often before."""
+    """The API, with every batch object in its answers changed by `change`, given
+    how often before.
+    """
 
     def __init__(self, backend, change):
         super().__init__(backend)

@@ -152,7 +152,9 @@ def test_fence_and_wait_pay_once_while_the_list_settles_in_time(
 
 
 def test_a_fence_is_beaten_by_a_list_that_is_later_than_the_window(build, monkeypatch):
-    """What the model says of it, by the code itself: reply lost, absent for longer than it settles."""
+    """What the model says of it, by the code itself: reply lost, absent for longer
+    than it settles.
+    """
     history = History(build, monkeypatch, "reply lost", 900, "fence")
     history.backend.set_faults(
         Faults(

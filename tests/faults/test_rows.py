@@ -6,7 +6,8 @@ loops over every operation (test_every_operation, test_crash, test_disk_faults) 
 Without a test is what the command line does not have: a configuration file (114), templates and
 expressions of users (115), a guard against addresses of the user's own choosing (135).
 
-Held otherwise than the case says. There are no price files (116): the list comes with a package, and
+Held otherwise than the case says. There are no price files (116): the list comes with a package,
+and
 a model that it lacks, or whose rate is nothing, negative or no number, has an unknown price, under
 which a cap sends nothing. There is no `--resume` (121): the same command goes on, models and
 endpoints are part of the input, and another input, service or account is refused with the

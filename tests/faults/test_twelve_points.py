@@ -113,7 +113,9 @@ def test_point_04_a_line_that_always_fails_is_sent_again_so_often_and_no_more(
 
 
 def test_point_05_under_a_limit_of_four_requests_ten_take_fewer_than_14_creates(build):
-    """Fault table, "queue limit 4 requests": 10/10 with fewer creates than the best of the others."""
+    """Fault table, "queue limit 4 requests": 10/10 with fewer creates than the best
+    of the others.
+    """
     lines = [build.chat(name, text="word " * 20) for name in TEN]
     body = lines[0]["body"]
     tokens = estimate_prompt_tokens(

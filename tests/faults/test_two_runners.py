@@ -2,7 +2,8 @@
 
 Each runner has a thread of its own, and only one of them moves at a time: when it is about to make
 its n-th write to its journal it may be made to wait, for as long as the other takes, or be killed.
-The directory is copied when the first runner is about to make its k-th write. So these are histories
+The directory is copied when the first runner is about to make its k-th write. So these are
+histories
 of the model in protocol_model.py, in the production code.
 """
 
@@ -32,7 +33,8 @@ _numbers = itertools.count(1)
 
 
 class Duel:
-    """`first` is copied at its write `copied` and waits at its write `paused`, where `second` begins.
+    """`first` is copied at its write `copied` and waits at its write `paused`, where `second`
+    begins.
 
     That one waits at its write `back` (None: never) until the first has ended.
     """

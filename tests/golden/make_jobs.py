@@ -4,7 +4,8 @@
 
 PYTHON is an interpreter that has the batchsim to make them with, such as `.venv/bin/python` of
 another checkout. Everything is done by its command line, in processes of their own (see driver.py).
-A job is begun, killed, and packed as it lies. Then a copy of it is asked where it stands, continued,
+A job is begun, killed, and packed as it lies. Then a copy of it is asked where it stands,
+continued,
 and asked again. What was printed goes into the transcript, and what was written stands beside it.
 
     NAME/job.tar.gz        the folder in which it was killed
@@ -75,7 +76,9 @@ ALONE = " --alone"
 
 @dataclass(frozen=True)
 class Job:
-    """A job: the commands that make it, each with its `--stop` or "", and those of its transcript."""
+    """A job: the commands that make it, each with its `--stop` or "", and those of
+    its transcript.
+    """
 
     made: tuple[tuple[str, str], ...]
     asked: tuple[str, ...]

@@ -114,7 +114,9 @@ def digest_on(version: tuple[int, int], path: str) -> str:
 
 
 def environment(name: str, path: str, packages: tuple[str, ...]) -> Path:
-    """The programs of an environment of that Python with those packages, made unless it is there."""
+    """The programs of an environment of that Python with those packages, made
+    unless it is there.
+    """
     folder = ENVIRONMENTS / name
     if not (folder / "ready").exists():
         carry_out([path, "-m", "venv", str(folder)])

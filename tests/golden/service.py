@@ -205,7 +205,9 @@ class Service:
         told["errors"] = {"object": "list", "data": [error]}
 
     def _end(self, told, status, *, half):
-        """End the batch: write its results, last line first; with `half`, run the first half only."""
+        """End the batch: write its results, last line first; with `half`, run the
+        first half only.
+        """
         lines = self._lines(told["input_file_id"])
         run = lines[: len(lines) // 2] if half else lines
         good, bad = [], []

@@ -135,7 +135,9 @@ class _MeteredClock:
 
 
 def _lines_ahead(content):
-    """How many lines `content` still holds, an unfinished last one too; None when it cannot seek."""
+    """How many lines `content` still holds, an unfinished last one too; None when
+    it cannot seek.
+    """
     if not isinstance(content, io.IOBase) or not content.seekable():
         return None
     start = content.tell()

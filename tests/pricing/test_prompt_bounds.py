@@ -1,4 +1,6 @@
-"""What is reserved for a prompt: never below what is billed, and near it where that can be counted."""
+"""What is reserved for a prompt: never below what is billed, and near it where that
+can be counted.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The description at `/openapi.json` against a live server: schemathesis asks, and judges the answers.
+"""The description at `/openapi.json` against a live server: schemathesis asks, and judges the
+answers.
 
 It walks the boundaries of every parameter, draws requests good and bad, chains calls, tries
 methods that are not described and keys that are wrong. Two of its checks do not apply:

@@ -1,4 +1,6 @@
-"""Sleep on a virtual clock: of threads, of tasks, and of those that sleep in real time all the same."""
+"""Sleep on a virtual clock: of threads, of tasks, and of those that sleep in real time all the
+same.
+"""
 
 import asyncio
 import functools

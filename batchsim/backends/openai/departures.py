@@ -1,7 +1,8 @@
 """Know of each request whether it has left, and with which status it was answered.
 
 The class of an exception does not tell: a TypeError is raised while a body is written as JSON, and
-also while an answer in an odd charset is read. The HTTP library calls its hooks just before it sends
+also while an answer in an odd charset is read. The HTTP library calls its hooks just before it
+sends
 a request and as soon as it has the head of an answer. Both are remembered here, for each thread.
 """
 

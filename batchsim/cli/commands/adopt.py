@@ -51,8 +51,8 @@ if TYPE_CHECKING:
     "source",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="The input from which the batches were made. The results get its order. A line with another "
-    "body than was sent is refused. Lines that are in no batch are sent; this costs money.",
+    help="The input from which the batches were made. The results get its order. A line with "
+    "another body than was sent is refused. Lines that are in no batch are sent; this costs money.",
 )
 @job_option("The directory for the job's journal and downloads [default: RESULTS.job].")
 @click.option(

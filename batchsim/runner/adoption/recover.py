@@ -5,7 +5,8 @@ sent. The metadata of every batch of ours hold its run, its shard, and a hash of
 service and of what the job sends: the same hash over the new plan proves that the batch is of this
 input. If the hash differs (the address is written in another way, or the key is another), the names
 of the input files decide, which end in a hash of their content. Metadata can be copied to a batch
-of another input, so every batch's input is checked (batchsim.runner.effects.input_check). The new journal begins as the lost
+of another input, so every batch's input is checked (batchsim.runner.effects.input_check). The new
+journal begins as the lost
 one did, with the batches found. The job itself finds what else is missing when it continues, since
 it looks for a batch before it creates one.
 """

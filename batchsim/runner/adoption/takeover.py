@@ -12,7 +12,8 @@ Theory of operation.
    hold it. If none does (this takes an input of the user's own), it goes into a new shard, which is
    sent. A batch that repeats a line of an earlier batch is a later round.
 
-The custom_ids of each batch are kept on disk (batchsim.runner.adoption.lines_of_batches); memory holds
+The custom_ids of each batch are kept on disk (batchsim.runner.adoption.lines_of_batches); memory
+holds
 only where runs of neighbouring lines begin and end.
 """
 

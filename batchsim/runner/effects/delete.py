@@ -2,7 +2,8 @@
 
 Only the job's own files are deleted: input files that it uploaded, and the result files of batches
 over these; an adopted batch keeps its files. A batch may name a file that is not its own, so a
-result file must have the purpose of one, and results of the shard's lines. Nothing of a shard is deleted before its downloads
+result file must have the purpose of one, and results of the shard's lines. Nothing of a shard is
+deleted before its downloads
 have been read again and have the recorded hash. Deleting twice is harmless.
 """
 

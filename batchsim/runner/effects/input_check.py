@@ -24,7 +24,8 @@ def runs_lines_of(
 ) -> bool | None:
     """Return whether the batch's input holds the lines planned.
 
-    None stands for an input that is gone or may not be read. With `reads` the content decides, whatever the file's name says.
+    None stands for an input that is gone or may not be read. With `reads` the content decides,
+    whatever the file's name says.
     """
     try:
         file = backend.retrieve_file(batch.input_file_id)

@@ -110,7 +110,7 @@ class JobDirectory:
             stream.write(run.encode())
 
     def check_journal(self, run: str | None) -> None:
-        """Raise JournalError where a job has begun here, and the journal holds another run, or none.
+        """Raise JournalError where a job has begun here that is not the journal's.
 
         Its batches may be paid for, so the job is not begun anew.
         """
@@ -126,8 +126,9 @@ class JobDirectory:
             held = "is lost or empty" if run is None else "is that of another job"
             raise JournalError(
                 f"a job has begun in {self.path}, and its journal {self.journal.name} {held}",
-                hint="its batches may be paid for: put the journal back; or move the directory away, "
-                "and rebuild the job from the service's lists: batchsim recover INPUT -o RESULTS",
+                hint="its batches may be paid for: put the journal back; or move the directory "
+                "away, and rebuild the job from the service's lists: "
+                "batchsim recover INPUT -o RESULTS",
             )
 
     def _shard_path(self, shard: int, name: str) -> Path:

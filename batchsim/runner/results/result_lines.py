@@ -59,7 +59,7 @@ NOT_USUAL = (DecodeError, ValueError, RecursionError, KeyError)
 
 
 def read_result(content: bytes) -> ResultLine | None:
-    """Return the result on a line; None when it cannot be read, has no custom_id, or is a request."""
+    """Return the result on a line; None where there is none, or it names no line."""
     value = _parsed(content)
     if isinstance(value, dict) and "body" in value and "response" not in value:
         return None

@@ -1,4 +1,6 @@
-"""A machine that uses a FakeBackend at random and compares it with a small model of the Batch API."""
+"""A machine that uses a FakeBackend at random and compares it with a small model of
+the Batch API.
+"""
 
 import io
 import json

@@ -25,7 +25,8 @@ def library(request):
 
 @pytest.fixture
 def backend_answering(library):
-    """`backend_answering(handler)` -> a backend whose requests `handler` answers, and their paths counted.
+    """`backend_answering(handler)` -> a backend whose requests `handler` answers, and their paths
+    counted.
 
     httpx is answered by respx, httpx2 by its own MockTransport: respx does not know it.
     """
@@ -88,7 +89,8 @@ def redirects_are_refused():
 
 @pytest.fixture
 def serving_bytes():
-    """`with serving_bytes(bytes) as (base_url, requests)`: a real port that answers those bytes to all.
+    """`with serving_bytes(bytes) as (base_url, requests)`: a real port that answers those bytes to
+    all.
 
     After the bytes the connection is closed, or reset when `reset` is true.
     """

@@ -1,4 +1,5 @@
-"""The answers of the simulator in the shapes of other services, as they were recorded or documented.
+"""The answers of the simulator in the shapes of other services, as they were recorded or
+documented.
 
 Each shape stands between the official client and the simulator's own REST surface. It spells
 answers as that service does, and refuses what that service refuses.
@@ -80,7 +81,9 @@ def blank(batch, *names):
 
 
 class Azure(Shape):
-    """Files are pending at first; placeholders are ""; there is always an error file, often empty."""
+    """Files are pending at first; placeholders are ""; there is always an error
+    file, often empty.
+    """
 
     LOOKS = 2
     EMPTY = "file-00000000000000000000000000000000"
@@ -152,7 +155,9 @@ class SiliconFlow(Shape):
 
 
 class Milliseconds(Shape):
-    """Milliseconds for seconds, with a sentinel for what is absent; null counts; a list of errors."""
+    """Milliseconds for seconds, with a sentinel for what is absent; null counts; a
+    list of errors.
+    """
 
     def batch(self, batch):
         for name in batch:

@@ -127,7 +127,8 @@ def test_an_echoed_key_is_not_passed_on(backend_answering, library, status):
     assert "0123456789" not in shown
 
 
-# What each class of the SDK means to a write. A class that is missing here is new: give it a meaning.
+# What each class of the SDK means to a write. A class that is missing here is new: give it a
+# meaning.
 MEANINGS = {
     "APIConnectionError": OutcomeUnknown,
     "APIError": OutcomeUnknown,

@@ -23,7 +23,9 @@ KEY = "key-for-one-service-only"
 
 @pytest.fixture(params=["httpx", "httpx2"])
 def served_in_shape(request):
-    """`served_in_shape(name, fake)` -> an OpenAIBackend in front of the fake in that shape, and the shape."""
+    """`served_in_shape(name, fake)` -> an OpenAIBackend in front of the fake in that shape, and the
+    shape.
+    """
     library = pytest.importorskip(request.param)
     clients = []
 

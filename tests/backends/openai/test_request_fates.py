@@ -1,4 +1,6 @@
-"""What becomes of a request -> what is raised, for each of the nine methods; and each is sent once."""
+"""What becomes of a request -> what is raised, for each of the nine methods; and
+each is sent once.
+"""
 
 import gzip
 import io

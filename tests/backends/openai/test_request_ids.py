@@ -1,4 +1,6 @@
-"""The names of requests travel in two headers: for services that know such keys, and for their logs."""
+"""The names of requests travel in two headers: for services that know such keys, and for their
+logs.
+"""
 
 import io
 import sqlite3

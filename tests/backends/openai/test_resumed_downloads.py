@@ -1,4 +1,6 @@
-"""A content that is read on from where it broke off, at services that heed a Range and that do not."""
+"""A content that is read on from where it broke off, at services that heed a Range
+and that do not.
+"""
 
 import pytest
 

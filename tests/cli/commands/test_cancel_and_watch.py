@@ -246,7 +246,9 @@ def test_a_job_on_the_simulator_is_cancelled_by_its_next_run(batchsim, desk, mon
 
 @pytest.fixture
 def watch_clock(real, monkeypatch):
-    """The clock of `watch` is the service's own; `on_sleep` may be set to what happens meanwhile."""
+    """The clock of `watch` is the service's own; `on_sleep` may be set to what
+    happens meanwhile.
+    """
 
     class Clock:
         on_sleep = staticmethod(lambda: None)

@@ -1,4 +1,6 @@
-"""Which lines a log is worth: decided by a pure function, told on stderr where there is no terminal."""
+"""Which lines a log is worth: decided by a pure function, told on stderr where there is no
+terminal.
+"""
 
 from __future__ import annotations
 

@@ -79,7 +79,9 @@ def test_an_id_costs_about_a_dozen_bytes(monkeypatch, template):
 
 
 def texts_of_alike_pairs(alike, length):
-    """All texts of so many pairs, each pair one of two that the same weak hash does not tell apart."""
+    """All texts of so many pairs, each pair one of two that the same weak hash does
+    not tell apart.
+    """
     return ["".join(each) for each in itertools.product(alike, repeat=length)]
 
 

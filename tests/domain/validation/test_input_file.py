@@ -1,4 +1,6 @@
-"""The rules for input files; numbers are those of the project's checklist of the API's behaviour."""
+"""The rules for input files; numbers are those of the project's checklist of the
+API's behaviour.
+"""
 
 import io
 import json

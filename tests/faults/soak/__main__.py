@@ -2,11 +2,15 @@
 
     python tests/faults/soak --lines 1000000 --kills 40
 
-It writes the input, starts the job in a process of its own, kills that process (SIGKILL) after a few
-seconds, starts it again, and so on, in every phase of the job: while it plans, in the first round of
-batches, in the rounds of lines that are sent again, while it puts the results in order. In the end it
+It writes the input, starts the job in a process of its own, kills that process (SIGKILL) after a
+few
+seconds, starts it again, and so on, in every phase of the job: while it plans, in the first round
+of
+batches, in the rounds of lines that are sent again, while it puts the results in order. In the end
+it
 checks every line of the results and of the ledger, and by the service's own batches that no more
-were ever live than the queue admits. Two lines in a hundred fail in passing, each time that they are
+were ever live than the queue admits. Two lines in a hundred fail in passing, each time that they
+are
 tried, and the queue of the model has room for three shards; one batch expires half done. What is
 printed: time, kills by phase, peak memory of all the job's processes, figures.
 """

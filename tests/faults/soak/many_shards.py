@@ -1,8 +1,10 @@
-"""A job of thousands of live shards over hours of the virtual clock: how often the service is asked.
+"""A job of thousands of live shards over hours of the virtual clock: how often the service is
+asked.
 
     python tests/faults/soak/many_shards.py --shards 2000 --hours 12
 
-Every batch has one line and runs for hours, so that the runner does little but look. In the end it is
+Every batch has one line and runs for hours, so that the runner does little but look. In the end it
+is
 checked that no two requests that only look came within a second of each other, and that a shard was
 worked on only when something was seen of it. What is printed: requests, CPU time, peak memory.
 """

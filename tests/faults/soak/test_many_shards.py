@@ -1,6 +1,8 @@
-"""At most one look a second in all, however many batches are live: by the runner, then by its rules.
+"""At most one look a second in all, however many batches are live: by the runner, then by its
+rules.
 
-The job that is really run is small; 2,000 shards take a minute of CPU: python tests/faults/soak/many_shards.py.
+The job that is really run is small; 2,000 shards take a minute of CPU: python
+tests/faults/soak/many_shards.py.
 Its rules are applied to 2,000 live shards, with a service that is nothing but entries.
 """
 

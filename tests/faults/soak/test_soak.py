@@ -1,4 +1,6 @@
-"""The soak with a small job; large ones are run by hand: python tests/faults/soak --lines 1000000."""
+"""The soak with a small job; large ones are run by hand: python tests/faults/soak
+--lines 1000000.
+"""
 
 import subprocess
 import sys

@@ -1,4 +1,6 @@
-"""A key that replaces another: the job is tied to it once somebody says so and it shows its batches."""
+"""A key that replaces another: the job is tied to it once somebody says so and it shows its
+batches.
+"""
 
 from __future__ import annotations
 

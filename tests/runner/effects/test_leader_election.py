@@ -1,4 +1,6 @@
-"""Of several runners of one job the one creates that uploaded first; the others say why they do not."""
+"""Of several runners of one job the one creates that uploaded first; the others say why they do
+not.
+"""
 
 from __future__ import annotations
 

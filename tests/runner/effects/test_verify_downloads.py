@@ -1,4 +1,6 @@
-"""Result files that change in the job directory: fetched again before they are used, never believed."""
+"""Result files that change in the job directory: fetched again before they are used, never
+believed.
+"""
 
 from __future__ import annotations
 
@@ -151,7 +153,9 @@ def empty(path):
 
 @pytest.fixture
 def backend_losing_a_line():
-    """Its first output file lacks a result, so that a record of ours stands for it, and a round follows."""
+    """Its first output file lacks a result, so that a record of ours stands for it, and a round
+    follows.
+    """
     lost = LineFault("missing", custom_id="id-1", batch=1)
     return FakeBackend(seed=1, pacing="quick", responder=ANSWERS, faults=Faults(lines=(lost,)))
 

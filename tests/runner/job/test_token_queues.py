@@ -1,4 +1,6 @@
-"""The queues of models: their limits are learned, no create is wasted, and the pipe is kept full."""
+"""The queues of models: their limits are learned, no create is wasted, and the pipe
+is kept full.
+"""
 
 from __future__ import annotations
 

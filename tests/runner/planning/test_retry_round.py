@@ -1,4 +1,6 @@
-"""Rounds: what may go better is sent again, and only that; what is paid is never asked for twice."""
+"""Rounds: what may go better is sent again, and only that; what is paid is never
+asked for twice.
+"""
 
 from __future__ import annotations
 

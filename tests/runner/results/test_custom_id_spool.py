@@ -1,4 +1,6 @@
-"""Ids put aside while planning: the same that the input tells, and only for the process that planned."""
+"""Ids put aside while planning: the same that the input tells, and only for the process that
+planned.
+"""
 
 from __future__ import annotations
 

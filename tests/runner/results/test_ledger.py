@@ -1,4 +1,6 @@
-"""The ledger: the same bytes whether this process knows the custom_ids or reads them from the results."""
+"""The ledger: the same bytes whether this process knows the custom_ids or reads them from the
+results.
+"""
 
 from __future__ import annotations
 

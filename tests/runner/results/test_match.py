@@ -1,4 +1,6 @@
-"""Result lines are placed by a short way and a long one: whatever the files hold, both do the same."""
+"""Result lines are placed by a short way and a long one: whatever the files hold,
+both do the same.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Deciding: each numbered case of batchsim.runner.schedule.decide, from entries alone, with no backend."""
+"""Deciding: each numbered case of batchsim.runner.schedule.decide, from entries alone, with no
+backend.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The cap on cost, and what is asked for without a batch: reserved and settled at the ordinary price."""
+"""The cap on cost, and what is asked for without a batch: reserved and settled at the ordinary
+price.
+"""
 
 from __future__ import annotations
 

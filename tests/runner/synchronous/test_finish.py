@@ -172,7 +172,9 @@ def test_what_cannot_be_finished_is_refused_before_anything_is_sent(build, lines
 
 
 def create_unanswered(happened):
-    """A batch that is late is asked for as the second of two; whether it happened is for the test."""
+    """A batch that is late is asked for as the second of two; whether it happened
+    is for the test.
+    """
     fault = "reply_lost" if happened else "reset"
     return Faults(
         requests=(RequestFault(fault, call="create_batch", nth=2),), stale_list_for=3 * DAY

@@ -1,4 +1,6 @@
-"""HTTP itself, over a socket: what is no proper request is refused, and nothing crashes or hangs."""
+"""HTTP itself, over a socket: what is no proper request is refused, and nothing
+crashes or hangs.
+"""
 
 import pytest
 

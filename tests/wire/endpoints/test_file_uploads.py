@@ -1,4 +1,6 @@
-"""An upload on its way in: written once, wherever that can be, and nothing of it left when it fails."""
+"""An upload on its way in: written once, wherever that can be, and nothing of it left when it
+fails.
+"""
 
 import itertools
 import tracemalloc

@@ -1,4 +1,6 @@
-"""What the Batch API must survive, case by case: an answer that says what was wrong, and no crash."""
+"""What the Batch API must survive, case by case: an answer that says what was
+wrong, and no crash.
+"""
 
 import json
 import threading

@@ -1,4 +1,6 @@
-"""Answers that are made while an input is validated are those that would be made when they are due."""
+"""Answers that are made while an input is validated are those that would be made
+when they are due.
+"""
 
 import pytest
 

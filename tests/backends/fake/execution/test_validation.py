@@ -1,4 +1,6 @@
-"""Rows of the checklist about validation, as a batch shows it; the rules themselves are the domain's."""
+"""Rows of the checklist about validation, as a batch shows it; the rules themselves are the
+domain's.
+"""
 
 import dataclasses
 

@@ -82,7 +82,9 @@ def slow_user(user, gate, request):
 
 
 def all_batches_and_files(someone):
-    """All that there is once everything due has happened: the batches, and the contents of files."""
+    """All that there is once everything due has happened: the batches, and the
+    contents of files.
+    """
     service = someone.backend.undisturbed
     batches = service.all_batches()
     return batches, {each.id: someone.read(each.id) for each in service.all_files()}
