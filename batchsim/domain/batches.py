@@ -6,7 +6,7 @@ from operator import add
 from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
-from batchsim.domain.coercion import count, integer, text, timestamp
+from batchsim.domain.coercion import carried, count, integer, message, text, timestamp
 from batchsim.domain.lifecycle import STAMPS, Event, Status, follow
 
 
@@ -198,7 +198,7 @@ class Batch:
             error_file_id=text(value.get("error_file_id")),
             request_counts=_request_counts(value.get("request_counts")),
             usage=Usage.from_object(value.get("usage")),
-            metadata=dict(metadata) if isinstance(metadata, Mapping) else None,
+            metadata=carried(dict(metadata)) if isinstance(metadata, Mapping) else None,
             **{
                 stamp: timestamp(value.get(stamp))
                 for stamp in STAMPS.values()
@@ -234,7 +234,7 @@ def _errors(value: Any) -> tuple[BatchError, ...]:
     return tuple(
         BatchError(
             code=text(entry.get("code")) or "unknown",
-            message=text(entry.get("message")) or "",
+            message=message(entry.get("message")),
             param=text(entry.get("param")),
             line=integer(entry.get("line")),
         )

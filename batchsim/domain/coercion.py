@@ -12,12 +12,33 @@ from typing import Any
 MILLISECONDS_FROM = 100_000_000_000  # from here on milliseconds: as seconds it is the year 5138
 LARGEST = (1 << 63) - 1  # no number is larger in 64 bits, and no service counts so far
 NEVER = 946_656_000_000  # milliseconds: one service writes it for an absent time (observed)
+_HALF = re.compile(r"[\ud800-\udfff]")
 _SECONDS = re.compile(r"[0-9]{9,13}")  # shorter digits could be an ISO 8601 date
 
 
+LONGEST_TEXT = 8_192
+"""Characters of a message that are kept; a hostile one may be copied into many records."""
+
+
 def text(value: Any) -> str | None:
-    """A non-empty string, or None."""
-    return value if isinstance(value, str) and value else None
+    """A non-empty string that UTF-8 can carry, or None."""
+    return carried(value) if isinstance(value, str) and value else None
+
+
+def message(value: Any) -> str:
+    """A message for people: as `text`, and not of any length."""
+    return (text(value) or "")[:LONGEST_TEXT]
+
+
+def carried(value: Any) -> Any:
+    """JSON with U+FFFD for each half of a surrogate pair, which JSON can escape and no file holds."""
+    if isinstance(value, str):
+        return value if value.isascii() else _HALF.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [carried(each) for each in value]
+    if isinstance(value, dict):
+        return {carried(name): carried(each) for name, each in value.items()}
+    return value
 
 
 def integer(value: Any) -> int | None:

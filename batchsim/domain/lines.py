@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Self
 
 from batchsim.domain.answers import usage_of
 from batchsim.domain.batches import Usage
-from batchsim.domain.coercion import integer, text
+from batchsim.domain.coercion import carried, integer, message, text
 from batchsim.jsonl import Line
 
 
@@ -94,7 +94,7 @@ class Response(NamedTuple):
         given = self.body.get("error") if isinstance(self.body, dict) else None
         given = given if isinstance(given, dict) else {"message": given}
         code = given.get("code") or given.get("type") or f"http_{self.status_code}"
-        return LineError(str(code), str(given.get("message") or ""))
+        return LineError(str(carried(code)), message(str(given.get("message") or "")))
 
 
 class LineError(NamedTuple):
@@ -163,10 +163,9 @@ def _response(value: Any) -> Response | None:
 
 def _error(value: Any) -> LineError | None:
     if isinstance(value, dict) and value:
-        code, message = text(value.get("code")), text(value.get("message"))
-        return LineError(code or "unknown", message or "")
+        return LineError(text(value.get("code")) or "unknown", message(value.get("message")))
     if isinstance(value, str) and value:
-        return LineError("unknown", value)
+        return LineError("unknown", message(value))
     return None
 
 

@@ -3,6 +3,7 @@
 `response` is a Response of httpx or httpx2, its status good and its content not yet read.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ import orjson
 from batchsim.backends import Listed, Page
 from batchsim.backends.call_errors import Call
 from batchsim.backends.openai.decompression import decoded
+from batchsim.domain.coercion import carried
 from batchsim.errors import TransferBroken, Unavailable
 from batchsim.jsonl import BLOCK
 
@@ -24,10 +26,13 @@ def read_json(response: Any, call: Call, *, lists_bare: bool = False) -> dict[st
     array that is rubbish would say that a batch does not exist. Errors of the HTTP library pass
     through.
     """
+    content = read_whole(response, call)
     try:
-        value = orjson.loads(read_whole(response, call))
+        value = orjson.loads(content)
     except orjson.JSONDecodeError:
-        raise call.unanswered("the answer is not JSON") from None
+        value = _with_odd_text(content)
+        if value is None:
+            raise call.unanswered("the answer is not JSON") from None
     if lists_bare and isinstance(value, list):
         return {"data": value}
     if not isinstance(value, dict):
@@ -98,6 +103,21 @@ def skipped_by_range(response: Any, start: int) -> int:
     if not response.headers.get("content-range", "").startswith(f"bytes {start}-"):
         raise _broken("nothing: another part was sent than was asked for")
     return 0
+
+
+def _with_odd_text(content: bytearray) -> Any:
+    """JSON that is whole but for halves of surrogate pairs; None for anything else.
+
+    One foreign name must not make a whole list unreadable.
+    """
+    if b"\\u" not in content:
+        return None
+    try:
+        value = json.loads(content.decode())
+    except (ValueError, RecursionError):
+        return None
+    mended = carried(value)
+    return mended if mended != value else None
 
 
 def _broken(place: str) -> TransferBroken:

@@ -12,7 +12,7 @@ from typing import Any
 
 from batchsim.backends.call_errors import Call, retry_after
 from batchsim.backends.openai.answer_parser import text_of
-from batchsim.domain.coercion import text
+from batchsim.domain.coercion import carried, text
 from batchsim.errors import AuthenticationFailed, BatchsimError, Refused, UsageError
 
 LONGEST_PAGE = 20_000  # characters of an error page that are looked at: a hostile one costs nothing
@@ -70,6 +70,7 @@ def translate(
 
 def redacted(message: str, key: object) -> str:
     """`message` without the key, should the service or a proxy have echoed it."""
+    message = carried(message)
     if isinstance(key, str) and key:
         message = message.replace(key, "[key]")
     return _SECRET.sub(r"\1[key]", message)
@@ -80,10 +81,13 @@ def _from_status(error: Any, call: Call, *, key: object, now: float) -> Batchsim
     envelope = _envelope(error.body)
     message = redacted(_message(envelope, error.body) or f"HTTP status {status}", key)
     fields = {
-        name: text(envelope.get(name)) for name in ("type", "param", "code") if name in envelope
+        name: (text(envelope.get(name)) or "")[:LONGEST_MESSAGE] or None
+        for name in ("type", "param", "code")
+        if name in envelope
     }
     if status < 400 and status != 303:
         target = redacted(error.response.headers.get("location", "elsewhere"), key)
+        target = target[:LONGEST_MESSAGE]
         return Refused(
             f"the service redirects to {target}",
             status=status,

@@ -4,6 +4,7 @@ Every journal of an earlier version stays readable: an entry whose class has a n
 old kind in `_KEPT_KINDS`, and a field with a new name keeps its old one by the class's `rename`.
 """
 
+import json
 from array import array
 from collections.abc import Mapping
 from decimal import Decimal
@@ -13,6 +14,7 @@ import msgspec
 import orjson
 
 from batchsim.domain.batches import Batch, Usage
+from batchsim.domain.coercion import carried
 from batchsim.runner.journal import job_entries, shard_entries
 from batchsim.runner.journal.job_entries import Entry, Ranges, ShardEntry
 
@@ -45,7 +47,10 @@ def to_payload(entry: Entry) -> str:
     values = _fields(entry)
     if "batch" in values:
         values["batch"] = values["batch"].to_object()
-    return orjson.dumps(values, default=_plain).decode()
+    try:
+        return orjson.dumps(values, default=_plain).decode()
+    except orjson.JSONEncodeError:  # it holds text from elsewhere that UTF-8 cannot carry
+        return orjson.dumps(carried(json.loads(json.dumps(values, default=_plain)))).decode()
 
 
 def from_payload(kind: str, payload: str) -> Entry:

@@ -17,6 +17,7 @@ from pathlib import Path
 from msgspec import UNSET
 
 from batchsim.domain.batches import Usage
+from batchsim.domain.coercion import carried
 from batchsim.domain.lifecycle import Status
 from batchsim.domain.lines import ResultLine
 from batchsim.errors import InputError
@@ -131,7 +132,7 @@ class Matcher:
             return
         position = self._ids.get(result.custom_id)
         if position is None:
-            self._foreign = self._foreign or result.custom_id
+            self._foreign = self._foreign or carried(result.custom_id)
             self._set_aside(content, AnomalyKind.FOREIGN, result.custom_id)
             return
         self._matched += 1
@@ -207,4 +208,4 @@ class Matcher:
     def _note(self, kind: AnomalyKind, custom_id: str | None) -> None:
         self._anomalies[kind] += 1
         if custom_id is not None:
-            self._examples.setdefault(kind, custom_id)
+            self._examples.setdefault(kind, carried(custom_id))
