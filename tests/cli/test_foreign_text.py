@@ -1,4 +1,6 @@
-"""Odd text in every text field of every answer: no traceback, nothing paid twice, a safe terminal."""
+"""Odd text in every text field of every answer: no traceback, nothing paid twice, a
+safe terminal.
+"""
 
 import json
 import unicodedata
