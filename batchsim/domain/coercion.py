@@ -31,9 +31,7 @@ def message(value: Any) -> str:
 
 
 def carried(value: Any) -> Any:
-    """JSON with U+FFFD for each half of a surrogate pair, which JSON can escape and
-    no file holds.
-    """
+    """JSON with U+FFFD for each half of a surrogate pair, which no UTF-8 file can hold."""
     if isinstance(value, str):
         return value if value.isascii() else _HALF.sub("\ufffd", value)
     if isinstance(value, list):
